@@ -1,0 +1,158 @@
+"""A typed, frozen view over an Open Data Contract Standard (ODCS v3) file.
+
+The contract is the one place that says what the data must look like. ``odcs.py`` reads the file and checks it
+against the standard's own JSON schema, ``compiler.py`` turns it into the rules below. What Kingmaker needs
+beyond the standard stands in ``customProperties``, which the standard reserves for that:
+
+=================  ==========  =====================================================================
+property           stands on   meaning
+=================  ==========  =====================================================================
+``eventTime``      the table   the column that says when a row happened; batches are cut by it
+``availability``   a column    ``atEventTime`` (default), or ``later``: never a feature, only a label
+``featureKind``    a column    ``categorical`` for a number that is a code, not a quantity
+``unit``           a column    the unit of measure, shown in reports
+=================  ==========  =====================================================================
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+LogicalType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
+Severity = Literal["error", "warning", "info"]
+Scope = Literal["schema", "row", "batch"]
+Check = Literal[
+    "present",
+    "known_columns",
+    "type",
+    "not_null",
+    "between",
+    "in_set",
+    "matches",
+    "length_between",
+    "unique",
+    "within_batch",
+    "row_count",
+    "null_share",
+    "fresh",
+]
+
+
+class ContractError(ValueError):
+    """A contract cannot be used; the message names file, key path, what was expected and what was found."""
+
+    def __init__(self, file: Path, where: str, expected: str, found: str) -> None:
+        super().__init__(f"{file}: {where}: expected {expected}, found {found}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the contract."""
+
+    name: str
+    logical_type: LogicalType
+    description: str = ""
+    unit: str = ""
+    required: bool = False
+    """Declared so, or part of the key, or the event time: a row without it belongs to no batch."""
+    unique: bool = False
+    """Declared so, or the whole key: an identifier, never a feature."""
+    sensitive: bool = False
+    """Classified as other than public or internal: never a feature, never shown in clear."""
+    available: bool = True
+    """Known at event time. A column that becomes known later can be a label, never a feature."""
+    categorical: bool = False
+    """Strings, booleans, and numbers declared to be codes."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise of the contract, in a form that any engine can be given.
+
+    ``scope`` says what a break costs. ``schema`` and ``batch``: with severity ``error`` the batch is refused.
+    ``row``: with severity ``error`` the row goes to quarantine. Other severities are reported only.
+    """
+
+    id: str
+    scope: Scope
+    check: Check
+    columns: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity = "error"
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the data comes from: the first ODCS ``servers`` entry."""
+
+    name: str
+    type: str
+    path: str
+    format: str
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a batch must look like, and where it comes from."""
+
+    file: Path
+    name: str
+    version: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    event_time: str
+    timezone: str
+    """IANA name of the zone in which batches are cut; everything is stored in UTC."""
+    lateness: timedelta
+    """How long after its end a batch may still grow (SLA property ``latency``)."""
+    rules: tuple[Rule, ...]
+    server: Server
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``; KeyError names the nearest column when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}")
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """All column names, in the contract's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def feature_columns(self) -> tuple[Column, ...]:
+        """The allow-list: columns known at event time, not sensitive, not unique, neither time nor date."""
+        return tuple(
+            column
+            for column in self.columns
+            if column.available
+            and not column.sensitive
+            and not column.unique
+            and column.logical_type not in ("timestamp", "date")
+        )
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the nearest of ``words``, or an empty string."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def load_contract(file: Path) -> Contract:
+    """Read, check and compile the contract in ``file``.
+
+    Raises ContractError when the file is missing, is not YAML, is not ODCS v3, or holds a rule that cannot be
+    compiled: no rule is ever skipped in silence.
+    """
+    from data_contracts.compiler import compile_contract
+    from data_contracts.odcs import read_document
+
+    return compile_contract(file, read_document(file))

@@ -1,0 +1,217 @@
+"""The way of one batch: taken in, judged, scored, watched, and answered with one recorded decision."""
+
+from __future__ import annotations
+
+from prefect import flow, get_run_logger
+
+from flows.mandate import Mandate, mandate
+from flows.parameters import BatchId, ModelName, Moment, run_name
+from flows.publish import publish
+from flows.retrain import retrain
+from flows.waiting import waiting_batches
+from tasks.decisions.policy import decide_retrain
+from tasks.decisions.watch import decide_watch
+from tasks.drift.task import draw_evidently, measure_drift
+from tasks.evaluation.task import compare_models, judge_performance
+from tasks.features.task import build_features
+from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.task import ingest
+from tasks.ledger import entries as ledger
+from tasks.records import (
+    BatchRecord,
+    Hold,
+    LedgerEntry,
+    LoadedModel,
+    PolicyEvidence,
+    Promote,
+    Refusal,
+    Retrain,
+    RollBack,
+    RowSpan,
+    WatchEvidence,
+)
+from tasks.scoring.task import score
+from tasks.training.task import check_spec
+from tasks.validation.task import validate
+
+
+class BatchRefusedError(RuntimeError):
+    """At least one batch breaks its contract; it is kept, and nothing was trained or scored on it."""
+
+
+class BatchNotThereError(LookupError):
+    """The batch that was asked for is not in the source, or not closed yet."""
+
+
+# Flows are async, their tasks are not: an async flow ends at once, a synchronous one waits a second for its heartbeat.
+@flow(name="monitor", flow_run_name=run_name)
+async def monitor(model: ModelName, batch: BatchId = None, as_of: Moment = None) -> tuple[BatchRecord, ...]:
+    """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll back.
+
+    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through.
+    """
+    seen = []
+    with mandate(model, as_of) as m:
+        check_spec(m.managed)
+        await finish_trainings(m)
+        for source in due_batches(m, batch):
+            record = take_in(m, source)
+            champion = m.champion()
+            if record.accepted and champion is not None:
+                record = observe(m, record, champion)
+            if not answered(m, record):
+                entry = decide(m, record, champion)
+                match entry.decision:
+                    case RollBack():
+                        m.carry_out(entry)
+                    case Retrain(reason=reason):
+                        await retrain(model, reason, m.as_of)
+                        m.finish(entry)
+            seen.append(await publish(m, record, champion))
+    refused = [record for record in seen if not record.accepted]
+    if refused:
+        raise BatchRefusedError(
+            "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
+        )
+    return tuple(seen)
+
+
+def due_batches(m: Mandate, batch: str | None) -> tuple[SourceBatch, ...]:
+    """Return the batches that wait at the mandate's moment, or of them only ``batch``."""
+    waiting = waiting_batches(m.managed, m.engine, m.as_of)
+    if batch is None:
+        return waiting
+    closed = [item.batch.id for item in closed_batches(m.managed, m.as_of)]
+    wanted = m.managed.batch(batch).id
+    if wanted not in closed:
+        raise BatchNotThereError(
+            f"{m.managed.name}: expected batch {batch} to be in the source and closed at {m.as_of:%Y-%m-%d %H:%M} UTC, "
+            f"found {', '.join(closed[-3:]) or 'nothing'} as the newest"
+        )
+    return tuple(item for item in waiting if item.batch.id == wanted)
+
+
+async def finish_trainings(m: Mandate) -> None:
+    """Train what a run was asked for that died before it had trained."""
+    for entry in m.unfinished():
+        judged = [
+            e for e in m.history() if e.id > entry.id and e.decision.kind in ("Promote", "AwaitApproval")
+        ]
+        if not judged:
+            get_run_logger().warning("a run died before its challenger was judged: %s", entry.decision.reason)
+            await retrain(m.managed.name, entry.decision.reason, entry.as_of)
+        m.finish(entry)
+
+
+def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
+    """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
+    snapshot = ingest(m.managed, source)
+    known = m.batches().get(source.batch.id)
+    if known is not None and known.snapshot.sha256 == snapshot.sha256:
+        return m.write_batch(known.model_copy(update={"fingerprint": source.fingerprint}))
+    verdict = validate(m.managed, snapshot)
+    get_run_logger().info("%s %s: %s: %s", m.managed.name, source.batch.id, verdict.outcome, verdict.reason)
+    return m.write_batch(
+        BatchRecord(
+            model=m.managed.name,
+            batch=source.batch,
+            revision=0,
+            snapshot=snapshot,
+            verdict=verdict,
+            fingerprint=source.fingerprint,
+            as_of=m.as_of,
+        )
+    )
+
+
+def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
+    """Score the batch by the champion, measure its drift, and judge every batch whose labels are mature by now."""
+    frame = build_features(m.managed, [record])
+    predicted, predictions = score(m.managed, champion, frame)
+    drift = measure_drift(m.managed, champion, frame, predicted)
+    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
+    draw_evidently(m.managed, champion, frame, drift, page)
+    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
+    for waiting in m.batches().values():
+        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
+            judge(m, waiting)
+    return m.batches()[record.batch.id]
+
+
+def judge(m: Mandate, record: BatchRecord) -> None:
+    """Judge the model that scored a batch, and the first champion, by the batch's labels, as far as both are unseen."""
+    assert record.predictions is not None  # noqa: S101 - the caller's condition, for the type checker
+    scorer, first = m.model(record.predictions.version), m.first_champion()
+    models = [scorer] if first is None or first.trained.version == scorer.trained.version else [scorer, first]
+    unseen = [one for one in models if one.trained.trained_until <= record.batch.start]
+    if scorer in unseen:
+        frame = build_features(m.managed, [record])
+        m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
+
+
+def answered(m: Mandate, record: BatchRecord) -> bool:
+    """Whether a run that died later had answered this revision already; a note of the watch alone is no answer."""
+    return any(
+        entry.batch == record.batch.id
+        and entry.evidence.get("revision") == record.revision
+        and not (isinstance(entry.decision, Hold) and "previous" in entry.evidence)
+        for entry in m.history()
+    )
+
+
+def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
+    """Answer the batch: the watch comes first, then the retrain policy; a refused batch is held."""
+    spec, batch = m.managed.spec, record.batch.id
+    if not record.accepted:
+        refusal = Refusal(model=record.model, batch=batch, revision=record.revision, verdict=record.verdict)
+        return m.decide(batch, Hold(reason=f"the batch is refused: {record.verdict.reason}"), refusal)
+    if champion is not None and (shadow := watch_evidence(m, record, champion)) is not None:
+        watched = m.decide(batch, decide_watch(shadow, spec.watch), shadow)
+        if isinstance(watched.decision, RollBack):
+            return watched
+    evidence = policy_evidence(m, record, champion)
+    return m.decide(batch, decide_retrain(evidence, spec.retrain, spec.training.first), evidence)
+
+
+def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
+    """Compare the previous champion, scored in shadow, with the new one; None outside the watch."""
+    reigns = ledger.reigns(m.history())
+    last = reigns[-1] if reigns else None
+    if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
+        return None
+    since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
+    if record.batch.id not in {r.batch.id for r in since} or len(since) > m.managed.spec.watch.batches:
+        return None
+    previous = m.model(last.decision.previous)
+    span = RowSpan(
+        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
+        rows=record.snapshot.rows,
+    )  # fmt: skip
+    frame = build_features(m.managed, [record])
+    return WatchEvidence(
+        model=m.managed.name,
+        batch=record.batch.id,
+        revision=record.revision,
+        champion=champion.trained.version,
+        previous=previous.trained.version,
+        batches_watched=len(since),
+        comparison=compare_models(m.managed, previous, champion, frame, (span,)),
+    )
+
+
+def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
+    """Gather what the retrain policy looks at."""
+    judged = [r.performances[0].loss.value for r in m.batches().values() if r.performances]
+    trained_at = m.newest_training_batch()
+    accepted = m.trainable()
+    return PolicyEvidence(
+        model=m.managed.name,
+        batch=record.batch.id,
+        revision=record.revision,
+        champion=None if champion is None else champion.trained.version,
+        accepted_batches=len(accepted),
+        batches_since_training=sum(trained_at is None or r.batch.id > trained_at for r in accepted),
+        losses=tuple(judged[:-1]),
+        newest_loss=judged[-1] if judged else None,
+        drift_share=None if record.drift is None else record.drift.share,
+    )

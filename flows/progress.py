@@ -1,0 +1,43 @@
+"""Progress for people: what our own flows and tasks say, line by line; everything else goes to a log file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from tasks.settings import REPOSITORY, Settings
+
+
+class _Sentences(logging.Handler):
+    """Passes on the messages of this repository's own code."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.pathname.startswith(str(REPOSITORY)) and record.levelno < logging.ERROR:
+            self._say(record.getMessage())
+
+
+def show_progress(settings: Settings, say: Callable[[str], None]) -> None:
+    """Send our own messages to ``say`` and everything, tracebacks included, to ``<home>/logs/kingmaker.log``."""
+    import prefect  # noqa: F401 - configures logging at its import; our handlers come after
+
+    file = settings.home.resolve() / "logs" / "kingmaker.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    log = logging.FileHandler(file, encoding="utf-8")
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("prefect", ""):
+        logger = logging.getLogger(name)
+        logger.handlers = [log]
+    logging.getLogger("prefect").setLevel(logging.INFO)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_Sentences(say))
+
+
+def log_failure(error: Exception) -> None:
+    """Write the whole story of ``error`` to the log file."""
+    logging.getLogger("prefect").error("%s", error, exc_info=error)

@@ -1,0 +1,104 @@
+"""A person's word: crown a version that has evidence, or bring the previous champion back."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.mandate import Mandate, mandate
+from flows.parameters import ModelName, Person, Reason, Version, run_name
+from flows.publish import publish_model
+from tasks.records import LedgerEntry, Promote, Record, RollBack
+from tasks.registry.task import previous_version
+
+
+class NoEvidenceError(RuntimeError):
+    """There is no evidence for the promotion that is asked for, or it has gone stale."""
+
+
+class NoPreviousChampionError(RuntimeError):
+    """There is nothing to roll back to."""
+
+
+class ByHand(Record):
+    """The evidence of a decision by a person."""
+
+    person: str
+    reason: str
+    rests_on: int | None
+    """The ledger's number of the decision whose evidence the person has seen; None for a rollback."""
+
+
+@flow(name="promote", flow_run_name=run_name)
+async def promote(
+    model: ModelName, version: Version = None, reason: Reason = "approved", person: Person = "a person"
+) -> LedgerEntry:
+    """Crown a version by hand: the newest that awaits approval, or the one named.
+
+    It needs evidence against the champion that reigns now. Raises NoEvidenceError when the ledger has none.
+    """
+    with mandate(model, None) as m:
+        basis = _basis(m, version)
+        decision = Promote(
+            reason=f"by {person}: {reason}",
+            version=basis.decision.version,  # type: ignore[union-attr]  # the basis is about a version
+            previous=_reigning(m),
+        )
+        entry = m.decide(
+            basis.batch, decision, ByHand(person=person, reason=reason, rests_on=basis.id), decided_by=person
+        )
+        m.carry_out(entry)
+        publish_model(m)
+        return entry
+
+
+@flow(name="rollback", flow_run_name=run_name)
+async def rollback(
+    model: ModelName, reason: Reason = "asked for by hand", person: Person = "a person"
+) -> LedgerEntry:
+    """Bring the previous champion back, at once. Raises NoPreviousChampionError when there is none."""
+    with mandate(model, None) as m:
+        reigning, back = _reigning(m), previous_version(m.managed)
+        if reigning is None or back is None or back == reigning:
+            raise NoPreviousChampionError(
+                f"{model}: expected a previous champion to bring back, found none; 'kingmaker history {model}' shows "
+                "who reigned"
+            )
+        m.model(back)  # verified before it is crowned
+        decision = RollBack(reason=f"by {person}: {reason}", version=back, previous=reigning)
+        batch = max(m.batches(), default="")
+        entry = m.decide(
+            batch, decision, ByHand(person=person, reason=reason, rests_on=None), decided_by=person
+        )
+        m.carry_out(entry)
+        publish_model(m)
+        return entry
+
+
+def _reigning(m: Mandate) -> int | None:
+    champion = m.champion()
+    return None if champion is None else champion.trained.version
+
+
+def _basis(m: Mandate, version: int | None) -> LedgerEntry:
+    """The newest judgement of the version, if it was made against the champion that reigns now."""
+    judged = [e for e in m.history() if e.decision.kind in ("AwaitApproval", "Reject")]
+    if version is None:
+        judged = [e for e in judged if e.decision.kind == "AwaitApproval"]
+    else:
+        judged = [e for e in judged if getattr(e.decision, "version", None) == version]
+    if not judged:
+        wanted = "a version that awaits approval" if version is None else f"evidence about version {version}"
+        raise NoEvidenceError(
+            f"{m.managed.name}: expected {wanted}, found none in the ledger; 'kingmaker history {m.managed.name}' shows "
+            "what was judged"
+        )
+    basis = judged[-1]
+    reigning = _reigning(m)
+    if basis.evidence["champion"] != reigning:
+        raise NoEvidenceError(
+            f"{m.managed.name}: the evidence about version {basis.evidence['challenger']} compares it with version "
+            f"{basis.evidence['champion']}, but version {reigning} reigns now: it has gone stale; run 'kingmaker "
+            f"retrain {m.managed.name}' for new evidence"
+        )
+    m.model(basis.evidence["challenger"])  # verified before it is crowned
+    return basis

@@ -1,0 +1,71 @@
+"""What people see of a batch: pages, the MLflow run, and Prefect's artifacts."""
+
+from __future__ import annotations
+
+from prefect.artifacts import acreate_link_artifact, acreate_table_artifact
+
+from flows.mandate import Mandate
+from tasks.records import BatchRecord, LoadedModel
+from tasks.registry.task import log_batch
+from tasks.reports.task import write_batch_pages, write_model_page
+
+
+async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
+    """Write the batch's pages and the model's, log them to MLflow, show them on Prefect; the batch is then complete."""
+    entries, batch = m.history(), record.batch.id
+    pages = write_batch_pages(m.managed, record, entries, m.batches())
+    run_id = log_batch(m.managed, batch, _params(record, champion), _metrics(record), pages)
+    record = m.write_batch(record.model_copy(update={"mlflow_run": run_id, "completed": True}))
+    publish_model(m)
+    decided = [entry for entry in entries if entry.batch == batch]
+    key = f"{m.managed.name}-{batch}".lower().replace("_", "-")
+    await acreate_table_artifact(
+        key=f"{key}-batch",
+        table=[{"what": name, "value": value} for name, value in _table(record).items()],
+        description=f"**{m.managed.name} {batch}**: "
+        + "; ".join(f"{e.decision.kind}: {e.decision.reason}" for e in decided),
+    )
+    await acreate_link_artifact(
+        key=f"{key}-report", link=pages[0].as_uri(), link_text=f"Report of {m.managed.name} {batch}"
+    )
+    return record
+
+
+def publish_model(m: Mandate) -> None:
+    """Rebuild the model's page and its picture from the ledger."""
+    write_model_page(m.managed, list(m.batches().values()), m.history())
+
+
+def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]:
+    return {
+        "batch": record.batch.id,
+        "revision": str(record.revision),
+        "snapshot": record.snapshot.sha256,
+        "verdict": record.verdict.outcome,
+        "champion": "none" if champion is None else str(champion.trained.version),
+    }
+
+
+def _metrics(record: BatchRecord) -> dict[str, float]:
+    metrics = {"rows": float(record.snapshot.rows), "quarantined": float(record.verdict.quarantined)}
+    if record.drift is not None:
+        metrics["drift_share"] = record.drift.share
+        metrics |= {f"psi_{f.feature}": f.score for f in record.drift.features if f.score is not None}
+    if record.performances:
+        metrics |= {f"champion_{name}": value for name, value in record.performances[0].metrics.items()}
+        metrics["champion_loss"] = record.performances[0].loss.value
+    return metrics
+
+
+def _table(record: BatchRecord) -> dict[str, str]:
+    table = {
+        "rows": f"{record.snapshot.rows:,}",
+        "quarantined": f"{record.verdict.quarantined:,}",
+        "verdict": f"{record.verdict.outcome}: {record.verdict.reason}",
+    }
+    if record.drift is not None:
+        moved = [f.feature for f in record.drift.inputs if f.outcome == "drifted"]
+        table["drifted features"] = f"{record.drift.share:.0%}: {', '.join(moved) or 'none'}"
+    if record.performances:
+        table[record.performances[0].metric] = str(record.performances[0].score)
+    return table

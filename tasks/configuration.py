@@ -1,0 +1,117 @@
+"""Configuration as types: frozen, strict, and refused by file and key path when it is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from data_contracts.contract import nearest
+from data_contracts.odcs import parse_yaml
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class ConfigurationError(ValueError):
+    """A file of ours cannot be used; the message names file, key path, expected and found."""
+
+    def __init__(self, file: Path, where: str, expected: str, found: str) -> None:
+        super().__init__(f"{file}: {where}: expected {expected}, found {found}")
+
+
+class Config(BaseModel):
+    """Base of every configuration: immutable, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def parse_duration(value: object) -> object:
+    """Read ``90s``, ``15m``, ``6h``, ``1d`` or ``2w`` as a timedelta; ValueError for anything else."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch("([0-9]{1,9})([smhdw])", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a duration such as 90s, 15m, 6h, 1d or 2w")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _duration_text(value: timedelta) -> str:
+    return f"{int(value.total_seconds())}s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_duration_text)]
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def load_config(file: Path, kind: type[ConfigT]) -> ConfigT:
+    """Read the YAML ``file`` as a ``kind``.
+
+    Raises ConfigurationError, with the first mistake, when the file is missing, is not YAML, or does not fit.
+    """
+    try:
+        document = parse_yaml(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(file, "file", "a YAML file", "no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(file, "file", "YAML", " ".join(str(error).split())) from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(file, "top level", "a mapping", repr(document)[:200])
+    try:
+        return kind.model_validate(_tuples(document))
+    except ValidationError as error:
+        raise _refusal(file, kind, error) from error
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """YAML has lists only; a frozen configuration holds tuples."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _refusal(file: Path, kind: type[Config], error: ValidationError) -> ConfigurationError:
+    # A misspelt key comes first: it also explains the key that seems to be missing.
+    first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
+    where = ".".join(str(step) for step in first["loc"]) or "top level"
+    if first["type"] == "extra_forbidden":
+        word = str(first["loc"][-1])
+        valid = _keys_at(kind, first["loc"][:-1])
+        hint = nearest(word, valid)
+        return ConfigurationError(file, where, f"one of {sorted(valid)}", f"{word!r}{hint}")
+    if first["type"] == "missing":
+        return ConfigurationError(file, where, "a value", "nothing: this key is required")
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = expected.removeprefix("expected ")
+    found = repr(first["input"])[:200]
+    return ConfigurationError(file, where, expected, f"{found}{_hint(first)}")
+
+
+def _hint(error: Mapping[str, Any]) -> str:
+    choices = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+    return nearest(str(error["input"]), choices)
+
+
+def _keys_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:
+    """The keys that the configuration type found by following ``path`` from ``kind`` knows."""
+    here: type[BaseModel] = kind
+    for step in path:
+        if isinstance(step, str) and step in here.model_fields:
+            here = _config_type(here.model_fields[step].annotation) or here
+    return set(here.model_fields)
+
+
+def _config_type(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if (found := _config_type(argument)) is not None:
+            return found
+    return None

@@ -1,0 +1,139 @@
+"""The promotion gate: a pure function from evidence to one decision."""
+
+from __future__ import annotations
+
+import math
+
+from tasks.decisions.config import GateConfig
+from tasks.records import AwaitApproval, Comparison, Evidence, Promote, Reject, SliceComparison
+
+
+def attempt_alpha(alpha: float, attempt: int) -> float:
+    """Return the level of the ``attempt``-th try (from 1): ``alpha * 6 / (pi * attempt)^2``.
+
+    The levels of endlessly many tries sum to ``alpha``, since the sum of 1 / i^2 is pi^2 / 6.
+    """
+    return alpha * 6 / (math.pi * attempt) ** 2
+
+
+def decide_promotion(
+    evidence: Evidence, config: GateConfig, *, approval_required: bool = False
+) -> Promote | Reject | AwaitApproval:
+    """Return whether the challenger reigns, and why, in one sentence.
+
+    The first champion needs its guardrails only. A refresh, the champion's own recipe on newer data, is promoted
+    unless it is clearly worse; a test for superiority there blocks useful refreshes. A change of recipe must be
+    proven better, at a level that shrinks with each attempt since the last promotion, so that trying long enough
+    does not crown an equal model. Whatever the kind, a failed guardrail or a slice that lost clearly refuses.
+    """
+    if refusal := _guardrail_refusal(evidence):
+        return Reject(reason=refusal, version=evidence.challenger)
+    accepted, reason = _compared(evidence, config)
+    if not accepted:
+        return Reject(reason=reason, version=evidence.challenger)
+    kind = AwaitApproval if approval_required and evidence.champion is not None else Promote
+    return kind(reason=reason, version=evidence.challenger, previous=evidence.champion)
+
+
+def _guardrail_refusal(evidence: Evidence) -> str:
+    if not evidence.guardrails:
+        return "no guardrail was checked, and a check that was not made has not passed"
+    for guardrail in evidence.guardrails:
+        if guardrail.outcome != "passed":
+            return f"guardrail '{guardrail.name}' {guardrail.outcome}: {guardrail.found}, limit {guardrail.limit}"
+    return ""
+
+
+def _slice_refusal(comparison: Comparison, config: GateConfig) -> str:
+    judged = [s for s in comparison.slices if s.rows >= config.slice_rows and s.blocks >= config.min_blocks]
+    lost = [s for s in judged if _lost(s, config, len(judged))]
+    if not lost:
+        return ""
+    worst = max(lost, key=_worse_by)
+    return (
+        f"slice {worst.column} = {worst.value} is {_worse_by(worst):.1%} worse on {worst.rows:,} rows "
+        f"(p {worst.p_worse:.2g} over {len(judged)} slices)"
+    )
+
+
+def _lost(one: SliceComparison, config: GateConfig, slices: int) -> bool:
+    worse = one.challenger_loss > one.champion_loss * (1 + config.slice_worse)
+    return worse and one.p_worse < config.slice_alpha / slices
+
+
+def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool, str]:
+    comparison = evidence.comparison
+    if evidence.kind == "first" and evidence.champion is None:
+        return True, "the first champion: every guardrail passed, and there is nothing to compare with"
+    if evidence.kind == "first" or evidence.champion is None or comparison is None:
+        return False, "nothing was compared with the champion, and without evidence it stays"
+    if not math.isfinite(comparison.challenger_loss):
+        return False, f"the challenger's loss is {comparison.challenger_loss}, which compares with nothing"
+    if not math.isfinite(comparison.challenger_score.value):
+        return (
+            False,
+            f"{comparison.metric} cannot be computed for the challenger on these rows: they judge nothing",
+        )
+    if not math.isfinite(comparison.champion_loss):
+        return True, f"the champion's loss is {comparison.champion_loss}: any finite challenger is better"
+    if refusal := _slice_refusal(comparison, config):
+        return False, refusal
+    if evidence.kind == "refresh":
+        return _refresh(comparison, config)
+    return _change_of_recipe(comparison, evidence.attempt, config)
+
+
+def _worse_by(losses: Comparison | SliceComparison) -> float:
+    """The challenger's excess loss as a share of the champion's."""
+    if losses.champion_loss == 0:
+        return 0.0 if losses.challenger_loss == 0 else math.inf
+    return losses.challenger_loss / losses.champion_loss - 1
+
+
+def _short(comparison: Comparison, config: GateConfig) -> str:
+    if comparison.rows < config.min_rows:
+        return f"{comparison.rows:,} rows of the {config.min_rows:,} that it takes"
+    if comparison.blocks < config.min_blocks:
+        return f"{comparison.blocks} blocks of time of the {config.min_blocks} that it takes"
+    return ""
+
+
+def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
+    if short := _short(comparison, config):
+        return True, f"a refresh that passes its guardrails; too little to compare: {short}"
+    share = _worse_by(comparison)
+    words = f"{_in_words(comparison)}, t {comparison.t:.2f}"
+    if share > config.refresh_worse_outright:
+        return False, f"a refresh that is worse outright: {words}"
+    if share > config.refresh_worse and not comparison.t <= config.refresh_t:  # a t of NaN clears nobody
+        return False, f"a refresh that is clearly worse: {words}"
+    return True, f"a refresh, not clearly worse: {words}"
+
+
+def _change_of_recipe(comparison: Comparison, attempt: int, config: GateConfig) -> tuple[bool, str]:
+    if short := _short(comparison, config):
+        return False, f"a change of recipe cannot be proven with {short}"
+    level = attempt_alpha(config.alpha, attempt)
+    words = f"{_in_words(comparison)}, p {comparison.p_better:.2g} against {level:.2g} at attempt {attempt}"
+    if not comparison.p_better < level:  # a p of NaN proves nothing
+        return False, f"a change of recipe, not proven better: {words}"
+    if _contradicts(comparison):
+        return False, (
+            f"a change of recipe with lower loss, but {comparison.metric} is clearly worse: "
+            f"{comparison.challenger_score} against {comparison.champion_score}"
+        )
+    return True, f"a change of recipe, proven better: {words}"
+
+
+def _contradicts(comparison: Comparison) -> bool:
+    """Whether the user's metric is worse beyond both its intervals."""
+    ours, theirs = comparison.challenger_score, comparison.champion_score
+    return ours.high < theirs.low if comparison.greater_is_better else ours.low > theirs.high
+
+
+def _in_words(comparison: Comparison) -> str:
+    share = _worse_by(comparison)
+    return (
+        f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g} ({share:+.1%}) "
+        f"on {comparison.rows:,} unseen rows"
+    )

@@ -1,0 +1,34 @@
+"""The watch after a promotion: a pure function from evidence to one decision."""
+
+from __future__ import annotations
+
+import math
+
+from tasks.decisions.config import WatchConfig
+from tasks.records import Hold, RollBack, WatchEvidence
+
+
+def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBack:
+    """Return whether the previous champion comes back, and why, in one sentence.
+
+    It was scored in shadow on the same rows. It comes back when its block-wise t shows it better and its loss is
+    better by more than ``better``, within the first ``batches`` batches of the new reign; or when it has a loss and
+    the champion's is no number.
+    """
+    comparison = evidence.comparison
+    if math.isfinite(comparison.challenger_loss) and not math.isfinite(comparison.champion_loss):
+        return RollBack(
+            reason=f"the champion's loss is {comparison.champion_loss}, so its predictions are no numbers; the previous "
+            f"champion, version {evidence.previous}, has loss {comparison.challenger_loss:.4g}",
+            version=evidence.previous,
+            previous=evidence.champion,
+        )
+    gain = 1 - comparison.challenger_loss / comparison.champion_loss if comparison.champion_loss else 0.0
+    words = (
+        f"the previous champion, version {evidence.previous}, has loss {comparison.challenger_loss:.4g} against "
+        f"{comparison.champion_loss:.4g} ({gain:+.1%} better, t {-comparison.t:.2f}) in batch "
+        f"{evidence.batches_watched} of {config.batches} of the watch"
+    )
+    if -comparison.t > config.better_t and gain > config.better:
+        return RollBack(reason=words, version=evidence.previous, previous=evidence.champion)
+    return Hold(reason=f"the promotion stands: {words}")

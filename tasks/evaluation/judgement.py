@@ -1,0 +1,243 @@
+"""What the house says of models: performance on a batch, comparison on a holdout, guardrails, importance."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from tasks.evaluation.compare import block_test, refuse_seen_rows, time_blocks
+from tasks.evaluation.metrics import (
+    GREATER_IS_BETTER,
+    EvaluationError,
+    row_losses,
+    score,
+    score_interval,
+)
+from tasks.evaluation.slices import compare_slices, slice_scores
+from tasks.prediction import predict, predict_frame
+from tasks.records import (
+    Comparison,
+    FeatureFrame,
+    Guardrail,
+    Interval,
+    LoadedModel,
+    Performance,
+    Problem,
+    RowSpan,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_BIAS = {"binary": 0.10, "regression": 0.50}
+"""Largest distance of the mean prediction from the mean label: in probability; in standard deviations of the label."""
+
+
+def performance(
+    model: LoadedModel, frame: FeatureFrame, problem: Problem, metric: str, metrics: tuple[str, ...]
+) -> Performance:
+    """Judge ``model`` on the labelled rows of one batch, by ``metric`` and by ``metrics`` as far as they are defined.
+
+    Raises EvaluationError when the rows cannot judge a model, as one class cannot by AUC.
+    """
+    labelled = _labelled(frame)
+    target, predicted = labelled.target.to_numpy(), predict_frame(model, labelled, problem)
+    losses = row_losses(target, predicted, problem, model.trained.classes)
+    blocks, _ = time_blocks(labelled.moments)
+    test = block_test(losses, blocks)
+    return Performance(
+        batch=max(frame.snapshots),
+        version=model.trained.version,
+        rows=len(labelled),
+        blocks=test.blocks,
+        metric=metric,
+        score=score_interval(metric, target, predicted, blocks, problem, model.trained.classes),
+        loss=test.mean,
+        metrics=_defined(metrics, target, predicted, problem, model.trained.classes),
+        slices=slice_scores(losses, labelled.slices),
+    )
+
+
+def compare(
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    frame: FeatureFrame,
+    spans: tuple[RowSpan, ...],
+    problem: Problem,
+    metric: str,
+) -> Comparison:
+    """Compare two models on the labelled rows of ``frame``, whose spans are ``spans``.
+
+    A metric that cannot be computed, because a prediction is no number or there is one class only, has the value
+    NaN, and the losses are what they are: the gate says what follows. Raises SeenRowsError when either model was
+    trained on a row as new, EvaluationError when no row is labelled.
+    """
+    import numpy as np
+
+    for model in (challenger, champion):
+        refuse_seen_rows(spans, model.trained.trained_on, f"version {model.trained.version}")
+    labelled = _labelled(frame)
+    target = labelled.target.to_numpy()
+    blocks, hours = time_blocks(labelled.moments)
+    predictions = [predict_frame(model, labelled, problem) for model in (challenger, champion)]
+    theirs, its = (
+        row_losses(target, predicted, problem, model.trained.classes)
+        for predicted, model in zip(predictions, (challenger, champion), strict=True)
+    )
+    # Losses that agree to the last digits are equal: sums in another order prove nothing, however constant the gain.
+    its = np.where(np.isclose(theirs, its, rtol=1e-9, atol=1e-12), theirs, its)
+    test = block_test(theirs - its, blocks)
+    scores = [
+        _score_or_nan(metric, target, predicted, blocks, problem, model.trained.classes)
+        for predicted, model in zip(predictions, (challenger, champion), strict=True)
+    ]
+    return Comparison(
+        rows=len(labelled),
+        blocks=test.blocks,
+        block_hours=hours,
+        challenger_loss=float(theirs.mean()),
+        champion_loss=float(its.mean()),
+        difference=test.mean,
+        t=test.t,
+        p_better=test.p_below,
+        metric=metric,
+        challenger_score=scores[0],
+        champion_score=scores[1],
+        greater_is_better=GREATER_IS_BETTER[metric],
+        slices=compare_slices(theirs, its, blocks, labelled.slices),
+    )
+
+
+def guardrails(
+    challenger: LoadedModel, frame: FeatureFrame, problem: Problem, as_fitted: np.ndarray
+) -> tuple[Guardrail, ...]:
+    """Check the challenger, as it was loaded from the registry, on the labelled rows of the holdout.
+
+    ``as_fitted`` holds the predictions of the pipeline before it was stored: the stored one must agree exactly.
+    """
+    import numpy as np
+
+    labelled = _labelled(frame)
+    predicted = predict_frame(challenger, labelled, problem)
+    if problem == "multiclass":
+        classes = np.array(challenger.trained.classes)
+        residuals = predicted - (labelled.target.to_numpy()[:, np.newaxis] == classes)
+    else:
+        residuals = (predicted - labelled.target.to_numpy())[:, np.newaxis]
+    finite = bool(np.isfinite(predicted).all())
+    same = predicted.shape == as_fitted.shape and bool(np.array_equal(predicted, as_fitted))
+    # On its training sample too: a short holdout, such as two clear days, may rightly get one answer.
+    wider = predict(challenger.pipeline, challenger.baseline, problem, challenger.trained.classes)
+    spread = float(np.ptp(np.concatenate([predicted, wider]), axis=0).max()) if finite else 0.0
+    checks = [
+        _check("finite predictions", finite, f"{np.isfinite(predicted).mean():.1%} finite", "all"),
+        _check("not constant", spread > 0, f"spread {spread:.4g}", "above 0"),
+        _check(
+            "loads and predicts as fitted", same, "identical" if same else "different predictions",
+            "bit for bit",
+        ),
+    ]  # fmt: skip
+    if problem == "regression":
+        limit, unit = MAX_BIAS["regression"], "standard deviations of the target"
+        residuals = residuals / (float(labelled.target.std(ddof=0)) or 1.0)
+    else:
+        limit, unit = MAX_BIAS["binary"], "in probability"
+    checks.append(_bias_check(residuals, labelled, limit, unit))
+    return tuple(checks)
+
+
+def _bias_check(residuals: np.ndarray, labelled: FeatureFrame, limit: float, unit: str) -> Guardrail:
+    """Whether the mean of each column of ``residuals``, (rows, columns), is small, as far as the rows can tell.
+
+    The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by chance.
+    """
+    import math
+
+    blocks, _ = time_blocks(labelled.moments)
+    means = [block_test(column, blocks).mean for column in residuals.T]
+    allowed = [limit + (m.high - m.value if math.isfinite(m.high) else 0.0) for m in means]
+    passed = all(abs(m.value) <= most for m, most in zip(means, allowed, strict=True))
+    worst = max(range(len(means)), key=lambda i: abs(means[i].value) - allowed[i])
+    return _check(
+        "mean prediction near mean label",
+        passed,
+        f"{abs(means[worst].value):.3f} apart, {unit}",
+        f"at most {limit}, and {allowed[worst] - limit:.3f} for chance",
+    )
+
+
+def importance(
+    pipeline: Any,  # noqa: ANN401 - a fitted pipeline
+    classes: tuple[str, ...],
+    frame: FeatureFrame,
+    problem: Problem,
+    *,
+    rows: int = 2000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return feature -> loss added when its values are shuffled (Breiman 2001), on a seeded sample of ``frame``.
+
+    Negative values, which are noise, are given as 0.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    labelled = _labelled(frame)
+    if len(labelled) > rows:
+        chosen = np.zeros(len(labelled), dtype=bool)
+        chosen[rng.choice(len(labelled), rows, replace=False)] = True
+        labelled = labelled.where(chosen)
+    target, features = labelled.target.to_numpy(), labelled.features
+    order = rng.permutation(len(labelled))
+
+    def loss(features: object) -> float:
+        predicted = predict(pipeline, features, problem, classes)
+        return float(row_losses(target, predicted, problem, classes).mean())
+
+    whole = loss(features)
+    return {
+        name: max(0.0, loss(features.assign(**{name: features[name].to_numpy()[order]})) - whole)
+        for name in features.columns
+    }
+
+
+def _defined(
+    metrics: tuple[str, ...],
+    target: np.ndarray,
+    predicted: np.ndarray,
+    problem: Problem,
+    classes: tuple[str, ...],
+) -> dict[str, float]:
+    """The metrics that are defined on these rows: the others are left out."""
+    found = {}
+    for name in metrics:
+        with contextlib.suppress(EvaluationError):
+            found[name] = score(name, target, predicted, problem, classes)
+    return found
+
+
+def _score_or_nan(
+    metric: str,
+    target: np.ndarray,
+    predicted: np.ndarray,
+    blocks: np.ndarray,
+    problem: Problem,
+    classes: tuple[str, ...],
+) -> Interval:
+    try:
+        return score_interval(metric, target, predicted, blocks, problem, classes)
+    except EvaluationError:
+        return Interval(value=float("nan"), low=float("-inf"), high=float("inf"))
+
+
+def _check(name: str, passed: bool, found: str, limit: str) -> Guardrail:
+    return Guardrail(name=name, outcome="passed" if passed else "failed", found=found, limit=limit)
+
+
+def _labelled(frame: FeatureFrame) -> FeatureFrame:
+    labelled = frame.where(frame.target.notna().to_numpy())
+    if not len(labelled):
+        raise EvaluationError(
+            f"batch {max(frame.snapshots)}: expected labelled rows, found none of {len(frame):,}"
+        )
+    return labelled

@@ -1,0 +1,63 @@
+"""The face of the evaluation room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.model_spec import METRICS, ManagedModel
+from tasks.records import Comparison, FeatureFrame, Guardrail, LoadedModel, Performance, RowSpan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@task(name="judge performance", cache_policy=NO_CACHE)
+def judge_performance(
+    managed: ManagedModel, frame: FeatureFrame, models: Sequence[LoadedModel]
+) -> tuple[Performance, ...]:
+    """Judge each model on the labelled rows of one batch, which none of them was trained on.
+
+    The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it, since a batch of
+    one class must not stop the batches after it.
+    """
+    from tasks.evaluation.judgement import performance
+    from tasks.evaluation.metrics import EvaluationError
+
+    spec, judged = managed.spec, list[Performance]()
+    for model in models:
+        try:
+            judged.append(performance(model, frame, spec.problem, spec.metric, METRICS[spec.problem]))
+        except EvaluationError as refused:
+            name = f"{managed.name} version {model.trained.version}"
+            get_run_logger().warning("%s is not judged on %s: %s", name, max(frame.snapshots), refused)
+            if not judged:
+                return ()
+    return tuple(judged)
+
+
+@task(name="compare on unseen rows", cache_policy=NO_CACHE)
+def compare_models(
+    managed: ManagedModel,
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    frame: FeatureFrame,
+    spans: tuple[RowSpan, ...],
+) -> Comparison:
+    """Compare two models on the labelled rows of ``frame``; refused when either was trained on one of them."""
+    from tasks.evaluation.judgement import compare
+
+    return compare(challenger, champion, frame, spans, managed.spec.problem, managed.spec.metric)
+
+
+@task(name="check guardrails", cache_policy=NO_CACHE)
+def check_guardrails(
+    managed: ManagedModel, challenger: LoadedModel, frame: FeatureFrame, as_fitted: np.ndarray
+) -> tuple[Guardrail, ...]:
+    """Check the challenger as it came back from the registry, on the holdout."""
+    from tasks.evaluation.judgement import guardrails
+
+    return guardrails(challenger, frame, managed.spec.problem, as_fitted)

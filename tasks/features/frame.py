@@ -1,0 +1,240 @@
+"""Feature frames: one code path for training and for scoring.
+
+What is fitted to data (imputing, scaling, encoding) lives inside the model's pipeline; what stands here depends
+on nothing but the row itself: the same row gives the same features, whatever rows stand beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Contract, nearest
+from tasks.features.config import FeaturesConfig
+from tasks.lake import to_frame
+from tasks.records import FeatureFrame, FeatureSchema, Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    FeatureCode = Callable[[pd.DataFrame], pd.DataFrame]
+
+MISSING = "(missing)"
+"""The category of a missing value: a category like any other, so an unseen gap never breaks a prediction."""
+
+
+class FeatureError(ValueError):
+    """The model's feature code, or a label, is not what it must be."""
+
+
+def raw_columns(contract: Contract, config: FeaturesConfig, target: str) -> tuple[str, ...]:
+    """Return the contract's columns that become features as they are, in the contract's order."""
+    allowed = [column.name for column in contract.feature_columns if column.name != target]
+    wanted = allowed if config.include is None else [name for name in allowed if name in config.include]
+    return tuple(name for name in wanted if name not in config.exclude)
+
+
+def load_code(path: str, project: Path) -> FeatureCode:
+    """Return the function that ``module.path:name`` means, looked for in the project first.
+
+    Raises FeatureError when there is no such module or function.
+    """
+    module_name, _, name = path.partition(":")
+    file = _project_file(module_name, project)
+    try:
+        module = importlib.import_module(module_name) if file is None else _load_file(file)
+    except ModuleNotFoundError as error:
+        raise FeatureError(
+            f"features.code: expected a module in {project} or an installed one, found {module_name!r} ({error})"
+        ) from error
+    code: FeatureCode | None = getattr(module, name, None)
+    if not callable(code):
+        raise FeatureError(
+            f"features.code: {module_name} has no function {name!r}{nearest(name, dir(module))}"
+        )
+    return code
+
+
+def _project_file(module_name: str, project: Path) -> Path | None:
+    """The module's file in the project; None when it can only be an installed module.
+
+    A directory of the project, such as ``deployments``, never gives way to a package of the same name: with its
+    own file missing, another project would run this repository's code.
+    """
+    path = project.joinpath(*module_name.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    if (project / module_name.partition(".")[0]).is_dir():
+        raise FeatureError(f"features.code: expected the file {path.with_suffix('.py')}, found no such file")
+    return None
+
+
+def _load_file(file: Path) -> ModuleType:
+    """Load under a name of its own: another project's deployments/ must not hide behind ours."""
+    private = f"kingmaker_features_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(private, file)
+    if spec is None or spec.loader is None:
+        raise FeatureError(f"features.code: {file} cannot be loaded as a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[private] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[private]
+        raise
+    return module
+
+
+def code_sha256(path: str | None, project: Path) -> str:
+    """Return a digest of the feature code's text; of nothing when there is no code.
+
+    It covers the module itself, not what the module imports. Raises FeatureError when there is no such module.
+    """
+    if path is None:
+        return hashlib.sha256(b"").hexdigest()
+    module_name = path.partition(":")[0]
+    file = _project_file(module_name, project)
+    if file is None:
+        try:
+            spec = importlib.util.find_spec(module_name)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+            raise FeatureError(
+                f"features.code: expected a module in {project} or an installed one, found {path!r}"
+            )
+        file = Path(spec.origin)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def build_frame(
+    tables: Mapping[str, pa.Table],
+    snapshots: Mapping[str, str],
+    contract: Contract,
+    config: FeaturesConfig,
+    *,
+    target: str,
+    problem: Problem,
+    slices: Sequence[str],
+    code: FeatureCode | None,
+) -> FeatureFrame:
+    """Turn the accepted rows of some batches into one feature frame.
+
+    ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code sees only
+    what the contract says is known at event time, with event time and keys: a leak cannot be written there. A
+    column that some of the batches lack, because the contract has grown, is missing there. Raises FeatureError
+    when a column is in none of them, or when the code does not return what it must.
+    """
+    import pandas as pd
+
+    if not tables:
+        raise FeatureError("features: expected the rows of at least one batch, found none")
+    rows = pd.concat([to_frame(table) for table in tables.values()], ignore_index=True)
+    absent = [name for name in contract.column_names if name not in rows.columns]
+    if absent:
+        raise FeatureError(
+            f"features: batches {', '.join(tables)} have no column {absent}; ingest them again"
+        )
+    batch = pd.Series([id for id, table in tables.items() for _ in range(table.num_rows)], dtype="str")
+    known = [c.name for c in contract.columns if c.available and not c.sensitive and c.name != target]
+    features, categorical = {}, []
+    for name in raw_columns(contract, config, target):
+        if contract.column(name).categorical:
+            features[name] = _category(rows[name])
+            categorical.append(name)
+        else:
+            features[name] = _number(rows[name])
+    frame = pd.DataFrame(features, index=rows.index)
+    if code is not None:
+        own = _own_features(code, rows[known], frame)
+        categorical += [name for name in own.columns if not pd.api.types.is_numeric_dtype(own[name].dtype)]
+        frame = pd.concat([frame, own], axis=1)
+    if frame.empty and not len(frame.columns):
+        raise FeatureError(
+            f"features: expected at least one column of {contract.name} to be a feature, found none"
+        )
+    schema = FeatureSchema(
+        numerical=tuple(name for name in frame.columns if name not in categorical),
+        categorical=tuple(name for name in frame.columns if name in categorical),
+    )
+    return FeatureFrame(
+        features=frame[list(schema.names)],
+        target=_target(rows[target], problem, target),
+        event_time=rows[contract.event_time],
+        batch=batch,
+        slices=pd.DataFrame({name: _category(rows[name]) for name in slices}, index=rows.index),
+        keys=rows[[contract.event_time, *(k for k in contract.key if k != contract.event_time)]],
+        schema=schema,
+        snapshots=dict(snapshots),
+    )
+
+
+def _own_features(code: FeatureCode, rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    own = code(rows.copy())
+    if not isinstance(own, pd.DataFrame) or not own.index.equals(rows.index):
+        found = f" with {len(own)} rows for {len(rows)}" if isinstance(own, pd.DataFrame) else ""
+        raise FeatureError(
+            "features.code: expected a DataFrame with the index of its argument, found "
+            f"{type(own).__name__}{found}"
+        )
+    if not own.columns.is_unique or not all(isinstance(name, str) for name in own.columns):
+        raise FeatureError(
+            f"features.code: expected each column once, named by text, found {list(own.columns)}"
+        )
+    double = sorted(set(own.columns) & set(frame.columns))
+    if double:
+        raise FeatureError(
+            f"features.code: {double} are contract columns already; exclude them or rename yours"
+        )
+    columns = {}
+    for name in own.columns:
+        values = own[name]
+        numeric = pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
+        if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind in "mM":
+            raise FeatureError(
+                f"features.code: {name!r} is a time: expected a number or a category made from it"
+            )
+        columns[name] = _number(values) if numeric else _category(values)
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def _number(values: pd.Series) -> pd.Series:
+    """float64; an infinite value is no measurement but the trace of a division by zero: it is missing."""
+    import numpy as np
+
+    numbers = values.astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
+def _category(values: pd.Series) -> pd.Series:
+    """Text of the values; whole numbers without a decimal point, gaps as a category of their own."""
+    texts = {value: _text(value) for value in values.dropna().unique()}
+    named = values.astype("object").map(texts).astype("str")
+    return named.where(values.notna(), MISSING)
+
+
+def _text(value: object) -> str:
+    """A number's text must not depend on its column's dtype: gaps elsewhere turn 1 into 1.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _target(values: pd.Series, problem: Problem, name: str) -> pd.Series:
+    import pandas as pd
+
+    if problem == "multiclass":
+        return _category(values).where(values.notna())
+    numbers = pd.to_numeric(values.astype("object"), errors="raise").astype("float64")
+    if problem == "binary" and not numbers.dropna().isin([0.0, 1.0]).all():
+        odd = sorted(set(numbers.dropna()) - {0.0, 1.0})[:3]
+        raise FeatureError(f"target {name!r}: expected 0 and 1 (or false and true), found {odd}")
+    return _number(numbers)

@@ -1,0 +1,20 @@
+"""The face of the ingest room."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.ingest.arrivals import SourceBatch
+from tasks.model_spec import ManagedModel
+from tasks.records import Snapshot
+
+
+@task(name="ingest", retries=2, retry_delay_seconds=[2, 20], cache_policy=NO_CACHE)
+def ingest(managed: ManagedModel, source: SourceBatch) -> Snapshot:
+    """Read the batch and keep it as an immutable snapshot; the same content is the same snapshot."""
+    from tasks.ingest.snapshot import write_snapshot
+    from tasks.ingest.source import read_source
+
+    table = read_source(source.file, managed.contract)
+    return write_snapshot(managed.settings.lake, table, managed.contract, source.batch, str(source.file))

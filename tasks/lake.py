@@ -1,0 +1,208 @@
+"""The lake: a directory of files that are written whole, checksummed, and never changed after.
+
+Everything goes to a temporary name first, is flushed to the disk, and is renamed into place, so that a reader
+sees a thing whole or not at all. Nothing else in the house writes a file that another part reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Column
+from tasks.records import Snapshot, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+POSITION = "_row"
+"""Column of a quarantine file: the row's position in its snapshot."""
+REASONS = "_reasons"
+"""Column of a quarantine file: the ids of the rules that the row breaks, joined by ``;``."""
+_EXACT = 2**53
+"""Largest whole number up to which float64 holds every one."""
+
+
+class DamagedFileError(RuntimeError):
+    """A file in the lake is not what its manifest says it is."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path}: expected sha256 {expected[:12]}, found {found[:12]}: the file was damaged or changed; "
+            "restore it from a backup, or remove its directory and ingest the batch again"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex digest of the file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """Give a temporary directory that becomes ``path`` when the block ends, and vanishes when it fails.
+
+    When ``path`` exists by then, it stays as it is: names in the lake carry a digest of the content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush(temporary)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if not path.is_dir():  # another process was first when it is one
+                raise
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the file's content, or the directory's names, on the disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_table(path: Path, table: pa.Table) -> str:
+    """Write ``table`` as Parquet to ``path``, whole, and return the file's sha256."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content = sink.getvalue().to_pybytes()
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the snapshot's rows, in its order; DamagedFileError when a part is not what was written."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for part in snapshot.parts:
+        path = lake / snapshot.path / part.file
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise DamagedFileError(path, part.sha256, "nothing") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != part.sha256:
+            raise DamagedFileError(path, part.sha256, found)
+        # From the very bytes that were checked: the file might change before it is read a second time.
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        tables.append(table if columns is None else table.select(list(columns)))
+    return pa.concat_tables(tables)
+
+
+def read_accepted(
+    lake: Path, snapshot: Snapshot, verdict: Verdict, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Return the snapshot's rows without those in quarantine.
+
+    Raises ValueError when the batch was refused, and DamagedFileError when a part, or the list of the rows in
+    quarantine, is not what was written.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if verdict.refused:
+        raise ValueError(f"batch {snapshot.batch.id} was refused ({verdict.reason}): nothing may read it")
+    table = read_snapshot(lake, snapshot, columns)
+    if verdict.quarantine is None:
+        return table
+    keep = np.ones(table.num_rows, dtype=bool)
+    keep[list(read_reasons(lake, verdict.quarantine))] = False
+    return table.filter(pa.array(keep))
+
+
+def quarantine_path(snapshot: Snapshot, reasons: Mapping[int, str]) -> str:
+    """Return the lake path of the snapshot's quarantine; its name is a digest of positions and reasons."""
+    name = f"{snapshot.sha256[:16]}-{_reasons_sha256(reasons)[:16]}.parquet"
+    return (Path("quarantine") / snapshot.contract / snapshot.batch.id / name).as_posix()
+
+
+def read_reasons(lake: Path, path: str) -> dict[int, str]:
+    """Return row position -> reasons of a quarantine; DamagedFileError when it is not what was written."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    expected = Path(path).stem.rpartition("-")[2]
+    try:
+        table = pq.ParquetFile(lake / path).read([POSITION, REASONS])
+        reasons = dict(zip(table[POSITION].to_pylist(), table[REASONS].to_pylist(), strict=True))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DamagedFileError(lake / path, expected, "nothing") from error
+    found = _reasons_sha256(reasons)
+    if not found.startswith(expected):
+        raise DamagedFileError(lake / path, expected, found)
+    return reasons
+
+
+def _reasons_sha256(reasons: Mapping[int, str]) -> str:
+    return hashlib.sha256(json.dumps(list(reasons.items())).encode()).hexdigest()
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """Return the type in which a column of the contract is stored."""
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+        "date": pa.date32(),
+    }[column.logical_type]
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return ``table`` with NumPy columns: float64 for numbers with gaps, datetime64[us, UTC], str, bool.
+
+    Whole numbers with gaps that float64 would round come as Int64: two ids must not become one.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    frame: pd.DataFrame = table.to_pandas()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_int64(column.type) and column.null_count:
+            bounds = pc.min_max(column).as_py()
+            if max(abs(bounds["min"] or 0), abs(bounds["max"] or 0)) > _EXACT:
+                frame[name] = pd.Series(column.to_pylist(), dtype="Int64")
+    return frame

@@ -1,0 +1,246 @@
+"""What is written in the ledger, and what can be read from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
+from sqlalchemy import Engine, Row, func, insert, select, update
+
+from tasks.ledger.lease import Lease, check_lease
+from tasks.ledger.tables import batches, decisions, trainings
+from tasks.records import BatchRecord, Decision, LedgerEntry, Record, TrainedModel
+
+_DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+_EVIDENCE = TypeAdapter(dict[str, Any], config=ConfigDict(ser_json_inf_nan="strings"))
+
+_REIGN = ("Promote", "RollBack")
+_JOURNALLED = (*_REIGN, "Retrain")
+
+
+# --- batches ---------------------------------------------------------------------------------------------
+
+
+def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecord:
+    """Write the batch down and return it with its revision.
+
+    The same snapshot again keeps its revision and is brought up to date; other content becomes a new revision.
+    """
+    with engine.begin() as connection:
+        check_lease(connection, held)
+        last = connection.execute(
+            select(batches)
+            .where(batches.c.model == record.model, batches.c.batch == record.batch.id)
+            .order_by(batches.c.revision.desc())
+            .limit(1)
+        ).one_or_none()
+        same = last is not None and last.record["snapshot"]["sha256"] == record.snapshot.sha256
+        revision = 1 if last is None else last.revision + (not same)
+        record = record.model_copy(update={"revision": revision})
+        values = {
+            "fingerprint": record.fingerprint,
+            "verdict": record.verdict.outcome,
+            "completed": record.completed,
+            "record": _document(record),
+        }
+        if last is not None and same:
+            connection.execute(update(batches).where(batches.c.id == last.id).values(**values))
+        else:
+            connection.execute(
+                insert(batches).values(model=record.model, batch=record.batch.id, revision=revision, **values)
+            )
+    return record
+
+
+def known_batches(engine: Engine, model: str) -> dict[str, BatchRecord]:
+    """Return batch id -> newest revision, in the order of the ids."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(batches.c.batch, batches.c.record)
+            .where(batches.c.model == model)
+            .order_by(batches.c.batch, batches.c.revision)
+        )
+        return {row.batch: BatchRecord.model_validate(row.record) for row in rows}
+
+
+def finished_fingerprints(engine: Engine, model: str) -> dict[str, str]:
+    """Return batch id -> fingerprint of the source, for the batches whose newest revision was monitored to its end."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(batches.c.batch, batches.c.fingerprint, batches.c.completed)
+            .where(batches.c.model == model)
+            .order_by(batches.c.batch, batches.c.revision)
+        )
+        newest = {row.batch: row for row in rows}
+    return {id: row.fingerprint for id, row in newest.items() if row.completed}
+
+
+# --- trainings -------------------------------------------------------------------------------------------
+
+
+def record_training(engine: Engine, held: Lease, trained: TrainedModel, batch: str) -> None:
+    """Write down what a registered version is, and which rows it was trained on."""
+    with engine.begin() as connection:
+        check_lease(connection, held)
+        connection.execute(
+            insert(trainings).values(
+                model=trained.model,
+                version=trained.version,
+                batch=batch,
+                record=_document(trained),
+            )
+        )
+
+
+def training(engine: Engine, model: str, version: int) -> TrainedModel:
+    """Return what the ledger knows of a version; KeyError when it knows nothing."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            select(trainings.c.record).where(trainings.c.model == model, trainings.c.version == version)
+        ).one_or_none()
+    if row is None:
+        raise KeyError(f"{model}: the ledger has no version {version}")
+    return TrainedModel.model_validate(row.record)
+
+
+def newest_training_batch(engine: Engine, model: str) -> str | None:
+    """Return the batch at which the newest version was trained."""
+    with engine.connect() as connection:
+        newest: str | None = connection.execute(
+            select(func.max(trainings.c.batch)).where(trainings.c.model == model)
+        ).scalar_one()
+    return newest
+
+
+# --- decisions -------------------------------------------------------------------------------------------
+
+
+def record_decision(
+    engine: Engine,
+    held: Lease,
+    batch: str,
+    decision: Decision,
+    evidence: Record | Mapping[str, Any],
+    *,
+    as_of: datetime,
+    flow_run: str = "",
+    decided_by: str = "kingmaker",
+) -> LedgerEntry:
+    """Write a decision down with its evidence, and return the entry.
+
+    Promotions, rollbacks and retrains are journalled: they are effective only when ``mark_effective`` says so. All
+    others are effective at once. Raises LeaseLostError when the lease has passed to another run.
+    """
+    document = _document(evidence)
+    now = datetime.now(UTC)
+    journalled = decision.kind in _JOURNALLED
+    values = {
+        "model": held.model,
+        "batch": batch,
+        "kind": decision.kind,
+        "decision": _document(decision),
+        "evidence": document,
+        "evidence_sha256": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest(),
+        "as_of": as_of.astimezone(UTC),
+        "recorded_at": now,
+        "effective_at": None if journalled else now,
+        "flow_run": flow_run,
+        "decided_by": decided_by,
+        "token": held.token,
+    }
+    with engine.begin() as connection:
+        check_lease(connection, held)
+        identity = connection.execute(insert(decisions).values(**values)).inserted_primary_key
+    return _by_id(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
+
+
+def mark_effective(engine: Engine, held: Lease, entry: LedgerEntry) -> LedgerEntry:
+    """Say that a journalled decision has taken effect; saying it twice changes nothing."""
+    with engine.begin() as connection:
+        check_lease(connection, held)
+        connection.execute(
+            update(decisions)
+            .where(decisions.c.id == entry.id, decisions.c.effective_at.is_(None))
+            .values(effective_at=datetime.now(UTC))
+        )
+    return _by_id(engine, entry.id)
+
+
+def history(engine: Engine, model: str) -> tuple[LedgerEntry, ...]:
+    """Return every decision about the model, oldest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(decisions).where(decisions.c.model == model).order_by(decisions.c.id)
+        ).all()
+    return tuple(_entry(row) for row in rows)
+
+
+def reigns(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
+    """Return the decisions that changed who reigns and took effect, oldest first."""
+    return tuple(e for e in entries if e.decision.kind in _REIGN and e.effective_at)
+
+
+def any_unfinished(engine: Engine, model: str) -> bool:
+    """Whether a decision about the model was journalled and has not taken effect."""
+    with engine.connect() as connection:
+        waiting = select(func.count()).where(decisions.c.model == model, decisions.c.effective_at.is_(None))
+        return connection.execute(waiting).scalar_one() > 0
+
+
+def unfinished(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
+    """Return the decisions that were journalled and have not taken effect, oldest first."""
+    return tuple(e for e in entries if e.effective_at is None)
+
+
+def attempts_since_promotion(entries: tuple[LedgerEntry, ...]) -> int:
+    """Return how many changes of recipe were judged since one was promoted, or since the first champion.
+
+    A refresh or a rollback between them starts nothing anew: counted from the last refresh, every attempt would be the
+    first, and twenty attempts of an equal recipe would promote it nearly half of the time.
+    """
+    by_id = {entry.id: entry for entry in entries}
+    count = 0
+    for entry in reversed(entries):
+        rests_on = entry.evidence.get("rests_on")  # a person's promotion rests on an earlier judgement
+        basis = entry if rests_on is None else by_id.get(rests_on, entry)
+        if entry.decision.kind == "Promote" and basis.evidence.get("kind") != "refresh":
+            break
+        count += entry.evidence.get("kind") == "change of recipe"
+    return count
+
+
+def _document(record: Record | Mapping[str, Any]) -> dict[str, Any]:
+    """The record as JSON that every database takes: infinity and NaN, which JSON does not have, as strings."""
+    text = record.model_dump_json() if isinstance(record, Record) else _EVIDENCE.dump_json(dict(record))
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def _by_id(engine: Engine, identity: int) -> LedgerEntry:
+    with engine.connect() as connection:
+        return _entry(connection.execute(select(decisions).where(decisions.c.id == identity)).one())
+
+
+def _entry(row: Row[Any]) -> LedgerEntry:
+    def aware(moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+    return LedgerEntry.model_validate(
+        {
+            "id": row.id,
+            "model": row.model,
+            "batch": row.batch,
+            "decision": _DECISION.validate_python(row.decision),
+            "evidence": row.evidence,
+            "evidence_sha256": row.evidence_sha256,
+            "as_of": aware(row.as_of),
+            "recorded_at": aware(row.recorded_at),
+            "effective_at": aware(row.effective_at),
+            "flow_run": row.flow_run,
+            "decided_by": row.decided_by,
+        }
+    )

@@ -1,0 +1,170 @@
+"""The lease: one run at a time acts for a model, and one that lost its lease cannot write.
+
+Prefect's concurrency limits are lost when its server restarts (Prefect #20090), so the guard is ours. A lease is a
+row with a holder, an end, and a token that grows with every new holder; every decision carries the token of the
+lease under which it was made, and the ledger refuses an old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from tasks.ledger.tables import leases
+
+DURATION = timedelta(seconds=60)
+"""How long a lease lives without being renewed: the longest that a killed run can delay the next."""
+
+
+class LeaseHeldError(RuntimeError):
+    """Another run acts for the model now."""
+
+
+class LeaseLostError(RuntimeError):
+    """This run's lease has passed to another, so it must not write."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to act for a model."""
+
+    model: str
+    holder: str
+    token: int
+
+
+def holder_name(run: str) -> str:
+    """Return a name for this process: machine, process and flow run."""
+    return f"{socket.gethostname()} process {os.getpid()} run {run}"
+
+
+@contextmanager
+def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
+    """Hold the model's lease for the block; LeaseHeldError says who has it.
+
+    The lease is renewed in the background, and given back when the block ends.
+    """
+    held = _take(engine, model, holder)
+    stop = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(engine, held, stop), daemon=True)
+    renewal.start()
+    try:
+        yield held
+    finally:
+        stop.set()
+        renewal.join()
+        with engine.begin() as connection:
+            connection.execute(
+                update(leases)
+                .where(leases.c.model == model, leases.c.token == held.token)
+                .values(holder="", expires_at=_now())
+            )
+
+
+def current_holder(engine: Engine, model: str) -> str:
+    """Return who acts for the model now; an empty string when nobody does."""
+    with engine.connect() as connection:
+        row = connection.execute(select(leases).where(leases.c.model == model)).one_or_none()
+    alive = row is not None and _aware(row.expires_at) > _now() and not _died_here(row.holder)
+    return str(row.holder) if row is not None and alive else ""
+
+
+def check_lease(connection: Connection, held: Lease) -> None:
+    """Raise LeaseLostError unless ``held`` is still the model's lease; call first in the writing transaction.
+
+    It is an update that changes nothing: it locks the row until the transaction ends, in SQLite too, where a select
+    locks nothing and the lease could pass to another between the check and the write.
+    """
+    still = connection.execute(
+        update(leases)
+        .where(leases.c.model == held.model, leases.c.token == held.token)
+        .values(token=held.token)
+    )
+    if still.rowcount == 1:
+        return
+    row = connection.execute(
+        select(leases.c.token, leases.c.holder).where(leases.c.model == held.model)
+    ).one_or_none()
+    raise LeaseLostError(
+        f"{held.model}: the lease of {held.holder} (token {held.token}) has passed to "
+        f"{row.holder if row and row.holder else 'nobody'} (token {row.token if row else 'unknown'}); nothing was "
+        "written, and the run that holds it goes on"
+    )
+
+
+def _take(engine: Engine, model: str, holder: str) -> Lease:
+    now = _now()
+    with engine.begin() as connection:
+        row = connection.execute(
+            select(leases).where(leases.c.model == model).with_for_update()
+        ).one_or_none()
+        if row is None:
+            try:
+                connection.execute(
+                    insert(leases).values(model=model, holder=holder, token=1, expires_at=now + DURATION)
+                )
+            except IntegrityError as error:
+                raise LeaseHeldError(
+                    f"{model}: another run took the lease at this moment; try again"
+                ) from error
+            return Lease(model, holder, 1)
+        alive = _aware(row.expires_at) > now and not _died_here(row.holder)
+        if row.holder and alive:
+            raise LeaseHeldError(
+                f"{model}: {row.holder} acts for it now, until {_aware(row.expires_at):%H:%M:%S} UTC at least; wait "
+                "for it to end, or end it"
+            )
+        taken = connection.execute(
+            update(leases)
+            .where(leases.c.model == model, leases.c.token == row.token)
+            .values(holder=holder, token=row.token + 1, expires_at=now + DURATION)
+        )
+        if taken.rowcount != 1:
+            raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again")
+        return Lease(model, holder, row.token + 1)
+
+
+def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
+    """Renew until told to stop, or until the lease is lost: then the next write says so."""
+    while not stop.wait(DURATION.total_seconds() / 4):
+        # A database that is away for a moment must not end the renewal: the lease has three more tries to live.
+        with contextlib.suppress(SQLAlchemyError), engine.begin() as connection:
+            renewed = connection.execute(
+                update(leases)
+                .where(leases.c.model == held.model, leases.c.token == held.token)
+                .values(expires_at=_now() + DURATION)
+            )
+            if renewed.rowcount != 1:
+                return
+
+
+def _died_here(holder: str) -> bool:
+    """Whether the holder was a process of this machine that is no more: then its lease need not run out."""
+    host, _, rest = holder.partition(" process ")
+    if host != socket.gethostname() or not rest:
+        return False
+    process = int(rest.split(" ", 1)[0])
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,106 @@
+"""The ledger's tables, and the door to the database. SQLite embedded, PostgreSQL in production."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+metadata = MetaData()
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(100), nullable=False),
+    Column("batch", String(40), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("verdict", String(30), nullable=False),
+    Column("completed", Boolean, nullable=False),
+    Column("record", JSON, nullable=False),
+    UniqueConstraint("model", "batch", "revision"),
+)
+"""Every batch of every model, each revision of it; the record is a BatchRecord."""
+
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("batch", String(40), nullable=False),
+    Column("record", JSON, nullable=False),
+)
+"""Every registered version: which rows it was trained on, and the digest of its bytes; a TrainedModel."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(100), nullable=False, index=True),
+    Column("batch", String(40), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("decision", JSON, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("evidence_sha256", String(64), nullable=False),
+    Column("as_of", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Column("effective_at", DateTime(timezone=True)),
+    Column("flow_run", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+)
+"""Every decision with its evidence. A decision that changes who reigns is a journal entry until it is effective."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+"""Who may act for a model; the token grows by one with every new holder."""
+
+
+@functools.cache
+def open_ledger(url: str) -> Engine:
+    """Return the engine for ``url``, with the tables made on first use.
+
+    SQLite runs in WAL mode with full synchronisation: a decision that was written survives a power cut.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": 30})
+
+        @event.listens_for(engine, "connect")
+        def _durable(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+    else:
+        engine = create_engine(url, pool_pre_ping=True)
+    try:
+        metadata.create_all(engine)
+    except DBAPIError:
+        metadata.create_all(engine)  # another process made a table between our look and our making it
+    return engine

@@ -1,0 +1,548 @@
+"""The frozen records that pass between rooms. Rooms meet here and nowhere else.
+
+Records are plain values: they validate on construction, compare by value, and go to JSON and back unchanged,
+so a decision can be explained from the ledger years later. The two classes at the end hold frames in memory;
+they pass from task to task of one process and are never stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.batches import Batch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+Problem = Literal["binary", "multiclass", "regression"]
+
+
+class Record(BaseModel):
+    """Base of every record: immutable, and strict about what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def digest(self) -> str:
+        """Hex digest of the record's JSON: equal records, equal digests."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+# --- ingest and validation -------------------------------------------------------------------------------
+
+
+class Part(Record):
+    """One Parquet file of a snapshot."""
+
+    file: str
+    rows: int
+    sha256: str
+    """Digest of the file's bytes: a changed or truncated file is refused."""
+
+
+class Snapshot(Record):
+    """A batch as it was read: immutable."""
+
+    contract: str
+    contract_version: str
+    batch: Batch
+    sha256: str
+    """Digest of the content: the same rows in any order give the same digest."""
+    rows: int
+    parts: tuple[Part, ...]
+    path: str
+    """Directory in the lake, relative to it."""
+    source: str
+    """Where it was read from, for people."""
+
+
+class RuleOutcome(Record):
+    """What became of one rule of the contract."""
+
+    rule: str
+    description: str
+    scope: Literal["schema", "row", "batch"]
+    severity: Literal["error", "warning", "info"]
+    outcome: Literal["passed", "failed", "not_run"]
+    count: int = 0
+    """Rows that break a row rule; 1 for a broken schema or batch rule."""
+    found: str = ""
+    """What was found instead, with at most three examples; sensitive values are masked."""
+
+
+class Verdict(Record):
+    """The judgement on a snapshot."""
+
+    outcome: Literal["accept", "accept with quarantine", "refuse"]
+    reason: str
+    rows: int
+    quarantined: int
+    rules: tuple[RuleOutcome, ...]
+    quarantine: str | None = None
+    """Lake path of the quarantined rows with their reasons, relative to the lake."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing may be trained or scored on the batch."""
+        return self.outcome == "refuse"
+
+
+# --- training --------------------------------------------------------------------------------------------
+
+
+class FeatureSchema(Record):
+    """The features that a model was trained on, in order, by kind."""
+
+    numerical: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All features: categorical first, then numerical."""
+        return self.categorical + self.numerical
+
+
+class RowSpan(Record):
+    """Labelled rows of one snapshot with ``start <= event time < end``."""
+
+    batch: str
+    snapshot: str
+    start: datetime
+    end: datetime
+    rows: int
+
+
+class Recipe(Record):
+    """How a model is made, whatever data it is made of. Same recipe and newer data is a refresh."""
+
+    estimator: str
+    """Import path."""
+    params: Mapping[str, Any]
+    encode: Literal["auto", "onehot", "ordinal"]
+    window: str
+    features: str
+    """Digest of the feature code and the feature schema."""
+
+    @property
+    def hash(self) -> str:
+        """First twelve digits of the recipe's digest."""
+        return self.digest()[:12]
+
+
+class Trial(Record):
+    """One candidate's result on the folds."""
+
+    estimator: str
+    params: Mapping[str, Any]
+    loss: float
+    """Mean over folds, each fold newer than its training rows."""
+    loss_by_fold: tuple[float, ...]
+    trials: int
+    seconds: float
+
+
+class TrainedModel(Record):
+    """A registered version: what it is, what it was trained on, what its bytes are."""
+
+    model: str
+    version: int
+    run_id: str
+    recipe: Recipe
+    schema_: FeatureSchema
+    classes: tuple[str, ...]
+    """Class labels of a multiclass target, in the order of predictions; empty for other problems."""
+    trained_on: tuple[RowSpan, ...]
+    trained_until: datetime
+    """No training row is at or after this moment."""
+    artifact_sha256: str
+    spec_sha256: str
+    contract_version: str
+    seed: int
+    code_version: str
+    rows: int
+
+
+# --- evaluation ------------------------------------------------------------------------------------------
+
+
+class Interval(Record):
+    """An estimate with its two-sided 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+class SliceScore(Record):
+    """Mean loss on the rows where ``column`` is ``value``."""
+
+    column: str
+    value: str
+    rows: int
+    loss: float
+
+
+class Performance(Record):
+    """How one model did on the mature labels of one batch."""
+
+    batch: str
+    version: int
+    rows: int
+    blocks: int
+    metric: str
+    score: Interval
+    loss: Interval
+    metrics: Mapping[str, float]
+    slices: tuple[SliceScore, ...] = ()
+
+
+class SliceComparison(Record):
+    """Challenger against champion on one slice."""
+
+    column: str
+    value: str
+    rows: int
+    blocks: int
+    challenger_loss: float
+    champion_loss: float
+    p_worse: float
+    """One-sided p-value against 'the challenger is not worse here'."""
+
+
+class Comparison(Record):
+    """Two models on the same rows, paired and clustered by blocks of time."""
+
+    rows: int
+    blocks: int
+    block_hours: float
+    challenger_loss: float
+    champion_loss: float
+    difference: Interval
+    """Challenger minus champion: negative when the challenger is better."""
+    t: float
+    """``difference / standard error``, with ``blocks - 1`` degrees of freedom."""
+    p_better: float
+    """One-sided p-value against 'the challenger is not better'."""
+    metric: str
+    challenger_score: Interval
+    champion_score: Interval
+    greater_is_better: bool
+    slices: tuple[SliceComparison, ...] = ()
+
+
+class Guardrail(Record):
+    """One sanity check on the challenger. A check that could not be made has not passed."""
+
+    name: str
+    outcome: Literal["passed", "failed", "not made"]
+    found: str
+    limit: str
+
+
+class Evidence(Record):
+    """The frozen record that a promotion decision rests on."""
+
+    model: str
+    batch: str
+    kind: Literal["first", "refresh", "change of recipe"]
+    challenger: int
+    champion: int | None
+    attempt: int
+    """How many changes of recipe were tried since the last promotion, this one included."""
+    holdout: tuple[RowSpan, ...]
+    comparison: Comparison | None
+    """None for the first champion: there is nothing to compare with."""
+    guardrails: tuple[Guardrail, ...]
+
+
+# --- drift -----------------------------------------------------------------------------------------------
+
+
+class FeatureProfile(Record):
+    """How one feature was distributed over the champion's training rows."""
+
+    feature: str
+    kind: Literal["numerical", "categorical", "prediction"]
+    edges: tuple[float, ...] = ()
+    """Inner bin edges of a number, increasing: ``len(edges) + 1`` bins."""
+    categories: tuple[str, ...] = ()
+    """The named bins of a category; a last bin holds everything else."""
+    counts: tuple[int, ...]
+    missing: int
+    importance: float | None = None
+
+
+class BaselineProfile(Record):
+    """What travels with a model so that later batches can be held against its training data."""
+
+    rows: int
+    features: tuple[FeatureProfile, ...]
+
+
+class Histogram(Record):
+    """Shares of rows, bin by bin; they sum to one unless there were no values."""
+
+    labels: tuple[str, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+class FeatureDrift(Record):
+    """How far one feature moved from the champion's training data."""
+
+    feature: str
+    kind: Literal["numerical", "categorical", "prediction"]
+    score: float | None
+    """Population stability index; None when it could not be computed."""
+    threshold: float
+    outcome: Literal["steady", "drifted", "not evaluable"]
+    missing_before: float
+    missing_after: float
+    importance: float | None
+    """Loss added when the feature is shuffled, in the champion's holdout; None when unknown."""
+    histogram: Histogram
+    note: str = ""
+
+
+class DriftSummary(Record):
+    """One batch against the baseline that travels with the champion."""
+
+    batch: str
+    version: int
+    rows: int
+    baseline_rows: int
+    features: tuple[FeatureDrift, ...]
+
+    @property
+    def share(self) -> float:
+        """Share of the evaluable features that drifted; the prediction is not a feature."""
+        judged = [f for f in self.inputs if f.outcome != "not evaluable"]
+        return sum(f.outcome == "drifted" for f in judged) / len(judged) if judged else 0.0
+
+    @property
+    def inputs(self) -> tuple[FeatureDrift, ...]:
+        """The features alone."""
+        return tuple(f for f in self.features if f.kind in ("numerical", "categorical"))
+
+
+class Predictions(Record):
+    """What the champion said about one batch, in the lake."""
+
+    model: str
+    batch: str
+    version: int
+    snapshot: str
+    rows: int
+    path: str
+    sha256: str
+
+
+# --- decisions -------------------------------------------------------------------------------------------
+
+
+class PolicyEvidence(Record):
+    """What the retrain policy looks at."""
+
+    model: str
+    batch: str
+    revision: int
+    champion: int | None
+    accepted_batches: int
+    """Accepted, mature batches so far, this one included."""
+    batches_since_training: int
+    """Accepted batches since the newest training, this one included."""
+    losses: tuple[float, ...]
+    """The reigning champion's loss on each earlier judged batch, oldest first."""
+    newest_loss: float | None
+    """Its loss on this batch; None while labels are not mature."""
+    drift_share: float | None
+
+
+class WatchEvidence(Record):
+    """What the watch after a promotion looks at: the previous champion, scored in shadow."""
+
+    model: str
+    batch: str
+    revision: int
+    champion: int
+    previous: int
+    batches_watched: int
+    """Batches since the promotion, this one included."""
+    comparison: Comparison
+    """The previous champion in the challenger's seat."""
+
+
+class Refusal(Record):
+    """Why a batch was refused."""
+
+    model: str
+    batch: str
+    revision: int
+    verdict: Verdict
+
+
+class Hold(Record):
+    """Nothing to do."""
+
+    kind: Literal["Hold"] = "Hold"
+    reason: str
+
+
+class Retrain(Record):
+    """Train a challenger."""
+
+    kind: Literal["Retrain"] = "Retrain"
+    reason: str
+
+
+class Promote(Record):
+    """Crown the challenger."""
+
+    kind: Literal["Promote"] = "Promote"
+    reason: str
+    version: int
+    previous: int | None
+
+
+class Reject(Record):
+    """Keep the champion."""
+
+    kind: Literal["Reject"] = "Reject"
+    reason: str
+    version: int
+
+
+class AwaitApproval(Record):
+    """The gate says yes; a person has the last word."""
+
+    kind: Literal["AwaitApproval"] = "AwaitApproval"
+    reason: str
+    version: int
+    previous: int | None
+
+
+class RollBack(Record):
+    """Bring the previous champion back."""
+
+    kind: Literal["RollBack"] = "RollBack"
+    reason: str
+    version: int
+    """The version that reigns again."""
+    previous: int
+    """The version that is deposed."""
+
+
+Decision = Annotated[
+    Hold | Retrain | Promote | Reject | AwaitApproval | RollBack, Field(discriminator="kind")
+]
+
+
+class LedgerEntry(Record):
+    """A decision as the ledger keeps it."""
+
+    id: int
+    model: str
+    batch: str
+    decision: Decision
+    evidence: Mapping[str, Any]
+    evidence_sha256: str
+    as_of: datetime
+    """The moment in the data's time at which it was decided."""
+    recorded_at: datetime
+    """When it was written down, by the clock of the machine."""
+    effective_at: datetime | None
+    """When it took effect; None while it is only journalled."""
+    flow_run: str
+    decided_by: str
+
+
+class BatchRecord(Record):
+    """What the ledger knows of one batch of one model."""
+
+    model: str
+    batch: Batch
+    revision: int
+    snapshot: Snapshot
+    verdict: Verdict
+    fingerprint: str
+    as_of: datetime
+    drift: DriftSummary | None = None
+    performances: tuple[Performance, ...] = ()
+    """The reigning champion's first, then the first champion's when it is another."""
+    predictions: Predictions | None = None
+    mlflow_run: str | None = None
+    completed: bool = False
+    """Whether the monitor has come to its end with this revision; if not, the next run takes it up again."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the batch may be trained and scored on."""
+        return not self.verdict.refused
+
+
+# --- in memory only --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeatureFrame:
+    """Features of the accepted rows of some batches, row for row with target, time and slices."""
+
+    features: pd.DataFrame
+    """(rows, features): float64 for numerical features, str for categorical ones."""
+    target: pd.Series
+    """(rows,): float64, or str when multiclass; missing where the label is not known."""
+    event_time: pd.Series
+    """(rows,): datetime64[us, UTC]."""
+    batch: pd.Series
+    """(rows,): id of the batch."""
+    slices: pd.DataFrame
+    """(rows, slice columns): str."""
+    keys: pd.DataFrame
+    """(rows, key columns), to join predictions with."""
+    schema: FeatureSchema
+    snapshots: Mapping[str, str]
+    """Batch id -> snapshot digest."""
+
+    @property
+    def moments(self) -> np.ndarray:
+        """Event times as datetime64[us] in UTC, (rows,): NumPy knows no zones."""
+        naive = self.event_time.dt.tz_convert("UTC").dt.tz_localize(None)
+        moments: np.ndarray = naive.to_numpy(dtype="datetime64[us]")
+        return moments
+
+    def where(self, mask: np.ndarray) -> FeatureFrame:
+        """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
+        return FeatureFrame(
+            features=self.features[mask],
+            target=self.target[mask],
+            event_time=self.event_time[mask],
+            batch=self.batch[mask],
+            slices=self.slices[mask],
+            keys=self.keys[mask],
+            schema=self.schema,
+            snapshots=self.snapshots,
+        )
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A registered version, fetched, verified and ready to predict."""
+
+    trained: TrainedModel
+    pipeline: Any
+    """A fitted scikit-learn pipeline over the features of ``trained.schema_``."""
+    baseline: pd.DataFrame
+    """Sample of the training rows' features."""
+    profile: BaselineProfile

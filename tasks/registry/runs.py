@@ -1,0 +1,299 @@
+"""MLflow runs: a run a training, a nested run a candidate, a run a monitored batch.
+
+Every call names its run explicitly: MLflow's idea of an active run is bound to a thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.lake import file_sha256
+from tasks.records import BaselineProfile, FeatureSchema, Recipe, RowSpan, TrainedModel, Trial
+from tasks.registry.safe_load import MODEL_FILE, check_types
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything about one training that MLflow keeps."""
+
+    model: str
+    batch: str
+    recipe: Recipe
+    kind: str
+    schema_: FeatureSchema
+    trained_on: tuple[RowSpan, ...]
+    pipeline: Any
+    classes: tuple[str, ...]
+    baseline: pd.DataFrame
+    """Sample of the training rows' features."""
+    profile: BaselineProfile
+    trials: tuple[Trial, ...]
+    spec_text: str
+    spec_sha256: str
+    contract_version: str
+    seed: int
+    code_version: str
+    seconds: float
+
+
+def client(tracking_uri: str) -> MlflowClient:
+    """Return the client for ``tracking_uri``; an embedded store is made on first use.
+
+    It is also made MLflow's own: logging a model and downloading artifacts take the store from there.
+    """
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri)
+    return _client(tracking_uri)
+
+
+@functools.cache
+def _client(tracking_uri: str) -> MlflowClient:
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    if tracking_uri.startswith("sqlite:///"):
+        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def experiment_id(settings: Settings, model: str) -> str:
+    """Return the id of the model's experiment, made on first use."""
+    mlflow = client(settings.tracking_uri)
+    experiment = mlflow.get_experiment_by_name(model)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    location = f"{settings.artifacts}/{model}" if settings.tracking_uri.startswith("sqlite") else None
+    return str(mlflow.create_experiment(model, artifact_location=location))
+
+
+@contextmanager
+def run(settings: Settings, model: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+    """Give the id of a new run that ends FINISHED, or FAILED when the block raises."""
+    mlflow = client(settings.tracking_uri)
+    created = mlflow.create_run(experiment_id(settings, model), run_name=name, tags=dict(tags))
+    try:
+        yield created.info.run_id
+    except BaseException:
+        mlflow.set_terminated(created.info.run_id, "FAILED")
+        raise
+    mlflow.set_terminated(created.info.run_id, "FINISHED")
+
+
+def log_training(settings: Settings, training: Training) -> TrainedModel:
+    """Log one training, register its model with the alias ``challenger``, and return its record."""
+    mlflow = client(settings.tracking_uri)
+    tags = {
+        "kingmaker.kind": "training",
+        "kingmaker.batch": training.batch,
+        "kingmaker.recipe": training.recipe.hash,
+    }
+    with run(
+        settings, training.model, f"train {training.model} {training.batch} {training.kind}", tags
+    ) as run_id:
+        _log_candidates(settings, training, run_id)
+        params = {
+            "estimator": training.recipe.estimator,
+            "window": training.recipe.window,
+            "kind": training.kind,
+            "seed": str(training.seed),
+            "rows": str(sum(span.rows for span in training.trained_on)),
+            "spec_sha256": training.spec_sha256,
+            "contract_version": training.contract_version,
+            "code_version": training.code_version,
+            **{f"estimator.{name}": str(value) for name, value in training.recipe.params.items()},
+        }
+        _log(mlflow, run_id, params, {"training_seconds": training.seconds})
+        mlflow.log_text(run_id, training.spec_text, "model.yaml")
+        mlflow.log_text(
+            run_id,
+            "[" + ",\n ".join(s.model_dump_json() for s in training.trained_on) + "]",
+            "trained_on.json",
+        )
+        mlflow.log_text(run_id, training.profile.model_dump_json(), "baseline/profile.json")
+        with tempfile.TemporaryDirectory() as directory:
+            sample = Path(directory) / "sample.parquet"
+            training.baseline.to_parquet(sample, index=False)
+            mlflow.log_artifact(run_id, str(sample), "baseline")
+        _log_snapshots(mlflow, run_id, training)
+        version, sha256 = _register(settings, training, run_id)
+    return TrainedModel(
+        model=training.model,
+        version=version,
+        run_id=run_id,
+        recipe=training.recipe,
+        schema_=training.schema_,
+        classes=training.classes,
+        trained_on=training.trained_on,
+        trained_until=max(span.end for span in training.trained_on),
+        artifact_sha256=sha256,
+        spec_sha256=training.spec_sha256,
+        contract_version=training.contract_version,
+        seed=training.seed,
+        code_version=training.code_version,
+        rows=sum(span.rows for span in training.trained_on),
+    )
+
+
+def log_batch(
+    settings: Settings,
+    model: str,
+    batch: str,
+    *,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    pages: Sequence[Path],
+) -> str:
+    """Log what the monitor saw of one batch, with its pages, and return the run's id."""
+    mlflow = client(settings.tracking_uri)
+    tags = {"kingmaker.kind": "monitor", "kingmaker.batch": batch}
+    with run(settings, model, f"monitor {model} {batch}", tags) as run_id:
+        _log(mlflow, run_id, params, metrics)
+        for page in pages:
+            mlflow.log_artifact(run_id, str(page))
+    return run_id
+
+
+def _log(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+    """One request for all: a request a metric is slow, and very slow behind basic authentication."""
+    import math
+    import time
+
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        params=[Param(name, value[:6000]) for name, value in params.items()],
+        metrics=[
+            Metric(_metric_name(name), value, now, 0)
+            for name, value in metrics.items()
+            if math.isfinite(value)
+        ],
+    )
+
+
+def _metric_name(name: str) -> str:
+    """A name that MLflow takes, made of any name that a column may have; two columns never share one."""
+    allowed = re.sub(r"[^\w.\- ]", "_", name)[:200]
+    return allowed if allowed == name else f"{allowed}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def _log_candidates(settings: Settings, training: Training, parent: str) -> None:
+    for trial in training.trials:
+        name = trial.estimator.rpartition(".")[2]
+        tags = {
+            "mlflow.parentRunId": parent,
+            "kingmaker.kind": "candidate",
+            "kingmaker.batch": training.batch,
+        }
+        with run(settings, training.model, name, tags) as run_id:
+            _log(
+                client(settings.tracking_uri),
+                run_id,
+                {"estimator": trial.estimator} | {k: str(v) for k, v in trial.params.items()},
+                {"loss": trial.loss, "seconds": trial.seconds, "trials": float(trial.trials)}
+                | {f"loss_fold_{i}": value for i, value in enumerate(trial.loss_by_fold)},
+            )
+
+
+def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> None:
+    """Log each snapshot as a dataset input whose digest is ours: MLflow's hashes the first 10,000 rows only."""
+    import json
+
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    client.log_inputs(
+        run_id,
+        [
+            DatasetInput(
+                Dataset(
+                    name=f"{training.model} {span.batch}",
+                    digest=span.snapshot[:36],
+                    source_type="local",
+                    source=json.dumps({"batch": span.batch, "sha256": span.snapshot}),
+                    profile=json.dumps({"rows": span.rows}),
+                ),
+                [InputTag("mlflow.data.context", "training")],
+            )
+            for span in training.trained_on
+        ],
+    )
+
+
+def _register(settings: Settings, training: Training, run_id: str) -> tuple[int, str]:
+    """Store the pipeline by skops, register it, and return version and digest of its bytes."""
+    import mlflow
+    import sklearn
+
+    api = client(settings.tracking_uri)
+    types = check_types(training.pipeline)
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.sklearn.log_model(
+            training.pipeline,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=types,
+            signature=_signature(training),
+            input_example=None,
+            # Given, not inferred: inferring takes 3 to 6 s and starts a second interpreter.
+            pip_requirements=[f"scikit-learn=={sklearn.__version__}", "skops"],
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        stored = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=directory)
+        sha256 = file_sha256(Path(stored) / MODEL_FILE)
+    _ensure_registered(api, training.model)
+    version = int(
+        api.create_model_version(
+            training.model,
+            info.model_uri,
+            run_id,
+            tags={
+                "recipe": training.recipe.hash,
+                "kind": training.kind,
+                "batch": training.batch,
+                "artifact_sha256": sha256,
+            },
+            model_id=info.model_id,
+        ).version
+    )
+    api.set_registered_model_alias(training.model, "challenger", str(version))
+    return version, sha256
+
+
+def _ensure_registered(client: MlflowClient, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _signature(training: Training) -> Any:  # noqa: ANN401 - a ModelSignature
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    return ModelSignature(
+        Schema(
+            [ColSpec("string", name) for name in training.schema_.categorical]
+            + [ColSpec("double", name) for name in training.schema_.numerical]
+        ),
+        Schema([ColSpec("double")]),
+    )

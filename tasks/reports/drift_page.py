@@ -1,0 +1,222 @@
+"""One batch's drift report: what moved, whether it matters, what was done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.records import BatchRecord, DriftSummary, FeatureDrift, Interval, LedgerEntry, Performance
+from tasks.reports.bars import Bars, Meter, distribution, meter
+from tasks.reports.charts import Area, LineChart, Measured, line_chart
+from tasks.reports.figures import (
+    counted,
+    in_plain_words,
+    in_words,
+    interval,
+    interval_known,
+    number,
+    percent,
+    times_threshold,
+)
+from tasks.reports.page import render_page
+from tasks.reports.summary import (
+    UNDECIDED,
+    BatchRow,
+    batch_rows,
+    champion_performance,
+    first_champion,
+    first_performance,
+    newest_revisions,
+)
+
+WORST_SLICES = 10
+"""Slices shown, from the highest loss down."""
+_SPARK = Area(width=460, height=150, left=52, right=10, top=12, bottom=24)
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """One line of the table of features."""
+
+    feature: FeatureDrift
+    unit: str
+    times: float | None
+    """Score as a multiple of its threshold."""
+    score_bar: Meter
+    reliance: float | None
+    """Importance as a share of the most important feature's, 0 to 1."""
+    bars: Bars
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One model that was held against the batch's labels."""
+
+    role: str
+    performance: Performance
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """One slice with its loss as a multiple of the batch's."""
+
+    column: str
+    value: str
+    rows: int
+    loss: float
+    times: float | None
+
+
+def render_drift_page(
+    model: str,
+    metric: str,
+    record: BatchRecord,
+    entries: Sequence[LedgerEntry],
+    units: Mapping[str, str],
+    history: Sequence[BatchRecord],
+    evidently: str | None,
+    validation: str | None,
+) -> str:
+    """Return the HTML page of one batch.
+
+    ``entries`` are all of the model's decisions (the first champion is found in them), ``units`` goes from feature
+    to unit of measure, ``history`` holds the model's other batches, of which the earlier ones are shown.
+    ``evidently`` and ``validation`` are addresses relative to the page. ValueError when one leads away from it.
+    """
+    earlier = [r for r in newest_revisions(history) if r.batch.start < record.batch.start]
+    (row,) = batch_rows([record], entries)
+    performance = champion_performance(record)
+    return render_page(
+        "drift.html.j2",
+        model=model,
+        metric=metric,
+        record=record,
+        row=row,
+        headline=headline(record, earlier, row),
+        decisions=[e for e in sorted(entries, key=lambda e: e.id) if e.batch == record.batch.id],
+        performance=performance,
+        contenders=_contenders(record, entries),
+        sparks=_sparks(metric, [*earlier, record], entries),
+        groups=_groups(record.drift, units) if record.drift else (),
+        slices=_slices(performance) if performance else (),
+        evidently=evidently,
+        validation=validation,
+    )
+
+
+def headline(record: BatchRecord, earlier: Sequence[BatchRecord], row: BatchRow) -> tuple[str, ...]:
+    """Return the report in up to three sentences: what moved, whether it matters, what was decided."""
+    if record.verdict.refused:
+        return ("The batch was refused, so nothing was scored on it.",)
+    moved = (
+        moved_in_words(record.drift)
+        if record.drift
+        else "No champion yet, so there is nothing to compare with"
+    )
+    decision = "No decision yet" if row.decision == UNDECIDED else f"Decision: {in_plain_words(row.decision)}"
+    return (f"{moved}.", f"{_loss_in_words(record, earlier)}.", f"{decision}.")
+
+
+def moved_in_words(drift: DriftSummary) -> str:
+    """Return how many features moved and how much of the champion's importance they carry."""
+    judged = [f for f in drift.inputs if f.outcome != "not evaluable"]
+    moved = [f for f in judged if f.outcome == "drifted"]
+    if not judged:
+        return "No feature could be evaluated"
+    if not moved:
+        return f"None of {counted(len(judged), 'feature', 'features')} moved"
+    text = f"{len(moved)} of {counted(len(judged), 'feature', 'features')} moved"
+    whole = sum(max(f.importance or 0.0, 0.0) for f in drift.inputs)
+    if whole <= 0:
+        return text
+    carried = sum(max(f.importance or 0.0, 0.0) for f in moved) / whole
+    return f"{text}, carrying {percent(carried)} of the champion\N{RIGHT SINGLE QUOTATION MARK}s importance"
+
+
+def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
+    """The champion's loss, and whether the mean of the earlier batches lies in, below or above its interval."""
+    performance = champion_performance(record)
+    if performance is None:
+        return "Labels are not mature yet, so the champion\N{RIGHT SINGLE QUOTATION MARK}s loss is not known"
+    losses = [p.loss.value for r in earlier if (p := champion_performance(r)) is not None]
+    text = f"The champion\N{RIGHT SINGLE QUOTATION MARK}s loss is {interval(performance.loss)}"
+    if not losses:
+        return f"{text}, on the first batch it is judged on"
+    if not interval_known(performance.loss):
+        return text
+    mean = sum(losses) / len(losses)
+    if performance.loss.low > mean:
+        return f"{text}, higher than before ({number(mean)} on average)"
+    if performance.loss.high < mean:
+        return f"{text}, lower than before ({number(mean)} on average)"
+    return f"{text}, as before"
+
+
+def _contenders(record: BatchRecord, entries: Sequence[LedgerEntry]) -> tuple[Contender, ...]:
+    first = first_champion(entries)
+    roles = []
+    for position, performance in enumerate(record.performances):
+        if position == 0:
+            role = "champion, and the first one" if performance.version == first else "champion"
+        elif performance.version == first:
+            role = "first champion"
+        else:
+            role = "previous champion, in shadow"
+        roles.append(Contender(role, performance))
+    return tuple(roles)
+
+
+def _sparks(
+    metric: str, records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
+) -> tuple[tuple[str, LineChart], ...]:
+    """Score and loss over the batches up to this one; the loss alone when the metric is the loss itself."""
+
+    def points(of: str) -> list[Measured]:
+        measured = []
+        for record in records:
+            champion, first = champion_performance(record), first_performance(record, entries)
+            value: Interval | None = getattr(champion, of) if champion else None
+            base: Interval | None = getattr(first, of) if first else None
+            measured.append(Measured(record.batch.id, value, base.value if base else None))
+        return measured
+
+    return (
+        (in_words(metric), line_chart(points("score"), _SPARK)),
+        ("loss", line_chart(points("loss"), _SPARK)),
+    )
+
+
+def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, tuple[FeatureRow, ...]], ...]:
+    """The lines of the table: what the champion predicts, then features that moved, held, could not be judged."""
+    times = {f.feature: times_threshold(f) for f in drift.features}
+    longest = max((t for t in times.values() if t is not None), default=0.0)
+    most = max((f.importance or 0.0 for f in drift.inputs), default=0.0)
+    ordered = sorted(drift.features, key=lambda f: -(times[f.feature] or 0.0))
+    lines = [
+        FeatureRow(
+            feature=f,
+            unit=units.get(f.feature, ""),
+            times=times[f.feature],
+            score_bar=meter(times[f.feature], longest),
+            reliance=max(f.importance, 0.0) / most if f.importance is not None and most > 0 else None,
+            bars=distribution(f.histogram),
+        )
+        for f in ordered
+    ]
+    groups = [
+        ("What the champion predicts", tuple(line for line in lines if line.feature.kind == "prediction"))
+    ]
+    for outcome, title in (("drifted", "Moved"), ("steady", "Steady"), ("not evaluable", "Not evaluable")):
+        own = tuple(
+            line for line in lines if line.feature.kind != "prediction" and line.feature.outcome == outcome
+        )
+        groups.append((f"{title}: {counted(len(own), 'feature', 'features')}", own))
+    return tuple((title, own) for title, own in groups if own)
+
+
+def _slices(performance: Performance) -> tuple[SliceRow, ...]:
+    whole = performance.loss.value
+    worst = sorted(performance.slices, key=lambda s: -s.loss)[:WORST_SLICES]
+    return tuple(
+        SliceRow(s.column, s.value, s.rows, s.loss, s.loss / whole if whole > 0 else None) for s in worst
+    )

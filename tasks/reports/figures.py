@@ -1,0 +1,121 @@
+"""Numbers, shares and moments as people read them: three to four digits, and the same everywhere."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from tasks.records import FeatureDrift, Interval
+
+UNKNOWN = "interval unknown"
+NOTHING = "\N{EN DASH}"
+"""Shown where there is no value."""
+
+_WIDE = 1000
+"""From here on a number is shown whole, with separators: the digits after the point carry nothing."""
+_ACRONYMS = {
+    "roc": "ROC",
+    "auc": "AUC",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R\N{SUPERSCRIPT TWO}",
+    "mape": "MAPE",
+}
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return ``value`` with so many significant digits, or whole with thousands separators when it is large."""
+    if value is None:
+        return NOTHING
+    if math.isnan(value):
+        return "unknown"
+    if math.isinf(value):
+        return "infinite" if value > 0 else _minus("-infinite")
+    if float(value).is_integer() or _WIDE <= abs(value) < 1e15:
+        return _minus(f"{value:,.0f}")
+    return _minus(f"{value:.{digits}g}" if abs(value) >= 1e-3 else f"{value:.2g}")
+
+
+def ratio(value: float | None) -> str:
+    """Return a score as a multiple of its threshold, e.g. ``3.1x`` (with the sign of multiplication)."""
+    if value is None:
+        return NOTHING
+    if math.isinf(value):
+        return "infinite"
+    return f"{value:,.0f}\N{MULTIPLICATION SIGN}" if value >= 10 else f"{value:.1f}\N{MULTIPLICATION SIGN}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share from 0 to 1 as a percentage that never rounds to 0% or 100% unless it is."""
+    if share is None:
+        return NOTHING
+    if 0 < share < 0.001:
+        return "<0.1%"
+    if 0.995 < share < 1:
+        return ">99%"
+    return f"{share:.0%}" if share >= 0.0995 or share == 0 else f"{share:.1%}"
+
+
+def interval_known(interval: Interval) -> bool:
+    """Whether both ends are finite: on too few blocks of time they are not."""
+    return math.isfinite(interval.low) and math.isfinite(interval.high)
+
+
+def estimate(value: float | None, beside: Interval | None) -> str:
+    """Return ``value`` with as many decimals as the interval ``beside`` it has use for: two digits of its width."""
+    if value is None or beside is None or not interval_known(beside) or not math.isfinite(value):
+        return number(value)
+    width = beside.high - beside.low
+    if width <= 0:
+        return number(value)
+    decimals = min(max(1 - math.floor(math.log10(width)), 0), 6)
+    return _minus(f"{value:,.{decimals}f}")
+
+
+def ends(of: Interval) -> str:
+    """Return ``0.470 to 0.510``, or that the interval is unknown."""
+    return f"{estimate(of.low, of)} to {estimate(of.high, of)}" if interval_known(of) else UNKNOWN
+
+
+def interval(of: Interval | None) -> str:
+    """Return ``0.490 [0.470, 0.510]``, or the value and that its interval is unknown."""
+    if of is None:
+        return NOTHING
+    if not interval_known(of):
+        return f"{number(of.value)} ({UNKNOWN})"
+    return f"{estimate(of.value, of)} [{estimate(of.low, of)}, {estimate(of.high, of)}]"
+
+
+def moment(when: datetime | None) -> str:
+    """Return an aware moment to the minute, in UTC and saying so."""
+    return NOTHING if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return the count with its noun: ``1 batch``, ``1,200 batches``."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def in_words(metric: str) -> str:
+    """Return a metric's name as it is spoken: ``roc_auc`` is ``ROC AUC``."""
+    return " ".join(_ACRONYMS.get(word, word) for word in metric.split("_"))
+
+
+def in_plain_words(decision: str) -> str:
+    """Return a kind of decision as it is spoken: ``RollBack`` is ``Roll back``."""
+    return {"RollBack": "Roll back", "AwaitApproval": "Await approval", "refused": "Refused"}.get(
+        decision, decision
+    )
+
+
+def times_threshold(feature: FeatureDrift) -> float | None:
+    """How many times its threshold a feature moved; None when it could not be evaluated."""
+    if feature.score is None:
+        return None
+    if feature.threshold > 0:
+        return feature.score / feature.threshold
+    return math.inf if feature.score > 0 else 0.0
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text

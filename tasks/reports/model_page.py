@@ -1,0 +1,198 @@
+"""The model page: who reigns and why, how the score went, what drifted, what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tasks.records import BatchRecord, FeatureDrift, LedgerEntry, Promote, RollBack
+from tasks.reports.bars import heat_step
+from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
+from tasks.reports.figures import NOTHING, number, ratio, times_threshold
+from tasks.reports.page import render_page
+from tasks.reports.summary import (
+    awaiting_approval,
+    batch_rows,
+    champion_performance,
+    first_champion,
+    first_performance,
+    newest_revisions,
+    reign_changes,
+)
+
+HEAT_ROWS = 30
+"""Features in the heat map, the most drifting first."""
+_WORDED = 16
+"""Up to so many batches a cell of the heat map is wide enough for its number."""
+_AREA = Area(width=1080, height=330, left=194, right=8, top=44, bottom=30)
+_LABEL = 34
+"""Width of a version's label on the chart, in its units; where there is no room the tooltip alone says it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of reign on the chart."""
+
+    x: float
+    label: str
+    """Empty where it would run into the label before."""
+    rollback: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A batch on the chart that was refused or lost rows to quarantine."""
+
+    x: float
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One feature in one batch."""
+
+    step: str
+    text: str
+    title: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Drift of features (rows) in batches (columns)."""
+
+    batches: tuple[tuple[str, bool], ...]
+    """Id, and whether its label is shown."""
+    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    features: int
+    """How many features there are in all."""
+    worded: bool
+
+
+def render_model_page(
+    model: str,
+    description: str,
+    metric: str,
+    records: Sequence[BatchRecord],
+    entries: Sequence[LedgerEntry],
+    link: Callable[[str], str | None],
+) -> str:
+    """Return the HTML page of one model.
+
+    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot be followed.
+    """
+    batches = newest_revisions(records)
+    newest_first = sorted(entries, key=lambda entry: -entry.id)
+    reigns = reign_changes(entries)
+    judged = [record for record in batches if record.performances]
+    chart = line_chart(
+        [
+            Measured(
+                record.batch.id,
+                champion.score if champion else None,
+                first.score.value if first else None,
+                note=_note(record, entries),
+            )
+            for record in batches
+            for champion, first in [(champion_performance(record), first_performance(record, entries))]
+        ],
+        _AREA,
+    )
+    return render_page(
+        "model.html.j2",
+        model=model,
+        description=description,
+        metric=metric,
+        batches=batches,
+        rows=batch_rows(records, entries)[::-1],
+        links={record.batch.id: link(record.batch.id) for record in batches},
+        reign=reigns[-1] if reigns else None,
+        promotions=sum(isinstance(entry.decision, Promote) for entry in reigns),
+        rollbacks=sum(isinstance(entry.decision, RollBack) for entry in reigns),
+        newest=judged[-1] if judged else None,
+        newest_first_champion=first_performance(judged[-1], entries) if judged else None,
+        first_version=first_champion(entries),
+        awaiting=awaiting_approval(entries),
+        unfinished=[entry for entry in newest_first if entry.effective_at is None],
+        chart=chart,
+        events=_events(chart, batches, reigns),
+        marks=_marks(chart, batches),
+        heat=_heat_map(batches, chart),
+        turning=[entry for entry in newest_first if entry.decision.kind != "Hold"],
+        holds=[entry for entry in newest_first if entry.decision.kind == "Hold"],
+    )
+
+
+def _note(record: BatchRecord, entries: Sequence[LedgerEntry]) -> str:
+    (row,) = batch_rows([record], entries)
+    champion = champion_performance(record)
+    reigning = f"version {champion.version}, " if champion else ""
+    return f"{reigning}decision: {row.decision}"
+
+
+def _events(
+    chart: LineChart, batches: Sequence[BatchRecord], reigns: Sequence[LedgerEntry]
+) -> tuple[Event, ...]:
+    """Place each change of reign after the batch it was decided on; labels never touch."""
+    position = {record.batch.id: i for i, record in enumerate(batches)}
+    events: list[Event] = []
+    for entry in reigns:
+        decision = entry.decision
+        if entry.batch not in position or not isinstance(decision, Promote | RollBack):
+            continue
+        x = after(chart, position[entry.batch])
+        crowded = any(x - event.x < _LABEL for event in events if event.label)
+        rollback = isinstance(decision, RollBack)
+        verb = "rolled back to" if rollback else "promoted"
+        events.append(
+            Event(
+                x=x,
+                label="" if crowded else f"v{decision.version}",
+                rollback=rollback,
+                title=f"{entry.batch}: {verb} version {decision.version}: {decision.reason}",
+            )
+        )
+    return tuple(events)
+
+
+def _marks(chart: LineChart, batches: Sequence[BatchRecord]) -> tuple[Mark, ...]:
+    return tuple(
+        Mark(round(slot.x + slot.width / 2, 1), record.verdict.refused)
+        for slot, record in zip(chart.slots, batches, strict=True)
+        if record.verdict.refused or record.verdict.quarantined
+    )
+
+
+def _heat_map(batches: Sequence[BatchRecord], chart: LineChart) -> HeatMap:
+    by_batch = [{f.feature: f for f in r.drift.inputs} if r.drift else {} for r in batches]
+    names = {name: None for features in by_batch for name in features}
+
+    def heat(name: str) -> tuple[int, float]:
+        own = [features[name] for features in by_batch if name in features]
+        times = [min(times_threshold(f) or 0.0, 1e6) for f in own]
+        return -sum(f.outcome == "drifted" for f in own), -sum(times) / len(own)
+
+    labelled = {tick.label for tick in chart.x_ticks}
+    return HeatMap(
+        batches=tuple((record.batch.id, record.batch.id in labelled) for record in batches),
+        rows=tuple(
+            (
+                name,
+                tuple(
+                    _cell(record.batch.id, features[name]) if name in features else None
+                    for record, features in zip(batches, by_batch, strict=True)
+                ),
+            )
+            for name in sorted(names, key=heat)[:HEAT_ROWS]
+        ),
+        features=len(names),
+        worded=len(batches) <= _WORDED,
+    )
+
+
+def _cell(batch: str, feature: FeatureDrift) -> Cell:
+    times = times_threshold(feature)
+    if times is None:
+        return Cell("n", NOTHING, f"{batch}: not evaluable")
+    title = f"{batch}: {number(feature.score, 3)}, {ratio(times)} threshold {number(feature.threshold, 3)}"
+    return Cell(heat_step(feature, times), ratio(times), title)

@@ -1,0 +1,130 @@
+"""A batch in one row, and who reigned when: the one truth of the pages, the command line and the artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.records import (
+    AwaitApproval,
+    BatchRecord,
+    Interval,
+    LedgerEntry,
+    Performance,
+    Promote,
+    Reject,
+    RollBack,
+)
+
+REFUSED = "refused"
+UNDECIDED = "undecided"
+
+_CONSEQUENCE = ("Hold", "Retrain", "Reject", "AwaitApproval", "Promote", "RollBack")
+"""From the least to the most consequential."""
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One batch in one row."""
+
+    batch: str
+    rows: int
+    quarantined: int
+    drift_share: float | None
+    """Share of the evaluable features that drifted, 0 to 1; None without a champion to compare with."""
+    score: Interval | None
+    """The reigning champion's score; None while labels are not mature."""
+    first_score: float | None
+    """The first champion's score on the same rows; None when it was not scored."""
+    decision: str
+    """The most consequential decision's kind, ``refused`` or ``undecided``."""
+    reason: str
+
+
+def batch_rows(records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]) -> tuple[BatchRow, ...]:
+    """Return one row a batch, oldest first, of the newest revision of each; ``entries`` are all of the model's."""
+    return tuple(_row(record, entries) for record in newest_revisions(records))
+
+
+def newest_revisions(records: Sequence[BatchRecord]) -> tuple[BatchRecord, ...]:
+    """Return the newest revision of each batch, oldest batch first."""
+    newest = {record.batch.id: record for record in sorted(records, key=lambda record: record.revision)}
+    return tuple(sorted(newest.values(), key=lambda record: record.batch.start))
+
+
+def reign_changes(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+    """Return the promotions and rollbacks that took effect, oldest first."""
+    return tuple(
+        entry
+        for entry in sorted(entries, key=lambda entry: entry.id)
+        if isinstance(entry.decision, Promote | RollBack) and entry.effective_at is not None
+    )
+
+
+def first_champion(entries: Sequence[LedgerEntry]) -> int | None:
+    """Return the version of the first promotion that took effect."""
+    for entry in reign_changes(entries):
+        if isinstance(entry.decision, Promote):
+            return entry.decision.version
+    return None
+
+
+def champion_performance(record: BatchRecord) -> Performance | None:
+    """Return how the reigning champion did; None while labels are not mature."""
+    return record.performances[0] if record.performances else None
+
+
+def first_performance(record: BatchRecord, entries: Sequence[LedgerEntry]) -> Performance | None:
+    """Return how the first champion did on the batch; None when it was not scored."""
+    version = first_champion(entries)
+    return next((p for p in record.performances if p.version == version), None)
+
+
+def awaiting_approval(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+    """Return the requests for approval that nobody answered and no later reign has overtaken."""
+    reigns = [entry.id for entry in reign_changes(entries)]
+    return tuple(
+        entry
+        for entry in sorted(entries, key=lambda entry: entry.id)
+        if isinstance(entry.decision, AwaitApproval)
+        and not _refused_later(entry, entries)
+        and not any(id > entry.id for id in reigns)
+    )
+
+
+def _row(record: BatchRecord, entries: Sequence[LedgerEntry]) -> BatchRow:
+    champion, first = champion_performance(record), first_performance(record, entries)
+    entry = deciding_entry(record.batch.id, entries)
+    if record.verdict.refused:
+        decision, reason = REFUSED, record.verdict.reason
+    elif entry is None:
+        decision, reason = UNDECIDED, ""
+    else:
+        decision, reason = entry.decision.kind, entry.decision.reason
+    return BatchRow(
+        batch=record.batch.id,
+        rows=record.verdict.rows,
+        quarantined=record.verdict.quarantined,
+        drift_share=record.drift.share if record.drift else None,
+        score=champion.score if champion else None,
+        first_score=first.score.value if first else None,
+        decision=decision,
+        reason=reason,
+    )
+
+
+def deciding_entry(batch: str, entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
+    """Return the batch's most consequential decision, of equals the newest; None when there is none.
+
+    A request for approval that a person has answered with no gives way to that answer.
+    """
+    own = [entry for entry in entries if entry.batch == batch and not _refused_later(entry, entries)]
+    return max(own, key=lambda entry: (_CONSEQUENCE.index(entry.decision.kind), entry.id), default=None)
+
+
+def _refused_later(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> bool:
+    asked = entry.decision
+    return isinstance(asked, AwaitApproval) and any(
+        isinstance(later.decision, Reject) and later.decision.version == asked.version and later.id > entry.id
+        for later in entries
+    )

@@ -1,0 +1,103 @@
+"""Where things live. Nothing is read or made at import: call ``Settings()`` when the work begins.
+
+=========================  =========================================  =====================================
+variable                   default                                    what
+=========================  =========================================  =====================================
+``KINGMAKER_HOME``         ``.kingmaker``                             everything that Kingmaker writes
+``KINGMAKER_PROJECT``      the directory of this repository           ``data_contracts/``, ``deployments/``
+``KINGMAKER_LEDGER``       ``sqlite:///<home>/ledger.db``             SQLAlchemy URL of the ledger
+``KINGMAKER_TRACKING``     ``sqlite:///<home>/mlflow.db``             MLflow tracking URI
+=========================  =========================================  =====================================
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+_QUIET = {
+    # No library reports home. MLflow wants the literal "true" (read in its source, 3.17.2).
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+
+
+class Settings(BaseSettings):
+    """Directories and addresses, from arguments or from ``KINGMAKER_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="KINGMAKER_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=lambda: Path(".kingmaker"))
+    project: Path = REPOSITORY
+    ledger: str = ""
+    tracking: str = ""
+
+    @property
+    def lake(self) -> Path:
+        """Directory of snapshots, quarantine and predictions."""
+        return self.home.resolve() / "lake"
+
+    @property
+    def reports(self) -> Path:
+        """Directory of the pages that people read."""
+        return self.home.resolve() / "reports"
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.ledger or f"sqlite:///{self.home.resolve()}/ledger.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow tracking URI."""
+        return self.tracking or f"sqlite:///{self.home.resolve()}/mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where an embedded MLflow keeps artifacts; a tracking server has its own place."""
+        return self.home.resolve() / "artifacts"
+
+
+def code_version() -> str:
+    """Return the commit that this code was checked out at, or the package's version outside a checkout."""
+    import importlib.metadata
+    import subprocess
+
+    version = importlib.metadata.version("kingmaker")
+    if not (REPOSITORY / ".git").exists():
+        return version
+    found = subprocess.run(  # noqa: S603 - a fixed command
+        ["git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD"],  # noqa: S607 - git of the user's PATH
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return found.stdout.strip() or version
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Make every library quiet and keep its files under ``settings.home``; call before importing Prefect.
+
+    What the user has set stays as it is.
+    """
+    home = settings.home.resolve()
+    places = {
+        "KINGMAKER_HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "MPLCONFIGDIR": str(home / "cache" / "matplotlib"),
+        "TMPDIR": str(home / "cache" / "tmp"),  # Great Expectations makes a directory a run there
+    }
+    Path(places["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    for name, value in (_QUIET | places).items():
+        os.environ.setdefault(name, value)

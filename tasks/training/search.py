@@ -1,0 +1,188 @@
+"""The search: candidates, compared on folds that only look forward, with one seed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.prediction import predict
+from tasks.records import FeatureFrame, Problem, Recipe, Trial
+from tasks.training.config import Candidate, Range, TrainingConfig
+from tasks.training.pipeline import make_pipeline, with_values
+from tasks.training.split import NoTrainingRowsError, forward_folds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import optuna
+
+    MeanLoss = Callable[[np.ndarray, np.ndarray], float]
+
+
+class SearchFailedError(RuntimeError):
+    """No candidate gave a finite loss: there is nothing to train."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best parameters of one candidate."""
+
+    candidate: Candidate
+    trial: Trial
+
+
+def search(
+    frame: FeatureFrame,
+    config: TrainingConfig,
+    problem: Problem,
+    loss: MeanLoss,
+    classes: Sequence[str] = (),
+    incumbent: Recipe | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Found, ...]:
+    """Return each candidate with its best parameters, best first.
+
+    ``frame`` holds the training rows; a seeded sample of at most ``tuning.rows`` of them is searched. ``loss`` maps
+    target and prediction to a mean loss. The incumbent's parameters are tried first where its estimator is a
+    candidate and the spec still allows them, so the search never overlooks what reigns. A candidate without a finite
+    loss is left out. The same inputs give the same result, but for ``Trial.seconds``.
+
+    Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when no candidate is left.
+    """
+    import numpy as np
+
+    if problem != "regression" and frame.target.nunique() < 2:
+        raise NoTrainingRowsError(
+            f"batches {sorted(frame.snapshots)}: expected at least two classes in the target to train on, found one"
+        )
+    sample = _sample(frame, config.tuning.rows, config.seed)
+    folds = [
+        (train, test)
+        for train, test in forward_folds(sample.moments, config.tuning.folds)
+        if problem == "regression" or sample.target.iloc[train].nunique() > 1
+    ]
+    if not folds:
+        folds = [(np.arange(len(sample)), np.arange(len(sample)))]
+        say("no forward fold has rows to learn from: candidates are compared on their training rows")
+    found = []
+    for candidate in config.candidates:
+        result = _search_one(
+            candidate, _Folds(sample, folds, problem, tuple(classes), loss, config.seed), config, incumbent
+        )
+        name = candidate.estimator.rpartition(".")[2]
+        if result is None:
+            say(f"{name}: left out, because no trial has a finite loss")
+            continue
+        say(f"{name}: loss {result.trial.loss:.4f} over {len(folds)} folds")
+        found.append(result)
+    if not found:
+        raise SearchFailedError(
+            f"batches {sorted(frame.snapshots)}: expected a candidate with a finite loss, found none of "
+            f"{[candidate.estimator for candidate in config.candidates]}"
+        )
+    return tuple(sorted(found, key=lambda item: item.trial.loss))
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """What every trial is measured on."""
+
+    sample: FeatureFrame
+    folds: Sequence[tuple[np.ndarray, np.ndarray]]
+    problem: Problem
+    classes: tuple[str, ...]
+    loss: MeanLoss
+    seed: int
+
+    def losses(self, candidate: Candidate, params: Mapping[str, Any]) -> list[float]:
+        """Return the loss on each fold; folds run in parallel, one core each."""
+        import joblib
+        from threadpoolctl import threadpool_limits
+
+        sample = self.sample
+
+        # One thread a fold: folds fill the cores, and sums in one thread are the same every time. BLAS counts its
+        # threads for the whole process, so its limit is set around all folds: set in each, one that ends would lift
+        # or keep it for the others. OpenMP counts them for each thread that starts some.
+        def one(train: np.ndarray, test: np.ndarray) -> float:
+            with threadpool_limits(1, user_api="openmp"):
+                features = sample.features.iloc[train]
+                schema = with_values(sample.schema, features)
+                pipeline = make_pipeline(
+                    candidate.estimator, params, schema, encode=candidate.encode, seed=self.seed
+                )
+                pipeline.fit(features, sample.target.iloc[train])
+                predicted = predict(pipeline, sample.features.iloc[test], self.problem, self.classes)
+            return self.loss(sample.target.iloc[test].to_numpy(), predicted)
+
+        with threadpool_limits(1, user_api="blas"):
+            return list(
+                joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(one)(*f) for f in self.folds)
+            )
+
+
+def _search_one(
+    candidate: Candidate, folds: _Folds, config: TrainingConfig, incumbent: Recipe | None
+) -> Found | None:
+    """Return the candidate's best trial; None when none has a finite loss."""
+    import optuna
+
+    began = time.perf_counter()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))
+    if incumbent is not None and incumbent.estimator == candidate.estimator:
+        # A value that the spec no longer allows is left to the sampler: Optuna refuses an unknown choice.
+        known = {
+            name: _frozen(incumbent.params[name]) for name in candidate.search if name in incumbent.params
+        }
+        study.enqueue_trial({name: v for name, v in known.items() if candidate.search[name].holds(v)})
+
+    def objective(trial: optuna.Trial) -> float:
+        params = {**candidate.params, **{n: _suggest(trial, n, r) for n, r in candidate.search.items()}}
+        losses = folds.losses(candidate, params)
+        trial.set_user_attr("params", params)
+        trial.set_user_attr("losses", losses)
+        mean = sum(losses) / len(losses)
+        return mean if math.isfinite(mean) else math.nan  # Optuna leaves out a trial that gives NaN
+
+    study.optimize(objective, n_trials=config.tuning.trials if candidate.search else 1)
+    if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
+        return None
+    best = study.best_trial
+    return Found(
+        candidate,
+        Trial(
+            estimator=candidate.estimator,
+            params=best.user_attrs["params"],
+            loss=best.value,
+            loss_by_fold=tuple(best.user_attrs["losses"]),
+            trials=len(study.trials),
+            seconds=round(time.perf_counter() - began, 2),
+        ),
+    )
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - any parameter value
+    """A choice as the spec holds it: the ledger's JSON gives tuples back as lists."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _suggest(trial: optuna.Trial, name: str, span: Range) -> Any:  # noqa: ANN401 - any parameter value
+    if span.choices is not None:
+        return trial.suggest_categorical(name, list(span.choices))
+    low, high = span.low, span.high
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=span.log)
+    return trial.suggest_float(name, low, high, log=span.log)
+
+
+def _sample(frame: FeatureFrame, rows: int, seed: int) -> FeatureFrame:
+    import numpy as np
+
+    if len(frame) <= rows:
+        return frame
+    chosen = np.zeros(len(frame), dtype=bool)
+    chosen[np.random.default_rng(seed).choice(len(frame), rows, replace=False)] = True
+    return frame.where(chosen)

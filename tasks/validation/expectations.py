@@ -1,0 +1,172 @@
+"""The contract's row and batch rules as Great Expectations, and the run of them over one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data_contracts.contract import Contract, Rule
+from tasks.batches import Batch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Row positions, and no index columns: asking for those costs 15 times as much (docs/stack.md).
+_RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "include_unexpected_rows": False,
+    "return_unexpected_index_query": False,
+}
+
+
+_HIDDEN = "(hidden: the contract classifies the column)"
+
+
+class RuleCrashedError(RuntimeError):
+    """A check raised an exception: it has neither passed nor failed, so the batch cannot be judged."""
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What Great Expectations found for one rule."""
+
+    rule: Rule
+    success: bool
+    positions: tuple[int, ...]
+    """Rows that break a row rule, by position in the frame."""
+    found: str
+    """The observed value of a batch rule."""
+
+
+def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: ANN401 - an Expectation
+    """Return the expectation for a row or batch rule; ValueError for a rule that has none."""
+    import great_expectations.expectations as gxe
+    import pandas as pd
+    from great_expectations.expectations.row_conditions import Column
+
+    given = rule.arguments
+    column = rule.columns[0] if rule.columns else ""
+    meta = {"rule": rule.id}
+    match rule.check:
+        case "not_null":
+            return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
+        case "between":
+            low, high = given["min"], given["max"]
+            if contract.column(column).logical_type in ("timestamp", "date"):
+                low, high = _moment(low, contract, column), _moment(high, contract, column)
+            return gxe.ExpectColumnValuesToBeBetween(
+                column=column, min_value=low, max_value=high,
+                strict_min=given["strict_min"], strict_max=given["strict_max"], meta=meta,
+            )  # fmt: skip
+        case "within_batch":
+            return gxe.ExpectColumnValuesToBeBetween(
+                column=column, min_value=pd.Timestamp(batch.start), max_value=pd.Timestamp(batch.end),
+                strict_max=True, meta=meta,
+            )  # fmt: skip
+        case "in_set":
+            return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(given["values"]), meta=meta)
+        case "matches":
+            return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=given["pattern"], meta=meta)
+        case "length_between":
+            return gxe.ExpectColumnValueLengthsToBeBetween(
+                column=column, min_value=given["min"], max_value=given["max"], meta=meta
+            )
+        case "unique" if len(rule.columns) == 1:
+            return gxe.ExpectColumnValuesToBeUnique(column=column, meta=meta)
+        case "unique":
+            return gxe.ExpectCompoundColumnsToBeUnique(
+                column_list=list(rule.columns), ignore_row_if="all_values_are_missing", meta=meta
+            )
+        case "row_count":
+            return gxe.ExpectTableRowCountToBeBetween(
+                min_value=given["min"], max_value=given["max"], meta=meta
+            )
+        case "null_share":
+            return gxe.ExpectColumnValuesToNotBeNull(
+                column=column, mostly=round(1 - given["max"], 9), meta=meta
+            )
+        case "fresh":
+            oldest = pd.Timestamp(batch.end) - pd.Timedelta(seconds=given["seconds"])
+            # Without what lies after the batch: one row from next year must not make an old batch look fresh.
+            return gxe.ExpectColumnMaxToBeBetween(
+                column=column,
+                min_value=oldest,
+                row_condition=Column(column) < batch.end.isoformat(),
+                meta=meta,
+            )
+    raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no expectation")
+
+
+def run_rules(
+    frame: pd.DataFrame, rules: Sequence[Rule], contract: Contract, batch: Batch
+) -> tuple[RuleResult, ...]:
+    """Run row and batch rules over ``frame`` (rows, contract columns; default index): one result each.
+
+    Raises RuleCrashedError when a check raised an exception, or when the number of results is not that of the
+    rules: a suite that ran nothing has not passed.
+    """
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")  # one a run: a shared one is not safe under concurrency
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    definition = (
+        context.data_sources.add_pandas("lake")
+        .add_dataframe_asset(contract.name)
+        .add_batch_definition_whole_dataframe(batch.id)
+    )
+    suite = gx.ExpectationSuite(
+        name=contract.name, expectations=[compile_rule(rule, contract, batch) for rule in rules]
+    )
+    outcome = definition.get_batch({"dataframe": frame}).validate(suite, result_format=_RESULT_FORMAT)
+    by_id = {result.expectation_config.meta["rule"]: result for result in outcome.results}
+    if len(outcome.results) != len(rules) or set(by_id) != {rule.id for rule in rules}:
+        raise RuleCrashedError(
+            f"batch {batch.id}: expected {len(rules)} results, one for each rule of {contract.file.name}, "
+            f"found {len(outcome.results)}; missing: {sorted({r.id for r in rules} - set(by_id))}"
+        )
+    return tuple(_result(rule, by_id[rule.id], contract, batch) for rule in rules)
+
+
+def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleResult:  # noqa: ANN401 - a GX result
+    sensitive = any(contract.column(name).sensitive for name in rule.columns)
+    info = outcome.exception_info or {}
+    crashes = [info] if "raised_exception" in info else list(info.values())
+    for crash in crashes:
+        if crash.get("raised_exception"):
+            raise RuleCrashedError(
+                f"batch {batch.id}: the check of rule {rule.id} raised an exception, so the batch cannot be "
+                f"judged: {_HIDDEN if sensitive else crash.get('exception_message')}"
+            )
+    details = outcome.result
+    positions = details.get("unexpected_index_list") or [] if rule.scope == "row" else []
+    counted = details.get("unexpected_count")
+    if rule.scope == "row" and (bool(outcome.success) != (not positions) or counted != len(positions)):
+        raise RuleCrashedError(
+            f"batch {batch.id}: rule {rule.id} reports success={outcome.success}, a count of {counted}, and "
+            f"{len(positions)} rows"
+        )
+    observed = details.get("observed_value")
+    if observed is not None and sensitive:
+        observed = _HIDDEN
+    if rule.check == "null_share":
+        observed = f"{details['unexpected_percent']:.1f}% missing"
+    return RuleResult(
+        rule=rule,
+        success=bool(outcome.success),
+        positions=tuple(int(position) for position in positions),
+        found="" if observed is None else str(observed),
+    )
+
+
+def _moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
+    """A bound of a time as the frame's column holds it; without an offset it means the contract's zone."""
+    import pandas as pd
+
+    if value is None:
+        return None
+    moment = pd.Timestamp(value)
+    if contract.column(column).logical_type == "date":
+        return moment.date()
+    return moment.tz_localize(contract.timezone) if moment.tz is None else moment

@@ -1,0 +1,18 @@
+"""The face of the validation room."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.model_spec import ManagedModel
+from tasks.records import Snapshot, Verdict
+
+
+@task(name="validate", cache_policy=NO_CACHE)
+def validate(managed: ManagedModel, snapshot: Snapshot) -> Verdict:
+    """Judge the snapshot by its contract; rows that break a row rule go to quarantine."""
+    # Great Expectations costs two seconds to import: only when there is a batch.
+    from tasks.validation.verdict import judge
+
+    return judge(managed.settings.lake, snapshot, managed.contract, managed.spec.validation)

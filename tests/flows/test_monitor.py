@@ -1,0 +1,151 @@
+"""The way of one batch when things go wrong: bad data, a crash, two at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.monitor import BatchNotThereError, BatchRefusedError, monitor
+from flows.replay import replay
+from tasks.ledger import entries as ledger
+from tasks.ledger.lease import LeaseHeldError, lease
+from tasks.ledger.tables import open_ledger
+from tasks.registry.aliases import aliased_version
+from tests.conftest import WEATHER_WEEKS
+from tests.flows.conftest import run_flow
+
+pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("monitor")]
+
+
+def _without_column(file: Path, name: str) -> None:
+    lines = [line.split(",") for line in file.read_text(encoding="utf-8").splitlines()]
+    position = lines[0].index(name)
+    kept = [",".join(cells[:position] + cells[position + 1 :]) for cells in lines]
+    file.write_text("\n".join(kept), encoding="utf-8")
+
+
+def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_weather_home):
+    """Nothing is trained or scored on a batch without a column; the run says which, and the good ones pass."""
+    settings = use_home(make_weather_home(6))
+    broken = WEATHER_WEEKS[4]
+    _without_column(settings.home / "sources" / "weather" / f"{broken}.csv", "pressure")
+
+    with pytest.raises(BatchRefusedError, match=rf"weather {broken} refused.*pressure"):
+        run_flow(monitor("weather"))
+
+    records = ledger.known_batches(open_ledger(settings.ledger_url), "weather")
+    assert records[broken].verdict.refused
+    assert records[broken].predictions is None
+    assert records[WEATHER_WEEKS[5]].predictions is not None
+    assert list((settings.lake / "snapshots" / "weather" / broken).iterdir()), "the refused batch is kept"
+
+
+def test_mended_source_becomes_a_new_revision(use_home, make_weather_home):
+    """A batch delivered again with other content is read again, and the old snapshot stays."""
+    settings = use_home(make_weather_home(1))
+    week = WEATHER_WEEKS[0]
+    file = settings.home / "sources" / "weather" / f"{week}.csv"
+    good = file.read_text(encoding="utf-8")
+    _without_column(file, "pressure")
+    with pytest.raises(BatchRefusedError):
+        run_flow(monitor("weather"))
+
+    file.write_text(good, encoding="utf-8")
+    (record,) = run_flow(monitor("weather"))
+
+    assert record.revision == 2
+    assert record.accepted
+    assert len(list((settings.lake / "snapshots" / "weather" / week).iterdir())) == 2
+
+
+def test_touched_source_with_the_same_content_changes_nothing(use_home, make_weather_home):
+    """A new time of modification is looked at once; the same rows are the same snapshot and revision."""
+    settings = use_home(make_weather_home(1))
+    run_flow(monitor("weather"))
+    os.utime(settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv", (1, 1))
+
+    (record,) = run_flow(monitor("weather"))
+
+    assert record.revision == 1
+    assert run_flow(monitor("weather")) == ()
+
+
+def test_batches_that_are_not_closed_do_not_exist_yet(use_home, make_weather_home):
+    """As of the middle of a week, that week is not read."""
+    use_home(make_weather_home(3))
+
+    records = run_flow(monitor("weather", None, datetime(2013, 1, 23, tzinfo=UTC)))
+
+    assert [record.batch.id for record in records] == [WEATHER_WEEKS[0], WEATHER_WEEKS[1]]
+
+
+def test_unknown_batch_is_refused_by_name(use_home, make_weather_home):
+    """Asking for a batch that is not there says which ones are."""
+    use_home(make_weather_home(1))
+
+    with pytest.raises(BatchNotThereError, match=r"2013-W40.*found 2013-W02"):
+        run_flow(monitor("weather", "2013-W40"))
+
+
+def test_two_at_once_one_acts(use_home, make_weather_home):
+    """While another run holds the lease, the monitor says who has it and writes nothing."""
+    settings = use_home(make_weather_home(1))
+    engine = open_ledger(settings.ledger_url)
+
+    with (
+        lease(engine, "weather", "another machine process 1 run 2"),
+        pytest.raises(LeaseHeldError, match="another machine"),
+    ):
+        run_flow(monitor("weather"))
+
+    assert ledger.known_batches(engine, "weather") == {}
+
+
+def _replay_and_die(at: str) -> None:
+    """In a process of its own: replay, and be killed when ``at``, 'module:function', is called."""
+    import importlib
+
+    module_name, _, name = at.partition(":")
+    module = importlib.import_module(module_name)
+
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(module, name, die)
+    run_flow(replay("weather"))
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "tasks.validation.verdict:judge",
+        "tasks.training.split:split_by_time",
+        "tasks.ledger.entries:record_training",
+        "tasks.registry.aliases:crown",
+        "tasks.ledger.entries:mark_effective",
+        "tasks.registry.runs:log_batch",
+    ],
+)
+def test_killed_anywhere_the_next_run_comes_to_the_same_end(use_home, make_weather_home, quick_project, at):
+    """SIGKILL costs nothing but time: one champion, every batch complete and answered once, nothing half done."""
+    settings = use_home(make_weather_home(3), quick_project)
+    child = multiprocessing.get_context("spawn").Process(target=_replay_and_die, args=(at,))
+    child.start()
+    child.join(180)
+    assert child.exitcode == -signal.SIGKILL
+
+    run_flow(replay("weather"))
+
+    engine = open_ledger(settings.ledger_url)
+    entries, records = ledger.history(engine, "weather"), ledger.known_batches(engine, "weather")
+    assert tuple(records) == WEATHER_WEEKS[:3]
+    assert all(record.completed and record.revision == 1 for record in records.values())
+    assert [entry.decision.kind for entry in entries] == ["Hold", "Retrain", "Promote", "Hold"]
+    assert ledger.unfinished(entries) == ()
+    reigns = ledger.reigns(entries)
+    assert aliased_version(settings, "weather", "champion") == reigns[-1].decision.version

@@ -1,0 +1,181 @@
+"""The whole loop on the second model: nothing in the house knows flights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.replay import replay
+from tasks.ledger import entries as ledger
+from tasks.ledger.tables import open_ledger
+from tasks.records import BatchRecord, LedgerEntry
+from tasks.registry.aliases import aliased_version
+from tasks.settings import Settings
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
+from tests.flows.conftest import run_flow
+
+pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("replayed")]
+
+
+@pytest.fixture
+def settings(replayed_home: Path) -> Settings:
+    """Settings of the replayed home."""
+    return Settings(home=replayed_home, project=WEATHER_PROJECT)
+
+
+@pytest.fixture
+def records(settings: Settings) -> dict[str, BatchRecord]:
+    """What the ledger knows of each batch."""
+    return ledger.known_batches(open_ledger(settings.ledger_url), "weather")
+
+
+@pytest.fixture
+def entries(settings: Settings) -> tuple[LedgerEntry, ...]:
+    """Every decision of the replay."""
+    return ledger.history(open_ledger(settings.ledger_url), "weather")
+
+
+def test_every_batch_is_completed_and_answered(records, entries):
+    """Each week is in the ledger, complete, with at least one decision of its own."""
+    assert tuple(records) == WEATHER_WEEKS[:10]
+    assert all(record.completed for record in records.values())
+    assert {entry.batch for entry in entries} == set(records)
+
+
+def test_first_champion_waits_for_its_batches(entries):
+    """The policy collects for three weeks, and the fourth makes the first champion."""
+    first = [e.decision.kind for e in entries if e.batch in WEATHER_WEEKS[:4]]
+
+    assert first == ["Hold", "Hold", "Hold", "Retrain", "Promote"]
+
+
+def test_everything_journalled_took_effect(entries):
+    """No decision is half carried out."""
+    assert ledger.unfinished(entries) == ()
+
+
+def test_registry_and_ledger_name_the_same_champion(settings, entries):
+    """The alias champion is on the version of the newest reign."""
+    assert aliased_version(settings, "weather", "champion") == ledger.reigns(entries)[-1].decision.version
+
+
+def test_known_sensor_error_is_in_quarantine(settings, records):
+    """The wind of 1,048 mph at Newark is kept out, with its reason and as it was read."""
+    (record,) = [r for r in records.values() if r.verdict.quarantine]
+    rows = pd.read_parquet(settings.lake / record.verdict.quarantine)
+
+    assert record.verdict.outcome == "accept with quarantine"
+    assert rows["wind_speed"].max() > 1000
+    assert rows["_reasons"].tolist() == ["wind_speed:between"]
+
+
+def test_predictions_cover_every_accepted_row(settings, records, entries):
+    """From the first champion on, each batch has one prediction a row, by the version that reigned."""
+    crowned = ledger.reigns(entries)[0].batch
+
+    for batch, record in records.items():
+        if batch > crowned:
+            table = pd.read_parquet(settings.lake / record.predictions.path)
+            assert len(table) == record.snapshot.rows - record.verdict.quarantined
+            assert set(table["model_version"]) == {record.predictions.version}
+            assert table["prediction"].notna().all()
+        else:
+            assert record.predictions is None
+
+
+def test_nobody_is_judged_on_rows_it_was_trained_on(settings, records):
+    """Whoever judged a batch had seen nothing of it, by the ledger's own account."""
+    engine = open_ledger(settings.ledger_url)
+
+    judged = [(record, one) for record in records.values() for one in record.performances]
+    assert len(judged) >= 6
+    for record, performance in judged:
+        trained = ledger.training(engine, "weather", performance.version)
+        assert trained.trained_until <= record.batch.start
+
+
+def test_evidence_compares_on_the_newest_unseen_rows(settings, entries):
+    """Each gate decision after the first rests on a holdout that neither contender was trained on."""
+    engine = open_ledger(settings.ledger_url)
+    judged = [e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence["comparison"]]
+
+    assert judged
+    for entry in judged:
+        (held,) = entry.evidence["holdout"]
+        for version in (entry.evidence["challenger"], entry.evidence["champion"]):
+            trained = ledger.training(engine, "weather", version)
+            assert trained.trained_until.isoformat() <= held["start"].replace("Z", "+00:00")
+
+
+def test_pages_are_written_for_every_batch(settings, records):
+    """Each batch has its pages, and the model its page and its picture."""
+    directory = settings.reports / "weather"
+
+    for batch, record in records.items():
+        pages = {page.name for page in (directory / batch).iterdir()}
+        assert {"drift.html", "validation.html"} <= pages
+        assert ("evidently.html" in pages) == (record.drift is not None)
+    assert (directory / "index.html").stat().st_size > 1000
+    assert (directory / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mlflow_has_runs_with_nested_candidates_and_pages(settings, records):
+    """A run a training with its candidates inside, and a run a batch with its pages."""
+    from tasks.registry.runs import client
+
+    mlflow = client(settings.tracking_uri)
+    experiment = mlflow.get_experiment_by_name("weather")
+    runs = mlflow.search_runs([experiment.experiment_id], max_results=500)
+    by_kind = {kind: [r for r in runs if r.data.tags.get("kingmaker.kind") == kind] for kind in
+               ("training", "candidate", "monitor")}  # fmt: skip
+
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    assert len(by_kind["monitor"]) == len(records)
+    parents = {r.info.run_id for r in by_kind["training"]}
+    assert {r.data.tags["mlflow.parentRunId"] for r in by_kind["candidate"]} <= parents
+    newest = max(by_kind["monitor"], key=lambda run: run.data.tags["kingmaker.batch"])
+    names = {file.path for file in mlflow.list_artifacts(newest.info.run_id)}
+    assert {"drift.html", "validation.html", "evidently.html"} <= names
+
+
+def test_second_replay_finds_nothing_new(use_home, replayed_home, entries):
+    """Replaying again monitors nothing and decides nothing."""
+    settings = use_home(replayed_home)
+
+    assert run_flow(replay("weather")) == 0
+    assert ledger.history(open_ledger(settings.ledger_url), "weather") == entries
+
+
+def test_run_names_say_model_and_batch(use_home, replayed_home):
+    """The Prefect page lists runs by flow, model and batch."""
+    from prefect import get_client
+
+    use_home(replayed_home)
+
+    async def names() -> list[str]:
+        async with get_client() as client:
+            return [run.name for run in await client.read_flow_runs()]
+
+    found = run_flow(names())
+    assert f"monitor weather {WEATHER_WEEKS[5]}" in found
+    assert "replay weather" in found
+
+
+def test_prefect_artifacts_tell_the_batch_and_link_its_report(use_home, replayed_home):
+    """Each batch leaves a table with its decision and a link to its drift report."""
+    from prefect.artifacts import Artifact
+
+    use_home(replayed_home)
+    key = f"weather-{WEATHER_WEEKS[6].lower()}"
+
+    async def get(name: str) -> Artifact:
+        return await Artifact.aget(name)
+
+    table, link = run_flow(get(f"{key}-batch")), run_flow(get(f"{key}-report"))
+    rows = {row["what"]: row["value"] for row in json.loads(table.data)}
+    assert rows["verdict"].startswith("accept")
+    assert "mae" in rows
+    assert "drift.html" in link.data

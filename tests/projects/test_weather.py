@@ -1,0 +1,81 @@
+"""Tests of the second project: real data of another kind, through the same code, without a line of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.features.frame import build_frame
+from tasks.ingest.snapshot import write_snapshot
+from tasks.ingest.source import available_batches, read_source, source_pattern
+from tasks.lake import read_accepted, read_reasons
+from tasks.model_spec import manage
+from tasks.records import Snapshot, Verdict
+from tasks.settings import Settings
+from tasks.validation.verdict import judge
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
+
+
+def ingested(settings: Settings) -> dict[str, tuple[Snapshot, Verdict]]:
+    """Snapshot and verdict of every week that is there."""
+    managed = manage("weather", settings)
+    pattern = source_pattern(managed.contract, settings.project, settings.home)
+    found = {}
+    for week, file in available_batches(pattern, "week").items():
+        table = read_source(file, managed.contract)
+        snapshot = write_snapshot(settings.lake, table, managed.contract, managed.batch(week), file.name)
+        found[week] = (snapshot, judge(settings.lake, snapshot, managed.contract, managed.spec.validation))
+    return found
+
+
+def test_project_holds_no_code() -> None:
+    """A contract and a model spec are all that a model needs."""
+    files = sorted(
+        path.relative_to(WEATHER_PROJECT).as_posix() for path in WEATHER_PROJECT.rglob("*") if path.is_file()
+    )
+
+    assert files == ["data_contracts/weather.odcs.yaml", "deployments/weather/model.yaml"]
+
+
+@pytest.mark.parametrize("weather_home", [51], indirect=True)
+def test_every_week_is_accepted(weather_settings: Settings) -> None:
+    """A year of real data keeps the contract, but for the one wind of 1,048 miles an hour."""
+    weeks = ingested(weather_settings)
+
+    assert tuple(weeks) == WEATHER_WEEKS
+    assert {week for week, (_, verdict) in weeks.items() if verdict.outcome != "accept"} == {"2013-W07"}
+    snapshot, verdict = weeks["2013-W07"]
+    assert list(read_reasons(weather_settings.lake, str(verdict.quarantine)).values()) == [
+        "wind_speed:between"
+    ]
+    assert "such as 1048.36058" in verdict.reason
+    speeds = read_accepted(weather_settings.lake, snapshot, verdict, ["wind_speed"])["wind_speed"]
+    assert (len(speeds), max(speeds.drop_null().to_pylist()) < 60) == (502, True)
+
+
+@pytest.mark.parametrize("weather_home", [3], indirect=True)
+def test_features(weather_settings: Settings) -> None:
+    """Everything but the visibility itself and the time is a feature."""
+    managed = manage("weather", weather_settings)
+    weeks = ingested(weather_settings)
+    tables = {week: read_accepted(weather_settings.lake, *pair) for week, pair in weeks.items()}
+
+    frame = build_frame(
+        tables, {week: snapshot.sha256 for week, (snapshot, _) in weeks.items()}, managed.contract,
+        managed.spec.features, target=managed.spec.target, problem=managed.spec.problem, slices=managed.spec.slices,
+        code=None,
+    )  # fmt: skip
+
+    assert frame.schema.categorical == ("origin",)
+    assert "visib" not in frame.schema.names
+    assert len(frame.features) == sum(table.num_rows for table in tables.values())
+    assert frame.target.notna().all()
+
+
+def test_homes_are_apart(weather_home: Path, weather_source: Path) -> None:
+    """What a test does to its home touches neither the source nor another home."""
+    file = weather_home / "sources" / "weather" / "2013-W02.csv"
+    assert len(list(file.parent.iterdir())) == 8
+
+    file.write_text("changed")
+
+    assert (weather_source / "2013-W02.csv").read_text() != "changed"

@@ -1,0 +1,187 @@
+"""Small, valid records and frames for the rooms' tests: each test says only what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.batches import Batch
+from tasks.records import (
+    BaselineProfile,
+    BatchRecord,
+    Comparison,
+    Evidence,
+    FeatureFrame,
+    FeatureSchema,
+    Guardrail,
+    Interval,
+    LoadedModel,
+    Part,
+    PolicyEvidence,
+    Recipe,
+    RowSpan,
+    SliceComparison,
+    Snapshot,
+    TrainedModel,
+    Verdict,
+)
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+PASSED = Guardrail(name="finite predictions", outcome="passed", found="100.0% finite", limit="all")
+
+
+def at(days: float) -> datetime:
+    """The moment so many days after the start."""
+    return START + timedelta(days=days)
+
+
+def frame_of(
+    features: pd.DataFrame,
+    target: Any,
+    *,
+    days: Any,
+    categorical: Sequence[str] = (),
+    slices: pd.DataFrame | None = None,
+    batch_days: float = 30,
+) -> FeatureFrame:
+    """A feature frame whose rows lie ``days``, (rows,), after the start, in batches of ``batch_days``."""
+    days = np.asarray(days, dtype="float64")
+    numerical = tuple(name for name in features.columns if name not in categorical)
+    schema = FeatureSchema(numerical=numerical, categorical=tuple(categorical))
+    batch = pd.Series([f"b{int(day // batch_days):03d}" for day in days], index=features.index, dtype="str")
+    moments = pd.Series(
+        pd.to_datetime(START) + pd.to_timedelta((days * 86_400e6).round(), unit="us"), index=features.index
+    ).astype("datetime64[us, UTC]")
+    return FeatureFrame(
+        features=features[list(schema.names)],
+        target=pd.Series(target, index=features.index),
+        event_time=moments,
+        batch=batch,
+        slices=pd.DataFrame(index=features.index) if slices is None else slices,
+        keys=pd.DataFrame({"event_time": moments, "id": np.arange(len(features))}, index=features.index),
+        schema=schema,
+        snapshots={name: f"{name}-snapshot" for name in sorted(set(batch))},
+    )
+
+
+def span(start: float, end: float, batch: str = "b000", rows: int = 100) -> RowSpan:
+    """Rows of ``batch`` from ``start`` to ``end``, in days after the start."""
+    return RowSpan(batch=batch, snapshot=f"{batch}-snapshot", start=at(start), end=at(end), rows=rows)
+
+
+def recipe(**changes: Any) -> Recipe:
+    """A recipe."""
+    values: dict[str, Any] = {
+        "estimator": "sklearn.linear_model.LogisticRegression", "params": {}, "encode": "auto",
+        "window": "all history", "features": "f",
+    }  # fmt: skip
+    return Recipe(**(values | changes))
+
+
+def trained_model(**changes: Any) -> TrainedModel:
+    """A registered version that was trained on the first ten days."""
+    values: dict[str, Any] = {
+        "model": "flights", "version": 1, "run_id": "run", "recipe": recipe(),
+        "schema_": FeatureSchema(numerical=("x",), categorical=()), "classes": (), "trained_on": (span(0, 10),),
+        "trained_until": at(10), "artifact_sha256": "0" * 64, "spec_sha256": "1" * 64, "contract_version": "1.0.0",
+        "seed": 0, "code_version": "test", "rows": 100,
+    }  # fmt: skip
+    return TrainedModel(**(values | changes))
+
+
+def loaded_model(pipeline: Any, frame: FeatureFrame, **changes: Any) -> LoadedModel:
+    """A version with the features of ``frame`` that predicts by ``pipeline``."""
+    trained = trained_model(**({"schema_": frame.schema} | changes))
+    return LoadedModel(
+        trained=trained,
+        pipeline=pipeline,
+        baseline=frame.features,
+        profile=BaselineProfile(rows=0, features=()),
+    )
+
+
+class FixedProbability:
+    """A fitted binary classifier that reads P(positive) from one feature."""
+
+    def __init__(self, feature: str = "p") -> None:
+        self.feature = feature
+        self.classes_ = np.array([0.0, 1.0])
+
+    def predict_proba(self, features: pd.DataFrame) -> np.ndarray:
+        """P(negative) and P(positive), (rows, 2)."""
+        p = features[self.feature].to_numpy(dtype="float64")
+        return np.column_stack([1 - p, p])
+
+
+class FixedValue:
+    """A fitted regressor that reads its prediction from one feature."""
+
+    def __init__(self, feature: str = "p") -> None:
+        self.feature = feature
+
+    def predict(self, features: pd.DataFrame) -> np.ndarray:
+        """The feature, (rows,)."""
+        return features[self.feature].to_numpy(dtype="float64")
+
+
+def interval(value: float, half: float = 0.01) -> Interval:
+    """An interval around ``value``."""
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def comparison(**changes: Any) -> Comparison:
+    """Equal models on 1,000 rows in 20 days."""
+    values: dict[str, Any] = {
+        "rows": 1000, "blocks": 20, "block_hours": 24.0, "challenger_loss": 0.5, "champion_loss": 0.5,
+        "difference": interval(0.0), "t": 0.0, "p_better": 0.5, "metric": "roc_auc", "challenger_score": interval(0.7),
+        "champion_score": interval(0.7), "greater_is_better": True, "slices": (),
+    }  # fmt: skip
+    return Comparison(**(values | changes))
+
+
+def slice_comparison(**changes: Any) -> SliceComparison:
+    """Equal models on 500 rows of one slice."""
+    values: dict[str, Any] = {
+        "column": "carrier", "value": "AA", "rows": 500, "blocks": 20, "challenger_loss": 0.5, "champion_loss": 0.5,
+        "p_worse": 0.5,
+    }  # fmt: skip
+    return SliceComparison(**(values | changes))
+
+
+def evidence(kind: str = "change of recipe", **changes: Any) -> Evidence:
+    """Evidence on version 2 against champion 1 that passed its one guardrail."""
+    values: dict[str, Any] = {
+        "model": "flights", "batch": "2020-02", "kind": kind, "challenger": 2, "champion": 1, "attempt": 1,
+        "holdout": (span(24, 30),), "comparison": comparison(), "guardrails": (PASSED,),
+    }  # fmt: skip
+    if kind == "first":
+        values |= {"champion": None, "comparison": None}
+    return Evidence(**(values | changes))
+
+
+def policy_evidence(**changes: Any) -> PolicyEvidence:
+    """A champion one batch after its training, with a steady loss."""
+    values: dict[str, Any] = {
+        "model": "flights", "batch": "2020-06", "revision": 1, "champion": 1, "accepted_batches": 6, "batches_since_training": 1,
+        "losses": (0.50, 0.52, 0.48, 0.50), "newest_loss": 0.50, "drift_share": 0.0,
+    }  # fmt: skip
+    return PolicyEvidence(**(values | changes))
+
+
+def batch_record(**changes: Any) -> BatchRecord:
+    """An accepted batch of 100 rows."""
+    batch = Batch(id="2020-01", start=at(0), end=at(31))
+    snapshot = Snapshot(
+        contract="flights", contract_version="1.0.0", batch=batch, sha256="a" * 64, rows=100,
+        parts=(Part(file="part-0.parquet", rows=100, sha256="b" * 64),), path="snapshots/flights/2020-01", source="here",
+    )  # fmt: skip
+    verdict = Verdict(outcome="accept", reason="all rules passed", rows=100, quarantined=0, rules=())
+    values: dict[str, Any] = {
+        "model": "flights", "batch": batch, "revision": 0, "snapshot": snapshot, "verdict": verdict,
+        "fingerprint": "f1", "as_of": at(32),
+    }  # fmt: skip
+    return BatchRecord(**(values | changes))

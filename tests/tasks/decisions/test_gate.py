@@ -1,0 +1,318 @@
+"""Tests of the promotion gate."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.decisions.config import GateConfig
+from tasks.decisions.gate import attempt_alpha, decide_promotion
+from tasks.records import AwaitApproval, Evidence, Guardrail, Promote, Reject
+from tests.tasks.builders import PASSED, comparison, evidence, interval, slice_comparison
+
+CONFIG = GateConfig()
+BETTER = {"challenger_loss": 0.45, "t": -5.0, "p_better": 1e-5}
+
+
+def test_attempt_levels_sum_to_alpha() -> None:
+    """The levels of all attempts together never exceed alpha, and come close to it."""
+    total = sum(attempt_alpha(0.05, attempt) for attempt in range(1, 100_000))
+
+    assert 0.0499 < total < 0.05
+    assert attempt_alpha(0.05, 1) == pytest.approx(0.030396355)
+    assert attempt_alpha(0.05, 2) == pytest.approx(0.030396355 / 4)
+
+
+def test_first_champion() -> None:
+    """The first champion needs its guardrails only."""
+    decision = decide_promotion(evidence("first"), CONFIG)
+
+    assert isinstance(decision, Promote)
+    assert (decision.version, decision.previous) == (2, None)
+
+
+@pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
+def test_no_comparison_with_the_champion_refuses(kind: str) -> None:
+    """Whatever the kind, a champion is not replaced without a comparison."""
+    decision = decide_promotion(evidence(kind, champion=1, comparison=None), CONFIG)
+
+    assert isinstance(decision, Reject)
+    assert "nothing was compared with the champion" in decision.reason
+
+
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_evidence_without_a_champion_refuses_what_is_not_first(kind: str) -> None:
+    """A refresh of nobody is no first champion: the evidence contradicts itself."""
+    assert isinstance(decide_promotion(evidence(kind, champion=None, comparison=None), CONFIG), Reject)
+
+
+@pytest.mark.parametrize(
+    ("loss", "t", "kind"),
+    [
+        (0.50, 0.0, Promote),
+        (0.30, -9.0, Promote),
+        (0.509, 9.0, Promote),  # 1.8% worse
+        (0.511, 1.69, Promote),  # 2.2% worse, not clearly
+        (0.511, 1.71, Reject),  # 2.2% worse, clearly
+        (0.524, 1.69, Promote),  # 4.8% worse
+        (0.526, 0.0, Reject),  # 5.2% worse outright
+        (0.511, math.nan, Reject),
+    ],
+)
+def test_refresh(loss: float, t: float, kind: type) -> None:
+    """A refresh reigns unless it is clearly worse, or worse outright."""
+    compared = comparison(challenger_loss=loss, t=t)
+
+    assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), kind)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(199, 20), (1000, 7)])
+def test_too_little_data(rows: int, blocks: int) -> None:
+    """On too little data a refresh passes on its guardrails, and a change of recipe is not proven."""
+    compared = comparison(rows=rows, blocks=blocks, challenger_loss=0.9, t=9.0, p_better=0.0)
+
+    assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), Promote)
+    assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Reject)
+
+
+def test_just_enough_data() -> None:
+    """At the limits there is enough data to prove a change of recipe."""
+    compared = comparison(rows=200, blocks=8, **BETTER)
+
+    assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Promote)
+
+
+@pytest.mark.parametrize(
+    ("p", "attempt", "kind"),
+    [
+        (0.0303, 1, Promote),
+        (0.0305, 1, Reject),
+        (0.0075, 2, Promote),
+        (0.0077, 2, Reject),
+        (0.0303, 3, Reject),
+        (0.5, 1, Reject),
+        (1.0, 1, Reject),
+        (math.nan, 1, Reject),
+    ],
+)
+def test_change_of_recipe(p: float, attempt: int, kind: type) -> None:
+    """A change of recipe must be proven at the level of its attempt; a p of NaN proves nothing."""
+    compared = comparison(challenger_loss=0.45, p_better=p)
+
+    assert isinstance(decide_promotion(evidence(comparison=compared, attempt=attempt), CONFIG), kind)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "not made"])
+@pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
+def test_guardrail_refuses(kind: str, outcome: str) -> None:
+    """A guardrail that failed, or was not made, refuses whatever the comparison says."""
+    broken = Guardrail(name="not constant", outcome=outcome, found="spread 0", limit="above 0")
+    changes = {} if kind == "first" else {"comparison": comparison(**BETTER)}
+
+    decision = decide_promotion(evidence(kind, guardrails=(PASSED, broken), **changes), CONFIG)
+
+    assert isinstance(decision, Reject)
+    assert decision.reason == f"guardrail 'not constant' {outcome}: spread 0, limit above 0"
+
+
+@pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
+def test_no_guardrails_refuse(kind: str) -> None:
+    """A challenger that nothing was checked of does not reign."""
+    assert isinstance(decide_promotion(evidence(kind, guardrails=()), CONFIG), Reject)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"challenger_loss": 0.56, "p_worse": 0.049}, Reject),
+        ({"challenger_loss": 0.54, "p_worse": 0.0}, Promote),  # 8% worse
+        ({"challenger_loss": 0.56, "p_worse": 0.051}, Promote),
+        ({"challenger_loss": 0.56, "p_worse": 0.0, "rows": 99}, Promote),
+        ({"challenger_loss": 0.56, "p_worse": 0.0, "blocks": 7}, Promote),
+        ({"challenger_loss": 0.1, "champion_loss": 0.0, "p_worse": 0.0}, Reject),
+    ],
+)
+def test_slice_that_lost_clearly_refuses(changes: dict[str, float], kind: type) -> None:
+    """A slice refuses when it is worse by share and by p, on rows and blocks enough to say so."""
+    compared = comparison(**BETTER, slices=(slice_comparison(**changes),))
+
+    assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), kind)
+    assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), kind)
+
+
+@pytest.mark.parametrize(("p", "kind"), [(0.0049, Reject), (0.0051, Promote)])
+def test_slices_share_their_level(p: float, kind: type) -> None:
+    """Ten judged slices have a tenth of the level each; slices too small to judge take no part of it."""
+    lost = slice_comparison(challenger_loss=0.9, p_worse=p)
+    others = [slice_comparison(value=str(i)) for i in range(9)]
+    small = [slice_comparison(value=f"small {i}", rows=5) for i in range(50)]
+    compared = comparison(**BETTER, slices=(lost, *others, *small))
+
+    decision = decide_promotion(evidence(comparison=compared), CONFIG)
+
+    assert isinstance(decision, kind)
+    if kind is Reject:
+        assert decision.reason == "slice carrier = AA is 80.0% worse on 500 rows (p 0.0049 over 10 slices)"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_incumbent_without_a_loss_blocks_nobody(kind: str, bad: float) -> None:
+    """A champion whose loss is no number is replaced by any challenger with one."""
+    compared = comparison(champion_loss=bad, t=math.nan, p_better=math.nan, champion_score=interval(math.nan))
+
+    assert isinstance(decide_promotion(evidence(kind, comparison=compared), CONFIG), Promote)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("champion_loss", [0.5, math.nan])
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_challenger_without_a_loss_never_reigns(kind: str, champion_loss: float, bad: float) -> None:
+    """A challenger whose loss is no number is refused, whoever reigns."""
+    compared = comparison(challenger_loss=bad, champion_loss=champion_loss, p_better=0.0, t=-9.0)
+
+    assert isinstance(decide_promotion(evidence(kind, comparison=compared), CONFIG), Reject)
+
+
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_metric_that_cannot_be_computed_refuses(kind: str) -> None:
+    """Rows of one class judge nobody, however good the loss on them is."""
+    compared = comparison(**BETTER, challenger_score=interval(math.nan), champion_score=interval(math.nan))
+
+    decision = decide_promotion(evidence(kind, comparison=compared), CONFIG)
+
+    assert isinstance(decision, Reject)
+    assert "roc_auc cannot be computed" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "greater", "kind"),
+    [
+        (0.60, 0.70, True, Reject),
+        (0.69, 0.70, True, Promote),  # the intervals overlap
+        (0.70, 0.60, True, Promote),
+        (0.70, 0.60, False, Reject),
+        (0.60, 0.70, False, Promote),
+    ],
+)
+def test_metric_must_not_contradict(ours: float, theirs: float, greater: bool, kind: type) -> None:
+    """A lower loss does not prove a change of recipe when the user's metric is clearly worse."""
+    scores = {"challenger_score": interval(ours), "champion_score": interval(theirs)}
+    compared = comparison(**BETTER, **scores, greater_is_better=greater)
+
+    assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), kind)
+
+
+def test_approval_required() -> None:
+    """Where a person has the last word, a yes waits for it; a no does not, and a first champion has no rival."""
+    yes, no = evidence(comparison=comparison(**BETTER)), evidence()
+
+    waiting = decide_promotion(yes, CONFIG, approval_required=True)
+
+    assert isinstance(waiting, AwaitApproval)
+    assert (waiting.version, waiting.previous) == (2, 1)
+    assert isinstance(decide_promotion(no, CONFIG, approval_required=True), Reject)
+    assert isinstance(decide_promotion(evidence("first"), CONFIG, approval_required=True), Promote)
+
+
+# --- properties ------------------------------------------------------------------------------------------
+
+losses = st.one_of(st.floats(0, 10), st.just(math.nan), st.just(math.inf))
+shares = st.floats(0, 1)
+slices = st.builds(
+    slice_comparison,
+    value=st.text("abc", min_size=1, max_size=3), rows=st.integers(0, 500), blocks=st.integers(0, 30),
+    challenger_loss=st.floats(0, 10), champion_loss=st.floats(0, 10), p_worse=shares,
+)  # fmt: skip
+comparisons = st.builds(
+    comparison,
+    rows=st.integers(0, 2000), blocks=st.integers(0, 40), challenger_loss=losses, champion_loss=losses,
+    t=st.floats(-50, 50), p_better=shares, slices=st.lists(slices, max_size=4).map(tuple),
+    challenger_score=st.floats(0, 1).map(interval), champion_score=st.floats(0, 1).map(interval),
+    greater_is_better=st.booleans(),
+)  # fmt: skip
+guardrails = st.builds(
+    Guardrail, name=st.just("g"), outcome=st.sampled_from(["passed", "failed", "not made"]), found=st.just(""),
+    limit=st.just(""),
+)  # fmt: skip
+evidences = st.builds(
+    evidence,
+    kind=st.sampled_from(["first", "refresh", "change of recipe"]), champion=st.sampled_from([None, 1]),
+    attempt=st.integers(1, 30), comparison=st.one_of(st.none(), comparisons),
+    guardrails=st.lists(guardrails, max_size=4).map(tuple),
+)  # fmt: skip
+passed = st.builds(
+    evidence,
+    kind=st.sampled_from(["refresh", "change of recipe"]),
+    attempt=st.integers(1, 30),
+    comparison=comparisons,
+)
+
+
+@given(evidences, st.booleans())
+def test_never_promoted_with_a_failed_guardrail(seen: Evidence, approval: bool) -> None:
+    """Whatever the evidence, one guardrail that did not pass refuses."""
+    decision = decide_promotion(seen, CONFIG, approval_required=approval)
+
+    if not seen.guardrails or any(g.outcome != "passed" for g in seen.guardrails):
+        assert isinstance(decision, Reject)
+
+
+@given(evidences)
+def test_never_promoted_over_a_champion_without_finite_loss(seen: Evidence) -> None:
+    """Whoever is crowned over a champion was compared with it and has a loss."""
+    decision = decide_promotion(seen, CONFIG)
+
+    if isinstance(decision, Promote) and seen.champion is not None:
+        assert seen.comparison is not None
+        assert math.isfinite(seen.comparison.challenger_loss)
+
+
+@given(
+    passed,
+    st.floats(0, 5),
+    st.floats(0, 5),
+    shares,
+    st.lists(st.floats(0, 5), min_size=4, max_size=4),
+    shares,
+)
+def test_a_worse_challenger_gains_nothing(
+    seen: Evidence, more_loss: float, more_t: float, more_p: float, more_slices: list[float], less_p: float
+) -> None:
+    """Making the challenger's loss worse, in all or in a slice, never turns a refusal into a promotion."""
+    compared = seen.comparison
+    assert compared is not None
+    worse_slices = tuple(
+        s.model_copy(
+            update={"challenger_loss": s.challenger_loss + more, "p_worse": max(0.0, s.p_worse - less_p)}
+        )
+        for s, more in zip(compared.slices, more_slices, strict=False)
+    )
+    worse = compared.model_copy(
+        update={
+            "challenger_loss": compared.challenger_loss + more_loss,
+            "t": compared.t + more_t,
+            "p_better": min(1.0, compared.p_better + more_p),
+            "slices": worse_slices,
+        }
+    )
+
+    before = decide_promotion(seen, CONFIG)
+    after = decide_promotion(seen.model_copy(update={"comparison": worse}), CONFIG)
+
+    assert not (isinstance(before, Reject) and isinstance(after, Promote))
+
+
+@given(evidences)
+def test_same_input_same_output(seen: Evidence) -> None:
+    """The gate is pure: the same evidence gives the same decision, and stays as it was."""
+    before = seen.model_dump_json()
+
+    decisions = [
+        decide_promotion(Evidence.model_validate_json(before), CONFIG),
+        decide_promotion(seen, CONFIG),
+    ]
+
+    assert decisions[0] == decisions[1]
+    assert seen.model_dump_json() == before

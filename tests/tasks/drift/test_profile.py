@@ -1,0 +1,213 @@
+"""Tests of profiles and of drift summaries."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.drift.config import DriftConfig
+from tasks.drift.profile import CATEGORIES, OTHER, RARE, make_profile, summarise_drift
+from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
+from tests.tasks.builders import frame_of
+
+CONFIG = DriftConfig()
+
+
+def _frame(features: pd.DataFrame) -> FeatureFrame:
+    categorical = [name for name in features if not pd.api.types.is_numeric_dtype(features[name])]
+    return frame_of(features, np.zeros(len(features)), days=np.zeros(len(features)), categorical=categorical)
+
+
+def _drift(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    predictions: tuple[np.ndarray, np.ndarray] = (np.arange(10.0), np.arange(10.0)),
+) -> DriftSummary:
+    return summarise_drift(
+        make_profile(_frame(before), predictions[0], {}), 1, _frame(after), predictions[1], CONFIG
+    )
+
+
+def _one(before: object, after: object) -> FeatureDrift:
+    return _drift(pd.DataFrame({"x": before}), pd.DataFrame({"x": after})).features[0]
+
+
+def _realistic(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """Skewed categories with a long tail, rare categories, normal, zero-inflated, binary and gappy numbers."""
+    tail = 1 / np.arange(1, 201) ** 1.2
+    columns = {f"c{k}": pd.Series(rng.choice(200, rows, p=tail / tail.sum())).astype("str") for k in range(3)}
+    columns["b"] = pd.Series(rng.choice(["a", "b", "c"], rows, p=[0.97, 0.029, 0.001]))
+    columns |= {f"n{k}": rng.normal(size=rows) for k in range(4)}
+    columns |= {f"z{k}": np.where(rng.random(rows) < 0.95, 0, rng.exponential(size=rows)) for k in range(2)}
+    columns["i"] = rng.integers(0, 2, rows).astype("float64")
+    columns["g"] = np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows))
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "batch"), [(500, 50), (500, 5000), (4000, 50), (4000, 200), (4000, 1000), (4000, 5000)]
+)
+def test_false_alarms_on_shuffled_rows(baseline: int, batch: int) -> None:
+    """Where nothing drifted, at most 5% of reports name a feature, whatever the sizes."""
+    rng, reports, alarms = np.random.default_rng(7), 100, 0
+    for _ in range(reports):
+        rows, p = _realistic(rng, baseline + batch), rng.random(baseline + batch)
+        summary = _drift(rows[:baseline], rows[baseline:], (p[:baseline], p[baseline:]))
+        alarms += any(f.outcome == "drifted" for f in summary.features)
+
+    assert alarms / reports <= 0.05
+
+
+@pytest.mark.parametrize("batch", [100, 1000])
+def test_planted_shift_is_found(batch: int) -> None:
+    """A number that moved by a standard deviation, and a category that took over, are found; the others are steady."""
+    rng = np.random.default_rng(3)
+    before, after = _realistic(rng, 5000), _realistic(rng, batch)
+    after["n0"] += 1.0
+    after["b"] = rng.choice(["a", "b"], batch)
+
+    found = {f.feature for f in _drift(before, after).inputs if f.outcome == "drifted"}
+
+    assert found == {"n0", "b"}
+
+
+def test_share_counts_evaluable_features_only() -> None:
+    """The share of drifted features leaves out what could not be judged, and the prediction."""
+    rng = np.random.default_rng(0)
+    before = pd.DataFrame(
+        {"moved": rng.normal(size=500), "steady": np.tile([1.0, 2.0], 250), "gone": np.zeros(500)}
+    )
+    after = before.assign(moved=before["moved"] + 3, gone=np.nan)
+
+    summary = _drift(before, after, (np.zeros(100), np.ones(100)))
+
+    assert {f.feature: f.outcome for f in summary.features} == {
+        "moved": "drifted", "steady": "steady", "gone": "not evaluable", "prediction": "drifted",
+    }  # fmt: skip
+    assert summary.share == 0.5
+
+
+def test_column_without_a_value() -> None:
+    """A column that is empty in the batch, or was in training, is not evaluable, and says in which."""
+    values, empty = np.arange(100.0), np.full(100, np.nan)
+
+    gone, new, never = _one(values, empty), _one(empty, values), _one(empty, empty)
+
+    assert [f.outcome for f in (gone, new, never)] == ["not evaluable"] * 3
+    assert [f.score for f in (gone, new, never)] == [None] * 3
+    assert gone.note == "this batch holds no value"
+    assert new.note == never.note == "the champion's training data held no value"
+    assert (gone.missing_before, gone.missing_after) == (0.0, 1.0)
+
+
+def test_feature_that_goes_missing_drifts() -> None:
+    """Half of the values gone is drift, though the other half is as it was; a steady share of gaps is not."""
+    rng = np.random.default_rng(0)
+    whole = rng.normal(size=2000)
+    holes = np.where(rng.random(2000) < 0.5, np.nan, whole)
+
+    assert _one(whole, holes).outcome == "drifted"
+    assert _one(holes, whole).outcome == "drifted"
+    assert _one(holes, np.where(rng.random(2000) < 0.5, np.nan, rng.normal(size=2000))).outcome == "steady"
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.0, 2.0), (1.0, 0.0), (0.0, 1e-9)])
+def test_constant_that_changes(before: float, after: float) -> None:
+    """A number that was always the same, and is always another, drifted, up or down."""
+    assert _one(np.full(200, before), np.full(200, after)).outcome == "drifted"
+    assert _one(np.full(200, before), np.full(200, before)).outcome == "steady"
+
+
+def test_flag_that_takes_a_third_value() -> None:
+    """Values above the largest that training knew are seen, where many rows hold the largest."""
+    flags = np.tile([0.0, 1.0], 200)
+
+    assert _one(flags, np.where(flags == 1, 2.0, 0.0)).outcome == "drifted"
+    assert _one(flags, flags).outcome == "steady"
+
+
+def test_unseen_categories_count_as_other() -> None:
+    """Categories that training did not have fall in the last bin."""
+    found = _one(["a"] * 60 + ["b"] * 40, ["a"] * 50 + ["new"] * 30 + ["newer"] * 20)
+
+    assert found.histogram.labels == ("a", "b", OTHER)
+    assert found.histogram.before == (0.6, 0.4, 0.0)
+    assert found.histogram.after == (0.5, 0.0, 0.5)
+    assert found.outcome == "drifted"
+
+
+def test_rare_categories_share_a_bin() -> None:
+    """A category of fewer than ten training rows is not told apart; nor are more than thirty."""
+    rows = [f"c{i:02d}" for i in range(40) for _ in range(RARE + i)] + ["rare"] * (RARE - 1)
+
+    (profile, _) = make_profile(_frame(pd.DataFrame({"x": rows})), np.arange(3.0), {}).features
+
+    assert len(profile.categories) == CATEGORIES
+    assert profile.categories == tuple(f"c{i:02d}" for i in range(10, 40))
+    assert sum(profile.counts) == len(rows)
+
+
+def test_identifiers_are_not_evaluable() -> None:
+    """A category that is another in every row cannot be compared, and says so."""
+    found = _one([f"id {i}" for i in range(500)], [f"id {i}" for i in range(500, 900)])
+
+    assert found.outcome == "not evaluable"
+    assert "no category had 10 training rows" in found.note
+
+
+def test_histograms_sum_to_one() -> None:
+    """The shares of each side sum to one, with a label for each bin."""
+    rng = np.random.default_rng(1)
+    for found in _drift(_realistic(rng, 1000), _realistic(rng, 300)).features:
+        assert len(found.histogram.labels) == len(found.histogram.before) == len(found.histogram.after)
+        assert len(set(found.histogram.labels)) == len(found.histogram.labels)
+        assert sum(found.histogram.before) == pytest.approx(1)
+        assert sum(found.histogram.after) == pytest.approx(1)
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    """The same rows in another order give the same profile and the same drift, ties between categories included."""
+    rng = np.random.default_rng(5)
+    tied = pd.DataFrame({"t": [f"c{i:02d}" for i in range(60)] * RARE})
+    rows = pd.concat([_realistic(rng, len(tied)), tied], axis=1)
+    shuffled = rows.sample(frac=1, random_state=1).reset_index(drop=True)
+    predicted = rng.random(len(rows))
+
+    profiles = [
+        make_profile(_frame(frame), p, {"n0": 0.5})
+        for frame, p in ((rows, predicted), (shuffled, predicted[::-1]))
+    ]
+
+    assert profiles[0] == profiles[1]
+    assert summarise_drift(profiles[0], 1, _frame(rows), predicted, CONFIG) == summarise_drift(
+        profiles[1], 1, _frame(shuffled), predicted[::-1], CONFIG
+    )
+
+
+def test_multiclass_predictions_are_profiled_by_their_surest_class() -> None:
+    """Of several probabilities a row, the largest is watched."""
+    sure, unsure = np.tile([0.9, 0.05, 0.05], (200, 1)), np.tile([0.4, 0.3, 0.3], (200, 1))
+    values = pd.DataFrame({"x": np.arange(200.0)})
+
+    moved, same = _drift(values, values, (sure, unsure)), _drift(values, values, (sure, sure[:, ::-1]))
+
+    assert moved.features[-1].kind == "prediction"
+    assert [f.outcome for f in (moved.features[-1], same.features[-1])] == ["drifted", "steady"]
+
+
+def test_importance_travels_with_the_profile() -> None:
+    """What the champion's holdout said of a feature stands beside its drift; unknown stays unknown."""
+    frame = _frame(pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)}))
+
+    profile = make_profile(frame, np.arange(5.0), {"x": 0.25})
+
+    assert {f.feature: f.importance for f in profile.features} == {"x": 0.25, "y": None, "prediction": None}
+
+
+def test_infinite_values_do_not_break_the_bins() -> None:
+    """An infinity lies in the outermost bin, and the edges are numbers."""
+    values = np.concatenate([np.arange(100.0), [np.inf, -np.inf]])
+
+    found = _one(values, values)
+
+    assert found.score == 0.0
+    assert not any("nan" in label or "inf" in label for label in found.histogram.labels)

@@ -1,0 +1,45 @@
+"""Tests of the door to the database."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import MetaData, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from tasks.ledger.tables import metadata, open_ledger
+
+
+def test_tables_are_made_with_their_directory(tmp_path: Path) -> None:
+    """A ledger is made on first use, directories included, and is the same when opened again."""
+    url = f"sqlite:///{tmp_path}/new/place/ledger.db"
+
+    engine = open_ledger(url)
+
+    assert set(inspect(engine).get_table_names()) >= {"batches", "trainings", "decisions", "leases"}
+    assert open_ledger(url) is engine
+
+
+def test_a_written_decision_survives_a_power_cut(tmp_path: Path) -> None:
+    """SQLite runs with a write-ahead log and full synchronisation."""
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db").connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+
+
+def test_tables_that_another_process_makes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that another process made between our look and our making it is not an error."""
+    real, calls = MetaData.create_all, []
+
+    def create_all(self: MetaData, engine: object) -> None:
+        calls.append(threading.get_ident())
+        real(self, engine)
+        if len(calls) == 1:
+            raise OperationalError("", {}, Exception("table batches already exists"))
+
+    monkeypatch.setattr(MetaData, "create_all", create_all)
+
+    engine = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+    assert len(calls) == 2
+    assert set(metadata.tables) <= set(inspect(engine).get_table_names())

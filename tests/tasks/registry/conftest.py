@@ -1,0 +1,75 @@
+"""A real MLflow store, and one training logged to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.records import BaselineProfile, FeatureProfile, FeatureSchema, TrainedModel, Trial
+from tasks.registry.runs import Training, log_training
+from tasks.settings import Settings, prepare_environment
+from tasks.training.pipeline import make_pipeline
+from tests.tasks.builders import recipe, span
+
+SCHEMA = FeatureSchema(numerical=("x",), categorical=("carrier",))
+FEATURES = pd.DataFrame({"carrier": ["AA", "UA"] * 50, "x": np.linspace(-1, 1, 100)})
+PROFILE = BaselineProfile(
+    rows=100,
+    features=(FeatureProfile(feature="x", kind="numerical", edges=(0.0,), counts=(50, 50), missing=0),),
+)
+
+
+def training(estimator: str = "sklearn.linear_model.LogisticRegression", **params: object) -> Training:
+    """A training of a small model."""
+    made_by = recipe(estimator=estimator, params=params)
+    pipeline = make_pipeline(estimator, params, SCHEMA, encode="auto", seed=0)
+    pipeline.fit(FEATURES, (FEATURES["x"] > 0).astype("float64"))
+    trial = Trial(
+        estimator=estimator, params=params, loss=0.5, loss_by_fold=(0.4, 0.6), trials=1, seconds=0.1
+    )
+    other = trial.model_copy(update={"estimator": "sklearn.tree.DecisionTreeClassifier", "loss": 0.7})
+    return Training(
+        model="flights", batch="2020-01", recipe=made_by, kind="first", schema_=SCHEMA,
+        trained_on=(span(0, 10), span(30, 40, batch="b001", rows=50)), pipeline=pipeline, classes=(),
+        baseline=FEATURES, profile=PROFILE, trials=(trial, other), spec_text="model: flights", spec_sha256="1" * 64,
+        contract_version="1.0.0", seed=0, code_version="test", seconds=1.5,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """MLflow reports home to nobody, and keeps its files out of the repository."""
+    before = dict(os.environ)
+    prepare_environment(Settings(home=tmp_path_factory.mktemp("home")))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def empty_store(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing else: making them takes seconds, copying them none."""
+    from tasks.registry.runs import client
+
+    home = tmp_path_factory.mktemp("empty")
+    client(Settings(home=home).tracking_uri).search_experiments()
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def settings(empty_store: Path, tmp_path: Path) -> Settings:
+    """Settings of an empty store."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return Settings(home=home)
+
+
+@pytest.fixture
+def trained(settings: Settings) -> TrainedModel:
+    """The first version, registered."""
+    return log_training(settings, training())

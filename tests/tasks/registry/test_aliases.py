@@ -1,0 +1,209 @@
+"""Tests of the throne: fetching what is verified, and crowning so that a crash anywhere can be repeated."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.lake import DamagedFileError
+from tasks.records import Promote, RollBack, TrainedModel
+from tasks.registry import aliases
+from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, ThroneError, aliased_version, crown, fetch
+from tasks.registry.runs import client, log_training
+from tasks.settings import Settings
+from tests.tasks.registry.conftest import FEATURES, PROFILE, training
+
+WRITES = (
+    "set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias",
+)  # fmt: skip
+FIRST = Promote(reason="the first champion", version=1, previous=None)
+SECOND = Promote(reason="a change of recipe", version=2, previous=1)
+BACK = RollBack(reason="the previous champion was better", version=1, previous=2)
+
+
+class PowerCutError(RuntimeError):
+    """The process died here."""
+
+
+class Failing:
+    """MLflow's client, which dies after so many writes; it notes what it wrote."""
+
+    def __init__(self, real: Any, writes: int) -> None:
+        self.real, self.left = real, writes
+        self.wrote: list[tuple[str, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self.real, name)
+        if name not in WRITES:
+            return call
+
+        def write(*args: str) -> None:
+            call(*args)
+            self.wrote.append((name, *args))
+            self.left -= 1
+            if self.left == 0:
+                raise PowerCutError
+
+        return write
+
+
+def _die_after(monkeypatch: pytest.MonkeyPatch, settings: Settings, writes: int) -> Failing:
+    failing = Failing(client(settings.tracking_uri), writes)
+    monkeypatch.setattr(aliases, "client", lambda _: failing)
+    return failing
+
+
+def _state(settings: Settings) -> dict[str, Any]:
+    api = client(settings.tracking_uri)
+    named = {alias: aliased_version(settings, "flights", alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    tags = {v: api.get_model_version("flights", str(v)).tags for v in (1, 2)}
+    return named | {f"{v} {t}": tags[v].get(t) for v in tags for t in ("reign", "reason")}
+
+
+@pytest.fixture(scope="module")
+def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with version 1 on the throne and version 2 as its challenger."""
+    home = tmp_path_factory.mktemp("two")
+    (home / "mlflow.db").write_bytes(empty_store.read_bytes())
+    settings = Settings(home=home)
+    log_training(settings, training())
+    crown(settings, "flights", FIRST)
+    log_training(settings, training(C=0.1))
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def two(settings: Settings, store_of_two: Path) -> Settings:
+    """A store with version 1 on the throne and version 2 as its challenger."""
+    (settings.home / "mlflow.db").write_bytes(store_of_two.read_bytes())
+    return settings
+
+
+def test_nobody_reigns_at_first(settings: Settings) -> None:
+    """A model that the registry does not know has no champion; nor has one that was never crowned."""
+    assert aliased_version(settings, "flights", CHAMPION) is None
+    log_training(settings, training())
+    assert aliased_version(settings, "flights", CHAMPION) is None
+
+
+def test_coronation(two: Settings) -> None:
+    """The challenger reigns, the champion is the previous one, and nobody challenges."""
+    assert (aliased_version(two, "flights", CHAMPION), aliased_version(two, "flights", CHALLENGER)) == (1, 2)
+
+    crown(two, "flights", SECOND)
+
+    assert _state(two) == {
+        CHAMPION: 2, CHALLENGER: None, PREVIOUS: 1, "1 reign": "ended", "2 reign": "began",
+        "1 reason": FIRST.reason, "2 reason": SECOND.reason,
+    }  # fmt: skip
+
+
+def test_rollback(two: Settings) -> None:
+    """The previous champion reigns again, and the deposed one is the previous champion."""
+    crown(two, "flights", SECOND)
+    crown(two, "flights", BACK)
+
+    state = _state(two)
+    assert (state[CHAMPION], state[PREVIOUS]) == (1, 2)
+    assert (state["1 reign"], state["2 reign"]) == ("began", "ended")
+
+
+def test_champion_is_moved_last(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all that is written, the alias champion is the last."""
+    watched = _die_after(monkeypatch, two, -1)
+
+    crown(two, "flights", SECOND)
+
+    champion = [i for i, call in enumerate(watched.wrote) if CHAMPION in call]
+    assert champion == [len(watched.wrote) - 1]
+    assert len(watched.wrote) == 6
+
+
+@pytest.mark.parametrize("decision", [SECOND, BACK])
+def test_a_crash_after_any_write_can_be_repeated(
+    two: Settings, monkeypatch: pytest.MonkeyPatch, decision: Promote | RollBack
+) -> None:
+    """Cut after each write in turn, the throne is never empty, and done again it ends the same."""
+    settings, api = two, client(two.tracking_uri)
+    if decision is BACK:
+        crown(settings, "flights", SECOND)
+
+    def reset() -> None:
+        for alias, version in begin.items():
+            if version is None:
+                api.delete_registered_model_alias("flights", alias)
+            else:
+                api.set_registered_model_alias("flights", alias, str(version))
+
+    begin = {alias: aliased_version(settings, "flights", alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    with monkeypatch.context() as patch:
+        watched = _die_after(patch, settings, -1)
+        crown(settings, "flights", decision)
+    whole = _state(settings)
+
+    for writes in range(1, len(watched.wrote) + 1):
+        reset()
+        with monkeypatch.context() as patch:
+            _die_after(patch, settings, writes)
+            with pytest.raises(PowerCutError):
+                crown(settings, "flights", decision)
+        assert aliased_version(settings, "flights", CHAMPION) in (decision.previous, decision.version)
+
+        crown(settings, "flights", decision)
+
+        assert _state(settings) == whole
+
+
+def test_done_twice_is_done_once(two: Settings) -> None:
+    """A coronation that is carried out again changes nothing."""
+    crown(two, "flights", SECOND)
+    once = _state(two)
+
+    crown(two, "flights", SECOND)
+
+    assert _state(two) == once
+
+
+@pytest.mark.parametrize("previous", [None, 3])
+def test_another_champion_stops_the_coronation(two: Settings, previous: int | None) -> None:
+    """When another reigns than the evidence names, nothing is changed."""
+    before = _state(two)
+
+    with pytest.raises(ThroneError, match=f"expected version {previous} to reign.*found version 1"):
+        crown(two, "flights", Promote(reason="stale", version=2, previous=previous))
+
+    assert _state(two) == before
+
+
+def test_fetch(settings: Settings, trained: TrainedModel) -> None:
+    """A version comes back with its sample and profile, and predicts the same bits."""
+    found = fetch(settings, trained)
+
+    assert found.trained == trained
+    assert found.profile == PROFILE
+    assert found.baseline.equals(FEATURES)
+    expected = training().pipeline.predict_proba(FEATURES)
+    assert found.pipeline.predict_proba(FEATURES).tobytes() == expected.tobytes()
+
+
+def test_fetch_refuses_changed_bytes(settings: Settings, trained: TrainedModel) -> None:
+    """One byte that was flipped in the store is found before anything is read."""
+    (stored,) = Path(settings.artifacts).rglob("model.skops")
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 1
+    stored.write_bytes(content)
+
+    with pytest.raises(DamagedFileError):
+        fetch(settings, trained)
+
+
+def test_fetch_leaves_nothing_behind(
+    settings: Settings, trained: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was downloaded to be read is removed."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    fetch(settings, trained)
+
+    assert list((tmp_path / "temporary").iterdir()) == []

@@ -1,0 +1,114 @@
+"""Tests of what is logged to MLflow, on a real store."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from tasks.records import BaselineProfile, TrainedModel
+from tasks.registry.runs import client, experiment_id, log_batch, log_training, run
+from tasks.settings import Settings
+from tests.tasks.builders import at
+from tests.tasks.registry.conftest import FEATURES, PROFILE, training
+
+
+def _runs(settings: Settings) -> list[mlflow.entities.Run]:
+    return list(client(settings.tracking_uri).search_runs([experiment_id(settings, "flights")]))
+
+
+def test_training_is_registered_as_challenger(settings: Settings, trained: TrainedModel) -> None:
+    """The version is the registry's, with the alias challenger, and its record says what it is."""
+    found = client(settings.tracking_uri).get_model_version_by_alias("flights", "challenger")
+
+    assert int(found.version) == trained.version == 1
+    assert found.tags["artifact_sha256"] == trained.artifact_sha256
+    assert found.tags["recipe"] == trained.recipe.hash
+    assert (trained.rows, trained.trained_until) == (150, at(40))
+
+
+def test_everything_travels_with_the_training(settings: Settings, trained: TrainedModel) -> None:
+    """Spec, training spans, profile and sample are artifacts; parameters and datasets name what it was made of."""
+    api = client(settings.tracking_uri)
+    logged = api.get_run(trained.run_id)
+    spans = json.loads(mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/trained_on.json"))
+    profile = mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/baseline/profile.json")
+    sample = mlflow.artifacts.download_artifacts(
+        run_id=trained.run_id, artifact_path="baseline/sample.parquet"
+    )
+
+    assert logged.info.status == "FINISHED"
+    assert [(s["batch"], s["rows"]) for s in spans] == [("b000", 100), ("b001", 50)]
+    assert BaselineProfile.model_validate_json(profile) == PROFILE
+    pd.testing.assert_frame_equal(pd.read_parquet(sample), FEATURES)
+    assert mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/model.yaml") == "model: flights"
+    assert logged.data.params["rows"] == "150"
+    assert logged.data.metrics["training_seconds"] == 1.5
+    assert {i.dataset.digest for i in logged.inputs.dataset_inputs} == {"b000-snapshot", "b001-snapshot"}
+
+
+def test_candidates_are_nested_runs(settings: Settings, trained: TrainedModel) -> None:
+    """Each candidate is a run below the training, with its loss on each fold."""
+    nested = [r for r in _runs(settings) if r.data.tags.get("mlflow.parentRunId") == trained.run_id]
+
+    assert {r.info.run_name for r in nested} == {"LogisticRegression", "DecisionTreeClassifier"}
+    assert {r.data.metrics["loss"] for r in nested} == {0.5, 0.7}
+    assert all(r.data.metrics["loss_fold_1"] == 0.6 for r in nested)
+
+
+def test_versions_count_up(settings: Settings, trained: TrainedModel) -> None:
+    """A second training is the second version, and the challenger now; other bytes have another digest."""
+    second = log_training(settings, training(C=0.1))
+
+    assert second.version == 2
+    assert second.artifact_sha256 != trained.artifact_sha256
+    assert int(client(settings.tracking_uri).get_model_version_by_alias("flights", "challenger").version) == 2
+
+
+def test_batch_is_logged_with_its_pages(settings: Settings, tmp_path: Path) -> None:
+    """Parameters, metrics that are numbers, and pages are there; a column may have any name."""
+    page = tmp_path / "drift.html"
+    page.write_text("<html>")
+    metrics = {
+        "rows": 5.0,
+        "psi_temp(°C)": 0.25,
+        "psi_temp[°C]": 0.5,
+        "psi_a//../b": 1.0,
+        "loss": float("nan"),
+    }
+
+    run_id = log_batch(
+        settings, "flights", "2020-01", params={"verdict": "accept"}, metrics=metrics, pages=[page]
+    )
+
+    found = client(settings.tracking_uri).get_run(run_id)
+    assert found.data.params == {"verdict": "accept"}
+    assert found.data.metrics["rows"] == 5.0
+    assert sorted(found.data.metrics.values()) == [0.25, 0.5, 1.0, 5.0]
+    assert [f.path for f in client(settings.tracking_uri).list_artifacts(run_id)] == ["drift.html"]
+
+
+def test_run_that_fails_is_ended(settings: Settings) -> None:
+    """A block that raises leaves a run that FAILED, and the exception goes on."""
+
+    def fails() -> None:
+        with run(settings, "flights", "broken", {}):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+
+    assert [r.info.status for r in _runs(settings)] == ["FAILED"]
+
+
+def test_two_stores_in_one_process(settings: Settings, tmp_path: Path, empty_store: Path) -> None:
+    """Each call goes to its own store, whichever was used last."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mlflow.db").write_bytes(empty_store.read_bytes())
+    other = Settings(home=tmp_path / "other")
+    client(settings.tracking_uri)
+    log_training(other, training())
+
+    assert log_training(settings, training()).version == 1
+    assert len(_runs(settings)) == len(_runs(other)) == 3

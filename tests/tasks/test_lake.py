@@ -1,0 +1,202 @@
+"""Tests of the lake: things are whole or absent, and what was damaged is refused."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.ingest.snapshot import write_snapshot
+from tasks.lake import (
+    POSITION,
+    REASONS,
+    DamagedFileError,
+    file_sha256,
+    new_directory,
+    quarantine_path,
+    read_accepted,
+    read_reasons,
+    read_snapshot,
+    to_frame,
+    write_table,
+    write_whole,
+)
+from tasks.records import Snapshot, Verdict
+from tests.sample_contract import BATCH, sample_contract, sample_table
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A lake below a directory that looks like a partition of a dataset: it must not become a column."""
+    return tmp_path / "env=prod" / "lake"
+
+
+@pytest.fixture
+def snapshot(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshot:
+    """Six rows in parts of four."""
+    monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 4)
+    return write_snapshot(lake, sample_table(6), sample_contract(tmp_path), BATCH, "test")
+
+
+def verdict_of(lake: Path, snapshot: Snapshot, reasons: dict[int, str]) -> Verdict:
+    """A verdict that puts the rows of ``reasons`` into quarantine."""
+    path = quarantine_path(snapshot, reasons)
+    rows = pa.table({POSITION: list(reasons), REASONS: list(reasons.values())})
+    write_table(lake / path, rows)
+    return Verdict(
+        outcome="accept with quarantine", reason="test", rows=snapshot.rows, quarantined=len(reasons), rules=(),
+        quarantine=path,
+    )  # fmt: skip
+
+
+def test_write_whole_replaces(tmp_path: Path) -> None:
+    """A reader finds the old content or the new one; nothing temporary stays."""
+    write_whole(tmp_path / "a" / "b.txt", b"old")
+    write_whole(tmp_path / "a" / "b.txt", b"new")
+
+    assert (tmp_path / "a" / "b.txt").read_bytes() == b"new"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+def test_write_whole_keeps_the_old_file_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash before the rename changes nothing."""
+    write_whole(tmp_path / "b.txt", b"old")
+    monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(tmp_path / "b.txt", b"new")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+    assert (tmp_path / "b.txt").read_bytes() == b"old"
+
+
+def test_new_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A block that fails leaves nothing under the final name nor any other."""
+
+    def fail() -> None:
+        with new_directory(tmp_path / "thing") as directory:
+            (directory / "one").write_text("1")
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError, match="crash"):
+        fail()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_directory_leaves_the_one_that_was_first(tmp_path: Path) -> None:
+    """Two processes that write the same name: the first stays, the second is dropped."""
+    with new_directory(tmp_path / "thing") as directory:
+        (directory / "one").write_text("second")
+        (tmp_path / "thing").mkdir()
+        (tmp_path / "thing" / "one").write_text("first")
+
+    assert (tmp_path / "thing" / "one").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_new_directory_needs_its_place(tmp_path: Path) -> None:
+    """A file in the directory's place is an error, not a silent success."""
+    (tmp_path / "thing").write_text("a file")
+
+    with pytest.raises(OSError, match="thing"), new_directory(tmp_path / "thing"):
+        pass
+
+
+def test_written_table_reads_back(tmp_path: Path) -> None:
+    """The digest is that of the file's bytes."""
+    table = sample_table()
+
+    sha256 = write_table(tmp_path / "t.parquet", table)
+
+    assert file_sha256(tmp_path / "t.parquet") == sha256
+    assert pq.read_table(tmp_path / "t.parquet").equals(table)
+
+
+def test_snapshot_reads_back(lake: Path, snapshot: Snapshot) -> None:
+    """All parts in order, with exactly the columns that were written."""
+    assert read_snapshot(lake, snapshot).equals(sample_table(6))
+
+
+def test_snapshot_columns(lake: Path, snapshot: Snapshot) -> None:
+    """Some columns come in the order of asking; none are none; one that is not there is an error."""
+    assert read_snapshot(lake, snapshot, ["shop", "id"]).column_names == ["shop", "id"]
+    assert read_snapshot(lake, snapshot, []).column_names == []
+    with pytest.raises(KeyError, match="nope"):
+        read_snapshot(lake, snapshot, ["nope"])
+
+
+def test_part_cut_anywhere_is_refused(lake: Path, snapshot: Snapshot) -> None:
+    """A truncated part is never read, wherever it was cut."""
+    part = lake / snapshot.path / snapshot.parts[1].file
+    content = part.read_bytes()
+
+    for length in {0, 1, 4, len(content) // 2, len(content) - 8, len(content) - 1}:
+        part.write_bytes(content[:length])
+        with pytest.raises(DamagedFileError, match=r"part-00001\.parquet: expected sha256"):
+            read_snapshot(lake, snapshot)
+
+
+def test_part_with_a_changed_bit_is_refused(lake: Path, snapshot: Snapshot) -> None:
+    """One bit is enough."""
+    part = lake / snapshot.path / snapshot.parts[0].file
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3] ^= 1
+    part.write_bytes(content)
+
+    with pytest.raises(DamagedFileError, match=r"part-00000\.parquet"):
+        read_snapshot(lake, snapshot)
+
+
+def test_missing_part_is_refused(lake: Path, snapshot: Snapshot) -> None:
+    """A snapshot without one of its parts is not a smaller snapshot."""
+    (lake / snapshot.path / snapshot.parts[1].file).unlink()
+
+    with pytest.raises(DamagedFileError, match=r"part-00001\.parquet: .*found nothing"):
+        read_snapshot(lake, snapshot)
+
+
+def test_accepted_rows_are_those_not_in_quarantine(lake: Path, snapshot: Snapshot) -> None:
+    """Exactly the quarantined positions are left out, over the borders of parts."""
+    verdict = verdict_of(lake, snapshot, {1: "a", 4: "a;b"})
+
+    assert read_accepted(lake, snapshot, verdict, ["id"])["id"].to_pylist() == [1, 3, 4, 6]
+    assert read_reasons(lake, str(verdict.quarantine)) == {1: "a", 4: "a;b"}
+
+
+def test_refused_batch_is_never_read(lake: Path, snapshot: Snapshot) -> None:
+    """Nothing is trained or scored on a refused batch."""
+    verdict = Verdict(outcome="refuse", reason="too few rows", rows=6, quarantined=0, rules=())
+
+    with pytest.raises(ValueError, match=r"2013-05-17 was refused \(too few rows\)"):
+        read_accepted(lake, snapshot, verdict)
+
+
+def test_damaged_quarantine_is_refused(lake: Path, snapshot: Snapshot) -> None:
+    """A list of quarantined rows that is cut, changed or missing would let broken rows in."""
+    verdict = verdict_of(lake, snapshot, {1: "a", 4: "b"})
+    file = lake / str(verdict.quarantine)
+    content = file.read_bytes()
+
+    file.write_bytes(content[:-5])
+    with pytest.raises(DamagedFileError):
+        read_accepted(lake, snapshot, verdict)
+
+    write_table(file, pa.table({POSITION: [1], REASONS: ["a"]}))
+    with pytest.raises(DamagedFileError):
+        read_accepted(lake, snapshot, verdict)
+
+    file.unlink()
+    with pytest.raises(DamagedFileError):
+        read_accepted(lake, snapshot, verdict)
+
+
+def test_large_whole_numbers_with_gaps_stay_exact() -> None:
+    """float64 would make one of two neighbouring ids; small ones stay NumPy numbers."""
+    frame = to_frame(pa.table({"large": [2**60, 2**60 + 1, None], "small": [1, 2, None]}))
+
+    assert frame["large"].tolist()[:2] == [2**60, 2**60 + 1]
+    assert frame["large"].isna().tolist() == [False, False, True]
+    assert frame["small"].dtype == "float64"

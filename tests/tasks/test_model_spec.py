@@ -1,0 +1,171 @@
+"""Tests of the model spec: valid ones are managed, and bad ones refused before anything runs."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_contracts.contract import ContractError
+from tasks.configuration import ConfigurationError
+from tasks.model_spec import manage, managed_models
+from tasks.settings import REPOSITORY, Settings
+from tests.conftest import WEATHER_PROJECT
+
+Spec = dict[str, Any]
+FLIGHTS = Path("deployments/flights/model.yaml")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the flights contract and spec, to be changed."""
+    for name in ("data_contracts/flights.odcs.yaml", FLIGHTS):
+        (tmp_path / name).parent.mkdir(parents=True)
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    return tmp_path
+
+
+def change(project: Path, edit: Callable[[Spec], object]) -> None:
+    """Edit the project's flights spec."""
+    spec = yaml.safe_load((project / FLIGHTS).read_text(encoding="utf-8"))
+    edit(spec)
+    (project / FLIGHTS).write_text(yaml.safe_dump(spec), encoding="utf-8")
+
+
+def settings_of(project: Path) -> Settings:
+    """Settings of the project, with a home in it."""
+    return Settings(home=project / "home", project=project)
+
+
+@pytest.mark.parametrize(("project", "name"), [(REPOSITORY, "flights"), (WEATHER_PROJECT, "weather")])
+def test_our_models_are_valid(project: Path, name: str) -> None:
+    """The built-in example and the second project load, and know their batches."""
+    managed = manage(name, settings_of(project))
+
+    assert managed_models(settings_of(project)) == (name,)
+    assert managed.name == name
+    batch = managed.batch({"flights": "2013-05", "weather": "2013-W20"}[name])
+    assert managed.batch_of(batch.start) == batch
+
+
+def test_labels_and_lateness(project: Path) -> None:
+    """Labels are mature after their delay, a batch is closed after the contract's lateness; not earlier."""
+    managed = manage("flights", settings_of(project))
+    batch = managed.batch("2013-05")
+    day, moment = timedelta(days=1), timedelta(microseconds=1)
+
+    assert managed.mature(batch, batch.end + day)
+    assert not managed.mature(batch, batch.end + day - moment)
+    assert managed.closed(batch, batch.end + day)
+    assert not managed.closed(batch, batch.end + day - moment)
+
+
+@pytest.mark.parametrize("name", [str(FLIGHTS), "data_contracts/flights.odcs.yaml"])
+def test_digest_covers_spec_and_contract(project: Path, name: str) -> None:
+    """A changed byte in either file is another model."""
+    before = manage("flights", settings_of(project)).sha256
+
+    with (project / name).open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+
+    assert manage("flights", settings_of(project)).sha256 != before
+
+
+def test_unknown_model_names_the_nearest(project: Path) -> None:
+    """A typo in the model's name is answered with the right one."""
+    with pytest.raises(
+        ConfigurationError, match=r"expected one of \['flights'\], found 'flihgts' \(did you mean"
+    ):
+        manage("flihgts", settings_of(project))
+
+
+def test_unknown_contract_names_those_that_are_there(project: Path) -> None:
+    """A spec whose contract is missing is refused with the contracts of the project."""
+    change(project, lambda spec: spec.update(contract="fligths"))
+
+    with pytest.raises(
+        ContractError, match=r"fligths\.odcs\.yaml: file: .*did you mean 'flights\.odcs\.yaml'"
+    ):
+        manage("flights", settings_of(project))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda s: s.update(metrik=s.pop("metric")), "metrik: expected one of [.*], found 'metrik' "
+         "(did you mean 'metric'?)"),
+        (lambda s: s["training"]["candidates"][0].update(serch={}), "training.candidates.0.serch: expected one of "
+         "['encode', 'estimator', 'params', 'search'], found 'serch' (did you mean 'search'?)"),
+        (lambda s: s["training"]["candidates"][2]["search"]["learning_rate"].update(hihg=1),
+         "training.candidates.2.search.learning_rate.hihg: expected one of ['choices', 'high', 'log', 'low'], "
+         "found 'hihg' (did you mean 'high'?)"),
+        (lambda s: s["training"].update(seed="0"), "training.seed: expected a valid integer, found '0'"),
+        (lambda s: s.pop("target"), "target: expected a value, found nothing: this key is required"),
+        (lambda s: s["training"].pop("candidates"), "training.candidates: expected a value"),
+        (lambda s: s["training"].update(candidates=[]), "training.candidates: expected "),
+        (lambda s: s.update(target="lat"), "target: expected a column of contract flights, found 'lat' "
+         "(did you mean 'late'?)"),
+        (lambda s: s.update(target="carrier"), "target: expected a column of type boolean or integer for a binary "
+         "problem, found 'carrier' of type string"),
+        (lambda s: s["features"].update(include=["arr_delay"]), "features.include: expected columns that are known"
+         " at event time, not sensitive, not unique, and neither date nor time, found 'arr_delay': using it would"
+         " be a leak"),
+        (lambda s: s["features"].update(include=["late"]), "features.include: expected columns that are known"),
+        (lambda s: s["features"].update(include=["scheduled_departure"]), "features.include: expected columns"),
+        (lambda s: s["features"].update(exclude=["carier"]), "features.exclude: expected a column of contract "
+         "flights, found 'carier' (did you mean 'carrier'?)"),
+        (lambda s: s.update(features={"include": []}), "features: expected at least one column, or code of its own"),
+        (lambda s: s.update(features={"code": "deployments.flights.features"}), "features.code: expected "),
+        (lambda s: s.update(slices=["orgin"]), "slices: expected a column of contract flights, found 'orgin' "
+         "(did you mean 'origin'?)"),
+        (lambda s: s.update(metric="mae"), "metric: expected one of ['roc_auc', .*] for a binary problem, "
+         "found 'mae'"),
+        (lambda s: s.update(metric="roc_acu"), "metric: expected one of [.*] for a binary problem, found 'roc_acu' "
+         "(did you mean 'roc_auc'?)"),
+        (lambda s: s.update(problem="binery"), "problem: expected 'binary', 'multiclass' or 'regression', found "
+         "'binery' (did you mean 'binary'?)"),
+        (lambda s: s.update(batch={"every": "mnth"}), "batch.every: expected "),
+        (lambda s: s.update(model="delays"), "model: expected the name of its directory, 'flights', found 'delays'"),
+        (lambda s: s["schedule"].update(timezone="America/NewYork"), "schedule.timezone: expected an IANA time zone "
+         "(did you mean 'America/New_York'?), found 'America/NewYork'"),
+        (lambda s: s["schedule"].update(cron="daily"), "schedule.cron: expected "),
+        (lambda s: s.update(approval=True), "approval: expected 'auto' or 'required', found True"),
+    ],
+)  # fmt: skip
+def test_refused_by_name(project: Path, edit: Callable[[Spec], object], message: str) -> None:
+    """A mistake is shown with file, key path, expected, found and the nearest name."""
+    change(project, edit)
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("flights", settings_of(project))
+
+    found = str(caught.value)
+    assert found.startswith(f"{project / FLIGHTS}: ")
+    parts = message.split(".*")
+    assert found.removeprefix(f"{project / FLIGHTS}: ").startswith(parts[0])
+    assert all(part in found for part in parts)
+
+
+def test_batches_of_another_period_are_refused(project: Path) -> None:
+    """A model of months has no weeks."""
+    managed = manage("flights", settings_of(project))
+
+    with pytest.raises(ValueError, match="a monthly batch such as '2013-05', found '2013-W20'"):
+        managed.batch("2013-W20")
+
+
+def test_sensitive_slices_are_refused(project: Path) -> None:
+    """Slices are shown in reports, sensitive values never are."""
+    file = project / "data_contracts/flights.odcs.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(
+        text.replace("- name: carrier\n", "- name: carrier\n        classification: personal\n"), "utf-8"
+    )
+
+    with pytest.raises(
+        ConfigurationError, match="slices: expected columns that are not sensitive, found 'carrier'"
+    ):
+        manage("flights", settings_of(project))

@@ -1,0 +1,80 @@
+"""Tests of how every room asks for predictions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier, DummyRegressor
+
+from tasks.prediction import FeatureMismatchError, predict, predict_frame
+from tasks.records import FeatureSchema
+from tests.tasks.builders import FixedProbability, frame_of, loaded_model
+
+ROWS = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})
+
+
+def _classifier(*labels: object) -> DummyClassifier:
+    target = np.array(labels, dtype="object" if isinstance(labels[0], str) else None)
+    return DummyClassifier(strategy="prior").fit(np.zeros((len(labels), 1)), target)
+
+
+def test_binary_is_the_probability_of_the_positive_class() -> None:
+    """A binary prediction is P(1), one number a row."""
+    found = predict(_classifier(0.0, 1.0, 1.0, 1.0), ROWS, "binary")
+
+    assert found.dtype == np.float64
+    assert found.tolist() == [0.75] * 4
+
+
+@pytest.mark.parametrize(("label", "expected"), [(0.0, 0.0), (1.0, 1.0)])
+def test_binary_model_of_one_class(label: float, expected: float) -> None:
+    """A model that has seen one class only says so with certainty, whichever it was."""
+    assert predict(_classifier(label, label), ROWS, "binary").tolist() == [expected] * 4
+
+
+def test_multiclass_columns_follow_the_named_classes() -> None:
+    """Columns come in the order of the classes asked for; a class that the model never saw has probability 0."""
+    model = _classifier("b", "b", "b", "d")
+
+    found = predict(model, ROWS, "multiclass", ("a", "b", "c", "d"))
+
+    assert found.shape == (4, 4)
+    assert found[0].tolist() == [0.0, 0.75, 0.0, 0.25]
+
+
+def test_regression() -> None:
+    """A regression's prediction is a number a row."""
+    assert predict(DummyRegressor().fit(ROWS, [1, 2, 3, 6]), ROWS, "regression").tolist() == [3.0] * 4
+
+
+def test_frame() -> None:
+    """A frame with the features of the model is predicted."""
+    frame = frame_of(pd.DataFrame({"p": [0.2, 0.7]}), [0.0, 1.0], days=[0, 1])
+
+    assert predict_frame(loaded_model(FixedProbability(), frame), frame, "binary").tolist() == [0.2, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("numerical", "categorical", "named"),
+    [
+        (("x", "y"), (), r"\['old', 'y'\]"),
+        (("x",), ("old",), "old"),
+        (("x", "old", "extra"), (), "extra"),
+        (("old", "x"), (), "by their order"),
+        (("x",), (), "old"),
+    ],
+)
+def test_mismatch_names_the_features(
+    numerical: tuple[str, ...], categorical: tuple[str, ...], named: str
+) -> None:
+    """Features that are missing, extra, of another kind or in another order are named, with what to do."""
+    names = [*categorical, *numerical]
+    frame = frame_of(pd.DataFrame({n: [1.0] for n in names}), [0.0], days=[0], categorical=categorical)
+    model = loaded_model(
+        FixedProbability(), frame, version=4, schema_=FeatureSchema(numerical=("x", "old"), categorical=())
+    )
+
+    with pytest.raises(FeatureMismatchError, match=named) as mismatch:
+        predict_frame(model, frame, "binary")
+
+    assert str(mismatch.value).startswith("flights version 4: expected 2 features, found ")
+    assert "restore the feature code" in str(mismatch.value)

@@ -1,0 +1,173 @@
+"""Tests of the search over candidates."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_info
+
+from tasks.evaluation.metrics import mean_loss
+from tasks.records import FeatureFrame
+from tasks.training.config import Candidate, Range, TrainingConfig, Tuning
+from tasks.training.search import Found, SearchFailedError, search
+from tasks.training.split import NoTrainingRowsError
+from tests.tasks.builders import frame_of, recipe
+
+LINEAR = Candidate(
+    estimator="sklearn.linear_model.LogisticRegression", search={"C": Range(low=0.001, high=10.0, log=True)}
+)
+STUMP = Candidate(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 1})
+BOOSTING = Candidate(
+    estimator="sklearn.ensemble.HistGradientBoostingClassifier",
+    params={"max_iter": 10},
+    search={"max_leaf_nodes": Range(low=3, high=15), "early_stopping": Range(choices=(False, True))},
+)
+FEW = Tuning(trials=3, folds=2, rows=500)
+
+
+def _frame(rows: int = 800, seed: int = 0) -> FeatureFrame:
+    rng = np.random.default_rng(seed)
+    features = pd.DataFrame(rng.normal(size=(rows, 3)), columns=["a", "b", "c"])
+    target = (rng.random(rows) < 1 / (1 + np.exp(-features.sum(axis=1)))).astype("float64")
+    return frame_of(features, target, days=np.linspace(0, 30, rows, endpoint=False))
+
+
+def _without_time(found: tuple[Found, ...]) -> list[dict[str, object]]:
+    return [item.trial.model_dump(exclude={"seconds"}) for item in found]
+
+
+def test_same_inputs_same_result() -> None:
+    """The search is a function of its inputs and its seed; another seed tries other values."""
+    config = TrainingConfig(candidates=(LINEAR, STUMP, BOOSTING), tuning=FEW)
+
+    first, second = (search(_frame(), config, "binary", mean_loss("binary")) for _ in range(2))
+    other = search(_frame(), config.model_copy(update={"seed": 1}), "binary", mean_loss("binary"))
+
+    assert _without_time(first) == _without_time(second)
+    assert _without_time(first) != _without_time(other)
+
+
+def test_best_first() -> None:
+    """Candidates come back with their best parameters, the best candidate first."""
+    config = TrainingConfig(candidates=(STUMP, LINEAR), tuning=FEW)
+
+    found = search(_frame(), config, "binary", mean_loss("binary"))
+
+    assert [item.candidate for item in found] == [LINEAR, STUMP]
+    assert found[0].trial.loss < found[1].trial.loss
+    assert found[0].trial.loss == pytest.approx(np.mean(found[0].trial.loss_by_fold))
+    assert [item.trial.trials for item in found] == [3, 1]
+    assert set(found[0].trial.params) == {"C"}
+
+
+def test_incumbent_is_tried() -> None:
+    """With one trial only, it is the incumbent's."""
+    config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=2, rows=500))
+
+    found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=recipe(params={"C": 0.123}))
+
+    assert found[0].trial.params == {"C": 0.123}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("params", [{"C": 99.0}, {"C": "strong"}, {"max_iter": 5}, {}])
+def test_incumbent_that_the_spec_no_longer_allows(params: dict[str, object]) -> None:
+    """A value out of the range is left to the sampler."""
+    config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=2, rows=500))
+
+    found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=recipe(params=params))
+
+    assert 0.001 <= found[0].trial.params["C"] <= 10.0
+
+
+def test_incumbent_with_a_choice_that_is_gone() -> None:
+    """A choice that was taken out of the spec does not end every later training."""
+    config = TrainingConfig(candidates=(BOOSTING,), tuning=Tuning(trials=1, folds=2, rows=500))
+    old = recipe(estimator=BOOSTING.estimator, params={"early_stopping": "auto", "max_leaf_nodes": 7})
+
+    found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=old)
+
+    assert found[0].trial.params["max_leaf_nodes"] == 7
+    assert found[0].trial.params["early_stopping"] in (False, True)
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_incumbent_with_a_choice_of_several_numbers() -> None:
+    """A tuple that came back from the ledger as a list is the same choice."""
+    layers = Range(choices=((4,), (5, 2)))
+    net = Candidate(
+        estimator="sklearn.neural_network.MLPClassifier",
+        params={"max_iter": 5},
+        search={"hidden_layer_sizes": layers},
+    )
+    config = TrainingConfig(candidates=(net,), tuning=Tuning(trials=1, folds=1, rows=200))
+
+    for sizes in ([4], [5, 2]):
+        old = recipe(estimator=net.estimator, params={"hidden_layer_sizes": sizes})
+        found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=old)
+        assert list(found[0].trial.params["hidden_layer_sizes"]) == sizes
+
+
+def test_candidate_without_a_loss_is_left_out() -> None:
+    """A candidate whose loss is never a number is left out, and the others go on; with none left, it is said."""
+    said: list[str] = []
+
+    def loss(_: np.ndarray, predicted: np.ndarray) -> float:
+        return math.nan if len(np.unique(predicted)) > 2 else 0.5  # the stump predicts two values
+
+    both = TrainingConfig(candidates=(LINEAR, STUMP), tuning=FEW)
+    found = search(_frame(), both, "binary", loss, say=said.append)
+
+    assert [item.candidate for item in found] == [STUMP]
+    assert "LogisticRegression: left out, because no trial has a finite loss" in said
+    with pytest.raises(SearchFailedError, match="expected a candidate with a finite loss"):
+        search(_frame(), TrainingConfig(candidates=(LINEAR,), tuning=FEW), "binary", loss)
+
+
+def test_one_class_is_refused() -> None:
+    """Where the target holds one class there is nothing to learn."""
+    frame = _frame()
+    alike = FeatureFrame(**(vars(frame) | {"target": frame.target * 0}))
+
+    with pytest.raises(NoTrainingRowsError, match="expected at least two classes"):
+        search(alike, TrainingConfig(candidates=(LINEAR,), tuning=FEW), "binary", mean_loss("binary"))
+
+
+def test_folds_that_start_with_one_class_are_passed_over() -> None:
+    """Where the oldest rows are of one class, the folds that would learn from them alone are left out."""
+    frame = _frame()
+    target = frame.target.where(np.arange(800) >= 400, 0.0)
+    late = FeatureFrame(**(vars(frame) | {"target": target}))
+    config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=3, rows=800))
+
+    found = search(late, config, "binary", mean_loss("binary"))
+
+    assert len(found[0].trial.loss_by_fold) == 1
+
+
+def test_one_moment_is_searched_on_its_training_rows() -> None:
+    """Rows of one moment have no fold: candidates are compared on what they were trained on, and that is said."""
+    frame = frame_of(_frame().features, _frame().target, days=np.zeros(800))
+    said: list[str] = []
+
+    found = search(
+        frame,
+        TrainingConfig(candidates=(LINEAR,), tuning=FEW),
+        "binary",
+        mean_loss("binary"),
+        say=said.append,
+    )
+
+    assert len(found[0].trial.loss_by_fold) == 1
+    assert "on their training rows" in said[0]
+
+
+def test_threads_are_given_back() -> None:
+    """The search leaves every library with the number of threads that it had."""
+    before = [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()]
+
+    search(_frame(), TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=FEW), "binary", mean_loss("binary"))
+
+    assert [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()][: len(before)] == before

@@ -1,0 +1,131 @@
+"""Tests of splits by time: nothing of the future is ever seen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.evaluation.compare import refuse_seen_rows
+from tasks.records import FeatureFrame
+from tasks.training.split import NoTrainingRowsError, forward_folds, spans, split_by_time
+from tests.tasks.builders import at, frame_of
+
+
+def _frame(days: list[float], target: list[float] | None = None) -> FeatureFrame:
+    values = np.arange(len(days), dtype="float64")
+    return frame_of(pd.DataFrame({"x": values}), values if target is None else target, days=days)
+
+
+def test_newest_share_of_the_newest_batch_is_held_out() -> None:
+    """A fifth of the newest batch is held out; all before it, older batches included, may be trained on."""
+    parts = split_by_time(_frame([*range(20), *range(30, 40)]), 0.2)
+
+    assert parts.holdout.features["x"].tolist() == [28.0, 29.0]
+    assert parts.train.features["x"].tolist() == list(range(28))
+    assert [(s.batch, s.rows) for s in parts.trained_on] == [("b000", 20), ("b001", 8)]
+    assert [(s.batch, s.rows) for s in parts.held_out] == [("b001", 2)]
+
+
+def test_rows_in_any_order() -> None:
+    """The split follows event time, not the order of the rows."""
+    parts = split_by_time(_frame([39, 30, 5, 38, 31, 32, 33, 34, 35, 36, 37]), 0.2)
+
+    assert sorted(parts.holdout.features["x"]) == [0.0, 3.0]
+
+
+def test_ties_at_the_cutoff_stay_together() -> None:
+    """Rows of one moment are all held out, though that is more than the share."""
+    parts = split_by_time(_frame([0, 1, 2, 3, 4, 4, 4, 4, 4, 4]), 0.2)
+
+    assert parts.train.event_time.max() == at(3)
+    assert set(parts.holdout.event_time) == {at(4)}
+    assert len(parts.holdout) == 6
+
+
+def test_rows_without_labels_are_in_neither_part() -> None:
+    """A row whose label is not known neither trains nor judges, and does not count for the share."""
+    target = [0.0] * 8 + [1.0] * 2 + [np.nan] * 10
+    parts = split_by_time(_frame(list(range(20)), target), 0.2)
+
+    assert parts.holdout.features["x"].tolist() == [8.0, 9.0]
+    assert len(parts.train) == 8
+
+
+@pytest.mark.parametrize(
+    ("days", "target", "found"),
+    [
+        ([0.0, 1.0], [np.nan, np.nan], "expected labelled rows, found none of 2"),
+        ([0.0, 31.0], [1.0, np.nan], "batch b001: expected labelled rows, found none"),
+        ([5.0, 5.0, 5.0], [1.0, 0.0, 1.0], "all rows have the same event time"),
+    ],
+)
+def test_nothing_to_train_on(days: list[float], target: list[float], found: str) -> None:
+    """Without labels in the newest batch, or with one moment only, the split is refused by name."""
+    with pytest.raises(NoTrainingRowsError, match=found):
+        split_by_time(_frame(days, target), 0.2)
+
+
+def test_newest_batch_of_one_moment_is_held_out_whole() -> None:
+    """When the newest batch is one moment, it judges, and the older batches train."""
+    parts = split_by_time(_frame([0, 1, 31, 31, 31]), 0.2)
+
+    assert (len(parts.train), len(parts.holdout)) == (2, 3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.booleans()), min_size=2, max_size=60),
+    st.floats(1e-12, 1, exclude_max=True),
+)
+def test_no_training_row_is_as_new_as_the_holdout(rows: list[tuple[int, bool]], share: float) -> None:
+    """Whatever the times, labels and share: both sides hold labelled rows only, and all training rows are older."""
+    frame = _frame([day for day, _ in rows], [1.0 if known else np.nan for _, known in rows])
+    try:
+        parts = split_by_time(frame, share)
+    except NoTrainingRowsError:
+        return
+
+    assert len(parts.train)
+    assert len(parts.holdout)
+    assert parts.train.event_time.max() < parts.holdout.event_time.min()
+    assert parts.train.target.notna().all()
+    assert parts.holdout.target.notna().all()
+    assert set(parts.holdout.batch) == {max(frame.snapshots)}
+    assert len(parts.train) + len(parts.holdout) == sum(known for _, known in rows)
+    refuse_seen_rows(parts.held_out, parts.trained_on, "the challenger")
+
+
+def test_spans_end_just_after_the_newest_row() -> None:
+    """A span is one batch's rows, half open, in UTC."""
+    (only,) = spans(_frame([1, 2, 3]))
+
+    assert (only.start, only.rows, only.snapshot) == (at(1), 3, "b000-snapshot")
+    assert (only.end - at(3)).total_seconds() == 1e-6
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.integers(1, 6))
+def test_folds_only_look_forward(days: list[int], folds: int) -> None:
+    """Every test row is newer than every training row of its fold, and is tested once."""
+    times = np.array(days)
+    tested: list[int] = []
+
+    for train, test in forward_folds(times, folds):
+        assert len(train)
+        assert len(test)
+        assert times[train].max() < times[test].min()
+        assert len(train) == (times < times[test].min()).sum()
+        tested += test.tolist()
+
+    assert len(tested) == len(set(tested))
+
+
+def test_folds_are_expanding_and_as_many_as_asked() -> None:
+    """With a moment a row there are all folds, of equal size, over the newer part."""
+    found = [(len(train), len(test)) for train, test in forward_folds(np.arange(40)[::-1], 3)]
+
+    assert found == [(10, 10), (20, 10), (30, 10)]
+
+
+def test_one_moment_has_no_fold() -> None:
+    """Rows of one moment cannot be told into older and newer."""
+    assert list(forward_folds(np.zeros(10), 3)) == []

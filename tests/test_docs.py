@@ -1,0 +1,47 @@
+"""What the documentation shows is what the code takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tasks.model_spec import manage
+from tasks.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_own_model_example_is_accepted_as_it_stands(tmp_path):
+    """The two YAML files of docs/your-own-model.md, copied out, make a model under management."""
+    contract, spec = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "your-own-model.md").read_text("utf-8"), re.DOTALL
+    )
+    (tmp_path / "data_contracts").mkdir()
+    (tmp_path / "data_contracts" / "orders.odcs.yaml").write_text(contract, encoding="utf-8")
+    (tmp_path / "deployments" / "returns").mkdir(parents=True)
+    (tmp_path / "deployments" / "returns" / "model.yaml").write_text(spec, encoding="utf-8")
+
+    managed = manage("returns", Settings(home=tmp_path / "home", project=tmp_path))
+
+    assert managed.spec.target == "returned"
+    assert [column.name for column in managed.contract.feature_columns] == ["country", "amount"]
+
+
+def test_every_path_that_the_readme_names_is_there():
+    """The map of the house leads to rooms that exist."""
+    text = (ROOT / "README.md").read_text("utf-8")
+
+    named = set(
+        re.findall(r"`((?:tasks|flows|deployments|data_contracts|tests|docs|benchmarks)/[\w./-]*)`", text)
+    )
+    assert len(named) > 15
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_no_committed_file_names_a_registry_or_a_machine():
+    """The lock holds hashes and no addresses."""
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+
+    assert "--index-url" not in lock
+    assert "://" not in lock
+    assert lock.count("--hash=sha256:") > 500
