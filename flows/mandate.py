@@ -115,7 +115,7 @@ class Mandate:
         ledger.record_training(self.engine, self.lease, trained, batch)
 
     def attempts(self) -> int:
-        """Return how many changes of recipe were judged since the last change of champion."""
+        """Return how many changes of recipe were judged since one was promoted."""
         return ledger.attempts_since_promotion(self.history())
 
     def newest_training_batch(self) -> str | None:

@@ -24,6 +24,7 @@ from tasks.records import (
     LoadedModel,
     PolicyEvidence,
     Promote,
+    Record,
     Refusal,
     Retrain,
     RollBack,
@@ -41,6 +42,13 @@ class BatchRefusedError(RuntimeError):
 
 class BatchNotThereError(LookupError):
     """The batch that was asked for is not in the source, or not closed yet."""
+
+
+class Attempted(Record):
+    """The evidence that a Retrain could not be carried out."""
+
+    retrain: int
+    """The ledger's number of the decision."""
 
 
 # Flows are async, their tasks are not: an async flow ends at once, a synchronous one waits a second for its heartbeat.
@@ -64,9 +72,8 @@ async def monitor(model: ModelName, batch: BatchId = None, as_of: Moment = None)
                 match entry.decision:
                     case RollBack():
                         m.carry_out(entry)
-                    case Retrain(reason=reason):
-                        await retrain(model, reason, m.as_of)
-                        m.finish(entry)
+                    case Retrain():
+                        await train(m, entry)
             seen.append(await publish(m, record, champion))
     refused = [record for record in seen if not record.accepted]
     if refused:
@@ -77,18 +84,17 @@ async def monitor(model: ModelName, batch: BatchId = None, as_of: Moment = None)
 
 
 def due_batches(m: Mandate, batch: str | None) -> tuple[SourceBatch, ...]:
-    """Return the batches that wait at the mandate's moment, or of them only ``batch``."""
-    waiting = waiting_batches(m.managed, m.engine, m.as_of)
+    """Return the batches that wait at the mandate's moment; or ``batch`` alone, whether it waits or not."""
     if batch is None:
-        return waiting
-    closed = [item.batch.id for item in closed_batches(m.managed, m.as_of)]
+        return waiting_batches(m.managed, m.engine, m.as_of)
+    closed = {item.batch.id: item for item in closed_batches(m.managed, m.as_of)}
     wanted = m.managed.batch(batch).id
     if wanted not in closed:
         raise BatchNotThereError(
             f"{m.managed.name}: expected batch {batch} to be in the source and closed at {m.as_of:%Y-%m-%d %H:%M} UTC, "
-            f"found {', '.join(closed[-3:]) or 'nothing'} as the newest"
+            f"found {', '.join(list(closed)[-3:]) or 'nothing'} as the newest"
         )
-    return tuple(item for item in waiting if item.batch.id == wanted)
+    return (closed[wanted],)
 
 
 async def finish_trainings(m: Mandate) -> None:
@@ -99,15 +105,28 @@ async def finish_trainings(m: Mandate) -> None:
         ]
         if not judged:
             get_run_logger().warning("a run died before its challenger was judged: %s", entry.decision.reason)
-            await retrain(m.managed.name, entry.decision.reason, entry.as_of)
+            await train(m, entry)
         m.finish(entry)
 
 
+async def train(m: Mandate, entry: LedgerEntry) -> None:
+    """Carry out a Retrain; when its rows can train nothing, the answer is to hold, and not to try the same for ever."""
+    from tasks.training.search import SearchFailedError
+    from tasks.training.split import NoTrainingRowsError
+
+    try:
+        await retrain(m.managed.name, entry.decision.reason, entry.as_of)
+    except (NoTrainingRowsError, SearchFailedError) as error:
+        m.decide(entry.batch, Hold(reason=f"nothing could be trained: {error}"), Attempted(retrain=entry.id))
+    m.finish(entry)
+
+
 def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
-    """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
+    """Ingest and validate a batch, and write it down; the same content under the same spec keeps what is known of it."""
     snapshot = ingest(m.managed, source)
     known = m.batches().get(source.batch.id)
-    if known is not None and known.snapshot.sha256 == snapshot.sha256:
+    same = known is not None and known.snapshot.sha256 == snapshot.sha256
+    if known is not None and same and known.spec_sha256 == m.managed.sha256:
         return m.write_batch(known.model_copy(update={"fingerprint": source.fingerprint}))
     verdict = validate(m.managed, snapshot)
     get_run_logger().info("%s %s: %s: %s", m.managed.name, source.batch.id, verdict.outcome, verdict.reason)
@@ -119,6 +138,7 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
             snapshot=snapshot,
             verdict=verdict,
             fingerprint=source.fingerprint,
+            spec_sha256=m.managed.sha256,
             as_of=m.as_of,
         )
     )
@@ -150,11 +170,15 @@ def judge(m: Mandate, record: BatchRecord) -> None:
 
 
 def answered(m: Mandate, record: BatchRecord) -> bool:
-    """Whether a run that died later had answered this revision already; a note of the watch alone is no answer."""
+    """Whether this revision has its answer already, from a run that died later or from an earlier one.
+
+    A note of the watch alone is no answer, nor is a refusal once the batch is accepted.
+    """
     return any(
         entry.batch == record.batch.id
         and entry.evidence.get("revision") == record.revision
         and not (isinstance(entry.decision, Hold) and "previous" in entry.evidence)
+        and not ("verdict" in entry.evidence and record.accepted)
         for entry in m.history()
     )
 
@@ -182,12 +206,20 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
     if record.batch.id not in {r.batch.id for r in since} or len(since) > m.managed.spec.watch.batches:
         return None
+    from tasks.evaluation.compare import SeenRowsError
+    from tasks.evaluation.metrics import EvaluationError
+
     previous = m.model(last.decision.previous)
     span = RowSpan(
         batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
         rows=record.snapshot.rows,
     )  # fmt: skip
     frame = build_features(m.managed, [record])
+    try:
+        comparison = compare_models(m.managed, previous, champion, frame, (span,))
+    except (SeenRowsError, EvaluationError) as error:
+        get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
+        return None
     return WatchEvidence(
         model=m.managed.name,
         batch=record.batch.id,
@@ -195,14 +227,17 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
         champion=champion.trained.version,
         previous=previous.trained.version,
         batches_watched=len(since),
-        comparison=compare_models(m.managed, previous, champion, frame, (span,)),
+        comparison=comparison,
     )
 
 
 def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
-    judged = [r.performances[0].loss.value for r in m.batches().values() if r.performances]
+    judged = {r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances}
     trained_at = m.newest_training_batch()
+    # A loss is news once: with labels that come late, the newest judged batch may have been answered by a training.
+    news = bool(judged) and (trained_at is None or max(judged) > trained_at)
+    losses = tuple(judged.values())
     accepted = m.trainable()
     return PolicyEvidence(
         model=m.managed.name,
@@ -211,7 +246,7 @@ def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | Non
         champion=None if champion is None else champion.trained.version,
         accepted_batches=len(accepted),
         batches_since_training=sum(trained_at is None or r.batch.id > trained_at for r in accepted),
-        losses=tuple(judged[:-1]),
-        newest_loss=judged[-1] if judged else None,
+        losses=losses[:-1] if news else losses,
+        newest_loss=losses[-1] if news else None,
         drift_share=None if record.drift is None else record.drift.share,
     )

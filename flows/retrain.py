@@ -135,12 +135,18 @@ def gather_evidence(
     m: Mandate, fitted: Fitted, trained: TrainedModel, champion: LoadedModel | None, as_fitted: np.ndarray
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, and the champion on the same unseen rows."""
+    from tasks.evaluation.compare import SeenRowsError
+    from tasks.evaluation.metrics import EvaluationError
+
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout
     challenger = load_model(m.managed, trained)
-    comparison = (
-        None if champion is None else compare_models(m.managed, challenger, champion, holdout, parts.held_out)
-    )
+    comparison, not_compared = None, ""
+    if champion is not None:
+        try:
+            comparison = compare_models(m.managed, challenger, champion, holdout, parts.held_out)
+        except (SeenRowsError, EvaluationError) as error:
+            not_compared = str(error)  # evidence like any other: the gate refuses, and says why
     return Evidence(
         model=m.managed.name,
         batch=max(span.batch for span in parts.held_out),
@@ -150,5 +156,6 @@ def gather_evidence(
         attempt=m.attempts() + (kind == "change of recipe"),
         holdout=parts.held_out,
         comparison=comparison,
+        not_compared=not_compared,
         guardrails=check_guardrails(m.managed, challenger, holdout, as_fitted),
     )

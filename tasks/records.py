@@ -257,10 +257,12 @@ class Evidence(Record):
     challenger: int
     champion: int | None
     attempt: int
-    """How many changes of recipe were tried since the last promotion, this one included."""
+    """How many changes of recipe were judged since one was promoted, this one included."""
     holdout: tuple[RowSpan, ...]
     comparison: Comparison | None
-    """None for the first champion: there is nothing to compare with."""
+    """None for the first champion, and when the rows could not judge."""
+    not_compared: str = ""
+    """Why there is no comparison although somebody reigns."""
     guardrails: tuple[Guardrail, ...]
 
 
@@ -474,6 +476,8 @@ class BatchRecord(Record):
     snapshot: Snapshot
     verdict: Verdict
     fingerprint: str
+    spec_sha256: str
+    """Digest of the model spec and the contract that the batch was judged by."""
     as_of: datetime
     drift: DriftSummary | None = None
     performances: tuple[Performance, ...] = ()

@@ -66,7 +66,8 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool, str]:
     if evidence.kind == "first" and evidence.champion is None:
         return True, "the first champion: every guardrail passed, and there is nothing to compare with"
     if evidence.kind == "first" or evidence.champion is None or comparison is None:
-        return False, "nothing was compared with the champion, and without evidence it stays"
+        why = f" ({evidence.not_compared})" if evidence.not_compared else ""
+        return False, f"nothing was compared with the champion{why}, and without evidence it stays"
     if not math.isfinite(comparison.challenger_loss):
         return False, f"the challenger's loss is {comparison.challenger_loss}, which compares with nothing"
     if not math.isfinite(comparison.challenger_score.value):

@@ -149,3 +149,40 @@ def test_killed_anywhere_the_next_run_comes_to_the_same_end(use_home, make_weath
     assert ledger.unfinished(entries) == ()
     reigns = ledger.reigns(entries)
     assert aliased_version(settings, "weather", "champion") == reigns[-1].decision.version
+
+
+def test_relaxed_contract_lets_a_refused_batch_in(use_home, make_weather_home, quick_project):
+    """Asked for by name after the contract was mended, a refused batch is judged anew and answered anew."""
+    settings = use_home(make_weather_home(1), quick_project)
+    contract = quick_project / "data_contracts" / "weather.odcs.yaml"
+    good = contract.read_text(encoding="utf-8")
+    contract.write_text(
+        good.replace("mustBeBetween: [400, 507]", "mustBeBetween: [600, 700]"), encoding="utf-8"
+    )
+    with pytest.raises(BatchRefusedError, match="504"):
+        run_flow(monitor("weather"))
+
+    contract.write_text(good, encoding="utf-8")
+    (record,) = run_flow(monitor("weather", WEATHER_WEEKS[0]))
+
+    assert record.accepted
+    assert record.completed
+    answers = [e.decision.reason for e in ledger.history(open_ledger(settings.ledger_url), "weather")]
+    assert "the batch is refused" in answers[0]
+    assert answers[1].startswith("collecting: 1 of the 2")
+
+
+def test_untrainable_batch_is_held_and_not_tried_for_ever(use_home, make_weather_home, quick_project):
+    """When no row has a label, the training fails by name once, and the batch is held with that reason."""
+    settings = use_home(make_weather_home(2), quick_project)
+    for week in WEATHER_WEEKS[:2]:
+        file = settings.home / "sources" / "weather" / f"{week}.csv"
+        lines = file.read_text(encoding="utf-8").splitlines()
+        file.write_text("\n".join([lines[0], *(line.rsplit(",", 1)[0] + "," for line in lines[1:])]), "utf-8")
+
+    run_flow(monitor("weather"))
+
+    entries = ledger.history(open_ledger(settings.ledger_url), "weather")
+    assert [e.decision.kind for e in entries] == ["Hold", "Retrain", "Hold"]
+    assert "nothing could be trained" in entries[-1].decision.reason
+    assert ledger.unfinished(entries) == ()

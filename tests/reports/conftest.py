@@ -109,7 +109,7 @@ def a_record(batch: Batch, **changes: object) -> BatchRecord:
     """A batch that was accepted, without champion and labels."""
     values = {
         "model": "flights-late-arrival", "batch": batch, "revision": 1, "snapshot": a_snapshot(batch),
-        "verdict": a_verdict(), "fingerprint": "f", "as_of": batch.end + timedelta(days=1),
+        "verdict": a_verdict(), "fingerprint": "f", "spec_sha256": "ab" * 32, "as_of": batch.end + timedelta(days=1),
     }  # fmt: skip
     return BatchRecord.model_validate(values | changes)
 

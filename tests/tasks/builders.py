@@ -182,6 +182,6 @@ def batch_record(**changes: Any) -> BatchRecord:
     verdict = Verdict(outcome="accept", reason="all rules passed", rows=100, quarantined=0, rules=())
     values: dict[str, Any] = {
         "model": "flights", "batch": batch, "revision": 0, "snapshot": snapshot, "verdict": verdict,
-        "fingerprint": "f1", "as_of": at(32),
+        "fingerprint": "f1", "spec_sha256": "c" * 64, "as_of": at(32),
     }  # fmt: skip
     return BatchRecord(**(values | changes))

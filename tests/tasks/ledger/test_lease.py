@@ -13,7 +13,14 @@ from sqlalchemy import Engine, create_engine, select, update
 from sqlalchemy.exc import OperationalError
 
 from tasks.ledger import lease as room
-from tasks.ledger.lease import LeaseHeldError, LeaseLostError, check_lease, holder_name, lease
+from tasks.ledger.lease import (
+    LeaseHeldError,
+    LeaseLostError,
+    check_lease,
+    current_holder,
+    holder_name,
+    lease,
+)
 from tasks.ledger.tables import leases
 
 
@@ -51,6 +58,17 @@ def test_lease_is_given_back(engine: Engine) -> None:
         fails()
     with lease(engine, "flights", "second") as held:
         assert (held.holder, held.token) == ("second", 2)
+
+
+def test_who_acts_now(engine: Engine) -> None:
+    """The one who holds the lease acts; nobody does before it, after it, or when it has run out."""
+    assert current_holder(engine, "flights") == ""
+    with lease(engine, "flights", "other machine process 1 run a"):
+        assert current_holder(engine, "flights") == "other machine process 1 run a"
+        assert current_holder(engine, "weather") == ""
+        _expire(engine)
+        assert current_holder(engine, "flights") == ""
+    assert current_holder(engine, "flights") == ""
 
 
 def test_expired_lease_is_taken_over(engine: Engine) -> None:
