@@ -1,5 +1,6 @@
 # The one vocabulary of commands: demo, test, check, bench, up.
-# Everything is installed into .venv from requirements.lock, which pins each file by its hash.
+# Everything is installed into .venv from requirements.lock, which pins each file by its hash. The lock is complete,
+# so pip need not look for more (--no-deps); some versions of pip also trip over extras beside hashes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -23,7 +24,7 @@ check: .venv/installed
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
