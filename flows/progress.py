@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 
 from tasks.settings import REPOSITORY, Settings
+
+
+_OURS = tuple(f"{REPOSITORY / name}{os.sep}" for name in ("flows", "tasks", "deployments"))
 
 
 class _Sentences(logging.Handler):
@@ -16,7 +20,7 @@ class _Sentences(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.pathname.startswith(str(REPOSITORY)) and record.levelno < logging.ERROR:
+        if record.pathname.startswith(_OURS) and record.levelno < logging.ERROR:
             self._say(record.getMessage())
 
 

@@ -128,6 +128,8 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     assert ran.returncode == 0, ran.stderr
     assert "2013-W02" in ran.stdout
     assert "collecting: 1 of the 4 batches" in " ".join(ran.stdout.split())
+    assert "weather 2013-W02: accept" in ran.stderr
+    assert "Finished in state" not in ran.stderr, "progress is our own words, not the orchestrator's"
 
     bad = home / "sources" / "weather" / "2013-W03.csv"
     bad.write_text("time_hour,origin\n2013-01-15T00:00:00Z,EWR\n", encoding="utf-8")
