@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SOURCES := data_contracts tasks flows deployments tests
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check up lock clean
 
 demo: .venv/installed
 	@$(BIN)/kingmaker demo
@@ -20,6 +20,10 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/kingmaker check
+
+# Both recorded histories in a browser, on loopback, until Ctrl-C.
+up: .venv/installed
+	@trap 'kill 0' INT TERM; $(BIN)/kingmaker open prefect & $(BIN)/kingmaker open mlflow & wait
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'

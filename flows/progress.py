@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from tasks.settings import REPOSITORY, Settings
 
-
 _OURS = tuple(f"{REPOSITORY / name}{os.sep}" for name in ("flows", "tasks", "deployments"))
 
 
