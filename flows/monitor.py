@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from prefect import flow, get_run_logger
 
 from flows.mandate import Mandate, mandate
-from flows.parameters import BatchId, ModelName, Moment, run_name
 from flows.publish import publish
 from flows.retrain import retrain
+from flows.run_name import run_name
 from flows.waiting import waiting_batches
 from tasks.decisions.policy import decide_retrain
 from tasks.decisions.watch import decide_watch
@@ -53,10 +55,17 @@ class Attempted(Record):
 
 # Flows are async, their tasks are not: an async flow ends at once, a synchronous one waits a second for its heartbeat.
 @flow(name="monitor", flow_run_name=run_name)
-async def monitor(model: ModelName, batch: BatchId = None, as_of: Moment = None) -> tuple[BatchRecord, ...]:
+async def monitor(
+    model: str, batch: str | None = None, as_of: datetime | None = None
+) -> tuple[BatchRecord, ...]:
     """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll back.
 
     Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is new.
+        as_of: Act as if it were this moment; batches that close later do not exist yet. Left out: now.
     """
     seen = []
     with mandate(model, as_of) as m:

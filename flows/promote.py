@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.mandate import Mandate, mandate
-from flows.parameters import ModelName, Person, Reason, Version, run_name
 from flows.publish import publish_model
+from flows.run_name import run_name
 from tasks.records import LedgerEntry, Promote, Record, RollBack
 from tasks.registry.task import previous_version
 
@@ -30,11 +30,17 @@ class ByHand(Record):
 
 @flow(name="promote", flow_run_name=run_name)
 async def promote(
-    model: ModelName, version: Version = None, reason: Reason = "approved", person: Person = "a person"
+    model: str, version: int | None = None, reason: str = "approved", person: str = "a person"
 ) -> LedgerEntry:
     """Crown a version by hand: the newest that awaits approval, or the one named.
 
     It needs evidence against the champion that reigns now. Raises NoEvidenceError when the ledger has none.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        version: A version that was judged. Left out: the newest that awaits approval.
+        reason: Why, in one sentence; it is kept in the ledger.
+        person: Who decides; it is kept in the ledger.
     """
     with mandate(model, None) as m:
         basis = _basis(m, version)
@@ -52,10 +58,14 @@ async def promote(
 
 
 @flow(name="rollback", flow_run_name=run_name)
-async def rollback(
-    model: ModelName, reason: Reason = "asked for by hand", person: Person = "a person"
-) -> LedgerEntry:
-    """Bring the previous champion back, at once. Raises NoPreviousChampionError when there is none."""
+async def rollback(model: str, reason: str = "asked for by hand", person: str = "a person") -> LedgerEntry:
+    """Bring the previous champion back, at once. Raises NoPreviousChampionError when there is none.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        reason: Why, in one sentence; it is kept in the ledger.
+        person: Who decides; it is kept in the ledger.
+    """
     with mandate(model, None) as m:
         reigning, back = _reigning(m), previous_version(m.managed)
         if reigning is None or back is None or back == reigning:

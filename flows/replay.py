@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.monitor import BatchRefusedError, monitor
-from flows.parameters import BatchId, ModelName
 from flows.waiting import waiting_batches
 from tasks.batches import Batch
 from tasks.ledger.tables import open_ledger
@@ -16,10 +15,15 @@ from tasks.settings import Settings
 
 
 @flow(name="replay", flow_run_name="replay {model}")
-async def replay(model: ModelName, start: BatchId = None, end: BatchId = None) -> int:
+async def replay(model: str, start: str | None = None, end: str | None = None) -> int:
     """Monitor each waiting batch, oldest first, at the moment at which it could first be judged; return how many.
 
     Batches that the ledger knows, unchanged, are passed over; a refused batch does not stop the ones after it.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        start: First batch, such as 2013-01. Left out: the first that waits.
+        end: Last batch, such as 2013-12. Left out: the last that is closed.
     """
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)

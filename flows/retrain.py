@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger
 
 from flows.mandate import Mandate, mandate
-from flows.parameters import ModelName, Moment, Reason, run_name
+from flows.run_name import run_name
 from tasks.decisions.gate import decide_promotion
 from tasks.drift.task import make_baseline
 from tasks.evaluation.task import check_guardrails, compare_models
@@ -40,12 +41,17 @@ class NothingToTrainError(RuntimeError):
 
 @flow(name="retrain", flow_run_name=run_name)
 async def retrain(
-    model: ModelName, reason: Reason = "asked for by hand", as_of: Moment = None
+    model: str, reason: str = "asked for by hand", as_of: datetime | None = None
 ) -> LedgerEntry:
     """Train a challenger, judge it against the champion, and let the gate decide. Returns the last decision.
 
     When the search finds a better recipe, it is judged first; when that is refused, the champion's own recipe on the
     newer data still gets its chance.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        reason: Why now, in one sentence; it is kept in the log.
+        as_of: Act as if it were this moment; later labels are not known yet. Left out: now.
     """
     from tasks.evaluation.metrics import mean_loss
     from tasks.training.fit import class_labels, contenders

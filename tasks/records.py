@@ -183,12 +183,14 @@ class Interval(Record):
 
 
 class SliceScore(Record):
-    """Mean loss on the rows where ``column`` is ``value``."""
+    """Mean loss and metric on the rows where ``column`` is ``value``."""
 
     column: str
     value: str
     rows: int
     loss: float
+    score: float | None = None
+    """The user's metric; None where it is not defined, as AUC on one class."""
 
 
 class Performance(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from tasks.evaluation.compare import block_test, refuse_seen_rows, time_blocks
@@ -45,6 +46,13 @@ def performance(
     losses = row_losses(target, predicted, problem, model.trained.classes)
     blocks, _ = time_blocks(labelled.moments)
     test = block_test(losses, blocks)
+
+    def score_rows(rows: np.ndarray) -> float:
+        try:
+            return score(metric, target[rows], predicted[rows], problem, model.trained.classes)
+        except EvaluationError:
+            return math.nan
+
     return Performance(
         batch=max(frame.snapshots),
         version=model.trained.version,
@@ -54,7 +62,7 @@ def performance(
         score=score_interval(metric, target, predicted, blocks, problem, model.trained.classes),
         loss=test.mean,
         metrics=_defined(metrics, target, predicted, problem, model.trained.classes),
-        slices=slice_scores(losses, labelled.slices),
+        slices=slice_scores(losses, labelled.slices, score_rows),
     )
 
 

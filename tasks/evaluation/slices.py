@@ -1,7 +1,9 @@
-"""Losses by slice, by fairlearn's MetricFrame, and the paired test on each."""
+"""Losses and metrics by slice, by fairlearn's MetricFrame, and the paired test on each."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tasks.evaluation.compare import block_test
@@ -12,26 +14,39 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def slice_scores(losses: np.ndarray, slices: pd.DataFrame) -> tuple[SliceScore, ...]:
-    """Return rows and mean loss for each value of each slice column, largest slice first.
+def slice_scores(
+    losses: np.ndarray, slices: pd.DataFrame, score: Callable[[np.ndarray], float] | None = None
+) -> tuple[SliceScore, ...]:
+    """Return rows, mean loss and metric for each value of each slice column, largest slice first.
 
-    ``losses`` is float64 (rows,), ``slices`` str (rows, slice columns).
+    ``losses`` is float64 (rows,), ``slices`` str (rows, slice columns); ``score`` gives the metric on some rows, by
+    their positions, and NaN where it is not defined.
     """
+    import numpy as np
     from fairlearn.metrics import MetricFrame, count
 
+    positions = np.arange(len(losses))
+    metrics = {"rows": count, "loss": lambda _, rows: float(losses[rows].mean())}
+    if score is not None:
+        metrics["score"] = lambda _, rows: score(rows)
     scores: list[SliceScore] = []
     for column in slices.columns:
-        frame = MetricFrame(
-            metrics={"rows": count, "loss": lambda _, losses: float(losses.mean())},
-            y_true=losses,
-            y_pred=losses,
-            sensitive_features=slices[column].to_numpy(),
+        # Positions in the place of labels: MetricFrame groups them, and predictions of any shape can be looked up.
+        by_group = MetricFrame(
+            metrics=metrics, y_true=positions, y_pred=positions, sensitive_features=slices[column].to_numpy()
         ).by_group
-        scores += [
-            SliceScore(column=column, value=str(value), rows=int(row["rows"]), loss=float(row["loss"]))
-            for value, row in frame.iterrows()
-        ]
-    return tuple(sorted(scores, key=lambda score: (score.column, -score.rows)))
+        for value, row in by_group.iterrows():
+            found = float(row["score"]) if score is not None else math.nan
+            scores.append(
+                SliceScore(
+                    column=column,
+                    value=str(value),
+                    rows=int(row["rows"]),
+                    loss=float(row["loss"]),
+                    score=found if math.isfinite(found) else None,
+                )
+            )
+    return tuple(sorted(scores, key=lambda one: (one.column, -one.rows)))
 
 
 def compare_slices(

@@ -64,6 +64,7 @@ class SliceRow:
     value: str
     rows: int
     loss: float
+    score: float | None
     times: float | None
 
 
@@ -218,5 +219,6 @@ def _slices(performance: Performance) -> tuple[SliceRow, ...]:
     whole = performance.loss.value
     worst = sorted(performance.slices, key=lambda s: -s.loss)[:WORST_SLICES]
     return tuple(
-        SliceRow(s.column, s.value, s.rows, s.loss, s.loss / whole if whole > 0 else None) for s in worst
+        SliceRow(s.column, s.value, s.rows, s.loss, s.score, s.loss / whole if whole > 0 else None)
+        for s in worst
     )

@@ -14,13 +14,16 @@ from tests.conftest import WEATHER_PROJECT
 
 
 def kingmaker(
-    home: Path, *arguments: str, project: Path = WEATHER_PROJECT
+    home: Path, *arguments: str, project: Path = WEATHER_PROJECT, user_home: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with ``home`` and ``project`` and return what it said."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("KINGMAKER_", "PREFECT_"))}
+    """Run the command with ``home`` and ``project``, as a user with ``user_home``, and return what it said."""
+    ours = ("KINGMAKER_", "PREFECT_", "TMPDIR", "MPLCONFIGDIR")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    if user_home is not None:
+        environment |= {"HOME": str(user_home)}
     return subprocess.run(
         [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--project", str(project), *arguments],
-        capture_output=True, text=True, env=environment, timeout=300, check=False,
+        capture_output=True, text=True, env=environment, cwd=user_home, timeout=300, check=False,
     )  # fmt: skip
 
 
@@ -120,11 +123,10 @@ def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path):
 def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     """A person's first session: run, a refused batch with exit code 3, status, history; nothing outside the home."""
     home = make_weather_home(1)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    before = set(elsewhere.iterdir())
+    user_home = tmp_path / "user"
+    user_home.mkdir()
 
-    ran = kingmaker(home, "run", "weather")
+    ran = kingmaker(home, "run", "weather", user_home=user_home)
     assert ran.returncode == 0, ran.stderr
     assert "2013-W02" in ran.stdout
     assert "collecting: 1 of the 4 batches" in " ".join(ran.stdout.split())
@@ -144,4 +146,4 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
 
     history = kingmaker(home, "history", "weather", "--all")
     assert history.stdout.count("Hold") == 2
-    assert set(elsewhere.iterdir()) == before
+    assert list(user_home.rglob("*")) == [], "nothing is written outside the home"

@@ -32,6 +32,17 @@ def test_scores_are_a_group_by() -> None:
         assert rows == sorted(rows, reverse=True)
 
 
+def test_metric_of_each_slice_and_none_where_it_is_not_defined() -> None:
+    """The metric is asked for the slice's own rows; NaN, a metric that is not defined there, is None."""
+
+    def score(rows: np.ndarray) -> float:
+        return float("nan") if "JFK" in set(SLICES["origin"].iloc[rows]) else float(OURS[rows].max())
+
+    found = {s.value: s.score for s in slice_scores(OURS, SLICES[["origin"]], score)}
+
+    assert found == {"JFK": None, "LGA": OURS[SLICES["origin"] == "LGA"].max()}
+
+
 def test_no_slices() -> None:
     """A spec without slices has none."""
     assert slice_scores(OURS, pd.DataFrame(index=range(200))) == ()
