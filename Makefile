@@ -12,7 +12,7 @@ demo: .venv/installed
 	@$(BIN)/kingmaker demo
 
 test: .venv/installed
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: .venv/installed
 	$(BIN)/ruff format --check $(SOURCES)

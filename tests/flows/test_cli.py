@@ -119,7 +119,6 @@ def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path):
 
 
 @pytest.mark.flow
-@pytest.mark.xdist_group("cli")
 def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     """A person's first session: run, a refused batch with exit code 3, status, history; nothing outside the home."""
     home = make_weather_home(1)

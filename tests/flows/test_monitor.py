@@ -19,7 +19,7 @@ from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
 
-pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("monitor")]
+pytestmark = pytest.mark.flow
 
 
 def _without_column(file: Path, name: str) -> None:

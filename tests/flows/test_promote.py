@@ -17,7 +17,7 @@ from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_PROJECT
 from tests.flows.conftest import run_flow
 
-pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("promote")]
+pytestmark = pytest.mark.flow
 
 
 @pytest.fixture

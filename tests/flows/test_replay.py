@@ -17,7 +17,7 @@ from tasks.settings import Settings
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 from tests.flows.conftest import run_flow
 
-pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("replayed")]
+pytestmark = pytest.mark.flow
 
 
 @pytest.fixture
