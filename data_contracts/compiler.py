@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,17 +18,26 @@ from data_contracts.contract import (
     LogicalType,
     Rule,
     Server,
-    Severity,
     nearest,
 )
+from data_contracts.quality import Qualities, one_line
 
 if TYPE_CHECKING:
-    from open_data_contract_standard.model import DataQuality, OpenDataContractStandard, SchemaProperty
+    from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
 
 _LOGICAL_TYPES: tuple[LogicalType, ...] = get_args(LogicalType)
-_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 _OPEN = ("public", "internal")
 _SENSITIVE = ("personal", "restricted", "confidential", "sensitive", "secret", "pii")
+_STRING_FORMATS = ("email", "uuid", "uri", "date", "date-time", "ipv4", "ipv6", "hostname")
+# Whole numbers are stored in 64 bits with a sign: beyond that there is nothing to check.
+_INTEGER_FORMATS: dict[str, tuple[int | None, int | None]] = {
+    **{f"i{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32)},
+    **{f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32)},
+    "i64": (None, None),
+    "u64": (0, None),
+    "i128": (None, None),
+    "u128": (0, None),
+}
 _SPANS = {
     "seconds": ("s", "sec", "second", "seconds"),
     "minutes": ("m", "min", "minute", "minutes"),
@@ -37,17 +45,6 @@ _SPANS = {
     "days": ("d", "day", "days"),
     "weeks": ("w", "wk", "week", "weeks"),
 }
-_VALUE_TYPES: dict[LogicalType, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "date": (date,),
-}
-_COMPILABLE = (
-    "a rule that can be compiled: rowCount; nullValues or missingValues with mustBe 0, or at most a "
-    "percentage; invalidValues with validValues or pattern, and mustBe 0; duplicateValues with mustBe 0"
-)
 
 
 def compile_contract(file: Path, document: OpenDataContractStandard) -> Contract:
@@ -76,9 +73,10 @@ class _Compiler:
         if doubles:
             self._refuse("schema.0.properties", "each column once", f"{doubles} more than once")
         zone = self._zone(event_time, items)
+        qualities = Qualities(self.file, columns)
         rules = _schema_rules(names)
         for i, (column, item) in enumerate(zip(columns, items, strict=True)):
-            rules += self._column_rules(f"schema.0.properties.{i}", column, item, names, key)
+            rules += self._column_rules(f"schema.0.properties.{i}", column, item, key, qualities)
         if key:
             rules.append(
                 Rule("key:unique", "row", "unique", key, description=f"({', '.join(key)}) identifies a row")
@@ -90,7 +88,7 @@ class _Compiler:
             )
         )  # fmt: skip
         for i, quality in enumerate(table.quality or []):
-            rules += self._quality(f"schema.0.quality.{i}", quality, None, names)
+            rules += qualities.compile(f"schema.0.quality.{i}", quality, None)
         lateness, sla_rules = self._sla(event_time)
         rules += sla_rules
         self._ids_are_unique(rules)
@@ -149,7 +147,7 @@ class _Compiler:
         return Column(
             name=name,
             logical_type=cast("LogicalType", item.logicalType),
-            description=_one_line(item.description),
+            description=one_line(item.description),
             unit=str(custom.get("unit", "")),
             required=bool(item.required) or name in key or name == event_time,
             unique=bool(item.unique) or key == (name,),
@@ -204,7 +202,7 @@ class _Compiler:
     # --- rules -------------------------------------------------------------------------------------------
 
     def _column_rules(
-        self, where: str, column: Column, item: SchemaProperty, names: tuple[str, ...], key: tuple[str, ...]
+        self, where: str, column: Column, item: SchemaProperty, key: tuple[str, ...], qualities: Qualities
     ) -> list[Rule]:
         name = column.name
         rules = [
@@ -221,19 +219,26 @@ class _Compiler:
             rules.append(Rule(f"{name}:unique", "row", "unique", (name,), description=f"{name} is unique"))
         if item.enum:
             values = [entry.value for entry in item.enum]
-            rules.append(self._in_set(f"{where}.enum", column, values, "error"))
+            rules.append(qualities.in_set(f"{where}.enum", column, values))
         rules += self._option_rules(
-            f"{where}.logicalTypeOptions", column, dict(item.logicalTypeOptions or {})
+            f"{where}.logicalTypeOptions", column, dict(item.logicalTypeOptions or {}), qualities
         )
         for i, quality in enumerate(item.quality or []):
-            rules += self._quality(f"{where}.quality.{i}", quality, column, names)
+            rules += qualities.compile(f"{where}.quality.{i}", quality, column)
         return rules
 
-    def _option_rules(self, where: str, column: Column, options: dict[str, Any]) -> list[Rule]:
+    def _option_rules(
+        self, where: str, column: Column, options: dict[str, Any], qualities: Qualities
+    ) -> list[Rule]:
         name = column.name
-        for harmless in ("format", "timezone", "defaultTimezone"):
+        if (
+            column.logical_type == "boolean" and options
+        ):  # the one type that the standard's schema leaves open
+            given = sorted(options)[0]
+            self._refuse(f"{where} ({column.name})", "none for a boolean", repr(given))
+        for harmless in ("timezone", "defaultTimezone"):
             options.pop(harmless, None)
-        rules = []
+        rules = self._format_rules(f"{where}.format ({name})", column, options.pop("format", None))
         low, open_low = self._bound(where, column, "inimum", options)
         high, open_high = self._bound(where, column, "aximum", options)
         if low is not None or high is not None:
@@ -252,7 +257,7 @@ class _Compiler:
                 )
             )
         if (pattern := options.pop("pattern", None)) is not None:
-            rules.append(self._matches(f"{where}.pattern", name, pattern, "error"))
+            rules.append(qualities.matches(f"{where}.pattern", name, pattern))
         shortest, longest = options.pop("minLength", None), options.pop("maxLength", None)
         if shortest is not None or longest is not None:
             self._in_order(where, shortest, longest, column)
@@ -264,13 +269,40 @@ class _Compiler:
                     f"{'any number of' if longest is None else longest} characters",
                 )
             )  # fmt: skip
-        if options:
-            self._refuse(
-                f"{where} ({name})",
-                "minimum, maximum, exclusiveMinimum, exclusiveMaximum, pattern, minLength or maxLength",
-                repr(sorted(options)[0]),
-            )
+        if (factor := options.pop("multipleOf", None)) is not None:
+            rules.append(
+                Rule(
+                    f"{name}:multiple_of", "row", "multiple_of", (name,), {"factor": factor},
+                    description=f"{name} is a multiple of {factor:g}",
+                )
+            )  # fmt: skip
         return rules
+
+    def _format_rules(self, where: str, column: Column, format: str | None) -> list[Rule]:
+        """A string's format is checked, an integer's is a range; a time's says how a source writes it, no more."""
+        name = column.name
+        if format is None or column.logical_type in ("timestamp", "date", "number"):
+            return []
+        known = _STRING_FORMATS if column.logical_type == "string" else tuple(_INTEGER_FORMATS)
+        if format not in known:
+            self._refuse(where, f"one of {list(known)}", f"{format!r}{nearest(format, known)}")
+        if column.logical_type == "string":
+            return [
+                Rule(
+                    f"{name}:format", "row", "format", (name,), {"format": format},
+                    description=f"{name} is written as {_article(format)}",
+                )
+            ]  # fmt: skip
+        low, high = _INTEGER_FORMATS[format]
+        if low is None and high is None:
+            return []  # every whole number that the lake can hold
+        return [
+            Rule(
+                f"{name}:format", "row", "between", (name,),
+                {"min": low, "max": high, "strict_min": False, "strict_max": False},
+                description=f"{name} is a whole number of format {format}",
+            )
+        ]  # fmt: skip
 
     def _bound(self, where: str, column: Column, end: str, options: dict[str, Any]) -> tuple[Any, bool]:
         """The bound ``minimum`` or ``maximum`` as it is written, and whether it is open."""
@@ -297,139 +329,6 @@ class _Compiler:
             self._refuse(where, "both bounds with an offset or both without", f"{low!r} and {high!r}")
         if not ordered:
             self._refuse(where, "the smaller bound first", f"{low!r} and {high!r}")
-
-    def _in_set(self, where: str, column: Column, values: object, severity: Severity, text: str = "") -> Rule:
-        allowed = _VALUE_TYPES.get(column.logical_type, ())
-        if not isinstance(values, list | tuple) or not values:
-            self._refuse(where, "a list of values", repr(values))
-        for value in values:
-            is_bool = isinstance(value, bool) and bool not in allowed
-            if not isinstance(value, allowed) or is_bool or isinstance(value, datetime):
-                hint = " (YAML reads yes, no, on, off, dates and numbers as such: put it in quotes)"
-                self._refuse(
-                    where,
-                    f"values of type {column.logical_type}",
-                    repr(value) + (hint if column.logical_type == "string" else ""),
-                )
-        shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        return Rule(
-            f"{column.name}:in_set", "row", "in_set", (column.name,), {"values": tuple(values)}, severity,
-            text or f"{column.name} is one of {shown}",
-        )  # fmt: skip
-
-    def _matches(self, where: str, name: str, pattern: object, severity: Severity, text: str = "") -> Rule:
-        try:
-            re.compile(cast("str", pattern))
-        except (re.error, TypeError) as error:
-            raise ContractError(self.file, where, "a regular expression", f"{pattern!r} ({error})") from error
-        return Rule(
-            f"{name}:matches", "row", "matches", (name,), {"pattern": pattern}, severity,
-            text or f"{name} matches {pattern}",
-        )  # fmt: skip
-
-    def _quality(
-        self, where: str, quality: DataQuality, column: Column | None, names: tuple[str, ...]
-    ) -> list[Rule]:
-        if quality.type == "text":
-            return []  # the standard's kind for prose: a description, not a promise
-        severity = quality.severity or "error"
-        if severity not in _SEVERITIES:
-            hint = nearest(severity, _SEVERITIES)
-            self._refuse(f"{where}.severity", f"one of {list(_SEVERITIES)}", f"{severity!r}{hint}")
-        if quality.type not in (None, "library"):
-            self._refuse(f"{where}.type", "a library rule", f"{quality.type!r}")
-        if quality.unit not in (None, "rows", "percent"):
-            self._refuse(f"{where}.unit", "'rows' or 'percent'", repr(quality.unit))
-        low, high = self._limits(where, quality)
-        if low is not None and high is not None and low > high:
-            self._refuse(where, "the smaller limit first", _given(quality))
-        rule = self._counted(where, quality, column, names, low, high)
-        if rule is None:
-            self._refuse(where, _COMPILABLE, f"metric {quality.metric!r} with {_given(quality)}")
-        return [rule]
-
-    def _counted(
-        self, where: str, quality: DataQuality, column: Column | None, names: tuple[str, ...],
-        low: float | None, high: float | None,
-    ) -> Rule | None:  # fmt: skip
-        """The rule behind a library metric with the limits ``low`` and ``high``; None when there is none."""
-        severity = cast("Severity", quality.severity or "error")
-        text, arguments = _one_line(quality.description), quality.arguments or {}
-        none_allowed = high == 0 and low in (None, 0)
-        if quality.metric == "duplicateValues" and none_allowed and not set(arguments) - {"properties"}:
-            return self._no_duplicates(where, column, arguments, names, severity, text)
-        if quality.metric == "rowCount" and not arguments and quality.unit != "percent":
-            return Rule(
-                "batch:row_count", "batch", "row_count", (), {"min": low, "max": high}, severity,
-                text or f"the batch has {_range_text(low, high)} rows",
-            )  # fmt: skip
-        if column is None:
-            return None
-        name = column.name
-        if quality.metric in ("nullValues", "missingValues") and not arguments:
-            if none_allowed:
-                return Rule(
-                    f"{name}:not_null",
-                    "row",
-                    "not_null",
-                    (name,),
-                    {},
-                    severity,
-                    text or f"{name} has a value",
-                )
-            if quality.unit == "percent" and low in (None, 0) and high is not None and 0 < high <= 100:
-                return Rule(
-                    f"{name}:null_share", "batch", "null_share", (name,), {"max": high / 100}, severity,
-                    text or f"at most {high:g}% of {name} are missing",
-                )  # fmt: skip
-        if quality.metric == "invalidValues" and none_allowed:
-            if set(arguments) == {"validValues"}:
-                values = arguments["validValues"]
-                return self._in_set(f"{where}.arguments.validValues", column, values, severity, text)
-            if set(arguments) == {"pattern"} and column.logical_type == "string":
-                pattern = arguments["pattern"]
-                return self._matches(f"{where}.arguments.pattern", name, pattern, severity, text)
-        return None
-
-    def _no_duplicates(
-        self, where: str, column: Column | None, arguments: dict[str, Any], names: tuple[str, ...],
-        severity: Severity, text: str,
-    ) -> Rule:  # fmt: skip
-        among = arguments.get("properties", [column.name] if column else [])
-        if not isinstance(among, list) or not among:
-            self._refuse(f"{where}.arguments.properties", "a list of columns", repr(among))
-        for name in among:
-            if name not in names:
-                self._refuse(
-                    f"{where}.arguments.properties", "a column", f"{name!r}{nearest(str(name), names)}"
-                )
-        return Rule(
-            f"{'+'.join(among)}:unique", "row", "unique", tuple(among), {}, severity,
-            text or f"({', '.join(among)}) is unique",
-        )  # fmt: skip
-
-    def _limits(self, where: str, quality: DataQuality) -> tuple[float | None, float | None]:
-        """Inclusive lower and upper limit that the rule's must-be operator names."""
-        exact = quality.mustBe
-        if isinstance(exact, int | float) and not isinstance(exact, bool):
-            return exact, exact
-        if quality.mustBeBetween is not None:
-            return quality.mustBeBetween[0], quality.mustBeBetween[1]
-        if quality.mustBeGreaterOrEqualTo is not None:
-            return quality.mustBeGreaterOrEqualTo, None
-        if quality.mustBeLessOrEqualTo is not None:
-            return None, quality.mustBeLessOrEqualTo
-        if quality.mustBeGreaterThan is not None and quality.unit != "percent":
-            return math.floor(quality.mustBeGreaterThan) + 1, None
-        if quality.mustBeLessThan is not None and quality.unit != "percent":
-            return None, math.ceil(quality.mustBeLessThan) - 1
-        raise ContractError(
-            self.file,
-            where,
-            "mustBe a number, mustBeBetween, mustBeGreaterOrEqualTo, mustBeLessOrEqualTo, or "
-            "mustBeGreaterThan and mustBeLessThan of a count of rows",
-            _given(quality),
-        )
 
     # --- service level and server ------------------------------------------------------------------------
 
@@ -481,7 +380,10 @@ class _Compiler:
         seen: set[str] = set()
         for rule in rules:
             if rule.id in seen:
-                self._refuse("rules", "each rule once", f"{rule.id} more than once ({rule.description})")
+                hint = "; a quality entry's own id tells two of a kind apart"
+                self._refuse(
+                    "rules", "each rule once", f"{rule.id} more than once ({rule.description}){hint}"
+                )
             seen.add(rule.id)
 
 
@@ -510,24 +412,5 @@ def _comparable(bound: object, column: Column) -> Any:  # noqa: ANN401 - any ord
     return bound
 
 
-def _given(quality: DataQuality) -> str:
-    given = {
-        key: value
-        for key, value in quality.model_dump(exclude_none=True).items()
-        if key.startswith("must") or key in ("unit", "arguments")
-    }
-    return repr(given)
-
-
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
 def _article(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
-
-
-def _range_text(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"at least {low:g}"
-    return f"at most {high:g}" if low is None else f"{low:g} to {high:g}"

@@ -34,12 +34,18 @@ Check = Literal[
     "between",
     "in_set",
     "matches",
+    "not_in_set",
     "length_between",
+    "multiple_of",
+    "format",
     "unique",
     "within_batch",
     "row_count",
     "null_share",
+    "count",
     "fresh",
+    "sql",
+    "custom",
 ]
 
 

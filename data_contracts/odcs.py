@@ -11,21 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from data_contracts.contract import ContractError, nearest
+from data_contracts.limits import OPERATORS
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
     from open_data_contract_standard.model import OpenDataContractStandard
-
-OPERATORS = (
-    "mustBe",
-    "mustNotBe",
-    "mustBeGreaterThan",
-    "mustBeGreaterOrEqualTo",
-    "mustBeLessThan",
-    "mustBeLessOrEqualTo",
-    "mustBeBetween",
-    "mustNotBeBetween",
-)
 
 
 class _OneKeyLoader(yaml.SafeLoader):

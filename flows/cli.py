@@ -281,6 +281,7 @@ def check(
 ) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.training.pipeline import check_candidates
+    from tasks.validation.dry_run import check_rules
 
     settings = Settings()
     names = (model,) if model else managed_models(settings)
@@ -290,6 +291,7 @@ def check(
         managed = _manage(name)
         file = settings.project / "deployments" / name / "model.yaml"
         check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
+        check_rules(managed.contract)
         print(
             f"{name}: all is well: {len(managed.contract.columns)} columns, {len(managed.contract.rules)} rules, "
             f"{len(managed.spec.training.candidates)} candidates"

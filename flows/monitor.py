@@ -35,7 +35,7 @@ from tasks.records import (
 )
 from tasks.scoring.task import score
 from tasks.training.task import check_spec
-from tasks.validation.task import validate
+from tasks.validation.task import check_contract, validate
 
 
 class BatchRefusedError(RuntimeError):
@@ -70,6 +70,7 @@ async def monitor(
     seen = []
     with mandate(model, as_of) as m:
         check_spec(m.managed)
+        check_contract(m.managed)
         await finish_trainings(m)
         for source in due_batches(m, batch):
             record = take_in(m, source)

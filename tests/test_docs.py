@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
+from data_contracts.contract import Check
 from tasks.model_spec import manage
 from tasks.settings import Settings
 
@@ -36,6 +38,16 @@ def test_every_path_that_the_readme_names_is_there():
     )
     assert len(named) > 15
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_every_check_stands_in_the_table_of_contracts():
+    """docs/contracts.md says of each check what it costs a row and a batch, and names no other."""
+    text = (ROOT / "docs" / "contracts.md").read_text("utf-8")
+
+    rows = re.findall(r"^\|[^|]+\| `(\w+)` \|[^|]+\|([^|]*)\|([^|]*)\|$", text, re.MULTILINE)
+
+    assert sorted(check for check, _, _ in rows) == sorted(get_args(Check))
+    assert [check for check, row, batch in rows if not (row + batch).strip()] == []
 
 
 def test_no_committed_file_names_a_registry_or_a_machine():

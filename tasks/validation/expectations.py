@@ -1,13 +1,19 @@
-"""The contract's row and batch rules as Great Expectations, and the run of them over one frame."""
+"""The contract's row and batch rules as Great Expectations, and the run of them over one frame.
+
+Two kinds are judged beside them: what no expectation exists for (``formats.py``), and a limit on how many rows
+break other rules, which those rules' own results are counted for. A query is not here (``sql_rule.py``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract, Rule
+from data_contracts.limits import holds
 from tasks.batches import Batch
+from tasks.validation import formats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +74,10 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
             return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(given["values"]), meta=meta)
         case "matches":
             return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=given["pattern"], meta=meta)
+        case "not_in_set":
+            return gxe.ExpectColumnValuesToNotBeInSet(
+                column=column, value_set=list(given["values"]), meta=meta
+            )
         case "length_between":
             return gxe.ExpectColumnValueLengthsToBeBetween(
                 column=column, min_value=given["min"], max_value=given["max"], meta=meta
@@ -95,6 +105,17 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
                 row_condition=Column(column) < batch.end.isoformat(),
                 meta=meta,
             )
+        case "custom":
+            from tasks.validation.custom_rule import custom_expectation
+
+            kwargs = dict(given["kwargs"])
+            if column and contract.column(column).logical_type in ("timestamp", "date"):
+                kwargs |= {
+                    key: _moment(kwargs[key], contract, column)
+                    for key in ("min_value", "max_value")
+                    if key in kwargs
+                }
+            return custom_expectation(rule, kwargs, contract)
     raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no expectation")
 
 
@@ -106,6 +127,44 @@ def run_rules(
     Raises RuleCrashedError when a check raised an exception, or when the number of results is not that of the
     rules: a suite that ran nothing has not passed.
     """
+    counted = {rule.id: _counted(rule) for rule in rules if rule.check == "count"}
+    asked = [one for rule in rules for one in counted.get(rule.id, (rule,))]
+    expected = [rule for rule in asked if rule.check not in formats.CHECKS]
+    results = _run_expectations(frame, expected, contract, batch) if expected else {}
+    for rule in asked:
+        if rule.check in formats.CHECKS:
+            positions = formats.broken_positions(rule, frame[rule.columns[0]])
+            results[rule.id] = RuleResult(rule, not positions, positions, "")
+    return tuple(
+        _held(rule, [results[one.id] for one in counted[rule.id]], len(frame))
+        if rule.check == "count"
+        else results[rule.id]
+        for rule in rules
+    )
+
+
+def _counted(rule: Rule) -> tuple[Rule, ...]:
+    """The row rules whose broken rows are counted, under ids that no other rule has."""
+    return tuple(replace(one, id=f"{rule.id} of {one.id}") for one in rule.arguments["rules"])
+
+
+def _held(rule: Rule, results: Sequence[RuleResult], rows: int) -> RuleResult:
+    """The number of rows that break any of the counted rules, or of all rows, held against the rule's limit."""
+    count = len({row for result in results for row in result.positions}) if results else rows
+    percent = rule.arguments["unit"] == "percent"
+    # Rounded, so that 70 of 100 rows are 70% in spite of binary fractions.
+    number = round(100 * count / rows, 9) if percent and rows else count
+    return RuleResult(
+        rule=rule,
+        success=holds(rule.arguments["operator"], rule.arguments["limit"], number),
+        positions=(),
+        found=f"{number:.1f}%" if percent else f"{count:,} row{'' if count == 1 else 's'}",
+    )
+
+
+def _run_expectations(
+    frame: pd.DataFrame, rules: Sequence[Rule], contract: Contract, batch: Batch
+) -> dict[str, RuleResult]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -126,7 +185,7 @@ def run_rules(
             f"batch {batch.id}: expected {len(rules)} results, one for each rule of {contract.file.name}, "
             f"found {len(outcome.results)}; missing: {sorted({r.id for r in rules} - set(by_id))}"
         )
-    return tuple(_result(rule, by_id[rule.id], contract, batch) for rule in rules)
+    return {rule.id: _result(rule, by_id[rule.id], contract, batch) for rule in rules}
 
 
 def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleResult:  # noqa: ANN401 - a GX result
@@ -152,6 +211,8 @@ def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleR
         observed = _HIDDEN
     if rule.check == "null_share":
         observed = f"{details['unexpected_percent']:.1f}% missing"
+    elif rule.check == "custom" and rule.scope == "batch" and "unexpected_percent" in details:
+        observed = f"{details['unexpected_percent'] or 0:.1f}% of the rows do not keep it"
     return RuleResult(
         rule=rule,
         success=bool(outcome.success),

@@ -9,6 +9,13 @@ from tasks.model_spec import ManagedModel
 from tasks.records import Snapshot, Verdict
 
 
+def check_contract(managed: ManagedModel) -> None:
+    """Refuse a query or an expectation that no engine can compile, before anything runs."""
+    from tasks.validation.dry_run import check_rules
+
+    check_rules(managed.contract)
+
+
 @task(name="validate", cache_policy=NO_CACHE)
 def validate(managed: ManagedModel, snapshot: Snapshot) -> Verdict:
     """Judge the snapshot by its contract; rows that break a row rule go to quarantine."""

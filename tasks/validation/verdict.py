@@ -19,7 +19,7 @@ from tasks.lake import (
 )
 from tasks.records import RuleOutcome, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
-from tasks.validation.expectations import RuleResult, run_rules
+from tasks.validation.expectations import RuleCrashedError, RuleResult, run_rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,9 @@ def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: Validation
             rules=tuple(outcomes),
         )  # fmt: skip
     frame = to_frame(table.select(list(contract.column_names)))
-    results = run_rules(frame, value_rules, contract, snapshot.batch)
+    queries = [rule for rule in value_rules if rule.check == "sql"]
+    results = run_rules(frame, [r for r in value_rules if r not in queries], contract, snapshot.batch)
+    results += tuple(_query_result(rule, lake, snapshot, contract) for rule in queries)
     outcomes += [_outcome(result, frame, contract) for result in results]
     reasons = _reasons(results)
     quarantine = _write_quarantine(lake, table, snapshot, reasons) if reasons else None
@@ -93,6 +95,18 @@ def _verdict(
             "quarantine": path,
         }
     )
+
+
+def _query_result(rule: Rule, lake: Path, snapshot: Snapshot, contract: Contract) -> RuleResult:
+    from tasks.validation.sql_rule import QueryFailedError, run_query
+
+    parts = [lake / snapshot.path / part.file for part in snapshot.parts]
+    try:
+        success, found = run_query(rule, contract, parts)
+    except QueryFailedError as error:
+        # A hidden cause stays hidden: the message says all that may be said.
+        raise RuleCrashedError(f"batch {snapshot.batch.id}: {error}") from None
+    return RuleResult(rule=rule, success=success, positions=(), found=found)
 
 
 def _schema_outcome(rule: Rule, table: pa.Table, contract: Contract) -> RuleOutcome:

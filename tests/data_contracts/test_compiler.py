@@ -110,6 +110,77 @@ def test_operators_of_a_count(tmp_path: Path, operator: dict[str, Any], limits: 
     assert tuple(rule(sample_contract(tmp_path, change), "batch:row_count").arguments.values()) == limits
 
 
+@pytest.mark.parametrize(
+    ("quality", "id", "scope"),
+    [
+        ({"metric": "nullValues", "mustBe": 0}, "note:not_null", "row"),
+        ({"metric": "nullValues", "mustBeLessThan": 1}, "note:not_null", "row"),
+        ({"metric": "nullValues", "mustBeLessOrEqualTo": 0, "unit": "percent"}, "note:not_null", "row"),
+        ({"metric": "nullValues", "mustBeLessThan": 1, "unit": "percent"}, "note:nullValues", "batch"),
+        ({"metric": "nullValues", "mustBeBetween": [0, 5], "unit": "percent"}, "note:null_share", "batch"),
+        ({"metric": "missingValues", "mustBeLessThan": 5}, "note:missingValues", "batch"),
+        ({"metric": "missingValues", "mustNotBe": 0}, "note:missingValues", "batch"),
+        ({"metric": "duplicateValues", "mustBeLessThan": 5}, "note:duplicateValues", "batch"),
+        ({"metric": "nullValues", "mustBe": 0, "id": "own"}, "note:own", "row"),
+        ({"metric": "nullValues", "mustBeLessThan": 9, "id": "own"}, "note:own", "batch"),
+        ({"metric": "missingValues", "mustBe": 0, "arguments": {"missingValues": [None, "n/a"]}, "id": "own"},
+         "note:own.not_in_set", "row"),
+        ({"type": "sql", "query": "SELECT max(length({column})) FROM {table};", "mustBeLessThan": 9}, "note:sql",
+         "batch"),
+        ({"type": "custom", "engine": "greatExpectations",
+          "implementation": {"type": "expect_column_values_to_be_null"}}, "note:expect_column_values_to_be_null", "row"),
+        ({"type": "custom", "engine": "greatExpectations",
+          "implementation": "type: ExpectColumnValuesToBeNull\nkwargs: {mostly: 0.5}"},
+         "note:expect_column_values_to_be_null", "batch"),
+        ({"type": "custom", "engine": "great-expectations",
+          "implementation": {"type": "expect_column_max_to_be_between", "kwargs": {"min_value": 1}}},
+         "note:expect_column_max_to_be_between", "batch"),
+    ],
+)  # fmt: skip
+def test_a_limit_of_none_blames_rows_and_any_other_the_batch(
+    tmp_path: Path, quality: dict[str, Any], id: str, scope: str
+) -> None:
+    """Each kind of quality entry, and the scope that it gets."""
+    contract = sample_contract(tmp_path, with_quality("note", severity="warning", **quality))
+
+    assert (rule(contract, id).scope, rule(contract, id).severity) == (scope, "warning")
+
+
+def test_pattern_and_valid_values_are_two_row_rules(tmp_path: Path) -> None:
+    """Each says on its own which rows break it."""
+    arguments = {"validValues": ["a"], "pattern": "a"}
+
+    contract = sample_contract(
+        tmp_path, with_quality("note", metric="invalidValues", mustBe=0, arguments=arguments)
+    )
+
+    assert [rule(contract, f"note:{check}").scope for check in ("in_set", "matches")] == ["row", "row"]
+
+
+@pytest.mark.parametrize(
+    ("format", "limits"), [("i8", (-128, 127)), ("u16", (0, 65535)), ("u64", (0, None)), ("i64", None)]
+)
+def test_formats_of_integers_are_ranges(tmp_path: Path, format: str, limits: tuple[Any, Any] | None) -> None:
+    """As far as the lake's 64 bits leave something to check; beside own bounds, not instead of them."""
+    contract = sample_contract(tmp_path, with_options("till", format=format, minimum=1))
+
+    found = [r.arguments for r in contract.rules if r.id == "till:format"]
+    assert [(given["min"], given["max"]) for given in found] == ([limits] if limits else [])
+    assert rule(contract, "till:between").arguments["min"] == 1
+
+
+def test_a_query_is_known_by_the_columns_that_it_names(tmp_path: Path) -> None:
+    """Among them a classified one: what it returns is not shown."""
+    query = "SELECT count(DISTINCT email) FROM ${table}"
+
+    contract = sample_contract(
+        tmp_path,
+        lambda d: d["schema"][0]["quality"].append({"type": "sql", "query": query, "mustBeGreaterThan": 1}),
+    )
+
+    assert rule(contract, "batch:sql").columns == ("email",)
+
+
 def test_table_wide_duplicates(tmp_path: Path) -> None:
     """``duplicateValues`` on the table names its columns."""
 
@@ -188,8 +259,8 @@ def _two_tables(document: Document) -> None:
             "schema.0.properties.7.classification (email): expected one of ['public', ",
         ),
         (
-            with_options("till", multipleOf=3),
-            "schema.0.properties.5.logicalTypeOptions (till): expected minimum, maximum",
+            with_options("returned", minimum=0),
+            "schema.0.properties.8.logicalTypeOptions (returned): expected none for a boolean, found 'minimum'",
         ),
         (
             with_options("amount", minimum=2, maximum=1),
@@ -216,12 +287,56 @@ def _two_tables(document: Document) -> None:
             "schema.0.properties.4.enum: expected values of type string, found False (YAML reads yes, no",
         ),
         (
+            with_options("note", format="e-mail"),
+            "schema.0.properties.4.logicalTypeOptions.format (note): expected one of ['email', 'uuid', 'uri', 'date', "
+            "'date-time', 'ipv4', 'ipv6', 'hostname'], found 'e-mail' (did you mean 'email'?)",
+        ),
+        (
+            with_quality("note", type="sql", query="DROP TABLE {table}", mustBe=1),
+            "schema.0.properties.4.quality.0.query: expected a query: one SELECT that returns one number, found "
+            "'DROP TABLE {table}'",
+        ),
+        (
+            with_quality("note", type="sql", query="SELECT count(*) FROM {tabel}", mustBe=1),
+            "schema.0.properties.4.quality.0.query: expected placeholders among ['{table}', '{object}', '{column}', "
+            "'{property}'], found '{tabel}' (did you mean '{table}'?)",
+        ),
+        (
             with_quality("note", type="sql", query="SELECT 1", mustBe=1),
-            "schema.0.properties.4.quality.0.type: expected a library rule, found 'sql'",
+            "schema.0.properties.4.quality.0.query: expected {table} in place of the batch, found 'SELECT 1'",
+        ),
+        (
+            with_quality("note", type="sql", query="SELECT 1 FROM {table}", mustBe=1, unit="percent"),
+            "schema.0.properties.4.quality.0.unit: expected none",
         ),
         (
             with_quality("note", type="custom", engine="soda", implementation="x"),
-            "schema.0.properties.4.quality.0.type: expected a library rule, found 'custom'",
+            "schema.0.properties.4.quality.0.engine: expected 'greatExpectations', found 'soda'",
+        ),
+        (
+            with_quality("note", type="custom", engine="greatExpectations", implementation="x"),
+            "schema.0.properties.4.quality.0.implementation: expected a mapping with type and kwargs, found 'x'",
+        ),
+        (
+            with_quality("note", type="custom", engine="greatExpectations", implementation={"typ": "x"}),
+            "schema.0.properties.4.quality.0.implementation: expected type and kwargs, found 'typ' (did you mean "
+            "'type'?)",
+        ),
+        (
+            with_quality(
+                "note", type="custom", engine="greatExpectations",
+                implementation={"type": "expect_column_max_to_be_between", "kwargs": {"column": "amuont"}},
+            ),
+            "schema.0.properties.4.quality.0.implementation.kwargs.column: expected a column, found 'amuont' (did you "
+            "mean 'amount'?)",
+        ),
+        (
+            with_quality(
+                "note", type="custom", engine="greatExpectations",
+                implementation={"type": "expect_column_values_to_be_null", "kwargs": {"meta": {}}},
+            ),
+            "schema.0.properties.4.quality.0.implementation.kwargs: expected the expectation's own arguments, found "
+            "'meta'",
         ),
         (
             with_quality("note", metric="nullValues", mustBe=0, severity="eror"),
@@ -234,26 +349,29 @@ def _two_tables(document: Document) -> None:
         ),
         (with_quality("note", metric="nullValues", mustBe="none"), "schema.0.properties.4.quality.0: expected mustBe"),
         (
-            with_quality("note", metric="nullValues", mustNotBe=0),
-            "schema.0.properties.4.quality.0: expected mustBe a number",
+            with_quality("note", metric="nullValues", mustBeBetween=[5, 1]),
+            "schema.0.properties.4.quality.0: expected the smaller limit first",
         ),
         (
-            with_quality("note", metric="nullValues", mustBeLessThan=5),
-            "schema.0.properties.4.quality.0: expected a rule that can be compiled",
+            with_quality("note", metric="missingValues", mustBe=0, arguments={"missingValue": ["n/a"]}),
+            "schema.0.properties.4.quality.0.arguments: expected one of ['missingValues'], found 'missingValue' (did "
+            "you mean 'missingValues'?)",
         ),
         (
-            with_quality("note", metric="missingValues", mustBe=0, arguments={"missingValues": ["n/a"]}),
-            "schema.0.properties.4.quality.0: expected a rule that can be compiled",
+            with_quality("note", metric="missingValues", mustBe=0, arguments={"missingValues": [99]}),
+            "schema.0.properties.4.quality.0.arguments.missingValues: expected values of type string, found 99",
         ),
         (
-            with_quality("note", metric="missingValues", mustBeBetween=[5, 10], unit="percent"),
-            "schema.0.properties.4.quality.0: expected a rule that can be compiled",
+            with_quality("note", metric="invalidValues", mustBe=0),
+            "schema.0.properties.4.quality.0.arguments: expected validValues, pattern, or both, found none",
         ),
         (
-            with_quality(
-                "note", metric="invalidValues", mustBe=0, arguments={"validValues": ["a"], "pattern": "a"}
-            ),
-            "schema.0.properties.4.quality.0: expected a rule that can be compiled",
+            with_quality("till", metric="invalidValues", mustBe=0, arguments={"pattern": "a"}),
+            "schema.0.properties.5.quality.0.arguments.pattern: expected no pattern on a column that is not a string",
+        ),
+        (
+            lambda d: d["schema"][0]["quality"].append({"metric": "rowCount", "mustBe": 1, "unit": "percent"}),
+            "schema.0.quality.1.unit: expected 'rows'",
         ),
         (
             with_quality("note", metric="duplicateValues", mustBe=0, arguments={"properties": ["nope"]}),
@@ -266,7 +384,7 @@ def _two_tables(document: Document) -> None:
         ),
         (
             lambda d: d["schema"][0]["quality"].append({"metric": "nullValues", "mustBe": 0}),
-            "schema.0.quality.1: expected a rule that can be compiled",
+            "schema.0.quality.1: expected rowCount or duplicateValues on the table, found nullValues",
         ),
         (
             lambda d: d.update(slaProperties=[{"property": "latency", "value": 1, "unit": "month"}]),

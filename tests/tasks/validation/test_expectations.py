@@ -58,6 +58,9 @@ def test_one_result_for_each_rule(contract: Contract) -> None:
         (Rule("r", "row", "in_set", ("paid_on",), {"values": (date(2013, 5, 17),)}),
          {"paid_on": [date(2013, 5, 17), None, date(2014, 1, 1)]}, (2,)),
         (Rule("r", "row", "matches", ("note",), {"pattern": "^[ab]$"}), {"note": ["a", "ab", "b\n"]}, (1, 2)),
+        (Rule("r", "row", "not_in_set", ("note",), {"values": ("n/a",)}), {"note": ["a", "n/a", None]}, (1,)),
+        (Rule("r", "row", "format", ("email",), {"format": "email"}), {"email": ["a@b.org", "a@b", None]}, (1,)),
+        (Rule("r", "row", "multiple_of", ("amount",), {"factor": 0.1}), {"amount": [0.3, 0.35, None]}, (1,)),
         (Rule("r", "row", "length_between", ("note",), {"min": 1, "max": 2}), {"note": ["", "abc", "ab"]}, (0, 1)),
         (Rule("r", "row", "length_between", ("note",), {"min": None, "max": 2}), {"note": [None, "abc", ""]}, (1,)),
         (Rule("r", "row", "unique", ("till",)), {"till": [1, 2, 1]}, (0, 2)),
@@ -96,6 +99,71 @@ def test_batch_rules(contract: Contract, rule: Rule, columns: dict[str, list[Any
     (result,) = run(contract, rule, rows=3, **columns)
 
     assert (result.success, result.positions) == (success, ())
+
+
+GAP = Rule("note:not_null", "row", "not_null", ("note",))
+STAND_IN = Rule("note:not_in_set", "row", "not_in_set", ("note",), {"values": ("n/a",)})
+
+
+@pytest.mark.parametrize(
+    ("rules", "operator", "limit", "unit", "success", "found"),
+    [
+        ((GAP,), "mustBeLessThan", 2, "rows", True, "1 row"),
+        ((GAP, STAND_IN), "mustBeLessThan", 2, "rows", False, "2 rows"),
+        ((GAP, STAND_IN), "mustBeBetween", (40, 60), "percent", True, "50.0%"),
+        ((GAP, STAND_IN), "mustNotBeBetween", (40, 60), "percent", False, "50.0%"),
+        ((), "mustNotBe", 4, "rows", False, "4 rows"),
+        ((Rule("shop:unique", "row", "unique", ("shop",)),), "mustBe", 2, "rows", True, "2 rows"),
+        ((Rule("t", "row", "multiple_of", ("till",), {"factor": 2}),), "mustBeGreaterThan", 2, "rows", False, "2 rows"),
+    ],
+)  # fmt: skip
+def test_limits_on_how_many_rows_break_other_rules(
+    contract: Contract,
+    rules: tuple[Rule, ...],
+    operator: str,
+    limit: Any,
+    unit: str,
+    success: bool,
+    found: str,
+) -> None:
+    """A row that breaks two of them counts once; beside a rule of the same id, each keeps its own result."""
+    rule = Rule(
+        "r", "batch", "count", ("note",), {"rules": rules, "operator": operator, "limit": limit, "unit": unit}
+    )
+
+    held, gap = run(contract, rule, GAP, rows=4, note=["a", None, "n/a", "b"], shop=["A", "A", "B", None])
+
+    assert (held.success, held.found, held.positions) == (success, found, ())
+    assert gap.positions == (1,)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "kwargs", "scope", "columns", "positions"),
+    [
+        ("expect_column_values_to_be_null", {"column": "note"}, "row", ("note",), (0, 2)),
+        ("expect_column_values_to_be_between", {"column": "paid_on", "min_value": "2013-05-18"}, "row", ("paid_on",),
+         (0, 1, 2)),
+        ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "amount", "column_B": "till"}, "row",
+         ("amount", "till"), (0,)),
+        ("expect_column_mean_to_be_between", {"column": "amount", "max_value": 1}, "batch", ("amount",), ()),
+        ("expect_column_values_to_be_null", {"column": "note", "mostly": 0.5}, "batch", ("note",), ()),
+        ("expect_table_row_count_to_equal", {"value": 4}, "batch", (), ()),
+    ],
+)  # fmt: skip
+def test_any_expectation_by_name(
+    contract: Contract, expectation: str, kwargs: dict[str, Any], scope: Any, columns: tuple[str, ...],
+    positions: tuple[int, ...],
+) -> None:  # fmt: skip
+    """Row by row where it judges so, the whole batch where it does not."""
+    arguments = {"expectation": expectation, "kwargs": kwargs, "where": "schema.0"}
+
+    (result,) = run(
+        contract, Rule("r", scope, "custom", columns, arguments), rows=3, note=["a", None, "b"],
+        amount=[0.0, 1.5, 3.0],
+    )  # fmt: skip
+
+    assert (result.success, result.positions) == (False, positions)
+    assert bool(result.found) == (scope == "batch")
 
 
 def test_share_at_its_limit_passes(contract: Contract) -> None:

@@ -340,3 +340,135 @@ def test_any_sound_batch_and_any_break(
     assert (sound.outcome, sound.quarantined) == ("accept", 0)
     assert (verdict.outcome, verdict.quarantined) == ("accept with quarantine", 1)
     assert not any(read_accepted(tmp_path, snapshot, verdict)["planted"].to_pylist())
+
+
+# --- every kind of rule that the standard has ----------------------------------------------------------------
+
+GX = {"type": "custom", "engine": "greatExpectations"}
+
+
+def _full(document: Document) -> None:
+    """One of each kind of rule beside those of the sample, all of which the cells below keep."""
+    column(document, "amount")["logicalTypeOptions"]["multipleOf"] = 0.5
+    column(document, "note")["logicalTypeOptions"]["format"] = "hostname"
+    column(document, "note")["quality"] = [
+        {"metric": "missingValues", "arguments": {"missingValues": [None, "n-a"]}, "mustBe": 0},
+        {
+            "metric": "invalidValues",
+            "arguments": {"pattern": "^[a-c]+$"},
+            "mustBeLessOrEqualTo": 50,
+            "unit": "percent",
+        },
+    ]
+    column(document, "till")["logicalTypeOptions"] = {"format": "u8"}
+    column(document, "till")["quality"] = [
+        {"metric": "nullValues", "mustNotBe": 1000},
+        GX
+        | {
+            "implementation": {"type": "expect_column_values_to_not_be_in_set", "kwargs": {"value_set": [13]}}
+        },
+        GX | {"implementation": {"type": "expect_column_max_to_be_between", "kwargs": {"max_value": 255}}},
+    ]
+    column(document, "email")["enum"] = [{"value": "a@b"}, {"value": "c@d"}]
+    document["schema"][0]["quality"] += [
+        {"metric": "duplicateValues", "arguments": {"properties": ["id"]}, "mustBe": 0},
+        {"type": "sql", "query": "SELECT count(*) FROM {table} WHERE amount > 1e6", "mustBe": 0},
+        {
+            "type": "sql",
+            "query": "SELECT count(DISTINCT email) FROM {table}",
+            "mustBeLessThan": 3,
+            "id": "people",
+        },
+    ]
+
+
+full_cells = {
+    "shop": st.sampled_from("ABC"),
+    "amount": st.none() | st.integers(0, 1999).map(lambda halves: halves / 2),
+    "note": st.sampled_from(["a", "bc", "abc"]),
+    "till": st.integers(0, 12) | st.integers(14, 255),  # a column without any value has no largest one
+    "email": st.none() | st.sampled_from(["a@b", "c@d"]),
+    "returned": st.none() | st.booleans(),
+}
+full_breaks: list[tuple[str, Any, str]] = [
+    ("amount", 0.3, "amount:multiple_of"),
+    ("note", "b_c", "note:format"),
+    ("note", "n-a", "note:not_in_set"),
+    ("note", None, "note:not_null"),
+    ("till", 13, "till:expect_column_values_to_not_be_in_set"),
+    ("till", -1, "till:format"),
+    ("email", "e@f", "email:in_set"),
+    ("shop", None, "shop:not_null"),
+]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), rows=st.integers(2, 12))
+def test_any_sound_batch_and_any_break_under_the_full_standard(
+    tmp_path: Path, data: st.DataObject, rows: int
+) -> None:
+    """A drawn batch keeps every kind of rule; one planted break is found by its rule, and only its row is held."""
+    contract = sample_contract(tmp_path, _full)
+    columns = {
+        name: data.draw(st.lists(cells, min_size=rows, max_size=rows), label=name)
+        for name, cells in full_cells.items()
+    }
+    name, value, rule = data.draw(st.sampled_from(full_breaks), label="break")
+    row = data.draw(st.integers(0, rows - 1), label="row")
+    broken = columns | {name: [value if i == row else cell for i, cell in enumerate(columns[name])]}
+
+    _, sound = judged(tmp_path, contract, sample_table(rows, **columns))
+    snapshot, verdict = judged(tmp_path, contract, sample_table(rows, **broken))
+
+    assert (sound.outcome, sound.quarantined) == ("accept", 0), sound.reason
+    assert {o.rule for o in verdict.rules if o.scope == "row" and o.outcome == "failed"} == {rule}
+    # Half of two rows may be invalid, three of three distinct people are too many: the batch's own limits may speak.
+    assert verdict.quarantined == 1
+    if not verdict.refused:
+        assert read_accepted(tmp_path, snapshot, verdict)["id"].to_pylist() == [
+            i + 1 for i in range(rows) if i != row
+        ]
+
+
+def test_broken_limits_of_the_batch_are_told_with_numbers(tmp_path: Path) -> None:
+    """Counts and shares in clear, what a query says of a classified column not, nor any of its values."""
+    contract = sample_contract(tmp_path, _full)
+    table = sample_table(
+        4, note=["d", "d", "d", "a"], email=["secret@1", "secret@2", "secret@3", None], till=[1, 2, 3, 4]
+    )
+
+    _, verdict = judged(tmp_path, contract, table)
+
+    assert verdict.refused
+    assert (
+        outcome(verdict, "note:invalidValues").description
+        == "at most 50% of the rows in which note is invalid"
+    )
+    assert outcome(verdict, "note:invalidValues").found == "75.0%"
+    assert outcome(verdict, "batch:people").outcome == "failed"
+    assert "hidden" in outcome(verdict, "batch:people").found
+    assert "secret" not in verdict.model_dump_json()
+
+
+def test_expectation_on_a_classified_column_shows_nothing(tmp_path: Path) -> None:
+    """Neither the rows it blames, nor the value it observed."""
+
+    def change(document: Document) -> None:
+        column(document, "email")["quality"] = [
+            GX | {"implementation": {"type": "expect_column_values_to_be_null"}},
+            GX
+            | {
+                "implementation": {
+                    "type": "expect_column_most_common_value_to_be_in_set",
+                    "kwargs": {"value_set": ["a"]},
+                }
+            },
+        ]
+
+    contract = sample_contract(tmp_path, change)
+
+    _, verdict = judged(tmp_path, contract, sample_table(3, email=["secret@1"] * 3))
+
+    assert "email:expect_column_values_to_be_null" in failed(verdict)
+    assert "email:expect_column_most_common_value_to_be_in_set" in failed(verdict)
+    assert "secret" not in verdict.model_dump_json()

@@ -1,0 +1,50 @@
+"""The rules that name an expectation of Great Expectations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_contracts.contract import Contract, ContractError, Rule, nearest
+
+
+def custom_expectation(rule: Rule, kwargs: Mapping[str, Any], contract: Contract) -> Any:  # noqa: ANN401 - an Expectation
+    """Return the expectation that ``rule`` names, with ``kwargs``.
+
+    Raises ContractError for a name or an argument that Great Expectations does not know.
+    """
+    import great_expectations.expectations  # noqa: F401 - fills the registry
+    from great_expectations.compatibility.pydantic import ValidationError
+    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations import registry
+
+    name, where = rule.arguments["expectation"], rule.arguments["where"]
+    try:
+        kind = registry.get_expectation_impl(name)
+    except ExpectationNotFoundError:
+        known = registry.list_registered_expectation_implementations()
+        raise ContractError(
+            contract.file, f"{where}.type", "the name of an expectation", f"{name!r}{nearest(name, known)}"
+        ) from None
+    if rule.scope == "row" and not judges_rows(kind):
+        raise ContractError(
+            contract.file, f"{where}.type", "an expectation that judges row by row", f"{name!r}"
+        )
+    try:
+        return kind(**kwargs, meta={"rule": rule.id})
+    except (ValidationError, ValueError, TypeError) as error:
+        fields = [key for key in kind.__fields__ if key not in ("id", "meta", "notes", "rendered_content")]
+        hint = next((h for key in kwargs if key not in fields and (h := nearest(key, fields))), "")
+        found = " ".join(str(error).split())[:300] + hint
+        raise ContractError(contract.file, f"{where}.kwargs", f"the arguments of {name}", found) from error
+
+
+def judges_rows(kind: type) -> bool:
+    """Return whether the expectation finds the rows that break it."""
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        MulticolumnMapExpectation,
+    )
+
+    return issubclass(kind, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
