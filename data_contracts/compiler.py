@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -18,10 +17,10 @@ from data_contracts.contract import (
     ContractError,
     LogicalType,
     Rule,
-    Server,
     Severity,
     nearest,
 )
+from data_contracts.servers import compile_server
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import DataQuality, OpenDataContractStandard, SchemaProperty
@@ -104,7 +103,7 @@ class _Compiler:
             timezone=zone,
             lateness=lateness,
             rules=tuple(rules),
-            server=self._server(),
+            server=compile_server(self.file, self.document.servers, table.physicalName or table.name or ""),
         )
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
@@ -457,25 +456,6 @@ class _Compiler:
             )
         ] if span is not None else []  # fmt: skip
         return found.get("latency", timedelta(0)), rules
-
-    def _server(self) -> Server:
-        servers = self.document.servers or []
-        if not servers:
-            self._refuse("servers", "where the data comes from", "none")
-        server = servers[0]
-        if server.type != "local":
-            self._refuse("servers.0.type", "'local' (files)", repr(server.type))
-        if server.format not in ("csv", "parquet"):
-            self._refuse("servers.0.format", "'csv' or 'parquet'", repr(server.format))
-        encoding = server.encoding or "utf-8"
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            self._refuse("servers.0.encoding", "the name of an encoding, such as UTF-8", repr(encoding))
-        return Server(
-            name=server.server or "", type="local", path=server.path or "", format=server.format,
-            encoding=encoding,
-        )  # fmt: skip
 
     def _ids_are_unique(self, rules: list[Rule]) -> None:
         seen: set[str] = set()
