@@ -100,6 +100,8 @@ class Server:
     encoding: str = "utf-8"
     delimiter: str = ","
     """Between the cells of a CSV file."""
+    endpoint: str = ""
+    """Address of an S3 service; empty for that of Amazon."""
     url: str = ""
     """Of a database: its SQLAlchemy address, or else the five below."""
     host: str = ""

@@ -1,6 +1,7 @@
 """Where the data comes from: the first ``servers`` entry of a contract, in the forms that can be read.
 
-Files: ``local`` (``path``), in format csv, json (one object a line) or parquet. A table: ``postgresql`` (or ``postgres``),
+Files: ``local`` (``path``) and ``s3`` (``location``, ``endpointUrl``), in format csv, json (one object a line) or parquet;
+S3's account comes from the environment alone (``AWS_ACCESS_KEY_ID`` and so on, or a role). A table: ``postgresql`` (or ``postgres``),
 ``duckdb``, or ``custom`` with an SQLAlchemy ``url``, such as ``sqlite:///shop.db``. The table's name is the ``physicalName`` of
 the contract's table, or else its ``name``. What the standard has no key for stands in the server's ``customProperties``:
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 FILE_FORMATS = ("csv", "json", "parquet")
 _DATABASES = ("postgresql", "postgres", "duckdb", "custom")
-_TYPES = ("local", *_DATABASES)
+_TYPES = ("local", "s3", *_DATABASES)
 _WHERE = "servers.0"
 _VARIABLES = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
@@ -63,7 +64,7 @@ class _Compiler:
             self._refuse(
                 "type", f"one of {list(_TYPES)}", f"{document.type!r}{nearest(str(document.type), _TYPES)}"
             )
-        return self._files() if document.type == "local" else self._table()
+        return self._table() if document.type in _DATABASES else self._files()
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
         raise ContractError(self.file, f"{_WHERE}.{where}", expected, found)
@@ -91,13 +92,21 @@ class _Compiler:
             codecs.lookup(encoding)
         except LookupError:
             self._refuse("encoding", "the name of an encoding, such as UTF-8", repr(encoding))
+        if document.type == "s3":
+            self._no_secret("location", document.location or "")
+            self._no_secret("endpointUrl", document.endpointUrl or "")
+            if not re.match(r"s3://[^/*?{]+/.", document.location or ""):
+                self._refuse(
+                    "location", "an address such as 's3://bucket/sales/{batch}.csv'", repr(document.location)
+                )
         return Server(
             name=document.server or "",
             type=document.type or "",
-            path=document.path or "",
+            path=(document.location if document.type == "s3" else document.path) or "",
             format=document.format or "",
             encoding=encoding,
             delimiter=delimiter,
+            endpoint=document.endpointUrl or "",
         )
 
     def _table(self) -> Server:

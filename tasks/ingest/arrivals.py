@@ -35,10 +35,10 @@ def open_source(managed: ManagedModel) -> Source:
 def _open_files(managed: ManagedModel) -> Source:
     from tasks.ingest.by_batch import FilesByBatch
     from tasks.ingest.growing import GrowingFiles
-    from tasks.ingest.stores import LocalStore
+    from tasks.ingest.stores import LocalStore, S3Store, Store
 
     contract, settings, every = managed.contract, managed.settings, managed.spec.batch.every
-    key = "path"
+    key = "location" if contract.server.type == "s3" else "path"
     written = contract.server.path
     if written.count("{batch}") > 1 or "**" in written or not written:
         raise SourceError(
@@ -46,8 +46,12 @@ def _open_files(managed: ManagedModel) -> Source:
             f"found {written!r}"
         )
     pattern = fill_in(written, contract, f"servers.0.{key}", settings.home)
-    store = LocalStore()
-    pattern = pattern.below(settings.project)
+    store: Store = LocalStore()
+    if contract.server.type == "s3":
+        endpoint = fill_in(contract.server.endpoint, contract, "servers.0.endpointUrl", settings.home)
+        store = S3Store(endpoint.text)
+    else:
+        pattern = pattern.below(settings.project)
     if "{batch}" in written:
         return FilesByBatch(contract, every, store, pattern)
     return GrowingFiles(contract, every, store, pattern, settings.lake)

@@ -50,7 +50,8 @@ class FilesByBatch:
 
     def batches(self) -> dict[str, str]:
         """Return batch id -> fingerprint of its files."""
-        return {id: self._fingerprint(paths) for id, paths in self.files().items()}
+        with self.pattern.hidden_in_errors():
+            return {id: self._fingerprint(paths) for id, paths in self.files().items()}
 
     def _fingerprint(self, paths: list[str]) -> str:
         prints = {path: look_at(self.store, path).fingerprint for path in paths}
@@ -62,14 +63,15 @@ class FilesByBatch:
         from tasks.ingest.formats import parse_file
 
         where = self.name.replace("{batch}", batch.id)
-        paths = self.files().get(batch.id, [])
-        if not paths:
-            raise SourceError(
-                f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
-            )
-        tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
-        if self.files().get(batch.id) != paths:
-            raise SourceError(
-                f"{where}: files came or went while the batch was read; it will be read again at the next run"
-            )
-        return conform_table(join(tables, where), self.contract, where)
+        with self.pattern.hidden_in_errors():
+            paths = self.files().get(batch.id, [])
+            if not paths:
+                raise SourceError(
+                    f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
+                )
+            tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
+            if self.files().get(batch.id) != paths:
+                raise SourceError(
+                    f"{where}: files came or went while the batch was read; it will be read again at the next run"
+                )
+            return conform_table(join(tables, where), self.contract, where)

@@ -59,9 +59,10 @@ class GrowingFiles:
     def batches(self) -> dict[str, str]:
         """Return batch id -> fingerprint of its rows; files that changed since the last look are read."""
         found: dict[str, dict[str, str]] = defaultdict(dict)
-        for file in self.files():
-            for id, digest in self._index(file).items():
-                found[id][file.path] = digest
+        with self.pattern.hidden_in_errors():
+            for file in self.files():
+                for id, digest in self._index(file).items():
+                    found[id][file.path] = digest
         return {id: digest_of(digests) for id, digests in sorted(found.items())}
 
     def read(self, batch: Batch) -> pa.Table:
@@ -69,9 +70,10 @@ class GrowingFiles:
         from tasks.ingest.conform import conform_table, join
 
         tables = []
-        for file in self.files():
-            if batch.id in self._index(file):
-                tables += [rows for found, rows in self._cut(file) if found.id == batch.id]
+        with self.pattern.hidden_in_errors():
+            for file in self.files():
+                if batch.id in self._index(file):
+                    tables += [rows for found, rows in self._cut(file) if found.id == batch.id]
         if not tables:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered again"

@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -66,6 +67,16 @@ class Address:
     def below(self, directory: Path) -> Address:
         """Return the address with a relative path counted from ``directory``."""
         return replace(self, text=(directory / self.text).as_posix())
+
+    @contextmanager
+    def hidden_in_errors(self) -> Iterator[None]:
+        """Hide what was filled in from each SourceError of the block, and from the errors that caused it."""
+        try:
+            yield
+        except SourceError as error:
+            if not self.filled:
+                raise
+            raise SourceError(self.hide(str(error))) from None
 
     def hide(self, text: str) -> str:
         """Return ``text`` with every filled-in value replaced by the variable that it came from."""

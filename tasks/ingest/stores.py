@@ -7,13 +7,16 @@ with a dot are not seen, because half-written files have such names.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
-from tasks.ingest.source import SourceError
+from tasks.ingest.source import SourceError, hiding
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,69 @@ class LocalStore:
     def content(self, path: str) -> bytes:
         """Return the bytes of the file."""
         return Path(path).read_bytes()
+
+
+class S3Store:
+    """A service that speaks S3; account and region come from the environment (``AWS_*``), never from the contract.
+
+    S3 tells the time of a change to the second: an object that is replaced by one of the same size within one second is
+    seen as unchanged until it changes again.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        from pyarrow.fs import S3FileSystem
+
+        split = urlsplit(endpoint)
+        self._files = S3FileSystem(
+            endpoint_override=split.netloc or None,
+            scheme=split.scheme or "https",
+            connect_timeout=10,
+            request_timeout=60,
+        )
+
+    def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """Give name and whether it is a directory: what stands before a slash in the keys below."""
+        from pyarrow.fs import FileSelector, FileType
+
+        with _without_account():
+            found = self._files.get_file_info(FileSelector(_key(directory)))
+        for info in found:
+            yield info.base_name, info.type == FileType.Directory
+
+    def file(self, path: str) -> File:
+        """Return the object as it is now."""
+        from pyarrow.fs import FileType
+
+        with _without_account():
+            info = self._files.get_file_info(_key(path))
+        if info.type != FileType.File:
+            raise FileNotFoundError("no such object")
+        return File(path, info.size, info.mtime_ns)
+
+    def content(self, path: str) -> bytes:
+        """Return the bytes of the object."""
+        with _without_account(), self._files.open_input_file(_key(path)) as stream:
+            whole: bytes = stream.read()
+        return whole
+
+
+def _key(address: str) -> str:
+    return address.removeprefix("s3://")
+
+
+@contextmanager
+def _without_account() -> Iterator[None]:
+    """Keep the account out of errors: a service may quote the key that it was shown."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError("no such bucket or key") from None
+    except OSError as error:
+        account = [(os.environ[name], name) for name in _ACCOUNT if os.environ.get(name)]
+        raise OSError(hiding(account).hide(str(error))) from None
+
+
+_ACCOUNT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def look_at(store: Store, path: str) -> File:

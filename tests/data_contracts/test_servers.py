@@ -50,6 +50,11 @@ def test_physical_name_names_schema_and_table(tmp_path: Path) -> None:
         ({"type": "custom", "customProperties": custom(url=f"postgresql://u:{CANARY}@h/d")}, "customProperties.url"),
         ({"type": "custom", "customProperties": custom(url=f"postgresql://u:${{X}}{CANARY}@h/d")}, "customProperties.url"),
         ({"type": "custom", "customProperties": custom(url=f"postgresql://h/d?password={CANARY}")}, "customProperties.url"),
+        ({"type": "s3", "format": "csv", "location": f"s3://u:{CANARY}@bucket/{{batch}}.csv"}, "location"),
+        (
+            {"type": "s3", "format": "csv", "location": "s3://b/x.csv", "endpointUrl": f"https://u:{CANARY}@h"},
+            "endpointUrl",
+        ),
     ],
 )  # fmt: skip
 def test_secret_in_clear_is_refused(tmp_path: Path, server: Document, where: str) -> None:
@@ -67,3 +72,14 @@ def test_custom_needs_an_address(tmp_path: Path) -> None:
         ContractError, match=r"servers\.0\.customProperties\.url: expected the database's address"
     ):
         sample_contract(tmp_path, lambda d: d.update(servers=[{"server": "db", "type": "custom"}]))
+
+
+@pytest.mark.parametrize("location", ["s3://bucket", "s3://*/x.csv", "https://bucket/x.csv"])
+def test_s3_needs_bucket_and_key(tmp_path: Path, location: str) -> None:
+    """Without a bucket there is nothing to look into."""
+    server = {"server": "lake", "type": "s3", "format": "csv", "location": location}
+
+    with pytest.raises(
+        ContractError, match=r"servers\.0\.location: expected an address such as 's3://bucket"
+    ):
+        sample_contract(tmp_path, lambda d: d.update(servers=[server]))

@@ -1,18 +1,20 @@
 """Tests of opening a source: the contract's path decides which kind it is."""
 
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tasks.ingest.arrivals import closed_batches, open_source
+from tasks.ingest.arrivals import SourceBatch, closed_batches, open_source
 from tasks.ingest.by_batch import FilesByBatch
 from tasks.ingest.growing import GrowingFiles
 from tasks.ingest.source import SourceError
+from tasks.ingest.task import ingest
 from tasks.model_spec import ManagedModel, manage
 from tasks.settings import Settings
-from tests.sample_contract import Document, sample_contract
+from tests.sample_contract import BATCH, DAY, Document, sample_contract
 
 SPEC = """\
 model: sales
@@ -73,3 +75,36 @@ def test_closed_batches(tmp_path: Path) -> None:
     found = closed_batches(managed, datetime(2013, 5, 19, 4, tzinfo=UTC))
 
     assert [item.batch.id for item in found] == ["2013-05-17", "2013-05-18"]
+
+
+def look_and_read(managed: ManagedModel) -> None:
+    """Look at the source, and read the sample day."""
+    open_source(managed).batches()
+    open_source(managed).read(BATCH)
+
+
+@pytest.mark.parametrize("name", ["{batch}.csv", "{batch}/*.csv", "all.csv"])
+def test_environment_is_in_no_error_and_no_manifest(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment filled in is shown as the variable that it came from, wherever a person or a file is told."""
+    share = tmp_path / "c4nary"
+    monkeypatch.setenv("SHARE", str(share))
+    managed = managed_sales(tmp_path, lambda d: d["servers"][0].update(path="${SHARE}/" + name))
+    file = share / name.replace("{batch}", DAY).replace("*", "a")
+    told = []
+    for content in (None, b"", b"sold_at,id\n2013-05-17T12:00:00Z,1\n\xff\n"):
+        if content is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        with pytest.raises(SourceError, match=r"\$\{SHARE\}") as caught:
+            look_and_read(managed)
+        told += traceback.format_exception(caught.value)
+    file.write_bytes(b"sold_at,id\n2013-05-17T12:00:00Z,1\n")
+
+    snapshot = ingest.fn(managed, SourceBatch(BATCH, "x"))
+
+    assert snapshot.source == "${SHARE}/" + name.replace("{batch}", DAY)
+    written = [path.read_text() for path in managed.settings.lake.rglob("*.json")]
+    assert written
+    assert "c4nary" not in "".join([*told, *written, snapshot.model_dump_json()])
