@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from data_contracts.contract import (
     ContractError,
     LogicalType,
     Rule,
-    Server,
     nearest,
 )
 from data_contracts.quality import Qualities, one_line
+from data_contracts.servers import compile_server
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
@@ -102,7 +101,7 @@ class _Compiler:
             timezone=zone,
             lateness=lateness,
             rules=tuple(rules),
-            server=self._server(),
+            server=compile_server(self.file, self.document.servers, table.physicalName or table.name or ""),
         )
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
@@ -356,25 +355,6 @@ class _Compiler:
             )
         ] if span is not None else []  # fmt: skip
         return found.get("latency", timedelta(0)), rules
-
-    def _server(self) -> Server:
-        servers = self.document.servers or []
-        if not servers:
-            self._refuse("servers", "where the data comes from", "none")
-        server = servers[0]
-        if server.type != "local":
-            self._refuse("servers.0.type", "'local' (files)", repr(server.type))
-        if server.format not in ("csv", "parquet"):
-            self._refuse("servers.0.format", "'csv' or 'parquet'", repr(server.format))
-        encoding = server.encoding or "utf-8"
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            self._refuse("servers.0.encoding", "the name of an encoding, such as UTF-8", repr(encoding))
-        return Server(
-            name=server.server or "", type="local", path=server.path or "", format=server.format,
-            encoding=encoding,
-        )  # fmt: skip
 
     def _ids_are_unique(self, rules: list[Rule]) -> None:
         seen: set[str] = set()

@@ -1,7 +1,8 @@
 """A typed, frozen view over an Open Data Contract Standard (ODCS v3) file.
 
 The contract is the one place that says what the data must look like. ``odcs.py`` reads the file and checks it
-against the standard's own JSON schema, ``compiler.py`` turns it into the rules below. What Kingmaker needs
+against the standard's own JSON schema, ``compiler.py`` turns it into the rules below, ``servers.py`` says where the data
+comes from. What Kingmaker needs
 beyond the standard stands in ``customProperties``, which the standard reserves for that:
 
 =================  ==========  =====================================================================
@@ -100,8 +101,24 @@ class Server:
     name: str
     type: str
     path: str
+    """Of files: their path or address, with ``{batch}`` or ``*`` in it, and ``${NAME}`` not filled in yet."""
     format: str
     encoding: str = "utf-8"
+    delimiter: str = ","
+    """Between the cells of a CSV file."""
+    endpoint: str = ""
+    """Address of an S3 service; empty for that of Amazon."""
+    url: str = ""
+    """Of a database: its SQLAlchemy address, or else the five below."""
+    host: str = ""
+    port: str = ""
+    database: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    schema: str = ""
+    table: str = ""
+    changed_at: str = ""
+    """Column that says when a row of the table was changed."""
 
 
 @dataclass(frozen=True)

@@ -1,215 +1,125 @@
-"""Source files by period: which batches there are, and what stands in one of them."""
+"""What a source is: something that knows which batches it holds, and can read one of them.
+
+Three kinds, opened by ``arrivals.open_source`` from the contract's server:
+
+- ``by_batch.py``: one file or many files a period, found by ``{batch}`` in their path;
+- ``growing.py``: one file or many that grow, cut by event time;
+- ``sql.py``: a table in a database, cut by event time.
+
+Files lie where ``stores.py`` can reach them, and are read by ``formats.py``. Whatever the kind, ``conform.py`` gives the columns the contract's types.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
-from data_contracts.contract import Column, Contract
-from tasks.batches import Every, batch_named, pattern_of
-from tasks.lake import arrow_type
+from tasks.batches import Batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from data_contracts.contract import Contract
 
-_MISSING = ["", "NA", "NaN", "nan", "null", "NULL"]
-_OFFSET = r"(Z|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
+MISSING = ["", "NA", "NaN", "nan", "null", "NULL"]
+"""What text says "no value"; in a column of type string only where it is not quoted."""
+
+_VARIABLE = re.compile(r"\$(?:\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bad>.?))", re.DOTALL)
 
 
 class SourceError(RuntimeError):
-    """The source cannot be read; the message names the file and what to do."""
+    """The source cannot be read; the message names the file or the table, and says what to do."""
 
 
-def source_pattern(contract: Contract, project: Path, home: Path) -> Path:
-    """Return the contract's path with ``${KINGMAKER_HOME}`` filled in, and ``{batch}`` still open.
+class Source(Protocol):
+    """Where the batches of a contract come from."""
 
-    Relative paths count from the project directory.
-    """
-    try:
-        text = Template(contract.server.path).substitute(KINGMAKER_HOME=str(home.resolve()))
-    except (KeyError, ValueError):
-        raise SourceError(
-            f"{contract.file}: servers.0.path: expected only ${{KINGMAKER_HOME}} as a variable, "
-            f"found {contract.server.path!r}"
-        ) from None
-    if text.count("{batch}") != 1 or "{batch}" not in Path(text).name:
-        raise SourceError(
-            f"{contract.file}: servers.0.path: expected '{{batch}}' once, in the file's name, "
-            f"found {contract.server.path!r}"
-        )
-    return project / text
+    @property
+    def name(self) -> str:
+        """The address for people: without a secret, with ``{batch}`` as in the contract."""
+
+    def batches(self) -> dict[str, str]:
+        """Return batch id -> fingerprint of what there is of it now, in the order of the ids.
+
+        A fingerprint is a cheap sign of change; the content decides. Raises SourceError when the source cannot be
+        reached, because an absent source must not look like an idle one.
+        """
+
+    def read(self, batch: Batch) -> pa.Table:
+        """Return the rows of the batch, in the contract's types where they fit; SourceError when it cannot be read."""
 
 
-def available_batches(pattern: Path, every: Every) -> dict[str, Path]:
-    """Return batch id -> file for the files there are now, in the order of their ids.
+@dataclass(frozen=True)
+class Address:
+    """A text of the contract with the environment filled in; it can be hidden again before anything is shown."""
 
-    Raises SourceError when the directory is missing, because an absent source must not look like an idle one,
-    and for a file whose name has the form of a batch that no calendar has, such as 2013-13.
-    """
-    if not pattern.parent.is_dir():
-        raise SourceError(
-            f"{pattern.parent}: no such directory; the contract's servers.0.path says that the data is there"
-        )
-    before, after = pattern.name.split("{batch}")
-    name = re.compile(re.escape(before) + f"(?P<batch>{pattern_of(every)})" + re.escape(after))
-    found = {}
-    for path in sorted(pattern.parent.iterdir()):
-        match = name.fullmatch(path.name)
-        if match is None or not path.is_file():
-            continue
+    text: str = field(repr=False)
+    filled: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Pairs of value and name of the variables that were filled in, the longest value first."""
+
+    def below(self, directory: Path) -> Address:
+        """Return the address with a relative path counted from ``directory``."""
+        return replace(self, text=(directory / self.text).as_posix())
+
+    @contextmanager
+    def hidden_in_errors(self) -> Iterator[None]:
+        """Hide what was filled in from each SourceError of the block, and from the errors that caused it."""
         try:
-            batch_named(match["batch"], every, "UTC")
-        except ValueError as error:
-            raise SourceError(f"{path}: {error} in the file's name; rename it, or move it away") from None
-        found[match["batch"]] = path
-    return found
+            yield
+        except SourceError as error:
+            if not self.filled:
+                raise
+            raise SourceError(self.hide(str(error))) from None
+
+    def hide(self, text: str) -> str:
+        """Return ``text`` with every filled-in value replaced by the variable that it came from."""
+        for value, name in self.filled:
+            for spelling in (value, quote(value, safe="")):
+                text = text.replace(spelling, f"${{{name}}}")
+        return text
 
 
-def fingerprint(path: Path) -> str:
-    """Return a cheap sign of change: name, size and time of modification. The content decides, not this."""
-    status = path.stat()
-    return hashlib.sha256(f"{path.name}:{status.st_size}:{status.st_mtime_ns}".encode()).hexdigest()[:16]
+def fill_in(text: str, contract: Contract, where: str, home: Path) -> Address:
+    """Return ``text`` with ``${KINGMAKER_HOME}`` and the variables of the environment filled in.
 
-
-def read_source(path: Path, contract: Contract) -> pa.Table:
-    """Read the file and give each column the contract's type.
-
-    A column that does not fit its type stays as it was read, for validation to judge; so do missing and extra
-    columns. Raises SourceError when the file cannot be read at all, or changes while it is read.
+    The home is no secret and is shown; everything else that was filled in is hidden. Raises SourceError when a variable
+    is not set. A Prefect block reference ({{ prefect.blocks.secret.name }}) is not read: Prefect can put a block into
+    the environment of a run by its job variables.
     """
-    import pyarrow as pa
+    filled: dict[str, str] = {}
 
-    try:
-        before = fingerprint(path)
-        table = _read_csv(path, contract) if contract.server.format == "csv" else _read_parquet(path)
-        after = fingerprint(path)
-    except (pa.ArrowException, UnicodeError, EOFError, OSError) as error:
-        raise SourceError(
-            f"{path}: cannot be read as {contract.server.format}: {_shown(error, contract)}; "
-            "have it delivered again"
-        ) from error
-    if after != before:
-        raise SourceError(
-            f"{path}: the file changed while it was read; it will be read again at the next run"
-        )
-    double = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if double:
-        raise SourceError(f"{path}: expected each column once, found {double} more than once")
-    return pa.table({name: conform(table[name], contract, name) for name in table.column_names})
+    def value(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name == "KINGMAKER_HOME":
+            return str(home.resolve())
+        if name is None or not os.environ.get(name):
+            what = "variables as ${NAME}" if name is None else f"the environment variable {name} to be set"
+            raise SourceError(f"{contract.file}: {where}: expected {what}, found {text!r}")
+        filled[os.environ[name]] = name
+        return os.environ[name]
 
-
-def _shown(error: Exception, contract: Contract) -> str:
-    """What Arrow says, without the row that it quotes when a column of the contract is sensitive."""
-    text = " ".join(str(error).split())[:300]
-    if any(column.sensitive for column in contract.columns):
-        text = re.sub(r"(Expected \d+ columns, got \d+):.*", r"\1", text)
-    return text
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(path).read()
-
-
-def _read_csv(path: Path, contract: Contract) -> pa.Table:
-    """Read every cell as text: the contract says what it means, not the reader's guess."""
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
-    with pa.input_stream(str(path), compression="detect") as stream:
-        content = stream.read()
-    if not content.strip():
-        raise SourceError(f"{path}: the file is empty; expected a header line with the contract's columns")
-    read = pc.ReadOptions(encoding=contract.server.encoding)
-    parse = pc.ParseOptions(newlines_in_values=True)
-    header = pc.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
-    convert = pc.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.string()),
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-        null_values=_MISSING,
+    account, at, rest = text.rpartition(
+        "@"
+    )  # within an account, an address needs '@' and '/' in another spelling
+    full = (
+        _VARIABLE.sub(lambda match: quote(value(match), safe=""), account) + at + _VARIABLE.sub(value, rest)
     )
-    return pc.read_csv(
-        pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=convert
-    )
+    return replace(hiding(filled.items()), text=full)
 
 
-def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.ChunkedArray:
-    """Return ``values`` in the contract's type when every one of them fits it exactly, else as they are.
-
-    Arrow's spellings of text become plain strings in any column; NaN becomes missing. In a column of another
-    type than string, quoted text that says "missing" says so too: some systems quote every cell.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
-        values = values.cast(pa.string())
-    if name not in contract.column_names:
-        return values
-    column = contract.column(name)
-    wanted = arrow_type(column)
-    text = pa.types.is_string(values.type)
-    if text and column.logical_type == "string":
-        return values
-    if not text and values.type != wanted and not _widens(values.type, wanted):
-        return values
-    try:
-        if text:
-            fitting = _parsed(values, column, contract)
-        elif pa.types.is_timestamp(values.type) and values.type.tz is None:
-            fitting = pc.assume_timezone(values.cast(pa.timestamp("us")), contract.timezone).cast(wanted)
-        else:
-            fitting = values.cast(wanted)
-    except pa.ArrowInvalid:
-        return values
-    if pa.types.is_float64(wanted):
-        fitting = pc.if_else(pc.is_nan(fitting), pa.scalar(None, wanted), fitting)
-    return fitting
+def hiding(filled: Iterable[tuple[str, str]]) -> Address:
+    """Return an address without a text of its own, that hides these pairs of value and name."""
+    return Address("", tuple(sorted(filled, key=lambda pair: -len(pair[0]))))
 
 
-def _parsed(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.ChunkedArray:
-    """The texts as values of the column's type; ArrowInvalid when one of them does not fit."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = pc.utf8_trim_whitespace(values)
-    missing = pc.is_in(texts, pa.array(_MISSING))
-    texts = pc.if_else(missing, pa.scalar(None, pa.string()), texts)
-    if column.logical_type == "timestamp":
-        return _timestamps(texts, contract.timezone)
-    return texts.cast(arrow_type(column))
-
-
-def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a binary file's type means the same as the contract's and loses nothing in it."""
-    import pyarrow as pa
-
-    if pa.types.is_null(found):
-        return True
-    if pa.types.is_int64(wanted):
-        return bool(pa.types.is_integer(found))
-    if pa.types.is_float64(wanted):
-        return bool(pa.types.is_floating(found) or pa.types.is_integer(found))
-    if pa.types.is_timestamp(wanted):
-        return bool(pa.types.is_timestamp(found))
-    return False
-
-
-def _timestamps(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
-    """Read ISO 8601 text; without an offset it means the contract's zone. Mixed text does not fit."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    has_offset = pc.match_substring_regex(values, _OFFSET)
-    if not pc.any(pc.invert(has_offset)).as_py():
-        return values.cast(pa.timestamp("us", tz="UTC"))
-    local = values.cast(pa.timestamp("us"))  # refuses those that have an offset
-    return pc.assume_timezone(local, timezone).cast(pa.timestamp("us", tz="UTC"))
+def digest_of(parts: Mapping[str, str]) -> str:
+    """Return sixteen digits that change when a name or a value of ``parts`` changes, in whatever order they come."""
+    text = "\n".join(f"{name}={value}" for name, value in sorted(parts.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.ingest.arrivals import SourceBatch
+from tasks.ingest.arrivals import SourceBatch, open_source
 from tasks.model_spec import ManagedModel
 from tasks.records import Snapshot
 
@@ -14,7 +14,9 @@ from tasks.records import Snapshot
 def ingest(managed: ManagedModel, source: SourceBatch) -> Snapshot:
     """Read the batch and keep it as an immutable snapshot; the same content is the same snapshot."""
     from tasks.ingest.snapshot import write_snapshot
-    from tasks.ingest.source import read_source
 
-    table = read_source(source.file, managed.contract)
-    return write_snapshot(managed.settings.lake, table, managed.contract, source.batch, str(source.file))
+    opened = open_source(managed)
+    name = opened.name.replace("{batch}", source.batch.id)
+    return write_snapshot(
+        managed.settings.lake, opened.read(source.batch), managed.contract, source.batch, name
+    )

@@ -396,12 +396,20 @@ def _two_tables(document: Document) -> None:
         ),
         (lambda d: d.pop("servers"), "servers: expected where the data comes from, found none"),
         (
-            lambda d: d["servers"][0].update(format="json"),
-            "servers.0.format: expected 'csv' or 'parquet', found 'json'",
+            lambda d: d["servers"][0].update(format="delta"),
+            "servers.0.format: expected 'csv', 'json' or 'parquet', found 'delta'",
         ),
         (
             lambda d: d.update(servers=[{"server": "x", "type": "kafka", "host": "h:1"}]),
-            "servers.0.type: expected 'local' (files), found 'kafka'",
+            "servers.0.type: expected one of ['local', 's3', 'postgresql', 'postgres', 'duckdb', 'custom'], found 'kafka'",
+        ),
+        (
+            lambda d: d["servers"][0].update(customProperties=[{"property": "delimeter", "value": ";"}]),
+            "servers.0.customProperties: expected one of ['delimiter'], once, found 'delimeter' (did you mean 'delimiter'?)",
+        ),
+        (
+            lambda d: d["servers"][0].update(customProperties=[{"property": "delimiter", "value": "||"}]),
+            "servers.0.customProperties.delimiter: expected one ASCII character, such as ';' or a tab, found '||'",
         ),
         (
             lambda d: d["servers"][0].update(encoding="utf-99"),

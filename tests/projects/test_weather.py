@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks.features.frame import build_frame
+from tasks.ingest.arrivals import open_source
 from tasks.ingest.snapshot import write_snapshot
-from tasks.ingest.source import available_batches, read_source, source_pattern
 from tasks.lake import read_accepted, read_reasons
 from tasks.model_spec import manage
 from tasks.records import Snapshot, Verdict
@@ -18,11 +18,11 @@ from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 def ingested(settings: Settings) -> dict[str, tuple[Snapshot, Verdict]]:
     """Snapshot and verdict of every week that is there."""
     managed = manage("weather", settings)
-    pattern = source_pattern(managed.contract, settings.project, settings.home)
+    source = open_source(managed)
     found = {}
-    for week, file in available_batches(pattern, "week").items():
-        table = read_source(file, managed.contract)
-        snapshot = write_snapshot(settings.lake, table, managed.contract, managed.batch(week), file.name)
+    for week in source.batches():
+        table = source.read(managed.batch(week))
+        snapshot = write_snapshot(settings.lake, table, managed.contract, managed.batch(week), source.name)
         found[week] = (snapshot, judge(settings.lake, snapshot, managed.contract, managed.spec.validation))
     return found
 

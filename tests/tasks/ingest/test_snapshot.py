@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.contract import Contract
@@ -144,6 +144,7 @@ def table_of(rows: list[tuple[Any, ...]], names: list[str]) -> pa.Table:
     return pa.table({name: columns[name] for name in names})
 
 
+@settings(deadline=None)  # the first example pays for an import
 @given(rows=rows_of_cells, data=st.data())
 def test_any_order_gives_the_same_digest(
     rows: list[tuple[Any, ...]], data: st.DataObject, contract: Contract
@@ -157,6 +158,7 @@ def test_any_order_gives_the_same_digest(
     assert digest(chunked, contract) == digest(table_of(rows, list(cells)), contract)
 
 
+@settings(deadline=None)  # the first example pays for an import
 @given(rows=st.lists(st.tuples(*cells.values()), min_size=1, max_size=5), data=st.data())
 def test_any_change_gives_another_digest(
     rows: list[tuple[Any, ...]], data: st.DataObject, contract: Contract

@@ -1,0 +1,77 @@
+"""Files that are named by their period: ``{batch}`` stands in their path, once.
+
+One file a period, ``sales/{batch}.csv.gz``, or many, ``sales/{batch}/*.parquet``: all files whose path names the period are
+the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Contract
+from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
+from tasks.ingest.source import Address, SourceError, digest_of
+from tasks.ingest.stores import Store, find, look_at, read_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class FilesByBatch:
+    """A source with one file or many for each batch."""
+
+    contract: Contract
+    every: Every
+    store: Store
+    pattern: Address
+
+    @property
+    def name(self) -> str:
+        """The pattern, without what was filled in from the environment."""
+        return self.pattern.hide(self.pattern.text)
+
+    def files(self) -> dict[str, list[str]]:
+        """Return batch id -> paths of its files, in the order of ids and paths.
+
+        Raises SourceError when the directory is missing, and for a file or directory whose name has the form of a batch
+        that no calendar has, such as 2013-13.
+        """
+        found = defaultdict(list)
+        for path, id in find(self.store, self.pattern.text, pattern_of(self.every)):
+            try:
+                batch_named(id, self.every, "UTC")
+            except BatchNameError as error:
+                raise SourceError(f"{path}: {error} in its name; rename it, or move it away") from None
+            found[id].append(path)
+        return dict(sorted(found.items()))
+
+    def batches(self) -> dict[str, str]:
+        """Return batch id -> fingerprint of its files."""
+        with self.pattern.hidden_in_errors():
+            return {id: self._fingerprint(paths) for id, paths in self.files().items()}
+
+    def _fingerprint(self, paths: list[str]) -> str:
+        prints = {path: look_at(self.store, path).fingerprint for path in paths}
+        return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
+
+    def read(self, batch: Batch) -> pa.Table:
+        """Return the rows of all files of the batch; SourceError when one cannot be read, or they changed meanwhile."""
+        from tasks.ingest.conform import conform_table, join
+        from tasks.ingest.formats import parse_file
+
+        where = self.name.replace("{batch}", batch.id)
+        with self.pattern.hidden_in_errors():
+            paths = self.files().get(batch.id, [])
+            if not paths:
+                raise SourceError(
+                    f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
+                )
+            tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
+            if self.files().get(batch.id) != paths:
+                raise SourceError(
+                    f"{where}: files came or went while the batch was read; it will be read again at the next run"
+                )
+            return conform_table(join(tables, where), self.contract, where)

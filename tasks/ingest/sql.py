@@ -1,0 +1,340 @@
+"""A table in a database: batches are windows of event time, read with bound values and streamed into Arrow.
+
+Works by SQLAlchemy; PostgreSQL, SQLite and DuckDB are tested. The account needs to read the table and nothing else; names
+are quoted by SQLAlchemy, values are bound. An index on the event time makes each look and each read cheap.
+
+Which batches there are: the first and the last event time say which windows to look into, and one query for two hundred
+windows counts the rows of each. A batch's fingerprint is made of its number of rows, its newest event, and how many
+values each column has, so labels that come late are noticed. A value that is replaced by another is not, unless the
+contract's server names a column that says when a row was changed (``changedAt``): its newest value counts too.
+
+A column ``timestamp with time zone`` means itself. One without zone is local time in the contract's zone, as in
+files. SQLite has no timestamps: its texts are compared as SQLite's own ``strftime`` reads them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from data_contracts.contract import Contract
+from tasks.batches import Batch, Every, batch_of, next_batch
+from tasks.ingest.source import Address, SourceError, digest_of, fill_in, hiding
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Select
+
+ROWS_AT_ONCE = 50_000
+"""Rows that are held as Python objects at a time."""
+_WINDOWS_AT_ONCE = 200
+"""Windows in one query; SQLite allows five hundred."""
+_FAR = timedelta(days=366 * 200)
+"""Event times further apart than this are a mistake: there would be no end of windows to look into."""
+
+
+def open_table(contract: Contract, every: Every, project: Path, home: Path) -> SqlTable:
+    """Return the table that the contract's server describes; nothing is connected yet.
+
+    Files of SQLite and DuckDB count from the project directory, and are opened for reading only. Raises SourceError when a
+    variable of the environment is not set, the address is none, or its driver is not installed.
+    """
+    from sqlalchemy import URL, NullPool, create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    server = contract.server
+    parts = {
+        key: fill_in(value, contract, f"servers.0.{key}", home)
+        for key, value in (
+            ("url", server.url),
+            ("host", server.host),
+            ("port", server.port),
+            ("database", server.database),
+            ("username", server.username),
+            ("password", server.password),
+        )
+    }
+    filled = {pair for part in parts.values() for pair in part.filled}
+    hidden = hiding(filled)
+    try:
+        if server.url:
+            url = make_url(parts["url"].text)
+            if url.password and parts["url"].filled:
+                # An error may quote the password alone, without the address around it.
+                hidden = hiding({*filled, (str(url.password), parts["url"].filled[0][1])})
+        elif server.type == "duckdb":
+            url = URL.create("duckdb", database=parts["database"].text)
+        else:
+            socket = server.host.startswith("/")
+            url = URL.create(
+                "postgresql+psycopg2",
+                username=parts["username"].text or None,
+                password=parts["password"].text or None,
+                host=None if socket else parts["host"].text,
+                port=int(parts["port"].text) if parts["port"].text else None,
+                database=parts["database"].text,
+                query={"host": parts["host"].text} if socket else {},
+            )
+        options: dict[str, Any] = {}
+        if url.get_backend_name() in ("sqlite", "duckdb"):
+            file = project / str(url.database)
+            if not file.is_file():
+                raise SourceError(
+                    f"{hidden.hide(str(file))}: no such database; the contract's servers.0 says that it is there"
+                )
+            url = url.set(database=str(file))
+            options["connect_args"] = {"read_only": True}
+            if url.get_backend_name() == "sqlite":
+                address = f"file:{quote(str(file))}?mode=ro"
+                options = {"creator": lambda: sqlite3.connect(address, uri=True)}
+        elif url.get_backend_name() == "postgresql":
+            options = {
+                "connect_args": {"connect_timeout": 10},
+                "execution_options": {"postgresql_readonly": True},
+            }
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        # Without the cause: it may quote the address, and the account in it.
+        raise SourceError(
+            f"{contract.file}: servers.0: expected the address of a database whose driver is installed, found "
+            f"{hidden.hide(' '.join(str(error).split())[:200])}"
+        ) from None
+    return SqlTable(contract, every, engine, hidden)
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A source in one table, cut into batches by event time."""
+
+    contract: Contract
+    every: Every
+    engine: Engine = field(repr=False)
+    hidden: Address
+    """Hides what was filled in from the environment."""
+
+    @property
+    def name(self) -> str:
+        """Dialect, host, database and table; never an account."""
+        from sqlalchemy import URL
+
+        url = self.engine.url
+        address = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
+        return self.hidden.hide(f"{address.render_as_string()}#{self._table_name}")
+
+    @property
+    def _table_name(self) -> str:
+        server = self.contract.server
+        return f"{server.schema}.{server.table}" if server.schema else server.table
+
+    def batches(self) -> dict[str, str]:
+        """Return batch id -> fingerprint of its rows, in the order of the ids."""
+        with self._connection() as connection:
+            table = self._table(connection)
+            has_zone = self._has_zone(connection, table)
+            spans = self._windows(connection, table, has_zone)
+            found: dict[str, str] = {}
+            for start in range(0, len(spans), _WINDOWS_AT_ONCE):
+                found |= self._look(connection, table, spans[start : start + _WINDOWS_AT_ONCE], has_zone)
+        return found
+
+    def read(self, batch: Batch) -> pa.Table:
+        """Return the rows of the batch; SourceError when they cannot be read."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from sqlalchemy import select
+
+        from tasks.ingest.conform import conform_table, join
+
+        tables = []
+        with self._connection() as connection:
+            table = self._table(connection)
+            names = [column.name for column in table.columns]
+            within = self._within(
+                table, batch, self._has_zone(connection, table), margin=timedelta(seconds=1)
+            )
+            query = select(table).where(within)
+            result = connection.execution_options(stream_results=True, yield_per=ROWS_AT_ONCE).execute(query)
+            for rows in result.partitions():
+                columns = zip(*rows, strict=True)
+                arrays = [self._array(name, values) for name, values in zip(names, columns, strict=True)]
+                tables.append(pa.table(dict(zip(names, arrays, strict=True))))
+        if not tables:
+            raise SourceError(
+                f"{self.name}: expected rows of batch {batch.id}, found none; were they deleted?"
+            )
+        whole = conform_table(join(tables, self.name), self.contract, self.name)
+        times = whole[self.contract.event_time]
+        if pa.types.is_timestamp(times.type):  # exactly, where SQLite counts in milliseconds
+            start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))
+            whole = whole.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
+        return whole
+
+    # --- the table -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A connection whose errors name the table and what to do, and show neither account nor values."""
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            shown = self.hidden.hide(" ".join(str(cause).split())[:300])
+            # Without the cause: a driver may quote the account that it was given.
+            raise SourceError(
+                f"{self.name}: cannot be read: {type(cause).__name__}: {shown}; is the database up, and may the account read "
+                "the table?"
+            ) from None
+
+    def _table(self, connection: Connection) -> FromClause:
+        """The table with the columns that it has now; their types are the driver's business."""
+        from sqlalchemy import column, inspect, table
+        from sqlalchemy.exc import NoSuchTableError
+
+        server = self.contract.server
+        try:
+            columns = inspect(connection).get_columns(server.table, schema=server.schema or None)
+        except NoSuchTableError:
+            columns = []
+        names = [item["name"] for item in columns]
+        if self.contract.event_time not in names or (server.changed_at and server.changed_at not in names):
+            wanted = [name for name in (self.contract.event_time, server.changed_at) if name]
+            raise SourceError(
+                f"{self.name}: expected a table with the columns {wanted}, found {names[:20] or 'no such table'}; give the "
+                "table's name as physicalName in the contract, and let the account read it"
+            )
+        return table(server.table, *[column(name) for name in names], schema=server.schema or None)
+
+    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
+        """The values as Arrow; exact decimals become what the contract says the column is."""
+        import pyarrow as pa
+
+        kinds = {type(value) for value in values}
+        kind = self.contract.column(name).logical_type if name in self.contract.column_names else ""
+        if Decimal in kinds and kind in ("number", "integer"):
+            whole = kind == "integer" and all(value is None or value == int(value) for value in values)
+            values = [None if value is None else int(value) if whole else float(value) for value in values]
+        elif UUID in kinds:
+            values = [None if value is None else str(value) for value in values]
+        elif kind == "boolean" and self._is_sqlite and set(values) <= {0, 1, None}:  # SQLite has no booleans
+            values = [None if value is None else bool(value) for value in values]
+        try:
+            return pa.array(values)
+        except (pa.ArrowException, OverflowError):
+            return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+    # --- the windows ---------------------------------------------------------------------------------------
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def _moment(self, table: FromClause) -> ColumnElement[Any]:
+        """The event time as the database compares it."""
+        from sqlalchemy import func
+
+        column = table.columns[self.contract.event_time]
+        return func.strftime("%Y-%m-%d %H:%M:%f", column) if self._is_sqlite else column
+
+    def _has_zone(self, connection: Connection, table: FromClause) -> bool:
+        """Whether the event times carry their zone, as the first one shows; SourceError when it is no moment at all."""
+        from sqlalchemy import select
+
+        column = table.columns[self.contract.event_time]
+        found = connection.execute(select(column).where(column.is_not(None)).limit(1)).scalar()
+        try:
+            moment = datetime.fromisoformat(found) if isinstance(found, str) else found
+        except ValueError:
+            moment = None
+        if found is not None and not isinstance(moment, datetime):
+            raise SourceError(
+                f"{self.name}: expected moments in {self.contract.event_time}, found a value of type "
+                f"{type(found).__name__} that is none; name a view that has them as physicalName"
+            )
+        return moment is not None and moment.tzinfo is not None
+
+    def _within(
+        self, table: FromClause, batch: Batch, has_zone: bool, margin: timedelta = timedelta(0)
+    ) -> ColumnElement[bool]:
+        def bound(moment: datetime) -> datetime | str:
+            zone = UTC if has_zone else ZoneInfo(self.contract.timezone)
+            local = moment.astimezone(zone)
+            if self._is_sqlite:
+                return f"{local:%Y-%m-%d %H:%M:%S}.000"
+            return local if has_zone else local.replace(tzinfo=None)
+
+        moment = self._moment(table)
+        return (moment >= bound(batch.start - margin)) & (moment < bound(batch.end + margin))
+
+    def _windows(self, connection: Connection, table: FromClause, has_zone: bool) -> list[Batch]:
+        """Every window between the first event and the last; SourceError for rows that lie in none."""
+        from sqlalchemy import func, select
+
+        moment = self._moment(table)
+        first, last, rows, dated = connection.execute(
+            select(func.min(moment), func.max(moment), func.count(), func.count(moment)).select_from(table)
+        ).one()
+        if dated < rows:
+            raise SourceError(
+                f"{self.name}: expected a moment in each row of {self.contract.event_time}, found {rows - dated} rows without: "
+                "they belong to no batch; fill them in, or name a view without them as physicalName"
+            )
+        if not rows:
+            return []
+        try:
+            start, end = self._aware(first, has_zone), self._aware(last, has_zone)
+            if end - start > _FAR:
+                raise OverflowError
+            found = [batch_of(start, self.every, self.contract.timezone)]
+            while found[-1].end <= end:
+                found.append(next_batch(found[-1], self.every, self.contract.timezone))
+        except (OverflowError, ValueError):
+            raise SourceError(
+                f"{self.name}: expected event times within 200 years in {self.contract.event_time}, found {first} to {last}; "
+                "have these rows put right"
+            ) from None
+        return found
+
+    def _aware(self, moment: datetime | str, has_zone: bool) -> datetime:
+        found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=UTC if has_zone else ZoneInfo(self.contract.timezone))
+        return found.astimezone(UTC)
+
+    def _look(
+        self, connection: Connection, table: FromClause, spans: list[Batch], has_zone: bool
+    ) -> dict[str, str]:
+        """Batch id -> fingerprint for the windows with rows."""
+        from sqlalchemy import union_all
+
+        queries = [
+            self._count(table, number, self._within(table, batch, has_zone))
+            for number, batch in enumerate(spans)
+        ]
+        rows = connection.execute(union_all(*queries)).all()
+        counted = {spans[row[0]].id: row[1:] for row in rows if row[1]}
+        return {
+            id: digest_of({str(i): str(value) for i, value in enumerate(counted[id])})
+            for id in sorted(counted)
+        }
+
+    def _count(self, table: FromClause, number: int, within: ColumnElement[bool]) -> Select[Any]:
+        from sqlalchemy import func, literal, select
+
+        signs: list[ColumnElement[Any]] = [func.max(self._moment(table))]
+        if changed_at := self.contract.server.changed_at:
+            signs.append(func.max(table.columns[changed_at]))
+        signs += [func.count(column) for column in table.columns]
+        return select(literal(number), func.count(), *signs).select_from(table).where(within)

@@ -1,0 +1,206 @@
+"""Where files lie: which files match a pattern, and their bytes.
+
+A pattern is a path with ``{batch}`` at most once and ``*`` or ``?`` anywhere in it, each within one name. Names that begin
+with a dot are not seen, because half-written files have such names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from tasks.ingest.source import SourceError, hiding
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as it is now."""
+
+    path: str
+    size: int
+    changed: int
+    """Moment of the last change, in nanoseconds since 1970."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A cheap sign of change: name, size and time of modification."""
+        name = self.path.rpartition("/")[2]
+        return hashlib.sha256(f"{name}:{self.size}:{self.changed}".encode()).hexdigest()[:16]
+
+
+class Store(Protocol):
+    """A place with directories and files."""
+
+    def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """Give name and whether it is a directory, in any order; FileNotFoundError when there is no such directory."""
+
+    def file(self, path: str) -> File:
+        """Return the file as it is now; FileNotFoundError when there is none."""
+
+    def content(self, path: str) -> bytes:
+        """Return the bytes of the file; OSError when they cannot be had."""
+
+
+class LocalStore:
+    """The disks of this machine."""
+
+    def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """Give name and whether it is a directory."""
+        for path in Path(directory).iterdir():
+            yield path.name, path.is_dir()
+
+    def file(self, path: str) -> File:
+        """Return the file as it is now."""
+        status = Path(path).stat()
+        return File(path, status.st_size, status.st_mtime_ns)
+
+    def content(self, path: str) -> bytes:
+        """Return the bytes of the file."""
+        return Path(path).read_bytes()
+
+
+class S3Store:
+    """A service that speaks S3; account and region come from the environment (``AWS_*``), never from the contract.
+
+    S3 tells the time of a change to the second: an object that is replaced by one of the same size within one second is
+    seen as unchanged until it changes again.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        from pyarrow.fs import S3FileSystem
+
+        split = urlsplit(endpoint)
+        self._files = S3FileSystem(
+            endpoint_override=split.netloc or None,
+            scheme=split.scheme or "https",
+            connect_timeout=10,
+            request_timeout=60,
+        )
+
+    def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """Give name and whether it is a directory: what stands before a slash in the keys below."""
+        from pyarrow.fs import FileSelector, FileType
+
+        with _without_account():
+            found = self._files.get_file_info(FileSelector(_key(directory)))
+        for info in found:
+            yield info.base_name, info.type == FileType.Directory
+
+    def file(self, path: str) -> File:
+        """Return the object as it is now."""
+        from pyarrow.fs import FileType
+
+        with _without_account():
+            info = self._files.get_file_info(_key(path))
+        if info.type != FileType.File:
+            raise FileNotFoundError("no such object")
+        return File(path, info.size, info.mtime_ns)
+
+    def content(self, path: str) -> bytes:
+        """Return the bytes of the object."""
+        with _without_account(), self._files.open_input_file(_key(path)) as stream:
+            whole: bytes = stream.read()
+        return whole
+
+
+def _key(address: str) -> str:
+    return address.removeprefix("s3://")
+
+
+@contextmanager
+def _without_account() -> Iterator[None]:
+    """Keep the account out of errors: a service may quote the key that it was shown."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError("no such bucket or key") from None
+    except OSError as error:
+        account = [(os.environ[name], name) for name in _ACCOUNT if os.environ.get(name)]
+        raise OSError(hiding(account).hide(str(error))) from None
+
+
+_ACCOUNT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def look_at(store: Store, path: str) -> File:
+    """Return the file as it is now; SourceError when it has gone since it was found."""
+    try:
+        return store.file(path)
+    except OSError as error:
+        raise SourceError(
+            f"{path}: the file went away while it was looked at; it is looked for again at the next run"
+        ) from error
+
+
+def read_whole(store: Store, path: str) -> bytes:
+    """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
+    try:
+        before = store.file(path)
+        content = store.content(path)
+        after = store.file(path)
+    except OSError as error:
+        reason = " ".join(str(error.strerror or error).split())[:300]
+        raise SourceError(
+            f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read"
+        ) from error
+    if after != before or len(content) != after.size:
+        raise SourceError(
+            f"{path}: the file changed while it was read; it will be read again at the next run"
+        )
+    return content
+
+
+def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:
+    """Return pairs of path and batch id for the files that match, in the order of their paths.
+
+    ``batch`` is the regular expression of a batch's id; the id is empty where the pattern has no ``{batch}``. Raises
+    SourceError when the directory before the first ``{batch}`` or ``*`` is not there.
+    """
+    names = pattern.split("/")
+    fixed = next((i for i, name in enumerate(names) if is_open(name)), len(names) - 1)
+    base = "/".join(names[:fixed]) or "/"
+    try:
+        found = list(_walk(store, base, names[fixed:], batch))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceError(
+            f"{base}: no such directory; the contract's servers.0 says that the data is there"
+        ) from error
+    except OSError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SourceError(
+            f"{base}: cannot be looked into: {reason}; is it up, and may it be read?"
+        ) from error
+    return sorted(found)
+
+
+def is_open(name: str) -> bool:
+    """Whether a name of a pattern stands for more than one file or directory."""
+    return "{batch}" in name or "*" in name or "?" in name
+
+
+def _walk(store: Store, directory: str, names: list[str], batch: str) -> Iterator[tuple[str, str]]:
+    pattern = _pattern_of_name(names[0], batch)
+    for name, is_directory in sorted(store.entries(directory)):
+        match = pattern.fullmatch(name)
+        if match is None or is_directory != (len(names) > 1):
+            continue
+        id, path = match.groupdict().get("batch", ""), f"{directory.rstrip('/')}/{name}"
+        if len(names) == 1:
+            yield path, id
+            continue
+        for below, inner in _walk(store, path, names[1:], batch):
+            yield below, id or inner
+
+
+def _pattern_of_name(name: str, batch: str) -> re.Pattern[str]:
+    text = (
+        re.escape(name).replace(r"\{batch\}", f"(?P<batch>{batch})").replace(r"\*", ".*").replace(r"\?", ".")
+    )
+    return re.compile(text if name.startswith(".") else rf"(?!\.){text}")

@@ -1,0 +1,139 @@
+"""Tests of files that grow: cut by event time, read once for each state, late rows found in the batch that they belong to."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.batches import batch_named
+from tasks.ingest.growing import GrowingFiles
+from tasks.ingest.source import Address, SourceError
+from tasks.ingest.stores import LocalStore
+from tests.sample_contract import sample_contract
+
+HEADER = "sold_at,id,note\n"
+
+
+class CountingStore(LocalStore):
+    """A disk that counts how often a file's bytes are read."""
+
+    reads = 0
+
+    def content(self, path: str) -> bytes:
+        """Return the bytes of the file."""
+        self.reads += 1
+        return super().content(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> GrowingFiles:
+    """A source of daily batches in growing CSV files, cut in New York."""
+    (tmp_path / "in").mkdir()
+    contract = sample_contract(tmp_path / "project")
+    pattern = Address((tmp_path / "in" / "*.csv").as_posix())
+    return GrowingFiles(contract, "day", CountingStore(), pattern, tmp_path / "lake")
+
+
+def append(source: GrowingFiles, text: str, name: str = "all.csv") -> Path:
+    """Write at the end of a file; a new file gets the header first."""
+    file = Path(source.pattern.text).with_name(name)
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(text if stream.tell() else HEADER + text)
+    return file
+
+
+def ids(source: GrowingFiles, day: str) -> list[int]:
+    """The ids of the rows of the day."""
+    found: list[int] = source.read(batch_named(day, "day", "America/New_York"))["id"].to_pylist()
+    return found
+
+
+def test_cut_by_event_time_in_the_contracts_zone(source: GrowingFiles) -> None:
+    """A row belongs to the day of its event time in New York, wherever it stands in the file."""
+    append(
+        source,
+        "2013-05-18T03:59:59Z,1,a\n2013-05-20T12:00:00Z,2,a\n2013-05-18T04:00:00Z,3,a\n2013-05-17T04:00:00Z,4,a\n",
+    )
+
+    assert list(source.batches()) == ["2013-05-17", "2013-05-18", "2013-05-20"]
+    assert [ids(source, day) for day in source.batches()] == [[4, 1], [3], [2]]
+
+
+def test_unchanged_file_is_not_read_again(source: GrowingFiles) -> None:
+    """The second look reads the index; a damaged index is written anew."""
+    append(source, "2013-05-17T12:00:00Z,1,a\n")
+    first = source.batches()
+    assert isinstance(source.store, CountingStore)
+    assert source.store.reads == 1
+
+    assert source.batches() == first
+    assert source.store.reads == 1
+
+    for index in (source.lake / "sources").rglob("*.json"):
+        assert "2013-05-17" in json.loads(index.read_text())["batches"]
+        index.write_text("{")
+    assert source.batches() == first
+    assert source.store.reads == 2
+
+
+def test_only_the_batch_with_new_rows_changes(source: GrowingFiles) -> None:
+    """Rows that are appended leave other batches as they are; late rows change the batch that they belong to."""
+    append(source, "2013-05-17T12:00:00Z,1,a\n2013-05-18T12:00:00Z,2,a\n")
+    before = source.batches()
+
+    append(source, "2013-05-19T12:00:00Z,3,a\n2013-05-17T13:00:00Z,4,late\n", "another.csv")
+    after = source.batches()
+
+    assert [day for day in after if before.get(day) != after[day]] == ["2013-05-17", "2013-05-19"]
+    assert ids(source, "2013-05-17") == [1, 4]
+
+
+def test_order_of_rows_does_not_matter(source: GrowingFiles) -> None:
+    """The same rows in another order, and another place in the file, are the same batch."""
+    noon = datetime(2013, 5, 17, 16, tzinfo=UTC)
+    rows = [f"{(noon + timedelta(hours=hours)).isoformat()},{hours},a\n" for hours in range(30)]
+    file = append(source, "".join(rows))
+    before = source.batches()
+
+    file.unlink()
+    append(source, "".join(reversed(rows)))
+
+    assert source.batches() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (",1,a\n", "expected a moment in each row of sold_at, .* found 1 rows without"),
+        ("yesterday,1,a\n", "expected a moment in each row of sold_at"),
+        ("2013-05-17T12:00:00Z,1", "expected a line end after the last row"),
+    ],
+)
+def test_rows_that_belong_to_no_batch(source: GrowingFiles, text: str, says: str) -> None:
+    """A row that cannot be dated is not dropped, and a row that is half written is not read: the file is refused."""
+    append(source, "2013-05-17T12:00:00Z,1,a\n" + text)
+
+    with pytest.raises(SourceError, match=rf"all\.csv: {says}"):
+        source.batches()
+
+
+def test_bad_value_stays_in_its_batch(source: GrowingFiles) -> None:
+    """A value that does not fit its type keeps the column as text in its own batch, and in no other."""
+    append(source, "2013-05-17T12:00:00Z,1,a\n2013-05-18T12:00:00Z,two,a\n")
+
+    assert (ids(source, "2013-05-17"), ids(source, "2013-05-18")) == ([1], ["two"])
+
+
+def test_no_file(source: GrowingFiles) -> None:
+    """A source that is not there is not an idle one."""
+    with pytest.raises(SourceError, match=r"in/\*\.csv: no such file"):
+        source.batches()
+
+
+def test_without_event_time(source: GrowingFiles) -> None:
+    """A file without the column cannot be cut."""
+    Path(source.pattern.text).with_name("all.csv").write_text("id\n1\n")
+
+    with pytest.raises(SourceError, match="expected the column sold_at once, to cut the file into batches"):
+        source.batches()
