@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli import status
 from flows.monitor import BatchNotThereError, BatchRefusedError, monitor
 from flows.replay import replay
 from tasks.ledger import entries as ledger
@@ -61,6 +62,27 @@ def test_mended_source_becomes_a_new_revision(use_home, make_weather_home):
     assert record.revision == 2
     assert record.accepted
     assert len(list((settings.lake / "snapshots" / "weather" / week).iterdir())) == 2
+
+
+def test_late_rows_are_a_new_revision_and_what_rests_on_the_old_one_is_told(
+    use_home, quick_project, make_weather_home, capsys
+):
+    """Rows that come after their batch was closed are read; status names the version that was trained without them."""
+    settings = use_home(make_weather_home(3), quick_project)
+    file = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv"
+    whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(whole[:-5]), encoding="utf-8")
+    run_flow(monitor("weather"))
+
+    file.write_text("".join([whole[0], *reversed(whole[1:])]), encoding="utf-8")
+    (record,) = run_flow(monitor("weather"))
+    status()
+
+    assert (record.batch.id, record.revision, record.snapshot.rows) == (WEATHER_WEEKS[0], 2, len(whole) - 1)
+    rows = f"({len(whole) - 6} rows), now revision 2 ({len(whole) - 1} rows)"
+    assert (
+        f"replaced  {WEATHER_WEEKS[0]} revision 1 {rows}; trained on it: version 1" in capsys.readouterr().out
+    )
 
 
 def test_touched_source_with_the_same_content_changes_nothing(use_home, make_weather_home):
