@@ -200,10 +200,11 @@ def rollback(model: Model, reason: ReasonOption = "asked for by hand", person: P
 
 @app.command()
 def status() -> None:
-    """Say for each model who reigns, what came last, and what waits."""
+    """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
     from flows.waiting import waiting_batches
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
+    from tasks.ledger.superseded import superseded
 
     settings = Settings()
     names = managed_models(settings)
@@ -227,6 +228,8 @@ def status() -> None:
         waiting = [item.batch.id for item in waiting_batches(managed, engine, datetime.now(UTC))]
         shown = ", ".join(waiting[:6]) + (f" and {len(waiting) - 6} more" if len(waiting) > 6 else "")
         print(f"  waiting   {shown or 'nothing'}")
+        for item in superseded(engine, name):
+            print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
             print(f"  acting    {holder}")
 

@@ -495,6 +495,31 @@ class BatchRecord(Record):
         return not self.verdict.refused
 
 
+class Superseded(Record):
+    """A revision of a batch whose content a newer one has replaced, and what rests on it."""
+
+    batch: str
+    revision: int
+    newest: int
+    """The revision that replaced it."""
+    rows: int
+    newest_rows: int
+    versions: tuple[int, ...]
+    """Versions of the model that were trained on rows of it."""
+    predictions: str | None
+    """Lake path of what the champion said about it."""
+
+    def __str__(self) -> str:
+        numbers = ", ".join(map(str, self.versions))
+        parts = [f"trained on it: version {numbers}"] if numbers else []
+        if self.predictions:
+            parts.append(f"predictions: {self.predictions}")
+        return (
+            f"{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
+            f"({self.newest_rows:,} rows); {'; '.join(parts)}"
+        )
+
+
 # --- in memory only --------------------------------------------------------------------------------------
 
 

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import yaml
+
 from data_contracts.contract import Check
 from tasks.model_spec import manage
 from tasks.settings import Settings
+from tests.sample_contract import sample_contract
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +30,18 @@ def test_own_model_example_is_accepted_as_it_stands(tmp_path):
 
     assert managed.spec.target == "returned"
     assert [column.name for column in managed.contract.feature_columns] == ["country", "amount"]
+
+
+def test_every_source_example_is_accepted_as_it_stands(tmp_path):
+    """Each server of docs/sources.md makes a contract that can be read from."""
+    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "sources.md").read_text("utf-8"), re.DOTALL)
+
+    servers = [
+        sample_contract(tmp_path, lambda d, text=text: d.update(servers=yaml.safe_load(text))).server
+        for text in examples
+    ]
+
+    assert [server.type for server in servers] == [*["local"] * 3, "s3", "postgresql", "duckdb", "custom"]
 
 
 def test_every_path_that_the_readme_names_is_there():

@@ -74,4 +74,4 @@ class FilesByBatch:
                 raise SourceError(
                     f"{where}: files came or went while the batch was read; it will be read again at the next run"
                 )
-            return conform_table(join(tables, where), self.contract, where)
+            return conform_table(join(tables, where), self.contract)

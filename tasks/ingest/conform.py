@@ -15,17 +15,13 @@ if TYPE_CHECKING:
 _OFFSET = r"(Z|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
 
 
-def conform_table(table: pa.Table, contract: Contract, where: str) -> pa.Table:
+def conform_table(table: pa.Table, contract: Contract) -> pa.Table:
     """Give each column the contract's type; one that does not fit its type stays as it was read.
 
-    Missing and extra columns are for validation to judge. Raises SourceError, which names ``where``, when a column
-    stands twice.
+    Missing and extra columns are for validation to judge.
     """
     import pyarrow as pa
 
-    double = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if double:
-        raise SourceError(f"{where}: expected each column once, found {double} more than once")
     return pa.table({name: conform(table[name], contract, name) for name in table.column_names})
 
 

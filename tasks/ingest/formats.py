@@ -38,11 +38,11 @@ def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
             )
         match server.format:
             case "csv":
-                return _parse_csv(content, contract)
+                table = _parse_csv(content, contract)
             case "json":
-                return _parse_json_lines(content.decode(_encoding(contract)), name)
+                table = _parse_json_lines(content.decode(_encoding(contract)), name)
             case _:
-                return _parse_parquet(content)
+                table = _parse_parquet(content)
     except UnicodeError as error:
         raise SourceError(
             f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is whole, set "
@@ -53,6 +53,12 @@ def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
         raise SourceError(
             f"{name}: cannot be read as {server.format}: {shown}; have it delivered again"
         ) from error
+    double = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
+    if double:
+        raise SourceError(
+            f"{name}: expected each column once, found {double} more than once; have it delivered again"
+        )
+    return table
 
 
 _EXPECTED = {
@@ -136,13 +142,13 @@ def _parse_json_lines(text: str, name: str) -> pa.Table:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_each_once)
         except ValueError:
             row = None
         if not isinstance(row, dict):
             # The line is not quoted: it may hold what must not be shown.
             raise SourceError(
-                f"{name}: line {number}: expected one whole JSON object, found something else; have it delivered again"
+                f"{name}: line {number}: expected one whole JSON object with each key once, found something else; have it delivered again"
             )
         for key, value in row.items():
             columns.setdefault(key, [None] * rows).append(value)
@@ -151,6 +157,14 @@ def _parse_json_lines(text: str, name: str) -> pa.Table:
             if len(values) < rows:
                 values.append(None)
     return pa.table({key: _json_column(values) for key, values in columns.items()})
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; ValueError when it has a key twice, of which JSON readers keep the last and say nothing."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _json_column(values: list[Any]) -> pa.Array:

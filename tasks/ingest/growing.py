@@ -78,7 +78,7 @@ class GrowingFiles:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered again"
             )
-        return conform_table(join(tables, self.name), self.contract, self.name)
+        return conform_table(join(tables, self.name), self.contract)
 
     def _index(self, file: File) -> dict[str, str]:
         """Batch id -> digest of its rows in the file: from the lake, or from the file when it has changed."""

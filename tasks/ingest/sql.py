@@ -172,7 +172,7 @@ class SqlTable:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; were they deleted?"
             )
-        whole = conform_table(join(tables, self.name), self.contract, self.name)
+        whole = conform_table(join(tables, self.name), self.contract)
         times = whole[self.contract.event_time]
         if pa.types.is_timestamp(times.type):  # exactly, where SQLite counts in milliseconds
             start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 import signal
@@ -9,15 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
+from flows.cli import status
 from flows.monitor import BatchNotThereError, BatchRefusedError, monitor
 from flows.replay import replay
+from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease
 from tasks.ledger.tables import open_ledger
 from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
+from tests.projects.test_weather import write_table
 
 pytestmark = pytest.mark.flow
 
@@ -61,6 +66,56 @@ def test_mended_source_becomes_a_new_revision(use_home, make_weather_home):
     assert record.revision == 2
     assert record.accepted
     assert len(list((settings.lake / "snapshots" / "weather" / week).iterdir())) == 2
+
+
+def test_late_rows_are_a_new_revision_and_what_rests_on_the_old_one_is_told(
+    use_home, quick_project, make_weather_home, capsys
+):
+    """Rows that come after their batch was closed are read; status names the version that was trained without them."""
+    settings = use_home(make_weather_home(3), quick_project)
+    file = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv"
+    whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(whole[:-5]), encoding="utf-8")
+    run_flow(monitor("weather"))
+
+    file.write_text("".join([whole[0], *reversed(whole[1:])]), encoding="utf-8")
+    (record,) = run_flow(monitor("weather"))
+    status()
+
+    assert (record.batch.id, record.revision, record.snapshot.rows) == (WEATHER_WEEKS[0], 2, len(whole) - 1)
+    rows = f"({len(whole) - 6} rows), now revision 2 ({len(whole) - 1} rows)"
+    assert (
+        f"replaced  {WEATHER_WEEKS[0]} revision 1 {rows}; trained on it: version 1" in capsys.readouterr().out
+    )
+
+
+def test_table_as_a_source_and_its_secret_nowhere(
+    use_home, quick_project, make_weather_home, tmp_path, monkeypatch, caplog
+):
+    """A table goes the whole way, and what the environment filled in is in nothing that was written or logged."""
+    secret = tmp_path / "c4nary"
+    monkeypatch.setenv("SHOP", str(secret))
+    settings = use_home(make_weather_home(1), quick_project)
+    contract = quick_project / "data_contracts" / "weather.odcs.yaml"
+    custom = [{"property": "url", "value": "sqlite:///${SHOP}/weather.db"}]
+    server = {"server": "shop", "type": "custom", "customProperties": custom}
+    document = yaml.safe_load(contract.read_text(encoding="utf-8")) | {"servers": [server]}
+    contract.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    with pytest.raises(SourceError, match=r"\$\{SHOP\}/weather\.db: no such database"):
+        run_flow(monitor("weather"))
+    secret.mkdir()
+    week = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv"
+    write_table(secret / "weather.db", list(csv.DictReader(week.read_text(encoding="utf-8").splitlines())))
+
+    (record,) = run_flow(monitor("weather"))
+
+    assert record.accepted
+    assert record.snapshot.source == "sqlite:///${SHOP}/weather.db#weather"
+    assert run_flow(monitor("weather")) == ()
+    written = [path for path in settings.home.rglob("*") if path.is_file()]
+    assert settings.home / "ledger.db" in written
+    assert [path for path in written if b"c4nary" in path.read_bytes()] == []
+    assert "c4nary" not in caplog.text
 
 
 def test_touched_source_with_the_same_content_changes_nothing(use_home, make_weather_home):

@@ -1,5 +1,7 @@
 """Tests of opening a source: the contract's path decides which kind it is."""
 
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -108,3 +110,20 @@ def test_environment_is_in_no_error_and_no_manifest(
     written = [path.read_text() for path in managed.settings.lake.rglob("*.json")]
     assert written
     assert "c4nary" not in "".join([*told, *written, snapshot.model_dump_json()])
+
+
+def test_look_at_an_unchanged_growing_file_is_cheap(tmp_path: Path) -> None:
+    """With the index in the lake, looking loads neither pandas nor pyarrow nor Prefect."""
+    managed = managed_sales(tmp_path, lambda d: d["servers"][0].update(path="all.csv"))
+    (tmp_path / "project" / "all.csv").write_text("sold_at,id\n2013-05-17T12:00:00Z,1\n")
+    assert list(open_source(managed).batches()) == [DAY]
+    look = (
+        "import sys; from pathlib import Path; from tasks.model_spec import manage; from tasks.settings import Settings; "
+        "from tasks.ingest.arrivals import open_source; "
+        f"m = manage('sales', Settings(home=Path({str(tmp_path / 'home')!r}), project=Path({str(tmp_path / 'project')!r}))); "
+        "print(list(open_source(m).batches()), [n for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
+    )
+
+    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+
+    assert told.split() == [f"['{DAY}']", "[]"]

@@ -210,3 +210,14 @@ def test_fingerprint_of_a_file() -> None:
     }
     assert file.fingerprint not in others
     assert len(others) == 3
+
+
+def test_double_column_in_a_file(tmp_path: Path) -> None:
+    """Which of two columns of one name is meant cannot be known; the file is named."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"{DAY}.csv").write_text("id,note,id\n1,a,2\n")
+
+    with pytest.raises(
+        SourceError, match=rf"{DAY}\.csv: expected each column once, found \['id'\] more than once"
+    ):
+        source_at(tmp_path / "in" / "{batch}.csv", "day").read(BATCH)

@@ -27,7 +27,7 @@ def contract(tmp_path: Path) -> Contract:
 def read(contract: Contract, content: bytes | str, name: str = "x.csv") -> pa.Table:
     """The table that is read from a file with this content."""
     content = content if isinstance(content, bytes) else content.encode()
-    return conform_table(parse_file(content, name, contract), contract, name)
+    return conform_table(parse_file(content, name, contract), contract)
 
 
 def values_of(contract: Contract, header: str, *cells: str) -> tuple[list[Any], pa.DataType]:
@@ -200,7 +200,7 @@ def test_json_values_of_several_types_stay_as_read(
 
 def test_json_line_cut_or_foreign(lines: Contract) -> None:
     """A line that is no whole object is refused by its number, and its content is not shown."""
-    for bad in ('{"id": 2, "email": "secret', "[2]", "secret"):
+    for bad in ('{"id": 2, "email": "secret', '{"id": 2, "id": 3}', "[2]", "secret"):
         with pytest.raises(SourceError, match=r"x\.jsonl: line 2: expected one whole JSON object") as caught:
             read(lines, '{"id": 1}\n' + bad, "x.jsonl")
         assert "secret" not in str(caught.value)

@@ -1,0 +1,66 @@
+"""Tests of what rests on replaced rows: told by batch and revision, and only while it is so."""
+
+from sqlalchemy import Engine
+
+from tasks.ledger import entries as ledger
+from tasks.ledger.lease import lease
+from tasks.ledger.superseded import superseded
+from tasks.records import BatchRecord, Predictions, RowSpan, TrainedModel
+from tests.tasks.builders import at, batch_record, trained_model
+
+PREDICTIONS = Predictions(
+    model="flights", batch="2020-01", version=1, snapshot="a" * 64, rows=100, path="predictions/old", sha256="0" * 64
+)  # fmt: skip
+
+
+def with_content(digit: str, rows: int = 100, **changes: object) -> BatchRecord:
+    """The batch with other content."""
+    first = batch_record()
+    snapshot = first.snapshot.model_copy(update={"sha256": digit * 64, "rows": rows})
+    return batch_record(snapshot=snapshot, **changes)
+
+
+def trained_on(version: int, digit: str) -> TrainedModel:
+    """A version that was trained on two spans of this content of the batch."""
+    spans = tuple(
+        RowSpan(batch="2020-01", snapshot=digit * 64, start=at(day), end=at(day + 5), rows=50)
+        for day in (0, 5)
+    )
+    return trained_model(version=version, trained_on=spans)
+
+
+def test_nothing_is_replaced(engine: Engine) -> None:
+    """A batch with one revision, and a new revision of a batch that nothing rests on, are not told."""
+    with lease(engine, "flights", "test") as held:
+        ledger.record_batch(engine, held, with_content("a"))
+        ledger.record_batch(engine, held, with_content("b"))
+        ledger.record_training(engine, held, trained_on(1, "b"), "2020-01")
+
+    assert superseded(engine, "flights") == ()
+
+
+def test_versions_and_predictions_of_a_replaced_revision(engine: Engine) -> None:
+    """Late rows came: the versions that were trained without them, and the old predictions, are named."""
+    with lease(engine, "flights", "test") as held:
+        ledger.record_batch(engine, held, with_content("a", predictions=PREDICTIONS))
+        for version, digit in ((1, "a"), (2, "a"), (3, "c")):
+            ledger.record_training(engine, held, trained_on(version, digit), "2020-01")
+        ledger.record_batch(engine, held, with_content("b", rows=1103))
+
+    (found,) = superseded(engine, "flights")
+
+    assert (found.batch, found.revision, found.newest, found.versions) == ("2020-01", 1, 2, (1, 2))
+    assert str(found) == (
+        "2020-01 revision 1 (100 rows), now revision 2 (1,103 rows); trained on it: version 1, 2; predictions: predictions/old"
+    )
+    assert superseded(engine, "weather") == ()
+
+
+def test_content_that_came_back(engine: Engine) -> None:
+    """What rests on the first content is sound again when that content is the newest."""
+    with lease(engine, "flights", "test") as held:
+        ledger.record_training(engine, held, trained_on(1, "a"), "2020-01")
+        for digit in "aba":
+            ledger.record_batch(engine, held, with_content(digit))
+
+    assert superseded(engine, "flights") == ()
