@@ -169,8 +169,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def load_contract(file: Path) -> Contract:
-    """Read, check and compile the contract in ``file``.
+def load_contract(file: Path, text: str | None = None) -> Contract:
+    """Read, check and compile the contract in ``file``; with ``text``, an earlier version of that file.
 
     Raises ContractError when the file is missing, is not YAML, is not ODCS v3, or holds a rule that cannot be
     compiled: no rule is ever skipped in silence.
@@ -178,4 +178,4 @@ def load_contract(file: Path) -> Contract:
     from data_contracts.compiler import compile_contract
     from data_contracts.odcs import read_document
 
-    return compile_contract(file, read_document(file))
+    return compile_contract(file, read_document(file, text))

@@ -37,12 +37,15 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401 - any YAML value
     return yaml.load(text, Loader=_OneKeyLoader)  # noqa: S506 - a SafeLoader
 
 
-def read_document(file: Path) -> OpenDataContractStandard:
-    """Return the parsed contract; ContractError when it is missing, not YAML, or not ODCS v3."""
+def read_document(file: Path, text: str | None = None) -> OpenDataContractStandard:
+    """Return the parsed contract; ContractError when it is missing, not YAML, or not ODCS v3.
+
+    With ``text`` that is parsed, and ``file`` only names it.
+    """
     from open_data_contract_standard.model import OpenDataContractStandard
 
     try:
-        document = parse_yaml(file.read_text(encoding="utf-8"))
+        document = parse_yaml(file.read_text(encoding="utf-8") if text is None else text)
     except FileNotFoundError:
         there = sorted(path.name for path in file.parent.glob("*.odcs.yaml"))
         hint = nearest(file.name, there)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from data_contracts.contract import ContractError
+from flows import contract_cli
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
@@ -33,6 +34,8 @@ answered with one recorded decision.
 
 [b]Exit codes[/b]: 0 all is well, 1 something failed, 2 wrong usage or configuration, 3 data was refused.""",
 )
+
+app.add_typer(contract_cli.app, name="contract")
 
 
 class Page(StrEnum):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import prefect.runtime
 from sqlalchemy import Engine
 
+from data_contracts.diff import broken_promises
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, holder_name, lease
 from tasks.ledger.tables import open_ledger
@@ -66,6 +67,17 @@ class Mandate:
     def model(self, version: int) -> LoadedModel:
         """Return a version, verified."""
         return load_model(self.managed, ledger.training(self.engine, self.managed.name, version))
+
+    def contract_broken(self, model: LoadedModel) -> str:
+        """Return what of the contract that ``model`` was trained under is broken by now; empty when nothing is."""
+        changes = broken_promises(model.trained.contract_text, self.managed.contract)
+        if not changes:
+            return ""
+        return (
+            f"version {model.trained.version} was trained under {self.managed.contract.name} "
+            f"{model.trained.contract_version}, and {self.managed.contract.version} breaks it: "
+            f"{'; '.join(map(str, changes))}"
+        )
 
     # --- batches ---
 

@@ -46,6 +46,10 @@ class BatchNotThereError(LookupError):
     """The batch that was asked for is not in the source, or not closed yet."""
 
 
+class ContractBrokenError(RuntimeError):
+    """The contract has changed so that the champion, trained under an earlier version, can no longer be used."""
+
+
 class Attempted(Record):
     """The evidence that a Retrain could not be carried out."""
 
@@ -155,7 +159,16 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
 
 
 def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
-    """Score the batch by the champion, measure its drift, and judge every batch whose labels are mature by now."""
+    """Score the batch by the champion, measure its drift, and judge every batch whose labels are mature by now.
+
+    Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its training.
+    """
+    if broken := m.contract_broken(champion):
+        raise ContractBrokenError(
+            f"{m.managed.name} {record.batch.id}: the champion cannot be used: {broken}; put the contract back, or train "
+            f"under the new one with 'kingmaker retrain {m.managed.name}' and crown it with 'kingmaker promote "
+            f"{m.managed.name} --version N'"
+        )
     frame = build_features(m.managed, [record])
     predicted, predictions = score(m.managed, champion, frame)
     drift = measure_drift(m.managed, champion, frame, predicted)
@@ -173,7 +186,11 @@ def judge(m: Mandate, record: BatchRecord) -> None:
     assert record.predictions is not None  # noqa: S101 - the caller's condition, for the type checker
     scorer, first = m.model(record.predictions.version), m.first_champion()
     models = [scorer] if first is None or first.trained.version == scorer.trained.version else [scorer, first]
-    unseen = [one for one in models if one.trained.trained_until <= record.batch.start]
+    unseen = [
+        one
+        for one in models
+        if one.trained.trained_until <= record.batch.start and not m.contract_broken(one)
+    ]
     if scorer in unseen:
         frame = build_features(m.managed, [record])
         m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
@@ -220,6 +237,11 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     from tasks.evaluation.metrics import EvaluationError
 
     previous = m.model(last.decision.previous)
+    if broken := m.contract_broken(previous):
+        get_run_logger().warning(
+            "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
+        )
+        return None
     span = RowSpan(
         batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
         rows=record.snapshot.rows,

@@ -128,6 +128,7 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
             spec_text=spec.model_dump_json(indent=2),
             spec_sha256=m.managed.sha256,
             contract_version=m.managed.contract.version,
+            contract_text=m.managed.contract.file.read_text(encoding="utf-8"),
             seed=spec.training.seed,
             code_version=code_version(),
             seconds=fitted.seconds,
@@ -148,7 +149,9 @@ def gather_evidence(
     holdout: FeatureFrame = parts.holdout
     challenger = load_model(m.managed, trained)
     comparison, not_compared = None, ""
-    if champion is not None:
+    if champion is not None and (broken := m.contract_broken(champion)):
+        not_compared = broken
+    elif champion is not None:
         try:
             comparison = compare_models(m.managed, challenger, champion, holdout, parts.held_out)
         except (SeenRowsError, EvaluationError) as error:

@@ -163,6 +163,8 @@ class TrainedModel(Record):
     artifact_sha256: str
     spec_sha256: str
     contract_version: str
+    contract_text: str = ""
+    """The contract's file as it was; empty for a training from before it was kept."""
     seed: int
     code_version: str
     rows: int

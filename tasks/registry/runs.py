@@ -45,6 +45,7 @@ class Training:
     spec_text: str
     spec_sha256: str
     contract_version: str
+    contract_text: str
     seed: int
     code_version: str
     seconds: float
@@ -120,6 +121,7 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
         }
         _log(mlflow, run_id, params, {"training_seconds": training.seconds})
         mlflow.log_text(run_id, training.spec_text, "model.yaml")
+        mlflow.log_text(run_id, training.contract_text, "contract.odcs.yaml")
         mlflow.log_text(
             run_id,
             "[" + ",\n ".join(s.model_dump_json() for s in training.trained_on) + "]",
@@ -144,6 +146,7 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
         artifact_sha256=sha256,
         spec_sha256=training.spec_sha256,
         contract_version=training.contract_version,
+        contract_text=training.contract_text,
         seed=training.seed,
         code_version=training.code_version,
         rows=sum(span.rows for span in training.trained_on),

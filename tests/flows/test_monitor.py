@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from flows.cli import status
-from flows.monitor import BatchNotThereError, BatchRefusedError, monitor
+from flows.monitor import BatchNotThereError, BatchRefusedError, ContractBrokenError, monitor
 from flows.replay import replay
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
@@ -241,3 +241,28 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(use_home, make_weather
     assert [e.decision.kind for e in entries] == ["Hold", "Retrain", "Hold"]
     assert "nothing could be trained" in entries[-1].decision.reason
     assert ledger.unfinished(entries) == ()
+
+
+def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home, quick_project):
+    """Under a contract that breaks its own it is not scored on the next batch; under a compatible one it is."""
+    settings = use_home(make_weather_home(3), quick_project)
+    run_flow(monitor("weather"))
+    file = quick_project / "data_contracts" / "weather.odcs.yaml"
+    before = yaml.safe_load(file.read_text(encoding="utf-8"))
+    columns = before["schema"][0]["properties"]
+    pressure = next(item for item in columns if item["name"] == "pressure")
+    pressure["classification"] = "restricted"
+    file.write_text(yaml.safe_dump(before, sort_keys=False), encoding="utf-8")
+    make_weather_home(4)
+
+    with pytest.raises(
+        ContractBrokenError, match=r"version 1 was trained under .* pressure: open -> classified"
+    ):
+        run_flow(monitor("weather"))
+
+    records = ledger.known_batches(open_ledger(settings.ledger_url), "weather")
+    assert records[WEATHER_WEEKS[3]].predictions is None
+    del pressure["classification"]
+    before["schema"][0]["quality"] = [{"metric": "rowCount", "mustBeGreaterThan": 1}]
+    file.write_text(yaml.safe_dump(before, sort_keys=False), encoding="utf-8")
+    assert run_flow(monitor("weather"))[-1].predictions is not None

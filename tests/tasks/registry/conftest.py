@@ -36,7 +36,7 @@ def training(estimator: str = "sklearn.linear_model.LogisticRegression", **param
         model="flights", batch="2020-01", recipe=made_by, kind="first", schema_=SCHEMA,
         trained_on=(span(0, 10), span(30, 40, batch="b001", rows=50)), pipeline=pipeline, classes=(),
         baseline=FEATURES, profile=PROFILE, trials=(trial, other), spec_text="model: flights", spec_sha256="1" * 64,
-        contract_version="1.0.0", seed=0, code_version="test", seconds=1.5,
+        contract_version="1.0.0", contract_text="kind: DataContract", seed=0, code_version="test", seconds=1.5,
     )  # fmt: skip
 
 
