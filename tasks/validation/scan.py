@@ -56,7 +56,9 @@ class _Scan:
             missing = f"NOT isfinite({at}) AND NOT isinf({at})"
             selected.append(f"CASE WHEN {missing} THEN NULL ELSE {at} END AS {at}" if number else at)
         files = ", ".join(_text(str(part)) for part in self.parts)
-        return f"(SELECT {', '.join(selected)} FROM read_parquet([{files}]) AS parts({renamed}))"
+        # A directory that is called like a partition (shop=1) must not stand in the place of a column.
+        read = f"read_parquet([{files}], hive_partitioning = false)"
+        return f"(SELECT {', '.join(selected)} FROM {read} AS parts({renamed}))"
 
     def columns(self, rule: Rule) -> list[str]:
         """The rule's columns by the names that ``source`` gives them."""

@@ -224,6 +224,17 @@ def test_columns_that_differ_in_case_only(tmp_path: Path) -> None:
     assert [result.positions for result in results] == [(1,), (0,), (0, 2)]
 
 
+def test_directory_called_like_a_partition(tmp_path: Path, contract: Contract) -> None:
+    """The columns are those of the files, whatever the path says."""
+    lake = tmp_path / "till=9" / "it's"
+    lake.mkdir(parents=True)
+    rule = Rule("r", "row", "in_set", ("till",), {"values": (9,)})
+
+    (result,) = scanned(lake, sample_table(2), [rule], contract)
+
+    assert result.positions == (0, 1)
+
+
 def test_nothing_is_left_behind(tmp_path: Path, contract: Contract) -> None:
     """What did not fit in memory goes when the scan ends."""
     scanned(tmp_path, sample_table(), [Rule("r", "row", "unique", ("id",))], contract)
