@@ -160,7 +160,7 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     return found
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
 @given(drawn=tables(), chosen=rules())
 def test_equal_to_great_expectations(
     contract: Contract, drawn: tuple[pa.Table, list[int]], chosen: list[Rule]
