@@ -4,9 +4,9 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SOURCES := data_contracts tasks flows deployments tests
+SOURCES := data_contracts tasks flows deployments tests benchmarks
 
-.PHONY: demo test check up lock clean
+.PHONY: demo test check bench up lock clean
 
 demo: .venv/installed
 	@$(BIN)/kingmaker demo
@@ -20,6 +20,10 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/kingmaker check
+
+# BENCH_DATA names a folder with a data.csv.gz of flights; the built-in example's are taken without it.
+bench: .venv/installed
+	@for file in benchmarks/*.py; do $(BIN)/python $$file $(BENCH_ARGS) || exit 1; done
 
 # Both recorded histories in a browser, on loopback, until Ctrl-C.
 up: .venv/installed

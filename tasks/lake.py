@@ -128,6 +128,54 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
     return pa.concat_tables(tables)
 
 
+@contextmanager
+def checked_parts(lake: Path, snapshot: Snapshot) -> Iterator[tuple[Path, ...]]:
+    """Give the files of the snapshot's parts to what reads them by itself, such as an SQL engine.
+
+    They are checked before, part by part, and must be the same files after: DamagedFileError when they are not.
+    """
+    paths = tuple(lake / snapshot.path / part.file for part in snapshot.parts)
+    before = [_signature(path) for path in paths]
+    for part, path in zip(snapshot.parts, paths, strict=True):
+        found = file_sha256(path) if path.exists() else "nothing"
+        if found != part.sha256:
+            raise DamagedFileError(path, part.sha256, found)
+    try:
+        yield paths
+    finally:
+        for part, path, signature in zip(snapshot.parts, paths, before, strict=True):
+            if _signature(path) != signature:
+                raise DamagedFileError(path, part.sha256, "another file")
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written to or replaced; empty when there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_rows(parts: Sequence[Path], positions: Sequence[int]) -> pa.Table:
+    """Return the rows of Parquet files at ascending ``positions``, counted over all files, part by part."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = np.asarray(positions, dtype="i8")
+    tables = [pq.read_schema(parts[0]).empty_table()]
+    start = 0
+    for part in parts:
+        file = pq.ParquetFile(part)
+        end = start + file.metadata.num_rows
+        own = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, end)] - start
+        if len(own):
+            tables.append(file.read().take(pa.array(own)))
+        start = end
+    return pa.concat_tables(tables)
+
+
 def read_accepted(
     lake: Path, snapshot: Snapshot, verdict: Verdict, columns: Sequence[str] | None = None
 ) -> pa.Table:

@@ -35,7 +35,7 @@ class RuleCrashedError(RuntimeError):
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What Great Expectations found for one rule."""
+    """What was found for one rule, by Great Expectations or by the scan."""
 
     rule: Rule
     success: bool
@@ -60,7 +60,7 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
         case "between":
             low, high = given["min"], given["max"]
             if contract.column(column).logical_type in ("timestamp", "date"):
-                low, high = _moment(low, contract, column), _moment(high, contract, column)
+                low, high = moment(low, contract, column), moment(high, contract, column)
             return gxe.ExpectColumnValuesToBeBetween(
                 column=column, min_value=low, max_value=high,
                 strict_min=given["strict_min"], strict_max=given["strict_max"], meta=meta,
@@ -111,7 +111,7 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
             kwargs = dict(given["kwargs"])
             if column and contract.column(column).logical_type in ("timestamp", "date"):
                 kwargs |= {
-                    key: _moment(kwargs[key], contract, column)
+                    key: moment(kwargs[key], contract, column)
                     for key in ("min_value", "max_value")
                     if key in kwargs
                 }
@@ -189,14 +189,13 @@ def _run_expectations(
 
 
 def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleResult:  # noqa: ANN401 - a GX result
-    sensitive = any(contract.column(name).sensitive for name in rule.columns)
     info = outcome.exception_info or {}
     crashes = [info] if "raised_exception" in info else list(info.values())
     for crash in crashes:
         if crash.get("raised_exception"):
             raise RuleCrashedError(
                 f"batch {batch.id}: the check of rule {rule.id} raised an exception, so the batch cannot be "
-                f"judged: {_HIDDEN if sensitive else crash.get('exception_message')}"
+                f"judged: {_HIDDEN if _sensitive(rule, contract) else crash.get('exception_message')}"
             )
     details = outcome.result
     positions = details.get("unexpected_index_list") or [] if rule.scope == "row" else []
@@ -206,22 +205,31 @@ def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleR
             f"batch {batch.id}: rule {rule.id} reports success={outcome.success}, a count of {counted}, and "
             f"{len(positions)} rows"
         )
-    observed = details.get("observed_value")
-    if observed is not None and sensitive:
-        observed = _HIDDEN
+    found = observed(details.get("observed_value"), rule, contract)
     if rule.check == "null_share":
-        observed = f"{details['unexpected_percent']:.1f}% missing"
+        found = f"{details['unexpected_percent']:.1f}% missing"
     elif rule.check == "custom" and rule.scope == "batch" and "unexpected_percent" in details:
-        observed = f"{details['unexpected_percent'] or 0:.1f}% of the rows do not keep it"
+        found = f"{details['unexpected_percent'] or 0:.1f}% of the rows do not keep it"
     return RuleResult(
         rule=rule,
         success=bool(outcome.success),
         positions=tuple(int(position) for position in positions),
-        found="" if observed is None else str(observed),
+        found=found,
     )
 
 
-def _moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
+def observed(value: object, rule: Rule, contract: Contract) -> str:
+    """What a batch rule found, as text: hidden when one of its columns is sensitive, empty when it is nothing."""
+    if value is None:
+        return ""
+    return _HIDDEN if _sensitive(rule, contract) else str(value)
+
+
+def _sensitive(rule: Rule, contract: Contract) -> bool:
+    return any(contract.column(name).sensitive for name in rule.columns)
+
+
+def moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
     """A bound of a time as the frame's column holds it; without an offset it means the contract's zone."""
     import pandas as pd
 

@@ -12,14 +12,16 @@ from tasks.lake import (
     POSITION,
     REASONS,
     arrow_type,
+    checked_parts,
     quarantine_path,
-    read_snapshot,
+    read_rows,
     to_frame,
     write_table,
 )
 from tasks.records import RuleOutcome, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
-from tasks.validation.expectations import RuleCrashedError, RuleResult, run_rules
+from tasks.validation.crosscheck import judge_rules
+from tasks.validation.expectations import RuleCrashedError, RuleResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 3
 """Values shown of those that break a rule."""
+LOOKED_AT = 1000
+"""Rows that break a rule among which examples are sought: all of them may be more than memory holds."""
 LONGEST = 80
 """Characters shown of one of them."""
 
@@ -35,29 +39,41 @@ def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: Validation
     """Judge the snapshot by its contract, and put the rows that break a row rule into quarantine.
 
     The order is fixed: columns and types, then whether there are rows at all, then everything else. When columns
-    or types are broken, or there are no rows, the other rules are not run and the batch is refused. Raises
-    RuleCrashedError when a check itself failed.
+    or types are broken, or there are no rows, the other rules are not run and the batch is refused. At no time is
+    more in memory than one part and the rows that break a rule. Raises DamagedFileError when a part is not what was
+    written, RuleCrashedError when a check itself failed, and DisagreementError when the engines disagree.
     """
-    table = read_snapshot(lake, snapshot)
+    with checked_parts(lake, snapshot) as parts:
+        return _judge(lake, parts, snapshot, contract, config)
+
+
+def _judge(
+    lake: Path, parts: Sequence[Path], snapshot: Snapshot, contract: Contract, config: ValidationConfig
+) -> Verdict:
     schema_rules = [rule for rule in contract.rules if rule.scope == "schema"]
     value_rules = [rule for rule in contract.rules if rule.scope != "schema"]
-    outcomes = [_schema_outcome(rule, table, contract) for rule in schema_rules]
+    outcomes = [_schema_outcome(rule, parts, contract) for rule in schema_rules]
     broken = [o for o in outcomes if o.outcome == "failed" and o.severity == "error"]
-    if broken or table.num_rows == 0:
+    if broken or snapshot.rows == 0:
         outcomes += [_not_run(rule) for rule in value_rules]
         reason = "; ".join(f"{o.description}: {o.found}" for o in broken[:3]) or "the batch has no rows"
         return Verdict(
-            outcome="refuse", reason=_more(reason, len(broken) - 3), rows=table.num_rows, quarantined=0,
+            outcome="refuse", reason=_more(reason, len(broken) - 3), rows=snapshot.rows, quarantined=0,
             rules=tuple(outcomes),
         )  # fmt: skip
-    frame = to_frame(table.select(list(contract.column_names)))
     queries = [rule for rule in value_rules if rule.check == "sql"]
-    results = run_rules(frame, [r for r in value_rules if r not in queries], contract, snapshot.batch)
-    results += tuple(_query_result(rule, lake, snapshot, contract) for rule in queries)
-    outcomes += [_outcome(result, frame, contract) for result in results]
+    rest = [rule for rule in value_rules if rule not in queries]
+    results = judge_rules(parts, snapshot, rest, contract, lake)
+    results += tuple(_query_result(rule, parts, snapshot, contract) for rule in queries)
     reasons = _reasons(results)
-    quarantine = _write_quarantine(lake, table, snapshot, reasons) if reasons else None
-    return _verdict(table.num_rows, outcomes, len(reasons), quarantine, config)
+    shown = {position for result in results for position in result.positions[:LOOKED_AT]}
+    kept = sorted(shown.union(reasons))
+    rows = read_rows(parts, kept)
+    frame = to_frame(rows.select(list(contract.column_names)))
+    frame.index = kept
+    outcomes += [_outcome(result, frame, contract) for result in results]
+    quarantine = _write_quarantine(lake, rows, kept, snapshot, reasons) if reasons else None
+    return _verdict(snapshot.rows, outcomes, len(reasons), quarantine, config)
 
 
 def _verdict(
@@ -97,20 +113,21 @@ def _verdict(
     )
 
 
-def _query_result(rule: Rule, lake: Path, snapshot: Snapshot, contract: Contract) -> RuleResult:
+def _query_result(rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract) -> RuleResult:
     from tasks.validation.sql_rule import QueryFailedError, run_query
 
-    parts = [lake / snapshot.path / part.file for part in snapshot.parts]
     try:
-        success, found = run_query(rule, contract, parts)
+        success, found = run_query(rule, contract, list(parts))
     except QueryFailedError as error:
         # A hidden cause stays hidden: the message says all that may be said.
         raise RuleCrashedError(f"batch {snapshot.batch.id}: {error}") from None
     return RuleResult(rule=rule, success=success, positions=(), found=found)
 
 
-def _schema_outcome(rule: Rule, table: pa.Table, contract: Contract) -> RuleOutcome:
-    names = table.column_names
+def _schema_outcome(rule: Rule, parts: Sequence[Path], contract: Contract) -> RuleOutcome:
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(parts[0]).names
     found = ""
     if rule.check == "present":
         found = "" if rule.columns[0] in names else f"it is missing; the columns are {', '.join(names[:30])}"
@@ -120,24 +137,26 @@ def _schema_outcome(rule: Rule, table: pa.Table, contract: Contract) -> RuleOutc
     elif rule.columns[0] not in names:
         return _not_run(rule)  # an absent column has no type, wrong or right
     else:
-        found = _type_found(rule.columns[0], table, contract)
+        found = _type_found(rule.columns[0], parts, contract)
     return RuleOutcome(
         rule=rule.id, description=rule.description, scope="schema", severity=rule.severity,
         outcome="failed" if found else "passed", count=int(bool(found)), found=found,
     )  # fmt: skip
 
 
-def _type_found(name: str, table: pa.Table, contract: Contract) -> str:
+def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
     """What the column holds instead of the contract's type, with examples; empty when it is right."""
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     column = contract.column(name)
-    values = table[name]
-    if values.type == arrow_type(column):
+    kind = pq.read_schema(parts[0]).field(name).type
+    if kind == arrow_type(column):
         return ""
-    if not pa.types.is_string(values.type):
-        return f"it is of type {values.type}"
-    distinct = [value for value in values.unique().to_pylist() if value is not None]
+    if not pa.types.is_string(kind):
+        return f"it is of type {kind}"
+    by_part = [pq.ParquetFile(part).read([name])[name].unique() for part in parts]
+    distinct = [value for value in pa.chunked_array(by_part).unique().to_pylist() if value is not None]
     misfits = [value for value in distinct if not _fits(value, column, contract.timezone)]
     if not misfits:
         return f"its values are written in more than one form: {_examples(distinct, column)}"
@@ -163,10 +182,11 @@ def _fits(value: str, column: Column, timezone: str) -> bool:
 
 
 def _outcome(result: RuleResult, frame: pd.DataFrame, contract: Contract) -> RuleOutcome:
+    """``frame`` holds at least the first rows that break the rule, under their positions in the snapshot."""
     rule = result.rule
     found = result.found
     if rule.scope == "row" and result.positions:
-        rows = frame.iloc[list(result.positions)]
+        rows = frame.loc[list(result.positions[:LOOKED_AT])]
         if len(rule.columns) == 1:
             values = rows[rule.columns[0]].drop_duplicates().head(EXAMPLES).tolist()
             shown = _examples(values, contract.column(rule.columns[0]))
@@ -213,13 +233,15 @@ def _reasons(results: Sequence[RuleResult]) -> dict[int, str]:
     return {position: ";".join(ids) for position, ids in sorted(reasons.items())}
 
 
-def _write_quarantine(lake: Path, table: pa.Table, snapshot: Snapshot, reasons: Mapping[int, str]) -> str:
-    """Keep the rows beside the snapshot, as they were read, with position and reasons."""
+def _write_quarantine(
+    lake: Path, rows: pa.Table, positions: Sequence[int], snapshot: Snapshot, reasons: Mapping[int, str]
+) -> str:
+    """Keep those of ``rows`` that have a reason beside the snapshot, as they were read, with position and reasons."""
     import pyarrow as pa
 
     # A column of the source that is called as ours are must not stand in their place.
-    rows = table.select([name for name in table.column_names if name not in (POSITION, REASONS)])
-    rows = rows.take(pa.array(list(reasons)))
+    rows = rows.select([name for name in rows.column_names if name not in (POSITION, REASONS)])
+    rows = rows.filter(pa.array([position in reasons for position in positions]))
     rows = rows.append_column(POSITION, pa.array(list(reasons), pa.int64()))
     rows = rows.append_column(REASONS, pa.array(list(reasons.values()), pa.string()))
     path = quarantine_path(snapshot, reasons)

@@ -165,6 +165,7 @@ def _replay_and_die(at: str) -> None:
     """In a process of its own: replay, and be killed when ``at``, 'module:function', is called."""
     import importlib
 
+    os.setsid()  # with its embedded server it makes a group, so that the test can end both
     module_name, _, name = at.partition(":")
     module = importlib.import_module(module_name)
 
@@ -193,6 +194,7 @@ def test_killed_anywhere_the_next_run_comes_to_the_same_end(use_home, make_weath
     child.start()
     child.join(180)
     assert child.exitcode == -signal.SIGKILL
+    os.killpg(child.pid, signal.SIGKILL)  # the embedded server that it leaves behind
 
     run_flow(replay("weather"))
 

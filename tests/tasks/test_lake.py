@@ -11,11 +11,13 @@ from tasks.lake import (
     POSITION,
     REASONS,
     DamagedFileError,
+    checked_parts,
     file_sha256,
     new_directory,
     quarantine_path,
     read_accepted,
     read_reasons,
+    read_rows,
     read_snapshot,
     to_frame,
     write_table,
@@ -200,3 +202,28 @@ def test_large_whole_numbers_with_gaps_stay_exact() -> None:
     assert frame["large"].tolist()[:2] == [2**60, 2**60 + 1]
     assert frame["large"].isna().tolist() == [False, False, True]
     assert frame["small"].dtype == "float64"
+
+
+def test_checked_parts_are_those_that_were_written(lake: Path, snapshot: Snapshot) -> None:
+    """A part that was damaged before is refused; one that is changed while it is read, as soon as the block ends."""
+    with checked_parts(lake, snapshot) as parts:
+        assert pa.concat_tables(pq.ParquetFile(part).read() for part in parts).equals(sample_table(6))
+    content = parts[0].read_bytes()
+
+    with (
+        pytest.raises(DamagedFileError, match="found another file"),
+        checked_parts(lake, snapshot) as (part, *_),
+    ):
+        part.write_bytes(content + b" ")
+    with pytest.raises(DamagedFileError), checked_parts(lake, snapshot):
+        pytest.fail("a damaged part was given to a reader")
+
+
+def test_rows_are_read_from_their_parts(tmp_path: Path) -> None:
+    """Positions count over all parts; none gives an empty table of the same columns."""
+    parts = [tmp_path / "0.parquet", tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for i, part in enumerate(parts):
+        pq.write_table(sample_table(6).slice(2 * i, 2), part)
+
+    assert read_rows(parts, [0, 4, 5]).equals(sample_table(6).take([0, 4, 5]))
+    assert read_rows(parts, []).equals(sample_table(6).slice(0, 0))

@@ -1,0 +1,287 @@
+"""What ingest and validation cost against one bare SQL scan and Great Expectations on the whole frame.
+
+    python benchmarks/ingest_validate.py [--quick] [--repeat N] [--data CSV] [--work DIR] [--rows M ...]
+
+Rows are those of flights, drawn with a seed and written as parts of 500,000 (0.33 million: as they are). Each run is a
+process of its own; the ways alternate. Prints a Markdown table: medians, and the ratio to the scan of the same session.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # run from anywhere: the house is two steps up
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data_contracts.contract import Contract, load_contract
+from tasks.batches import Batch
+from tasks.records import Snapshot, Verdict
+
+PART = 500_000
+BATCH = Batch(id="2013", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, 5, tzinfo=UTC))
+NOISY = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "pressure", "visib", "distance")
+WAYS = ("scan alone", "validate", "ingest and validate", "Great Expectations, whole frame")
+FITS = 4_000_000
+"""Most rows that are worth one frame, and one ingest in memory, on a machine of 24 GB."""
+CONTRACT = {
+    "ts": ("timestamp", {}, True), "carrier": ("string", {"pattern": "^[A-Z0-9]{2}$"}, True),
+    "origin": ("string", {"pattern": "^[A-Z]{3}$"}, True), "dest": ("string", {"pattern": "^[A-Z]{3}$"}, True),
+    "distance": ("number", {"minimum": 50, "maximum": 6000}, True),
+    "minute_of_day": ("integer", {"minimum": 0, "maximum": 1440}, True),
+    "dow": ("integer", {"minimum": 0, "maximum": 6}, True), "temp": ("number", {"minimum": -40, "maximum": 120}, False),
+    "dewp": ("number", {"minimum": -60, "maximum": 100}, False), "humid": ("number", {"minimum": 0, "maximum": 100}, False),
+    "wind_dir": ("number", {"minimum": 0, "maximum": 360}, False),
+    "wind_speed": ("number", {"minimum": 0, "maximum": 100}, False), "wind_gust": ("number", {}, False),
+    "precip": ("number", {"minimum": 0, "maximum": 10}, False),
+    "pressure": ("number", {"minimum": 900, "maximum": 1100}, False),
+    "visib": ("number", {"minimum": 0, "maximum": 20}, False),
+    "plane_year": ("number", {"minimum": 1950, "maximum": 2014}, False),
+    "seats": ("number", {"minimum": 1, "maximum": 500}, False), "engines": ("number", {}, False),
+    "y": ("integer", {}, True), "id": ("integer", {}, True),
+}  # fmt: skip
+SETS = {"origin": ["EWR", "JFK", "LGA"], "y": [0, 1], "engines": [1.0, 2.0, 3.0, 4.0]}
+SHARES = {"temp": 0.05, "wind_speed": 0.05, "pressure": 0.5}
+
+
+def contract_at(work: Path) -> Contract:
+    """Write the rules of the one-scan limit as a contract, and load it."""
+    properties: list[dict[str, Any]] = []
+    for name, (kind, options, required) in CONTRACT.items():
+        quality: list[dict[str, Any]] = []
+        if name in SETS:
+            quality.append({"metric": "invalidValues", "arguments": {"validValues": SETS[name]}, "mustBe": 0})
+        if name in SHARES:
+            quality.append(
+                {"metric": "missingValues", "unit": "percent", "mustBeLessOrEqualTo": 100 * SHARES[name]}
+            )
+        properties.append({"name": name, "logicalType": kind, "required": required, "quality": quality,
+                           "logicalTypeOptions": options})  # fmt: skip
+    for position, name in enumerate(("ts", "carrier", "id"), start=1):
+        found = next(item for item in properties if item["name"] == name)
+        found |= {"primaryKey": True, "primaryKeyPosition": position}
+    properties[-1]["unique"] = True
+    document = {
+        "apiVersion": "v3.1.0", "kind": "DataContract", "id": "urn:bench", "name": "bench", "version": "1.0.0",
+        "status": "active", "servers": [{"server": "s", "type": "local", "path": "{batch}.parquet", "format": "parquet"}],
+        "schema": [{"name": "bench", "customProperties": [{"property": "eventTime", "value": "ts"}],
+                    "quality": [{"metric": "rowCount", "mustBeGreaterOrEqualTo": 1000}], "properties": properties}],
+    }  # fmt: skip
+    file = work / "bench.odcs.yaml"
+    file.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+    return load_contract(file)
+
+
+def prepare(work: Path, data: Path | None, rows: int) -> None:
+    """Write ``rows`` as a snapshot of parts, sorted by time and key, and (where it fits) as one source file."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tasks.lake import file_sha256
+    from tasks.records import Part
+
+    base = _flights(data, work)
+    generator = np.random.default_rng(0)
+    directory = work / str(rows)
+    directory.mkdir()
+    parts = []
+    for number, start in enumerate(range(0, rows, PART)):
+        size = min(PART, rows - start)
+        frame = (
+            base.iloc[:size]
+            if rows <= len(base)
+            else base.iloc[np.sort(generator.integers(0, len(base), size))]
+        )
+        frame = frame.reset_index(drop=True)
+        for name in NOISY if rows > len(base) else ():
+            noise = generator.normal(0, 0.005 * base[name].std(), size)
+            frame[name] = (frame[name] + noise).clip(base[name].min(), base[name].max()).round(4)
+        frame["ts"] = frame["ts"] + pd.to_timedelta(generator.integers(0, 60, size), unit="s").astype(
+            "timedelta64[us]"
+        )
+        frame["id"] = np.arange(start, start + size)
+        table = pa.Table.from_pandas(
+            frame[list(CONTRACT)].sort_values(["ts", "carrier", "id"]), preserve_index=False
+        )
+        file = directory / f"part-{number:05d}.parquet"
+        pq.write_table(table.cast(pa.schema([(f.name, pa.string() if pa.types.is_large_string(f.type) else f.type)
+                                             for f in table.schema])), file, compression="zstd")  # fmt: skip
+        parts.append(Part(file=file.name, rows=size, sha256=file_sha256(file)))
+    snapshot = Snapshot(
+        contract="bench", contract_version="1.0.0", batch=BATCH, sha256="0" * 64, rows=rows, parts=tuple(parts),
+        path=str(rows), source="benchmark",
+    )  # fmt: skip
+    (directory / "manifest.json").write_text(snapshot.model_dump_json(), encoding="utf-8")
+    if rows <= FITS:
+        pieces = [pq.ParquetFile(directory / part.file).read() for part in parts]
+        pq.write_table(pa.concat_tables(pieces), work / f"{rows}.parquet")
+
+
+def _flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
+    """A year of flights with the columns of the contract."""
+    import pandas as pd
+
+    if data is not None:
+        frame = pd.read_csv(data / "data.csv.gz" if data.is_dir() else data, parse_dates=["ts"])
+    else:
+        from deployments.flights.extract import extract
+
+        extract(work / "sources")
+        months = [pd.read_csv(file) for file in sorted((work / "sources").glob("*.csv.gz"))]
+        frame = pd.concat(months, ignore_index=True).dropna(subset=["late", "scheduled_arrival_minute"])
+        frame["ts"] = pd.to_datetime(frame["scheduled_departure"], utc=True).dt.tz_localize(None)
+        frame["minute_of_day"] = frame["ts"].dt.hour * 60 + frame["ts"].dt.minute
+        frame["dow"] = frame["ts"].dt.dayofweek
+        frame["y"] = frame["late"]
+    integers = dict.fromkeys(("minute_of_day", "dow", "y"), "int64")
+    frame = (
+        frame.astype(integers | {"distance": "float64"})
+        .sort_values("ts", kind="stable")
+        .reset_index(drop=True)
+    )
+    return frame.assign(ts=frame["ts"].dt.tz_localize("UTC").astype("datetime64[us, UTC]"))
+
+
+def scan_alone(work: Path, rows: int) -> str:
+    """The limit: the contract's rules as bare SQL, written down here and knowing nothing of ours."""
+    import duckdb
+
+    checks = [
+        "count(*) >= 1000",
+        f"count(*) FILTER (NOT (ts >= TIMESTAMPTZ '{BATCH.start}' AND ts < TIMESTAMPTZ '{BATCH.end}')) = 0",
+    ]
+    for name, (_, options, required) in CONTRACT.items():
+        if required:
+            checks.append(f"count({name}) = count(*)")
+        if "minimum" in options:
+            checks.append(
+                f"count(*) FILTER (NOT ({name} BETWEEN {options['minimum']} AND {options['maximum']})) = 0"
+            )
+        if "pattern" in options:
+            checks.append(f"count(*) FILTER (NOT regexp_matches({name}, '{options['pattern']}')) = 0")
+        if name in SETS:
+            listed = ", ".join(f"'{v}'" if isinstance(v, str) else str(v) for v in SETS[name])
+            checks.append(f"count(*) FILTER ({name} NOT IN ({listed})) = 0")
+        if name in SHARES:
+            checks.append(f"count({name}) >= {1 - SHARES[name]} * count(*)")
+    connection = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(work / "spill")})
+    source = f"read_parquet('{work / str(rows)}/*.parquet')"
+    found = list(connection.execute(f"SELECT {', '.join(checks)} FROM {source}").fetchall()[0])  # noqa: S608
+    for key in ("id", "hash(ts, carrier, id)"):
+        found += connection.execute(f"SELECT count(*) = count(DISTINCT {key}) FROM {source}").fetchall()[0]  # noqa: S608
+    return f"{sum(map(bool, found))} of {len(found)} rules kept"
+
+
+def run_one(way: str, work: Path, rows: int) -> str:
+    """Do one thing once, in this process; what came of it, for people."""
+    if way == "scan alone":
+        return scan_alone(work, rows)
+    from tasks.validation.config import ValidationConfig
+    from tasks.validation.verdict import judge
+
+    contract = load_contract(work / "bench.odcs.yaml")
+    snapshot = Snapshot.model_validate_json((work / str(rows) / "manifest.json").read_text(encoding="utf-8"))
+    verdict: Verdict
+    if way == "validate":
+        verdict = judge(work, snapshot, contract, ValidationConfig())
+        return verdict.reason
+    if way == "ingest and validate":
+        from tasks.ingest.snapshot import write_snapshot
+        from tasks.ingest.source import read_source
+
+        table = read_source(work / f"{rows}.parquet", contract)
+        with tempfile.TemporaryDirectory(dir=work) as lake:
+            written = write_snapshot(Path(lake), table, contract, BATCH, "benchmark")
+            del table
+            verdict = judge(Path(lake), written, contract, ValidationConfig())
+        return verdict.reason
+    from tasks.lake import read_snapshot, to_frame
+    from tasks.validation.expectations import run_rules
+
+    rules = [rule for rule in contract.rules if rule.scope != "schema"]
+    results = run_rules(to_frame(read_snapshot(work, snapshot)), rules, contract, BATCH)
+    return f"{sum(result.success for result in results)} of {len(results)} rules kept"
+
+
+def measured(way: str, work: Path, rows: int, data: Path | None = None) -> dict[str, Any]:
+    """Run one way in a process of its own: wall and CPU seconds, peak resident memory in MB.
+
+    A child's peak counts from that of its parent, so this process stays small: even the data are made by another.
+    """
+    start = time.perf_counter()
+    command = [sys.executable, __file__, "--one", way, "--work", str(work), "--rows", str(rows / 1e6)]
+    command += ["--data", str(data)] if data else []
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    output = child.stdout.read() if child.stdout else ""
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{way} with {rows:,} rows ended with {status}")
+    return {"wall": time.perf_counter() - start, "cpu": usage.ru_utime + usage.ru_stime,
+            "peak": usage.ru_maxrss / 1024, "found": output.strip()}  # fmt: skip
+
+
+def main() -> None:
+    """Prepare, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="0.33 million rows only")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--rows", type=float, nargs="+", default=[0.327, 3.5, 16], help="millions")
+    data = os.environ.get("BENCH_DATA")
+    parser.add_argument(
+        "--data", type=Path, default=Path(data) if data else None, help="folder with data.csv.gz"
+    )
+    parser.add_argument("--work", type=Path, help="where parts are written; a temporary directory by default")
+    parser.add_argument("--one", choices=(*WAYS, "prepare"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one == "prepare":
+        prepare(given.work, given.data, round(given.rows[0] * 1e6))
+        return
+    if given.one:
+        print(run_one(given.one, given.work, round(given.rows[0] * 1e6)))
+        return
+    sizes = [round(million * 1e6) for million in (given.rows[:1] if given.quick else given.rows)]
+    with tempfile.TemporaryDirectory(dir=given.work) as temporary:
+        work = Path(temporary)
+        contract_at(work)
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        print(f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; "
+              f"n = {given.repeat}, medians, imports included\n")  # fmt: skip
+        print(
+            "| rows | way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said |\n|--:|---|--:|--:|--:|--:|--:|---|"
+        )
+        for rows in sizes:
+            measured("prepare", work, rows, given.data)
+            ways = [way for way in WAYS if rows <= FITS or way in ("scan alone", "validate")]
+            runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+            for _ in range(given.repeat):
+                for way in ways:
+                    runs[way].append(measured(way, work, rows))
+            base = runs["scan alone"]
+            for way in ways:
+                wall, cpu, peak = (
+                    statistics.median(run[key] for run in runs[way]) for key in ("wall", "cpu", "peak")
+                )
+                ratios = [
+                    statistics.median(run[key] / scan[key] for run, scan in zip(runs[way], base, strict=True))
+                    for key in ("wall", "cpu")
+                ]
+                print(f"| {rows:,} | {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} "
+                      f"| {runs[way][-1]['found']} |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

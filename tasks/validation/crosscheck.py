@@ -1,0 +1,134 @@
+"""The rules judged by two engines that must agree: Great Expectations, and the scan.
+
+Great Expectations holds a whole frame in memory. A batch of one part it judges whole; of a larger one it judges, part
+by part, every part in which the scan saw a row break a rule, and one part in which it saw none.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Contract, Rule
+from tasks.lake import to_frame
+from tasks.records import Snapshot
+from tasks.validation.expectations import RuleResult, run_rules
+from tasks.validation.scan import scan_rules
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WHOLE_ROWS = 500_000
+"""Most rows of a batch of several parts that Great Expectations is given as one frame."""
+
+
+class DisagreementError(RuntimeError):
+    """The two engines judge the same rows differently: one of them is wrong, so there is no verdict."""
+
+    def __init__(self, snapshot: Snapshot, where: str, rule: Rule, expected: str, found: str) -> None:
+        super().__init__(
+            f"batch {snapshot.batch.id}, {where}: rule {rule.id}: Great Expectations found {expected}, the scan "
+            f"{found}; one of them is wrong, so the batch ({snapshot.path}) cannot be judged; please report it"
+        )
+
+
+def judge_rules(
+    parts: Sequence[Path], snapshot: Snapshot, rules: Sequence[Rule], contract: Contract, scratch: Path
+) -> tuple[RuleResult, ...]:
+    """Judge row and batch rules over the snapshot's ``parts``: one result each, positions counted in the snapshot.
+
+    ``scratch`` is a directory for what does not fit in memory. Raises DisagreementError when the engines disagree,
+    and RuleCrashedError when a check of Great Expectations failed to run.
+    """
+    scanned = scan_rules(parts, rules, contract, snapshot.batch, scratch)
+    if len(parts) == 1 or snapshot.rows <= WHOLE_ROWS:
+        judged = run_rules(_frame(parts, contract.column_names), rules, contract, snapshot.batch)
+        _compare(judged, scanned, snapshot, "the whole batch")
+        return judged
+    return _judge_by_part(parts, snapshot, rules, contract, scanned)
+
+
+def _judge_by_part(
+    parts: Sequence[Path], snapshot: Snapshot, rules: Sequence[Rule], contract: Contract,
+    scanned: Sequence[RuleResult],
+) -> tuple[RuleResult, ...]:  # fmt: skip
+    by_id = {result.rule.id: result for result in scanned}
+    # What has no scan and looks across rows is judged with all of them in memory: docs/contracts.md says which kinds.
+    whole = [r for r in rules if r.id not in by_id and (r.scope == "batch" or r.check == "custom")]
+    if whole:
+        frame = _frame(parts, contract.column_names)
+        by_id |= {one.rule.id: one for one in run_rules(frame, whole, contract, snapshot.batch)}
+    # What has no scan and looks at one row at a time, Great Expectations judges in every part.
+    unscanned = {rule.id for rule in rules if rule.id not in by_id}
+    row_rules = [rule for rule in rules if rule.scope == "row" and rule not in whole]
+    columns = list(dict.fromkeys(name for rule in row_rules for name in rule.columns))
+    found: dict[str, list[int]] = {rule_id: [] for rule_id in unscanned}
+    crosschecked = _crosschecked(snapshot, scanned)
+    start = 0
+    for number, (part, path) in enumerate(zip(snapshot.parts, parts, strict=True)):
+        asked = [rule for rule in row_rules if number in crosschecked or rule.id in unscanned]
+        if asked:
+            judged = run_rules(_frame([path], columns), asked, contract, snapshot.batch)
+            for result in judged:
+                if result.rule.id in unscanned:
+                    found[result.rule.id] += [start + position for position in result.positions]
+            own = [_within(by_id[rule.id], start, part.rows) for rule in asked if rule.id in by_id]
+            _compare(judged, own, snapshot, part.file)
+        start += part.rows
+    return tuple(
+        by_id.get(rule.id) or RuleResult(rule, not found[rule.id], tuple(found[rule.id]), "")
+        for rule in rules
+    )
+
+
+def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> set[int]:
+    """Numbers of the parts with a row that breaks a rule, and of one without, drawn by the snapshot's content."""
+    import numpy as np
+
+    ends = np.cumsum([part.rows for part in snapshot.parts])
+    broken: set[int] = set()
+    for result in scanned:
+        broken.update(np.unique(np.searchsorted(ends, result.positions, side="right")).tolist())
+    clean = sorted(set(range(len(ends))) - broken)
+    drawn = [random.Random(snapshot.sha256).choice(clean)] if clean else []  # noqa: S311 - a sample, no secret
+    return broken.union(drawn)
+
+
+def _within(result: RuleResult, start: int, rows: int) -> RuleResult:
+    """The result for the rows from ``start`` on, by their position in the part."""
+    positions = tuple(position - start for position in result.positions if start <= position < start + rows)
+    return replace(result, positions=positions, success=not positions)
+
+
+def _compare(
+    judged: Sequence[RuleResult], scanned: Sequence[RuleResult], snapshot: Snapshot, where: str
+) -> None:
+    """Raise DisagreementError unless both engines found the same for every rule that both have judged."""
+    by_id = {result.rule.id: result for result in scanned}
+    whole = where == "the whole batch"
+    for expected in judged:
+        found = by_id.get(expected.rule.id, expected)
+        if expected.rule.check == "unique" and not whole:
+            # Within one part Great Expectations cannot see the doubles in the others.
+            agreed = set(expected.positions) <= set(found.positions)
+        else:
+            agreed = expected == found
+        if not agreed:
+            raise DisagreementError(snapshot, where, expected.rule, _shown(expected), _shown(found))
+
+
+def _shown(result: RuleResult) -> str:
+    """Numbers only: a value may be sensitive."""
+    rows = f"{len(result.positions):,} rows {list(result.positions[:5])}"
+    return rows if result.rule.scope == "row" else f"success={result.success} {result.found}".strip()
+
+
+def _frame(parts: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = [pq.ParquetFile(part).read(list(columns)).select(list(columns)) for part in parts]
+    return to_frame(pa.concat_tables(tables))

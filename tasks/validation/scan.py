@@ -1,0 +1,284 @@
+"""The contract's row and batch rules as SQL: one scan over all parts of a snapshot, out of core.
+
+The same rules as in ``expectations.py``, with the same results, for batches of any size: DuckDB reads only the
+columns that rules name, spills what does not fit into its memory limit, and returns row positions only for rules
+that are broken. A kind of rule is one case in ``_broken`` (row) or ``_measured`` and ``_batch_result`` (batch).
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_contracts.contract import Column, Contract, Rule
+from tasks.batches import Batch
+from tasks.validation.expectations import RuleResult, moment, observed
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY_LIMIT = "1GB"
+"""What DuckDB may hold in memory before it writes to its temporary directory."""
+_SCANNED = (
+    "not_null", "between", "within_batch", "in_set", "matches", "length_between", "unique",
+    "row_count", "null_share", "fresh",
+)  # fmt: skip
+"""The kinds of rule that have a scan; the others are judged by Great Expectations alone."""
+_EXACT = 2**53
+"""Whole numbers below it are the same in int64 and float64."""
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What a query over the parts needs to know."""
+
+    connection: duckdb.DuckDBPyConnection
+    parts: tuple[Path, ...]
+    names: tuple[str, ...]
+    """All columns of the parts, in their order."""
+    first_rows: tuple[int, ...]
+    """Position of each part's first row in the snapshot."""
+    contract: Contract
+    batch: Batch
+
+    def source(self, columns: Sequence[str]) -> str:
+        """SQL for the rows with their part, position in the part, and ``columns`` by the names of ``_at``.
+
+        Columns are renamed by position, because names in SQL are blind to upper and lower case. NaN is missing.
+        """
+        renamed = ", ".join(self._at(name) for name in self.names)
+        selected = ["file_index AS part", "file_row_number AS row"]
+        for name in dict.fromkeys(columns):
+            number = self.contract.column(name).logical_type == "number"
+            at = self._at(name)
+            # Not isnan(): DuckDB answers it from the file's minimum and maximum, which leave NaN out.
+            missing = f"NOT isfinite({at}) AND NOT isinf({at})"
+            selected.append(f"CASE WHEN {missing} THEN NULL ELSE {at} END AS {at}" if number else at)
+        files = ", ".join(_text(str(part)) for part in self.parts)
+        # A directory that is called like a partition (shop=1) must not stand in the place of a column.
+        read = f"read_parquet([{files}], hive_partitioning = false)"
+        return f"(SELECT {', '.join(selected)} FROM {read} AS parts({renamed}))"
+
+    def columns(self, rule: Rule) -> list[str]:
+        """The rule's columns by the names that ``source`` gives them."""
+        return [self._at(name) for name in rule.columns]
+
+    def positions(self, query: str) -> tuple[int, ...]:
+        """Ascending positions in the snapshot of the rows that ``query`` gives as (part, row)."""
+        import numpy as np
+
+        found = self.connection.execute(query).fetchnumpy()
+        rows = np.asarray(self.first_rows)[found["part"].astype("i8")] + found["row"].astype("i8")
+        return tuple(np.sort(rows).tolist())
+
+    def _at(self, name: str) -> str:
+        return f"c{self.names.index(name)}"
+
+
+def scan_rules(
+    parts: Sequence[Path], rules: Sequence[Rule], contract: Contract, batch: Batch, scratch: Path
+) -> tuple[RuleResult, ...]:
+    """Judge row and batch rules over the Parquet files ``parts``: the results of ``run_rules`` over all their rows.
+
+    Some rules cannot be scanned and have no result here: kinds that ``_SCANNED`` does not name, and patterns that only
+    Python's regular expressions know (look-around, back references). ``scratch`` is a directory for what does not
+    fit in memory.
+    """
+    with _opened(parts, contract, batch, scratch) as scan:
+        scanned = [rule for rule in rules if _scannable(scan.connection, rule, contract)]
+        single = [rule for rule in scanned if rule.check != "unique"]
+        results = dict(zip((rule.id for rule in single), _scanned(scan, single), strict=True))
+        return tuple(results[rule.id] if rule.id in results else _unique(scan, rule) for rule in scanned)
+
+
+@contextmanager
+def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Path) -> Iterator[_Scan]:
+    import duckdb
+    import pyarrow.parquet as pq
+
+    first_rows, rows = [], 0
+    for part in parts:
+        first_rows.append(rows)
+        rows += pq.read_metadata(part).num_rows
+    spill = scratch / f".scan-{uuid.uuid4().hex}"  # of its own: two engines must not share one
+    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
+    try:
+        names = tuple(pq.read_schema(parts[0]).names)
+        yield _Scan(connection, tuple(parts), names, tuple(first_rows), contract, batch)
+    finally:
+        connection.close()
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Contract) -> bool:
+    """Whether the rule has a scan, and DuckDB's expressions (RE2, as in pandas' own fast path) know its pattern."""
+    import duckdb
+
+    if rule.check not in _SCANNED:
+        return False
+    if rule.check == "between":
+        kind = contract.column(rule.columns[0]).logical_type
+        bounds = [bound for bound in (rule.arguments["min"], rule.arguments["max"]) if bound is not None]
+        # Beyond 2^53 Great Expectations rounds a bound to a float64, and SQL does not.
+        exact = kind != "integer" or all(abs(bound) < _EXACT for bound in bounds)
+        return exact and kind not in ("string", "boolean")
+    if rule.check == "matches":
+        try:
+            connection.execute(f"SELECT regexp_matches('', {_text(rule.arguments['pattern'])})")
+        except duckdb.InvalidInputException:
+            return False
+    return True
+
+
+def _scanned(scan: _Scan, rules: Sequence[Rule]) -> Iterator[RuleResult]:
+    """The results of all rules that one pass over the rows can judge."""
+    conditions = {rule.id: _broken(rule, scan) for rule in rules if rule.scope == "row"}
+    wanted = [
+        f"count(*) FILTER (WHERE {conditions[rule.id]})" if rule.scope == "row" else _measured(rule, scan)
+        for rule in rules
+    ]
+    source = scan.source([name for rule in rules for name in rule.columns])
+    # The rows are counted by part, because the parts with breaking rows are read again for their positions.
+    query = f"SELECT part, count(*), {', '.join(wanted)} FROM {source} GROUP BY part"
+    found = scan.connection.execute(query).fetchall() if rules else []
+    rows = sum(by_part[1] for by_part in found)
+    for i, rule in enumerate(rules, start=2):
+        values = {by_part[0]: by_part[i] for by_part in found if by_part[i] is not None}
+        if rule.scope == "batch":
+            yield _batch_result(rule, list(values.values()), rows, scan)
+            continue
+        broken = sorted(int(part) for part, count in values.items() if count)
+        positions: tuple[int, ...] = ()
+        if broken:
+            listed = ", ".join(map(str, broken))
+            positions = scan.positions(
+                f"SELECT part, row FROM {scan.source(rule.columns)} "
+                f"WHERE part IN ({listed}) AND ({conditions[rule.id]})"
+            )
+        yield RuleResult(rule=rule, success=not broken, positions=positions, found="")
+
+
+def _broken(rule: Rule, scan: _Scan) -> str:
+    """SQL that is true for exactly the rows that break the rule; for a missing value it is not true."""
+    given = rule.arguments
+    (at,) = scan.columns(rule)
+    column = scan.contract.column(rule.columns[0])
+    match rule.check:
+        case "not_null":
+            return f"{at} IS NULL"
+        case "between" if column.logical_type not in ("string", "boolean"):
+            low, high = given["min"], given["max"]
+            broken = []
+            if low is not None:
+                broken.append(f"{at} {'<=' if given['strict_min'] else '<'} {_bound(low, column, scan)}")
+            if high is not None:
+                broken.append(f"{at} {'>=' if given['strict_max'] else '>'} {_bound(high, column, scan)}")
+            return " OR ".join(broken)
+        case "within_batch":
+            start, end = _instant(scan.batch.start), _instant(scan.batch.end)
+            return f"{at} < {start} OR {at} >= {end}"
+        case "in_set":
+            return f"{at} NOT IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
+        case "matches":
+            return f"NOT regexp_matches({at}, {_text(given['pattern'])})"
+        case "length_between":
+            shortest, longest = given["min"], given["max"]
+            broken = [] if shortest is None else [f"length({at}) < {shortest}"]
+            broken += [] if longest is None else [f"length({at}) > {longest}"]
+            return " OR ".join(broken)
+    raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no scan")
+
+
+def _measured(rule: Rule, scan: _Scan) -> str:
+    """The aggregate over one part that a batch rule is judged by; None means that there was nothing to measure."""
+    at = scan.columns(rule)
+    match rule.check:
+        case "row_count":
+            return "count(*)"
+        case "null_share":
+            return f"count(*) - count({at[0]})"
+        case "fresh":
+            return f"epoch_us(max({at[0]}) FILTER (WHERE {at[0]} < {_instant(scan.batch.end)}))"
+    raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no scan")
+
+
+def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) -> RuleResult:
+    """Put the parts' measures together, and judge and show them as Great Expectations does."""
+    import pandas as pd
+
+    given = rule.arguments
+    found: object
+    match rule.check:
+        case "row_count":
+            low, high = given["min"], given["max"]
+            success = (low is None or low <= rows) and (high is None or rows <= high)
+            found = rows
+        case "null_share":
+            missing = sum(by_part)
+            # The rounded complement, as for Great Expectations: a share exactly at its limit passes.
+            success = (rows - missing) / rows >= round(1 - given["max"], 9)
+            return RuleResult(rule, success, (), f"{missing / rows * 100:.1f}% missing")
+        case "fresh":
+            newest = pd.Timestamp(max(by_part), unit="us", tz="UTC") if by_part else pd.NaT
+            oldest = pd.Timestamp(scan.batch.end) - pd.Timedelta(seconds=given["seconds"])
+            success = bool(newest >= oldest)
+            found = newest
+        case _:
+            raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no scan")
+    return RuleResult(rule, success, (), observed(found, rule, scan.contract))
+
+
+def _unique(scan: _Scan, rule: Rule) -> RuleResult:
+    """Rows whose key another row of any part has too; a row without any value of the key has none.
+
+    The first pass groups hashes of eight bytes, whatever the key. Equal keys have equal hashes, so when no hash comes
+    twice no key does; only rows whose hash does are compared by their values.
+    """
+    columns = ", ".join(scan.columns(rule))
+    source = scan.source(rule.columns)
+    valued = " OR ".join(f"{at} IS NOT NULL" for at in scan.columns(rule))
+    scan.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE doubles AS "
+        f"SELECT hash({columns}) AS key FROM {source} WHERE {valued} "
+        "GROUP BY key HAVING count(*) > 1"
+    )
+    positions: tuple[int, ...] = ()
+    if scan.connection.execute("SELECT count(*) FROM doubles").fetchall() != [(0,)]:
+        positions = scan.positions(
+            f"SELECT part, row FROM {source} WHERE ({valued}) "
+            f"AND hash({columns}) IN (SELECT key FROM doubles) "
+            f"QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
+        )
+    return RuleResult(rule=rule, success=not positions, positions=positions, found="")
+
+
+def _bound(value: Any, column: Column, scan: _Scan) -> str:  # noqa: ANN401 - a value of any column type
+    """The SQL literal of a value that is compared with the column's."""
+    match column.logical_type:
+        case "timestamp":
+            return _instant(moment(value, scan.contract, column.name))
+        case "date":
+            day = value if isinstance(value, date) else moment(value, scan.contract, column.name)
+            return f"DATE '{day.isoformat()}'"
+        case "string":
+            return _text(value)
+        case "boolean":
+            return "TRUE" if value else "FALSE"
+    # Great Expectations holds every bound as a float64. As text, since SQL would read 0.1 as a decimal number.
+    exact = column.logical_type == "integer" and isinstance(value, int) and abs(value) < _EXACT
+    return str(value) if exact else f"'{float(value)!r}'::DOUBLE"
+
+
+def _instant(value: Any) -> str:  # noqa: ANN401 - a datetime or a pandas Timestamp
+    return f"TIMESTAMPTZ '{value.isoformat(sep=' ')}'"
+
+
+def _text(value: str) -> str:
+    """A string literal; SQL text itself cannot hold the character zero."""
+    return " || chr(0) || ".join("'" + piece.replace("'", "''") + "'" for piece in value.split("\0"))

@@ -1,0 +1,202 @@
+"""Tests of the two engines side by side: the same verdict by part as whole, and no verdict when they disagree."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from data_contracts.contract import Contract
+from tasks.ingest import snapshot as ingest
+from tasks.lake import read_reasons
+from tasks.records import Verdict
+from tasks.validation import crosscheck
+from tasks.validation.config import ValidationConfig
+from tasks.validation.crosscheck import DisagreementError
+from tasks.validation.expectations import RuleResult
+from tasks.validation.verdict import judge
+from tests.sample_contract import BATCH, column, sample_contract, sample_table
+
+NOON = datetime(2013, 5, 17, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    """The sample contract, with a pattern that SQL does not know and a promise of freshness."""
+
+    def change(document: Any) -> None:
+        column(document, "note")["logicalTypeOptions"]["pattern"] = "^(?!bad)"
+        document["slaProperties"] = [{"property": "freshness", "value": 16, "unit": "h"}]
+
+    return sample_contract(tmp_path_factory.mktemp("contract"), change)
+
+
+@pytest.fixture
+def parts_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of three rows, and no batch of several parts is judged whole."""
+    monkeypatch.setattr(ingest, "PART_ROWS", 3)
+    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+
+
+def judged(lake: Path, contract: Contract, table: pa.Table) -> Verdict:
+    """The verdict on ``table``; any quarantine is allowed."""
+    written = ingest.write_snapshot(lake, table, contract, BATCH, "test")
+    return judge(lake, written, contract, ValidationConfig(max_quarantined=1.0))
+
+
+def table_with_breaks() -> pa.Table:
+    """Twelve rows in their canonical order, the parts 0 and 2 (of three rows) without a break."""
+    return sample_table(
+        12,
+        sold_at=[NOON + timedelta(minutes=i) for i in range(11)] + [BATCH.end],
+        note=["a", None, "b", "bad", "x" * 21, "", "a", "b", "c", "d", "e", "f"],
+        amount=[1.0, None, 2.0, -1.0, None, 3.0, 1.0, 1.0, 1.0, float("inf"), 1.0, 1.0],
+        email=["a@b"] * 10 + ["nobody", None],
+    )
+
+
+def test_by_part_as_whole(tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same outcomes, sentences, counts, examples and quarantined rows, however the batch is cut."""
+    whole = judged(tmp_path / "whole", contract, table_with_breaks())
+    monkeypatch.setattr(ingest, "PART_ROWS", 3)
+    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+
+    by_part = judged(tmp_path / "parts", contract, table_with_breaks())
+
+    assert by_part == whole
+    assert read_reasons(tmp_path / "parts", str(by_part.quarantine)) == {
+        3: "amount:between;note:matches",
+        4: "note:length_between",
+        9: "amount:between",
+        10: "email:matches",
+        11: "sold_at:within_batch",
+    }
+
+
+@pytest.mark.usefixtures("parts_of_three")
+def test_doubles_in_two_parts(tmp_path: Path) -> None:
+    """A value that two parts share is double, though neither part has it twice."""
+    contract = sample_contract(tmp_path, lambda document: column(document, "till").update(unique=True))
+
+    verdict = judged(tmp_path, contract, sample_table(6, till=[1, 2, 3, 4, 5, 1]))
+
+    assert read_reasons(tmp_path, str(verdict.quarantine)) == {0: "till:unique", 5: "till:unique"}
+
+
+@pytest.mark.usefixtures("parts_of_three")
+def test_broken_parts_and_one_clean_part_are_judged_twice(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Great Expectations gets the whole row rules for three of four parts, and the same ones each time."""
+    asked: list[list[str]] = []
+    run_rules = crosscheck.run_rules
+
+    def recorded(frame: Any, rules: Any, *rest: Any) -> Any:
+        asked[-1].append(f"{len(frame)} rows, {len(rules)} rules")
+        return run_rules(frame, rules, *rest)
+
+    monkeypatch.setattr(crosscheck, "run_rules", recorded)
+
+    for _ in range(2):
+        asked.append([])
+        judged(tmp_path, contract, table_with_breaks())
+
+    row_rules = sum(rule.scope == "row" for rule in contract.rules)
+    assert asked[0] == asked[1]
+    assert sorted(asked[0]) == ["3 rows, 1 rules"] + [f"3 rows, {row_rules} rules"] * 3
+
+
+def _overlooked(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
+    return tuple(replace(result, success=True, positions=()) for result in results)
+
+
+def _misplaced(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
+    return tuple(replace(r, positions=tuple(p - 1 for p in r.positions)) for r in results)
+
+
+def _invented(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
+    return tuple(
+        replace(r, success=False, positions=(7,)) if r.rule.id == "email:matches" else r for r in results
+    )
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("plant", [_misplaced, _invented, _overlooked])
+def test_planted_disagreement_is_no_verdict(
+    tmp_path: Path,
+    contract: Contract,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: bool,
+    plant: Callable[[tuple[RuleResult, ...]], tuple[RuleResult, ...]],
+) -> None:
+    """A scan that overlooks, misplaces or invents broken rows is an error by name, and nothing is quarantined."""
+    scan_rules = crosscheck.scan_rules
+    monkeypatch.setattr(crosscheck, "scan_rules", lambda *given: plant(scan_rules(*given)))
+    if not whole:
+        monkeypatch.setattr(ingest, "PART_ROWS", 3)
+        monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+    # Broken in every part, so that the drawn clean part is one that the scan has overlooked.
+    table = sample_table(12, email=["a@b", "nobody", "a@b"] * 4)
+
+    with pytest.raises(
+        DisagreementError, match=r"batch 2013-05-17, .*: rule email:matches: Great Expectations"
+    ):
+        judged(tmp_path, contract, table)
+
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_disagreement_about_the_batch(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch rule's measure must be the same too."""
+    scan_rules = crosscheck.scan_rules
+    monkeypatch.setattr(
+        crosscheck,
+        "scan_rules",
+        lambda *given: tuple(
+            replace(r, found="5") if r.rule.check == "row_count" else r for r in scan_rules(*given)
+        ),
+    )
+
+    with pytest.raises(
+        DisagreementError, match="Great Expectations found success=True 6, the scan success=True 5"
+    ):
+        judged(tmp_path, contract, sample_table())
+
+
+def test_rules_without_a_scan_are_judged_by_part_as_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A multiple, a count and an expectation by name give the same verdict, whatever the number of parts."""
+
+    def change(document: Any) -> None:
+        column(document, "amount")["logicalTypeOptions"] = {"multipleOf": 0.5}
+        column(document, "note")["quality"] = [
+            {"metric": "missingValues", "mustBeLessThan": 1, "unit": "rows", "arguments": {"missingValues": ["a"]}},
+            {
+                "type": "custom", "engine": "greatExpectations",
+                "implementation": {"type": "expect_column_values_to_be_unique", "kwargs": {}},
+            },
+        ]  # fmt: skip
+
+    contract = sample_contract(tmp_path, change)
+    table = sample_table(
+        12,
+        sold_at=[NOON + timedelta(minutes=i) for i in range(12)],
+        amount=[0.25, *[1.5] * 11],
+        note=["first", "a", *[f"n{i}" for i in range(9)], "first"],
+    )
+    whole = judged(tmp_path / "whole", contract, table)
+    monkeypatch.setattr(ingest, "PART_ROWS", 3)
+    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+
+    by_part = judged(tmp_path / "parts", contract, table)
+
+    failed = {o.rule: o.count for o in by_part.rules if o.outcome == "failed"}
+    assert by_part.rules == whole.rules
+    assert failed["amount:multiple_of"] == 1
+    assert len(failed) == 3, failed
