@@ -9,7 +9,9 @@ import typer
 
 BREAKING = 3
 
-app = typer.Typer(no_args_is_help=True, help="Check a data contract, or compare two versions of it.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check a data contract, compare two versions of it, or begin one from a file."
+)
 
 File = Annotated[Path, typer.Argument(help="A contract: an Open Data Contract Standard v3 file.")]
 
@@ -44,3 +46,14 @@ def diff(old: File, new: File) -> None:
         print(f"{change.effect:<10}  {change}")
     if any(change.effect == "breaking" for change in changes):
         raise typer.Exit(BREAKING)
+
+
+@app.command()
+def infer(
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file, as a batch would come.")],
+    name: Annotated[str, typer.Option(help="The contract's name (default: the file's).")] = "",
+) -> None:
+    """Print a first contract for a file, to be reviewed by a person: what it cannot know is marked as a guess."""
+    from tasks.ingest.infer import infer_contract
+
+    print(infer_contract(source, name or source.name.split(".")[0]), end="")

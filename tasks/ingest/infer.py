@@ -1,0 +1,145 @@
+"""A first contract from one file, for a person to review: everything in it that the file cannot say is a guess."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from data_contracts.contract import Column, Contract, LogicalType, Server
+from tasks.ingest.source import SourceError, conform, read_source
+from tasks.lake import arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_TYPES: tuple[LogicalType, ...] = ("integer", "number", "boolean", "date", "timestamp")
+"""In the order in which they are tried; text that is none of them is a string."""
+MOST_VALUES = 20
+"""Distinct strings that still look like a list of allowed values, when each stands there twice on average."""
+_HEADER = "# Inferred from {source}. What is marked as a guess holds in this file; say whether it must hold in every one.\n"
+
+
+def infer_contract(source: Path, name: str) -> str:
+    """Return the text of a contract called ``name`` that the rows of ``source``, CSV or Parquet, keep.
+
+    Types, gaps, ranges, lists of values, the key and the event time are those of this one file. Raises SourceError
+    when the file cannot be read, has no rows, or has no column of times without a gap.
+    """
+    suffixes = source.suffixes
+    format = "parquet" if ".parquet" in suffixes else "csv"
+    blank = _blank(source, name, format)
+    table = read_source(source, blank)
+    if table.num_rows == 0:
+        raise SourceError(f"{source}: expected rows to infer a contract from, found none")
+    typed = {column: _typed(table[column], column, blank) for column in table.column_names}
+    event_time = _event_time(source, typed)
+    key = next((c for c, (kind, values) in typed.items() if _identifies(kind, values)), None)
+    properties = [_property(c, *typed[c], c == key, c == event_time) for c in typed]
+    document = {
+        "apiVersion": "v3.1.0",
+        "kind": "DataContract",
+        "id": f"urn:kingmaker:contract:{name}",
+        "name": name,
+        "version": "0.1.0",
+        "status": "draft",
+        "servers": [
+            {
+                "server": "source",
+                "type": "local",
+                "path": f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{''.join(suffixes) or '.csv'}",
+                "format": format,
+            }
+        ],
+        "schema": [
+            {
+                "name": name,
+                "customProperties": [{"property": "eventTime", "value": event_time}],
+                "properties": properties,
+            }
+        ],
+    }
+    return _HEADER.format(source=source.name) + yaml.safe_dump(
+        document, sort_keys=False, allow_unicode=True, width=110
+    )
+
+
+def _blank(source: Path, name: str, format: str) -> Contract:
+    """A contract that says nothing of any column: the file is read as it is."""
+    return Contract(
+        file=source, name=name, version="0.1.0", columns=(), key=(), event_time="", timezone="UTC",
+        lateness=timedelta(0), rules=(), server=Server("source", "local", str(source), format),
+    )  # fmt: skip
+
+
+def _typed(values: pa.ChunkedArray, name: str, blank: Contract) -> tuple[LogicalType, pa.ChunkedArray]:
+    """The first type that every value fits, by the same reading that a batch gets, and the values in it."""
+    import pyarrow as pa
+
+    text = pa.types.is_string(values.type)
+    if pa.types.is_null(values.type):
+        return "string", values.cast(pa.string())
+    for kind in _TYPES:
+        column = Column(name, kind)
+        fitting = conform(values, replace(blank, columns=(column,)), name)
+        # Texts that all say "missing" would fit any type.
+        if fitting.type == arrow_type(column) and not (text and fitting.null_count == len(values)):
+            return kind, fitting
+    if not text:
+        raise SourceError(
+            f"{blank.file}: column {name!r}: expected text, numbers, times or booleans, found {values.type}"
+        )
+    return "string", values
+
+
+def _event_time(source: Path, typed: dict[str, tuple[LogicalType, pa.ChunkedArray]]) -> str:
+    for wanted in ("timestamp", "date"):
+        for name, (kind, values) in typed.items():
+            if kind == wanted and not values.null_count:
+                return name
+    raise SourceError(f"{source}: expected a column of times without a gap, to be the event time, found none")
+
+
+def _identifies(kind: LogicalType, values: pa.ChunkedArray) -> bool:
+    whole = kind in ("integer", "string") and not values.null_count
+    return whole and len(values) > 1 and len(values.unique()) == len(values)
+
+
+def _property(
+    name: str, kind: LogicalType, values: pa.ChunkedArray, is_key: bool, is_event_time: bool
+) -> dict[str, Any]:
+    """One column of the contract, with its guesses named in the description."""
+    import pyarrow.compute as pc
+
+    guesses = []
+    found: dict[str, Any] = {"name": name, "logicalType": "timestamp" if is_event_time else kind}
+    if is_event_time:
+        guesses.append("the event time, as the first column of times without a gap; times are in UTC")
+        found["logicalTypeOptions"] = {"defaultTimezone": "UTC"}
+    elif not values.null_count:
+        found["required"] = True
+        guesses.append("required, because no value is missing")
+    if is_key:
+        found |= {"primaryKey": True, "primaryKeyPosition": 1}
+        guesses.append("the key, as the first column whose values are all different")
+    elif _identifies(kind, values):
+        guesses.append("all values are different, so it could be the key")
+    if kind in ("integer", "number") and not is_key:
+        ends = pc.min_max(values).as_py()
+        if all(end is not None and math.isfinite(end) for end in ends.values()):
+            found["logicalTypeOptions"] = {"minimum": ends["min"], "maximum": ends["max"]}
+            guesses.append("the range, from the smallest to the largest value")
+    if kind == "string" and not is_key:
+        distinct = [value for value in values.unique().to_pylist() if value is not None]
+        if distinct and all("@" in value for value in distinct):
+            found["classification"] = "personal"
+            guesses.append("personal, because every value has an @")
+        elif 0 < len(distinct) <= MOST_VALUES and len(values) >= 2 * len(distinct):
+            found["enum"] = [{"value": value} for value in sorted(distinct)]
+            guesses.append(f"the list of values, because there are only {len(distinct)}")
+    found["description"] = f"Guessed: {'; '.join(guesses or ['the type'])}."
+    return found

@@ -1,0 +1,100 @@
+"""Tests of the first contract from a file: it loads, and the file that it came from keeps it."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_contracts.contract import Contract, load_contract
+from tasks.batches import batch_named
+from tasks.ingest.infer import infer_contract
+from tasks.ingest.snapshot import write_snapshot
+from tasks.ingest.source import SourceError, read_source
+from tasks.validation.config import ValidationConfig
+from tasks.validation.verdict import judge
+
+NOON = datetime(2013, 5, 17, 12, tzinfo=UTC)
+
+
+def inferred(source: Path) -> Contract:
+    """The contract of a file, written and loaded."""
+    file = source.parent / "things.odcs.yaml"
+    file.write_text(infer_contract(source, "things"), encoding="utf-8")
+    return load_contract(file)
+
+
+def test_each_guess(tmp_path: Path) -> None:
+    """Types, gaps, range, list of values, key, event time, and what looks personal."""
+    source = tmp_path / "2013-05-17.csv"
+    source.write_text(
+        "id,at,on,size,kind,open,mail,code\n"
+        "7,2013-05-17T10:00:00Z,2013-05-17,1.5,a,true,x@y,k1\n"
+        "8,2013-05-17T11:00:00Z,2013-05-16,,b,false,z@y,k2\n"
+        "9,2013-05-17T12:00:00Z,2013-05-15,3,a,true,x@y,k3\n"
+        "10,2013-05-17T12:30:00Z,2013-05-15,2,b,true,x@y,k4\n"
+    )
+
+    contract = inferred(source)
+
+    assert {column.name: column.logical_type for column in contract.columns} == {
+        "id": "integer", "at": "timestamp", "on": "date", "size": "number", "kind": "string", "open": "boolean",
+        "mail": "string", "code": "string",
+    }  # fmt: skip
+    assert (contract.key, contract.event_time) == (("id",), "at")
+    assert not contract.column("size").required
+    assert contract.column("mail").sensitive
+    rules = {rule.id: rule.arguments for rule in contract.rules}
+    assert (rules["size:between"]["min"], rules["size:between"]["max"]) == (1.5, 3.0)
+    assert rules["kind:in_set"]["values"] == ("a", "b")
+    assert "mail:in_set" not in rules
+    assert "could be the key" in contract.column("code").description
+    assert all(column.description.startswith("Guessed: ") for column in contract.columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n1,x\n", "expected a column of times without a gap"), ("at\n", "expected rows to infer")],
+)
+def test_files_that_no_contract_comes_from(tmp_path: Path, text: str, message: str) -> None:
+    """Without rows or times there is nothing to begin with."""
+    (tmp_path / "x.csv").write_text(text)
+
+    with pytest.raises(SourceError, match=message):
+        infer_contract(tmp_path / "x.csv", "x")
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), rows=st.integers(1, 8), format=st.sampled_from(["csv", "parquet"]))
+def test_any_file_keeps_its_own_contract(tmp_path: Path, data: st.DataObject, rows: int, format: str) -> None:
+    """Whatever the file holds, its contract loads and accepts it whole."""
+
+    def drawn(cells: st.SearchStrategy[object], type_: pa.DataType) -> pa.Array:
+        return pa.array(data.draw(st.lists(st.none() | cells, min_size=rows, max_size=rows)), type_)
+
+    table = pa.table(
+        {
+            "at": [NOON + timedelta(minutes=i) for i in range(rows)],
+            "text": drawn(st.text("ab@1.-: ,\"'", max_size=5) | st.sampled_from(["yes", "NA", "2013-05-17"]), pa.string()),
+            "count": drawn(st.integers(-(2**63), 2**63 - 1), pa.int64()),
+            "size": drawn(st.floats(), pa.float64()),
+            "flag": drawn(st.booleans(), pa.bool_()),
+            "day": drawn(st.dates(date(1900, 1, 1), date(2100, 1, 1)), pa.date32()),
+        }
+    )  # fmt: skip
+    source = tmp_path / f"2013-05-17.{format}"
+    if format == "csv":
+        pc.write_csv(table, source)
+    else:
+        pq.write_table(table, source)
+
+    contract = inferred(source)
+
+    batch = batch_named("2013-05-17", "day", "UTC")
+    snapshot = write_snapshot(tmp_path / "lake", read_source(source, contract), contract, batch, "test")
+    verdict = judge(tmp_path / "lake", snapshot, contract, ValidationConfig())
+    assert (verdict.outcome, verdict.quarantined) == ("accept", 0), verdict.reason
