@@ -131,7 +131,7 @@ def sample_rows(rows: int = 6, **columns: list[Any]) -> dict[str, list[Any]]:
 
 
 def sample_table(rows: int = 6, **columns: list[Any]) -> pa.Table:
-    """The same as a table in the contract's types, as ``read_source`` would give it."""
+    """The same as a table in the contract's types, as a source would give it."""
     types = {
         "sold_at": pa.timestamp("us", tz="UTC"),
         "id": pa.int64(),

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from data_contracts.contract import Column, Contract, LogicalType, Server
-from tasks.ingest.source import SourceError, conform, read_source
+from tasks.ingest.conform import conform
+from tasks.ingest.formats import parse_file
+from tasks.ingest.source import SourceError
+from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
 
 if TYPE_CHECKING:
@@ -19,21 +22,22 @@ if TYPE_CHECKING:
 
 _TYPES: tuple[LogicalType, ...] = ("integer", "number", "boolean", "date", "timestamp")
 """In the order in which they are tried; text that is none of them is a string."""
+_FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 MOST_VALUES = 20
 """Distinct strings that still look like a list of allowed values, when each stands there twice on average."""
 _HEADER = "# Inferred from {source}. What is marked as a guess holds in this file; say whether it must hold in every one.\n"
 
 
 def infer_contract(source: Path, name: str) -> str:
-    """Return the text of a contract called ``name`` that the rows of ``source``, CSV or Parquet, keep.
+    """Return the text of a contract called ``name`` that the rows of ``source``, CSV, JSON lines or Parquet, keep.
 
     Types, gaps, ranges, lists of values, the key and the event time are those of this one file. Raises SourceError
     when the file cannot be read, has no rows, or has no column of times without a gap.
     """
     suffixes = source.suffixes
-    format = "parquet" if ".parquet" in suffixes else "csv"
+    format = next((_FORMATS[suffix] for suffix in suffixes if suffix in _FORMATS), "csv")
     blank = _blank(source, name, format)
-    table = read_source(source, blank)
+    table = parse_file(read_whole(LocalStore(), str(source)), str(source), blank)
     if table.num_rows == 0:
         raise SourceError(f"{source}: expected rows to infer a contract from, found none")
     typed = {column: _typed(table[column], column, blank) for column in table.column_names}
