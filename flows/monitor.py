@@ -6,6 +6,7 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 
+from flows.evidence import answered, policy_evidence, watch_evidence
 from flows.mandate import Mandate, mandate
 from flows.publish import publish
 from flows.retrain import retrain
@@ -14,24 +15,19 @@ from flows.waiting import waiting_batches
 from tasks.decisions.policy import decide_retrain
 from tasks.decisions.watch import decide_watch
 from tasks.drift.task import draw_evidently, measure_drift
-from tasks.evaluation.task import compare_models, judge_performance
+from tasks.evaluation.task import judge_performance
 from tasks.features.task import build_features
 from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.task import ingest
-from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
     Hold,
     LedgerEntry,
     LoadedModel,
-    PolicyEvidence,
-    Promote,
     Record,
     Refusal,
     Retrain,
     RollBack,
-    RowSpan,
-    WatchEvidence,
 )
 from tasks.scoring.task import score
 from tasks.training.task import check_spec
@@ -196,20 +192,6 @@ def judge(m: Mandate, record: BatchRecord) -> None:
         m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
 
 
-def answered(m: Mandate, record: BatchRecord) -> bool:
-    """Whether this revision has its answer already, from a run that died later or from an earlier one.
-
-    A note of the watch alone is no answer, nor is a refusal once the batch is accepted.
-    """
-    return any(
-        entry.batch == record.batch.id
-        and entry.evidence.get("revision") == record.revision
-        and not (isinstance(entry.decision, Hold) and "previous" in entry.evidence)
-        and not ("verdict" in entry.evidence and record.accepted)
-        for entry in m.history()
-    )
-
-
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
     """Answer the batch: the watch comes first, then the retrain policy; a refused batch is held."""
     spec, batch = m.managed.spec, record.batch.id
@@ -222,63 +204,3 @@ def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> Led
             return watched
     evidence = policy_evidence(m, record, champion)
     return m.decide(batch, decide_retrain(evidence, spec.retrain, spec.training.first), evidence)
-
-
-def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
-    """Compare the previous champion, scored in shadow, with the new one; None outside the watch."""
-    reigns = ledger.reigns(m.history())
-    last = reigns[-1] if reigns else None
-    if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
-        return None
-    since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
-    if record.batch.id not in {r.batch.id for r in since} or len(since) > m.managed.spec.watch.batches:
-        return None
-    from tasks.evaluation.compare import SeenRowsError
-    from tasks.evaluation.metrics import EvaluationError
-
-    previous = m.model(last.decision.previous)
-    if broken := m.contract_broken(previous):
-        get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
-        )
-        return None
-    span = RowSpan(
-        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
-        rows=record.snapshot.rows,
-    )  # fmt: skip
-    frame = build_features(m.managed, [record])
-    try:
-        comparison = compare_models(m.managed, previous, champion, frame, (span,))
-    except (SeenRowsError, EvaluationError) as error:
-        get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
-        return None
-    return WatchEvidence(
-        model=m.managed.name,
-        batch=record.batch.id,
-        revision=record.revision,
-        champion=champion.trained.version,
-        previous=previous.trained.version,
-        batches_watched=len(since),
-        comparison=comparison,
-    )
-
-
-def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
-    """Gather what the retrain policy looks at."""
-    judged = {r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances}
-    trained_at = m.newest_training_batch()
-    # A loss is news once: with labels that come late, the newest judged batch may have been answered by a training.
-    news = bool(judged) and (trained_at is None or max(judged) > trained_at)
-    losses = tuple(judged.values())
-    accepted = m.trainable()
-    return PolicyEvidence(
-        model=m.managed.name,
-        batch=record.batch.id,
-        revision=record.revision,
-        champion=None if champion is None else champion.trained.version,
-        accepted_batches=len(accepted),
-        batches_since_training=sum(trained_at is None or r.batch.id > trained_at for r in accepted),
-        losses=losses[:-1] if news else losses,
-        newest_loss=losses[-1] if news else None,
-        drift_share=None if record.drift is None else record.drift.share,
-    )
