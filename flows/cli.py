@@ -121,6 +121,25 @@ def demo() -> None:
 
 
 @app.command()
+def new(
+    model: Annotated[str, typer.Argument(help="A name for the model: small letters, digits, - and _.")],
+    source: Annotated[Path, typer.Option(help="A file of history: CSV, JSON lines or Parquet. It may grow.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    time: Annotated[str, typer.Option(help="The column that says when a row happened.")],
+) -> None:
+    """Draft a contract and a model spec from a file, its guesses marked; they run as they are."""
+    from flows.new_model import draft_model
+
+    project = Settings().project
+    for file in draft_model(project, model, source, target, time):
+        print(f"wrote {os.path.relpath(file)}")
+    _manage(model)
+    print(
+        f"review what is marked as a guess, then: {_me()} --project {os.path.relpath(project)} replay {model}"
+    )
+
+
+@app.command()
 def run(
     model: Model,
     batch: Batch = None,

@@ -54,6 +54,6 @@ def infer(
     name: Annotated[str, typer.Option(help="The contract's name (default: the file's).")] = "",
 ) -> None:
     """Print a first contract for a file, to be reviewed by a person: what it cannot know is marked as a guess."""
-    from tasks.ingest.infer import infer_contract
+    from tasks.ingest.infer import infer_contract, read_typed
 
-    print(infer_contract(source, name or source.name.split(".")[0]), end="")
+    print(infer_contract(read_typed(source), name or source.name.split(".")[0]), end="")

@@ -119,7 +119,7 @@ def _batch_at(first: datetime, every: Every, timezone: str) -> Batch:
         "week": first + timedelta(days=7),
         "month": (first + timedelta(days=31)).replace(day=1),
         "quarter": (first + timedelta(days=93)).replace(day=1),
-        "year": first.replace(year=first.year + 1),
+        "year": first.replace(year=first.year + 1, month=1, day=1),
     }[every]
     calendar = first.isocalendar()
     id = {

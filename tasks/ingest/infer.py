@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,22 +28,46 @@ MOST_VALUES = 20
 _HEADER = "# Inferred from {source}. What is marked as a guess holds in this file; say whether it must hold in every one.\n"
 
 
-def infer_contract(source: Path, name: str) -> str:
-    """Return the text of a contract called ``name`` that the rows of ``source``, CSV, JSON lines or Parquet, keep.
+@dataclass(frozen=True)
+class TypedFile:
+    """A file's columns, each in the first type that all of its values fit."""
 
-    Types, gaps, ranges, lists of values, the key and the event time are those of this one file. Raises SourceError
-    when the file cannot be read, has no rows, or has no column of times without a gap.
-    """
-    suffixes = source.suffixes
-    format = next((_FORMATS[suffix] for suffix in suffixes if suffix in _FORMATS), "csv")
-    blank = _blank(source, name, format)
+    source: Path
+    format: str
+    columns: dict[str, tuple[LogicalType, pa.ChunkedArray]]
+
+
+def read_typed(source: Path) -> TypedFile:
+    """Read ``source``, CSV, JSON lines or Parquet; SourceError when it cannot be read or has no rows."""
+    format = next((_FORMATS[suffix] for suffix in source.suffixes if suffix in _FORMATS), "csv")
+    blank = _blank(source, source.name, format)
     table = parse_file(read_whole(LocalStore(), str(source)), str(source), blank)
     if table.num_rows == 0:
         raise SourceError(f"{source}: expected rows to infer a contract from, found none")
-    typed = {column: _typed(table[column], column, blank) for column in table.column_names}
-    event_time = _event_time(source, typed)
-    key = next((c for c, (kind, values) in typed.items() if _identifies(kind, values)), None)
+    return TypedFile(source, format, {name: _typed(table[name], name, blank) for name in table.column_names})
+
+
+def infer_contract(
+    file: TypedFile,
+    name: str,
+    *,
+    event_time: str | None = None,
+    later: str | None = None,
+    path: str | None = None,
+) -> str:
+    """Return the text of a contract called ``name`` that the rows of ``file`` keep.
+
+    Types, gaps, ranges, lists of values, the key and, unless it is given, the event time are those of this one file;
+    ``later`` is the column that becomes known only after the event, and ``path`` where batches will come from. Raises
+    SourceError when there is no column of times without a gap.
+    """
+    source, typed, suffixes = file.source, file.columns, file.source.suffixes
+    event_time = _event_time(source, typed, event_time)
+    key = next((c for c, (kind, values) in typed.items() if c != later and _identifies(kind, values)), None)
     properties = [_property(c, *typed[c], c == key, c == event_time) for c in typed]
+    for column in properties:
+        if column["name"] == later:
+            column["customProperties"] = [{"property": "availability", "value": "later"}]
     document = {
         "apiVersion": "v3.1.0",
         "kind": "DataContract",
@@ -55,8 +79,8 @@ def infer_contract(source: Path, name: str) -> str:
             {
                 "server": "source",
                 "type": "local",
-                "path": f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{''.join(suffixes) or '.csv'}",
-                "format": format,
+                "path": path or f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{''.join(suffixes) or '.csv'}",
+                "format": file.format,
             }
         ],
         "schema": [
@@ -100,7 +124,17 @@ def _typed(values: pa.ChunkedArray, name: str, blank: Contract) -> tuple[Logical
     return "string", values
 
 
-def _event_time(source: Path, typed: dict[str, tuple[LogicalType, pa.ChunkedArray]]) -> str:
+def _event_time(
+    source: Path, typed: dict[str, tuple[LogicalType, pa.ChunkedArray]], given: str | None
+) -> str:
+    if given is not None:
+        kind, values = typed[given]
+        if kind not in ("timestamp", "date") or values.null_count:
+            raise SourceError(
+                f"{source}: column {given!r}: expected times without a gap, such as 2013-05-17T10:00:00Z, found "
+                f"{kind} with {values.null_count:,} missing"
+            )
+        return given
     for wanted in ("timestamp", "date"):
         for name, (kind, values) in typed.items():
             if kind == wanted and not values.null_count:

@@ -140,3 +140,12 @@ def test_pattern_reads_only_ascii_digits(every: Every) -> None:
 
     assert re.fullmatch(pattern_of(every), id)
     assert not re.fullmatch(pattern_of(every), id.replace("2", "\uff12", 1))
+
+
+@pytest.mark.parametrize("every", ["hour", "day", "week"])
+def test_batch_that_begins_on_a_leap_day(every: Every) -> None:
+    """The 29th of February begins a batch like any other day; in 2016 it was a Monday."""
+    batch = batch_of(datetime(2016, 2, 29, tzinfo=UTC), every, "UTC")
+
+    assert batch.start == datetime(2016, 2, 29, tzinfo=UTC)
+    assert batch_named(batch.id, every, "UTC") == batch

@@ -14,7 +14,7 @@ from data_contracts.contract import Contract, load_contract
 from tasks.batches import batch_named
 from tasks.ingest.conform import conform_table
 from tasks.ingest.formats import parse_file
-from tasks.ingest.infer import infer_contract
+from tasks.ingest.infer import infer_contract, read_typed
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import SourceError
 from tasks.validation.config import ValidationConfig
@@ -26,7 +26,7 @@ NOON = datetime(2013, 5, 17, 12, tzinfo=UTC)
 def inferred(source: Path) -> Contract:
     """The contract of a file, written and loaded."""
     file = source.parent / "things.odcs.yaml"
-    file.write_text(infer_contract(source, "things"), encoding="utf-8")
+    file.write_text(infer_contract(read_typed(source), "things"), encoding="utf-8")
     return load_contract(file)
 
 
@@ -67,7 +67,7 @@ def test_files_that_no_contract_comes_from(tmp_path: Path, text: str, message: s
     (tmp_path / "x.csv").write_text(text)
 
     with pytest.raises(SourceError, match=message):
-        infer_contract(tmp_path / "x.csv", "x")
+        infer_contract(read_typed(tmp_path / "x.csv"), "x")
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
