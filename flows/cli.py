@@ -353,13 +353,14 @@ def _nothing_new(managed: ManagedModel) -> None:
 
 
 def _me() -> str:
-    """The command as the person can type it: the name alone when it is on the path."""
+    """The command as the person can type it: the name alone when it is on the path, with the project if it is not ours."""
     import shutil
 
     program = Path(sys.argv[0])
-    if shutil.which(program.name) or program.name != "kingmaker":
-        return "kingmaker"
-    return os.path.relpath(program)
+    known = shutil.which(program.name) or program.name != "kingmaker"
+    name = "kingmaker" if known else os.path.relpath(program)
+    project = Settings().project
+    return name if project == REPOSITORY else f"{name} --project {os.path.relpath(project)}"
 
 
 def _table(managed: ManagedModel) -> None:
