@@ -198,10 +198,13 @@ def run_one(way: str, work: Path, rows: int) -> str:
         verdict = judge(work, snapshot, contract, ValidationConfig())
         return verdict.reason
     if way == "ingest and validate":
+        from tasks.ingest.conform import conform_table
+        from tasks.ingest.formats import parse_file
         from tasks.ingest.snapshot import write_snapshot
-        from tasks.ingest.source import read_source
+        from tasks.ingest.stores import LocalStore, read_whole
 
-        table = read_source(work / f"{rows}.parquet", contract)
+        file = str(work / f"{rows}.parquet")
+        table = conform_table(parse_file(read_whole(LocalStore(), file), file, contract), contract)
         with tempfile.TemporaryDirectory(dir=work) as lake:
             written = write_snapshot(Path(lake), table, contract, BATCH, "benchmark")
             del table
