@@ -74,23 +74,28 @@ async def monitor(
         await finish_trainings(m)
         for source in due_batches(m, batch):
             record = take_in(m, source)
-            champion = m.champion()
-            if record.accepted and champion is not None:
-                record = observe(m, record, champion)
-            if not answered(m, record):
-                entry = decide(m, record, champion)
-                match entry.decision:
-                    case RollBack():
-                        m.carry_out(entry)
-                    case Retrain():
-                        await train(m, entry)
-            seen.append(await publish(m, record, champion))
+            seen.append(record if record.completed else await answer(m, record))
     refused = [record for record in seen if not record.accepted]
     if refused:
         raise BatchRefusedError(
             "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
         )
     return tuple(seen)
+
+
+async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
+    """Observe a batch, decide, carry the decision out, and publish; what a run that died had answered stays as it is."""
+    champion = m.champion()
+    if not answered(m, record):
+        if record.accepted and champion is not None:
+            record = observe(m, record, champion)
+        entry = decide(m, record, champion)
+        match entry.decision:
+            case RollBack():
+                m.carry_out(entry)
+            case Retrain():
+                await train(m, entry)
+    return await publish(m, record, champion)
 
 
 def due_batches(m: Mandate, batch: str | None) -> tuple[SourceBatch, ...]:
@@ -132,13 +137,19 @@ async def train(m: Mandate, entry: LedgerEntry) -> None:
 
 
 def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
-    """Ingest and validate a batch, and write it down; the same content under the same spec keeps what is known of it."""
+    """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
     snapshot = ingest(m.managed, source)
     known = m.batches().get(source.batch.id)
-    same = known is not None and known.snapshot.sha256 == snapshot.sha256
-    if known is not None and same and known.spec_sha256 == m.managed.sha256:
-        return m.write_batch(known.model_copy(update={"fingerprint": source.fingerprint}))
-    verdict = validate(m.managed, snapshot)
+    if known is not None and known.snapshot.sha256 != snapshot.sha256:
+        known = None
+    if known is not None and known.spec_sha256 == m.managed.sha256:
+        verdict = known.verdict
+    else:
+        verdict = validate(m.managed, snapshot)
+    if known is not None and (known.accepted or verdict.refused):
+        # What was said of it then is history; only a batch that is let in at last begins anew.
+        again = {"fingerprint": source.fingerprint, "spec_sha256": m.managed.sha256, "verdict": verdict}
+        return m.write_batch(known.model_copy(update=again))
     get_run_logger().info("%s %s: %s: %s", m.managed.name, source.batch.id, verdict.outcome, verdict.reason)
     return m.write_batch(
         BatchRecord(

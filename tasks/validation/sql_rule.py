@@ -57,7 +57,9 @@ def run_query(rule: Rule, contract: Contract, parts: Sequence[Path]) -> tuple[bo
     with _database(contract, parts) as connection:
         files = ", ".join(_text(str(part)) for part in parts)
         names = ", ".join(_name(column.name) for column in contract.columns)
-        connection.execute(f"CREATE VIEW {_VIEW} AS SELECT {names} FROM read_parquet([{files}])")  # noqa: S608 - quoted
+        # A directory that is called like a partition (shop=1) must not stand in the place of a column.
+        read = f"read_parquet([{files}], hive_partitioning = false)"
+        connection.execute(f"CREATE VIEW {_VIEW} AS SELECT {names} FROM {read}")  # noqa: S608 - quoted
         try:
             rows = connection.execute(_query(rule)).fetchmany(2)
         except duckdb.Error as error:

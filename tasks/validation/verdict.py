@@ -39,8 +39,9 @@ def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: Validation
     """Judge the snapshot by its contract, and put the rows that break a row rule into quarantine.
 
     The order is fixed: columns and types, then whether there are rows at all, then everything else. When columns
-    or types are broken, or there are no rows, the other rules are not run and the batch is refused. At no time is
-    more in memory than one part and the rows that break a rule. Raises DamagedFileError when a part is not what was
+    or types are broken, or there are no rows, the other rules are not run and the batch is refused. No more is in
+    memory than one part and the rows that break a rule, but for rules without a scan that look across rows (counts,
+    expectations by name): they are given the whole batch. Raises DamagedFileError when a part is not what was
     written, RuleCrashedError when a check itself failed, and DisagreementError when the engines disagree.
     """
     with checked_parts(lake, snapshot) as parts:

@@ -130,6 +130,25 @@ def test_touched_source_with_the_same_content_changes_nothing(use_home, make_wea
     assert run_flow(monitor("weather")) == ()
 
 
+def test_batch_taken_up_again_keeps_what_was_said_of_it(use_home, make_weather_home, quick_project):
+    """A touched file of the past is not scored by the champion of today, nor answered or logged again."""
+    settings = use_home(make_weather_home(3), quick_project)
+    run_flow(replay("weather"))
+    engine = open_ledger(settings.ledger_url)
+    before, entries = ledger.known_batches(engine, "weather"), ledger.history(engine, "weather")
+    for week in WEATHER_WEEKS[:3]:
+        os.utime(settings.home / "sources" / "weather" / f"{week}.csv", (1, 1))
+
+    run_flow(monitor("weather"))
+
+    after = ledger.known_batches(engine, "weather")
+    same = {"fingerprint": ""}
+    assert [r.model_copy(update=same) for r in after.values()] == [
+        r.model_copy(update=same) for r in before.values()
+    ]
+    assert ledger.history(engine, "weather") == entries
+
+
 def test_batches_that_are_not_closed_do_not_exist_yet(use_home, make_weather_home):
     """As of the middle of a week, that week is not read."""
     use_home(make_weather_home(3))
@@ -203,6 +222,7 @@ def test_killed_anywhere_the_next_run_comes_to_the_same_end(use_home, make_weath
     assert tuple(records) == WEATHER_WEEKS[:3]
     assert all(record.completed and record.revision == 1 for record in records.values())
     assert [entry.decision.kind for entry in entries] == ["Hold", "Retrain", "Promote", "Hold"]
+    assert records[WEATHER_WEEKS[1]].predictions is None, "nobody reigned when it came"
     assert ledger.unfinished(entries) == ()
     reigns = ledger.reigns(entries)
     assert aliased_version(settings, "weather", "champion") == reigns[-1].decision.version
