@@ -223,6 +223,24 @@ def read_rows(parts: Sequence[Path], positions: Sequence[int]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def read_span(part: Path, first: int, rows: int, columns: Sequence[str]) -> pa.Table:
+    """Return ``rows`` neighbouring rows of a Parquet file from position ``first`` on; only their row groups are read."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(part)
+    groups: list[int] = []
+    start = before = 0
+    for number in range(file.num_row_groups):
+        end = start + file.metadata.row_group(number).num_rows
+        if start < first + rows and end > first:
+            before = before if groups else start
+            groups.append(number)
+        start = end
+    # A dot in a name would mean a field within a column.
+    wanted = None if any("." in name for name in columns) else list(columns)
+    return file.read_row_groups(groups, wanted).select(list(columns)).slice(first - before, rows)
+
+
 def read_accepted(
     lake: Path, snapshot: Snapshot, verdict: Verdict, columns: Sequence[str] | None = None
 ) -> pa.Table:
