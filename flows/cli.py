@@ -73,6 +73,7 @@ def _exit_code(error: Exception) -> int:
         "NoDecisionError": MISUSE,
         "NoEvidenceError": MISUSE,
         "NotFrozenError": MISUSE,
+        "NothingToTakeBackError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
@@ -213,12 +214,26 @@ def promote(
 
 
 @app.command()
-def rollback(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
+def rollback(
+    model: Model,
+    reason: ReasonOption = "asked for by hand",
+    person: PersonOption = "",
+    recalibration: Annotated[
+        bool, typer.Option("--recalibration", help="Only the newest refresh of weights and recalibration.")
+    ] = False,
+) -> None:
     """Bring the previous champion back, at once."""
     managed = _manage(model)
     from flows.promote import rollback as rollback_flow
+    from flows.promote import take_back
 
-    entry = _run_flow(managed.settings, rollback_flow(model, reason, person or getpass.getuser()))
+    chosen = take_back if recalibration else rollback_flow
+    entry = _run_flow(managed.settings, chosen(model, reason, person or getpass.getuser()))
+    if recalibration:
+        print(
+            f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
+        )
+        return
     print(f"version {entry.decision.version} reigns again: {entry.decision.reason}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import get_run_logger
@@ -55,7 +56,8 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
-    previous = m.model(last.decision.previous)
+    # Both with what recalibrates the throne: it is not the watch's question.
+    previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
     if broken := m.contract_broken(previous):
         get_run_logger().warning(
             "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
@@ -101,11 +103,12 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
-        challenger = m.model(before.challenger)
+        challenger = m.packaged(before.challenger)
+        reigning = replace(m.model(champion.trained.version, before.batch), recalibration=None)
         rows = pooled_rows(
             m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
         )
-        comparison, not_compared = compared_or_why_not(m, challenger, champion, rows)
+        comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
         yield before.model_copy(
             update={
                 "batch": record.batch.id,

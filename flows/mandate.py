@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import prefect.runtime
@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
 from tasks.configuration import Config
-from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
+from tasks.decisions.rules import Rule
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, holder_name, lease
 from tasks.ledger.tables import open_ledger
@@ -23,7 +23,9 @@ from tasks.records import (
     Decision,
     LedgerEntry,
     LoadedModel,
+    Predictions,
     Promote,
+    Recalibrate,
     Record,
     RollBack,
     TrainedModel,
@@ -46,6 +48,8 @@ class Mandate:
     as_of: datetime
     """Now, or the moment of the data's time that a replay stands at."""
     flow_run: str
+    loaded: dict[int, LoadedModel] = field(default_factory=dict)
+    """Versions that this run has fetched and verified."""
 
     # --- who reigns ---
 
@@ -62,13 +66,36 @@ class Mandate:
         return None if version is None else self.model(version)
 
     def first_champion(self) -> LoadedModel | None:
-        """Return the first version that ever reigned: what never retraining would have given."""
+        """Return the first version that ever reigned, as packaged: what never retraining would have given."""
         reigns = ledger.reigns(self.history())
-        return self.model(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
+        return self.packaged(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
 
-    def model(self, version: int) -> LoadedModel:
-        """Return a version, verified."""
-        return load_model(self.managed, ledger.training(self.engine, self.managed.name, version))
+    def model(self, version: int, before: str | None = None) -> LoadedModel:
+        """Return a version, verified, with the weights and the recalibration in force; or in force before a batch."""
+        made = [e for e in self.adjustments(version) if before is None or e.batch < before]
+        return adjusted(self.packaged(version), made[-1]) if made else self.packaged(version)
+
+    def served(self, predictions: Predictions) -> LoadedModel:
+        """Return exactly what served a batch."""
+        made = {entry.id: entry for entry in self.adjustments(predictions.version)}
+        packaged = self.packaged(predictions.version)
+        return (
+            packaged if predictions.adjusted_by is None else adjusted(packaged, made[predictions.adjusted_by])
+        )
+
+    def packaged(self, version: int) -> LoadedModel:
+        """Return a version, verified once a run, as it was packaged."""
+        if version not in self.loaded:
+            self.loaded[version] = load_model(self.managed, self.training(version))
+        return self.loaded[version]
+
+    def training(self, version: int) -> TrainedModel:
+        """Return what the ledger knows of a version."""
+        return ledger.training(self.engine, self.managed.name, version)
+
+    def adjustments(self, version: int) -> tuple[LedgerEntry, ...]:
+        """Return the refreshes of a version's weights and recalibration, oldest first."""
+        return ledger.adjustments(self.history(), version)
 
     def contract_broken(self, model: LoadedModel) -> str:
         """Return what of the contract that ``model`` was trained under is broken by now; empty when nothing is."""
@@ -101,9 +128,7 @@ class Mandate:
         """Return every decision about the model, oldest first."""
         return ledger.history(self.engine, self.managed.name)
 
-    def rule(
-        self, rule: GateRule | PolicyRule | WatchRule | FreezeRule, batch: str, evidence: Record
-    ) -> LedgerEntry:
+    def rule(self, rule: Rule, batch: str, evidence: Record) -> LedgerEntry:
         """Let a rule decide, and write down what it decided, of which evidence, under which settings."""
         decision = rule.decide(evidence)  # type: ignore[arg-type]  # the caller's evidence is of the rule's kind
         return self.decide(batch, decision, evidence, rule=rule)
@@ -155,6 +180,15 @@ class Mandate:
     def training_batches(self) -> tuple[str, ...]:
         """Return the batches at which versions were trained, oldest first."""
         return ledger.training_batches(self.engine, self.managed.name)
+
+
+def adjusted(model: LoadedModel, entry: LedgerEntry) -> LoadedModel:
+    """Return the model with the weights and the recalibration that a decision put in force."""
+    decision = entry.decision
+    assert isinstance(decision, Recalibrate)  # noqa: S101 - the ledger gave it as one
+    return replace(
+        model, weights=decision.weights, recalibration=decision.recalibration, adjusted_by=entry.id
+    )
 
 
 _IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)

@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.mandate import Mandate, mandate
+from flows.panel import refresh
 from flows.publish import publish
 from flows.retrain import retrain
 from flows.run_name import run_name
@@ -30,7 +31,7 @@ from tasks.records import (
     Retrain,
     RollBack,
 )
-from tasks.scoring.task import score
+from tasks.scoring.task import score, sum_up_labels
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract, validate
 
@@ -177,31 +178,43 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
             f"under the new one with 'kingmaker retrain {m.managed.name}' and crown it with 'kingmaker promote "
             f"{m.managed.name} --version N'"
         )
+    judge_mature(m)
+    champion = refresh(m, champion)
     frame = build_features(m.managed, [record])
     predicted, predictions = score(m.managed, champion, frame)
     drift = measure_drift(m.managed, champion, frame, predicted)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page)
     m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
-    for waiting in m.batches().values():
-        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
-            judge(m, waiting)
+    judge_mature(m)
+    refresh(m, champion)
     return m.batches()[record.batch.id]
 
 
+def judge_mature(m: Mandate) -> None:
+    """Judge every batch whose labels are mature by now."""
+    for waiting in m.batches().values():
+        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
+            judge(m, waiting)
+
+
 def judge(m: Mandate, record: BatchRecord) -> None:
-    """Judge the model that scored a batch, and the first champion, by the batch's labels, as far as both are unseen."""
+    """Judge what served a batch, and the first champion, by the batch's labels, as far as both are unseen."""
     assert record.predictions is not None  # noqa: S101 - the caller's condition, for the type checker
-    scorer, first = m.model(record.predictions.version), m.first_champion()
-    models = [scorer] if first is None or first.trained.version == scorer.trained.version else [scorer, first]
+    served, first = m.served(record.predictions), m.first_champion()
+    models = [served] if first is None or first.trained.version == served.trained.version else [served, first]
     unseen = [
         one
         for one in models
         if one.trained.trained_until <= record.batch.start and not m.contract_broken(one)
     ]
-    if scorer in unseen:
+    if served in unseen:
         frame = build_features(m.managed, [record])
-        m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
+        judged = {
+            "performances": judge_performance(m.managed, frame, unseen),
+            "summary": sum_up_labels(m.managed, served, frame),
+        }
+        m.write_batch(record.model_copy(update=judged))
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:

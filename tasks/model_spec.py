@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
-from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
+from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
 from tasks.drift.config import DriftConfig
 from tasks.features.config import FeaturesConfig
 from tasks.records import Problem
@@ -74,6 +74,8 @@ class ModelSpec(Config):
     slices: tuple[str, ...] = ()
     drift: DriftConfig = DriftConfig()
     retrain: PolicyConfig = PolicyConfig()
+    panel: PanelConfig = PanelConfig()
+    recalibrate: RecalibrationConfig = RecalibrationConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None

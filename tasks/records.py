@@ -148,6 +148,45 @@ class Trial(Record):
     seconds: float
 
 
+# --- panel and recalibration -----------------------------------------------------------------------------
+
+
+class PanelMember(Record):
+    """One kept model of a panel, and how it has done."""
+
+    version: int
+    window: WindowKind
+    standing: float
+    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
+    losses: tuple[float, ...] = ()
+    """Its mean loss on each mature batch since it joined, oldest first."""
+
+
+class LabelSummary(Record):
+    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
+
+    batch: str
+    rows: int
+    labels: tuple[float, ...]
+    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
+    predictions: tuple[float, ...]
+    """The same of what was predicted: mean probabilities, or the median."""
+
+
+class Recalibration(Record):
+    """A correction of predictions without a training."""
+
+    problem: Problem
+    shift: tuple[float, ...]
+    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
+    rows: float
+    """Effective rows that it rests on."""
+    reason: str
+
+
+# --- registered versions ---------------------------------------------------------------------------------
+
+
 class TrainedModel(Record):
     """A registered version: what it is, what it was trained on, what its bytes are."""
 
@@ -169,6 +208,12 @@ class TrainedModel(Record):
     seed: int
     code_version: str
     rows: int
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members as they stood when it was packaged, in its order, the newcomer last. Else empty."""
+    newcomer: Recipe | None = None
+    """Of a panel: how its newest member was made ..."""
+    newcomer_on: tuple[RowSpan, ...] = ()
+    """... and of which rows; ``trained_on`` has those of all members."""
 
 
 # --- evaluation ------------------------------------------------------------------------------------------
@@ -355,6 +400,8 @@ class Predictions(Record):
     rows: int
     path: str
     sha256: str
+    adjusted_by: int | None = None
+    """The ledger's number of the recalibration in force; None for the model as it was packaged."""
 
 
 # --- decisions -------------------------------------------------------------------------------------------
@@ -410,6 +457,32 @@ class FreezeEvidence(Record):
     """Batches at which the watch rolled back since a person last looked, oldest first."""
     recent: tuple[str, ...]
     """The newest accepted batches, this one included, oldest first: as many as the rule looks at."""
+
+
+class RecalibrationEvidence(Record):
+    """What the refresh of weights and recalibration on a mature batch looks at."""
+
+    model: str
+    batch: str
+    """The mature batch that is news."""
+    champion: int
+    problem: Problem
+    members: tuple[PanelMember, ...]
+    """The champion's members as they stood before this batch; empty when it is no panel."""
+    losses: Mapping[int, float]
+    """Version of a member -> its mean loss on the batch, of those that have not seen it."""
+    summaries: tuple[LabelSummary, ...]
+    """The newest mature batches, this one included, oldest first."""
+    weights: tuple[float, ...]
+    """In force."""
+    recalibration: Recalibration | None
+    """In force."""
+    weights_before: tuple[float, ...] = ()
+    """In force before those."""
+    recalibration_before: Recalibration | None = None
+    """In force before that."""
+    comparison: Comparison | None = None
+    """What was in force before, in the challenger's seat, against what is, on this batch; None without either."""
 
 
 class Refusal(Record):
@@ -496,6 +569,20 @@ class RollBack(Record):
     """The version that is deposed."""
 
 
+class Recalibrate(Record):
+    """Serve the same champion with other weights and another recalibration."""
+
+    kind: Literal["Recalibrate"] = "Recalibrate"
+    reason: str
+    version: int
+    members: tuple[PanelMember, ...]
+    weights: tuple[float, ...]
+    """One a member; empty when the champion is no panel."""
+    recalibration: Recalibration | None
+    taken_back: bool = False
+    """Whether the one before did harm, and what was in force before it is in force again."""
+
+
 class Freeze(Record):
     """Change nothing by oneself until a person has looked."""
 
@@ -511,7 +598,7 @@ class Thaw(Record):
 
 
 Decision = Annotated[
-    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Freeze | Thaw,
+    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Recalibrate | Freeze | Thaw,
     Field(discriminator="kind"),
 ]
 
@@ -548,6 +635,8 @@ class BatchRecord(Record):
     """Digest of the model spec and the contract that the batch was judged by."""
     as_of: datetime
     drift: DriftSummary | None = None
+    summary: LabelSummary | None = None
+    """Labels against the served predictions before recalibration; None while labels are not mature."""
     performances: tuple[Performance, ...] = ()
     """The reigning champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
@@ -584,42 +673,6 @@ class Superseded(Record):
             f"{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
             f"({self.newest_rows:,} rows); {'; '.join(parts)}"
         )
-
-
-# --- panel and recalibration -----------------------------------------------------------------------------
-
-
-class PanelMember(Record):
-    """One kept model of a panel, and how it has done."""
-
-    version: int
-    window: WindowKind
-    standing: float
-    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
-    losses: tuple[float, ...] = ()
-    """Its mean loss on each mature batch since it joined, oldest first."""
-
-
-class LabelSummary(Record):
-    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
-
-    batch: str
-    rows: int
-    labels: tuple[float, ...]
-    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
-    predictions: tuple[float, ...]
-    """The same of what was predicted: mean probabilities, or the median."""
-
-
-class Recalibration(Record):
-    """A correction of predictions without a training."""
-
-    problem: Problem
-    shift: tuple[float, ...]
-    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
-    rows: float
-    """Effective rows that it rests on."""
-    reason: str
 
 
 # --- in memory only --------------------------------------------------------------------------------------
@@ -679,3 +732,9 @@ class LoadedModel:
     baseline: pd.DataFrame
     """Sample of the training rows' features."""
     profile: BaselineProfile
+    weights: tuple[float, ...] = ()
+    """The members' weights in force; empty when it is no panel."""
+    recalibration: Recalibration | None = None
+    """In force; None: predictions are served as they are."""
+    adjusted_by: int | None = None
+    """The ledger's number of the decision that put weights and recalibration in force."""

@@ -19,6 +19,7 @@ from tasks.records import (
     Decision,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Reject,
     Shadow,
@@ -266,6 +267,11 @@ def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
             case Shadow() | Reject() | Promote() | AwaitApproval():
                 newest[entry.decision.version] = entry
     return tuple(e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow))
+
+
+def adjustments(entries: tuple[LedgerEntry, ...], version: int) -> tuple[LedgerEntry, ...]:
+    """Return the refreshes of weights and recalibration of a version, oldest first."""
+    return tuple(e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version)
 
 
 def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:

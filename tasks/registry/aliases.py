@@ -72,4 +72,5 @@ def fetch(settings: Settings, trained: TrainedModel) -> LoadedModel:
             pipeline=pipeline,
             baseline=pd.read_parquet(baseline / "sample.parquet"),
             profile=BaselineProfile.model_validate_json((baseline / "profile.json").read_text("utf-8")),
+            weights=tuple(pipeline.weights) if trained.members else (),
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.lake import file_sha256
-from tasks.records import BaselineProfile, FeatureSchema, Recipe, RowSpan, TrainedModel, Trial
+from tasks.records import BaselineProfile, FeatureSchema, PanelMember, Recipe, RowSpan, TrainedModel, Trial
 from tasks.registry.safe_load import MODEL_FILE, check_types
 from tasks.settings import Settings
 
@@ -49,6 +49,10 @@ class Training:
     seed: int
     code_version: str
     seconds: float
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members, the newcomer, which has version 0 until it is registered, last."""
+    newcomer: Recipe | None = None
+    newcomer_on: tuple[RowSpan, ...] = ()
 
 
 def client(tracking_uri: str) -> MlflowClient:
@@ -118,6 +122,7 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
             "contract_version": training.contract_version,
             "code_version": training.code_version,
             **{f"estimator.{name}": str(value) for name, value in training.recipe.params.items()},
+            **_newcomer(training),
         }
         _log(mlflow, run_id, params, {"training_seconds": training.seconds})
         mlflow.log_text(run_id, training.spec_text, "model.yaml")
@@ -150,7 +155,25 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
         seed=training.seed,
         code_version=training.code_version,
         rows=sum(span.rows for span in training.trained_on),
+        members=tuple(
+            member.model_copy(update={"version": member.version or version}) for member in training.members
+        ),
+        newcomer=training.newcomer,
+        newcomer_on=training.newcomer_on,
     )
+
+
+def _newcomer(training: Training) -> dict[str, str]:
+    """What a panel is made of, for MLflow's page."""
+    if training.newcomer is None:
+        return {}
+    kept = ", ".join(str(member.version) for member in training.members[:-1])
+    return {
+        "panel.kept_versions": kept or "none",
+        "panel.newcomer": training.newcomer.estimator,
+        "panel.newcomer_window": training.newcomer.window,
+        **{f"panel.newcomer.{name}": str(value) for name, value in training.newcomer.params.items()},
+    }
 
 
 def log_batch(
