@@ -63,7 +63,7 @@ async def retrain(
         champion = m.champion()
         incumbent = None if champion is None else champion.trained.recipe
         spec = m.managed.spec
-        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem))
+        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem), spec.metric)
         found = search_candidates(m.managed, parts, loss, incumbent)
         entry: LedgerEntry
         for contender in contenders(found, features_sha256(m.managed, frame), spec.training, incumbent):
