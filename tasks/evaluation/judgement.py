@@ -108,6 +108,7 @@ def compare(
         champion_score=scores[1],
         greater_is_better=greater_is_better(metric),
         slices=compare_slices(theirs, its, blocks, labelled.slices),
+        block_means=test.block_means,
     )
 
 
