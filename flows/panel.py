@@ -68,12 +68,12 @@ def join_panel(
 
     spec, holdout = m.managed.spec, fitted.split.holdout
     batch = max(span.batch for span in fitted.split.held_out)
-    loss = mean_loss(spec.problem, fitted.classes)
+    loss = mean_loss(spec.problem, fitted.classes, spec.metric)
     target = holdout.target.to_numpy()
     own = loss(target, predict(fitted.pipeline, holdout.features, spec.problem, fitted.classes))
     known, checks = tuple[PanelMember, ...](), tuple[Guardrail, ...]()
     if champion is not None and _same_features(fitted, champion) and not m.contract_broken(champion):
-        theirs = mean_loss(spec.problem, champion.trained.classes)
+        theirs = mean_loss(spec.problem, champion.trained.classes, spec.metric)
         its = theirs(target, predict_raw(m.model(champion.trained.version, batch), holdout, spec.problem))
         checks = (_may_join(own, its, spec.panel.join_worse, may_join(own, its, spec.panel)),)
         known = standing(m, champion, batch) or (_as_member(champion, its),)
@@ -189,7 +189,7 @@ def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> di
         return {}
     frame = build_features(m.managed, [record])
     labelled = frame.where(frame.target.notna().to_numpy())
-    loss, target = mean_loss(m.managed.spec.problem, packaged.trained.classes), labelled.target.to_numpy()
+    loss, target = mean_loss(m.managed.spec.problem, packaged.trained.classes, m.managed.spec.metric), labelled.target.to_numpy()
     predicted = predict_members(packaged, labelled, m.managed.spec.problem)
     return {
         member.version: loss(target, p)

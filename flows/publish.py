@@ -52,7 +52,7 @@ def _metrics(record: BatchRecord) -> dict[str, float]:
         metrics["drift_share"] = record.drift.share
         metrics |= {f"psi_{f.feature}": f.score for f in record.drift.features if f.score is not None}
     if record.performances:
-        metrics |= {f"champion_{name}": value for name, value in record.performances[0].metrics.items()}
+        metrics |= {f"champion_{name}": of.value for name, of in record.performances[0].metrics.items()}
         metrics["champion_loss"] = record.performances[0].loss.value
     return metrics
 

@@ -71,7 +71,7 @@ async def retrain(
         parts = split(m.managed, frame)
         incumbent = None if champion is None else champion.trained.newcomer or champion.trained.recipe
         reigning = None if champion is None else champion.trained.recipe
-        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem))
+        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem), spec.metric)
         found = search_candidates(m.managed, parts, loss, incumbent)
         entry: LedgerEntry
         for contender in contenders(

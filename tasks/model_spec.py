@@ -16,17 +16,12 @@ from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
 from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
 from tasks.drift.config import DriftConfig
+from tasks.evaluation.config import METRICS, known_metric
 from tasks.features.config import FeaturesConfig
 from tasks.records import Problem
 from tasks.settings import Settings
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
-
-METRICS: dict[Problem, tuple[str, ...]] = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "precision", "recall"),
-    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),
-    "regression": ("mae", "rmse", "r2", "mape", "median_absolute_error"),
-}
 
 
 class BatchConfig(Config):
@@ -143,7 +138,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract) -> None:
     """Refuse what each part allows but the parts together do not."""
     if spec.model != name:
         raise ConfigurationError(file, "model", f"the name of its directory, {name!r}", repr(spec.model))
-    if spec.metric not in METRICS[spec.problem]:
+    if not known_metric(spec.metric, spec.problem):
         raise ConfigurationError(
             file, "metric", f"one of {list(METRICS[spec.problem])} for a {spec.problem} problem",
             f"{spec.metric!r}{nearest(spec.metric, METRICS[spec.problem])}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.batches import Batch
 
@@ -226,6 +226,14 @@ class Interval(Record):
     low: float
     high: float
 
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, value: object) -> object:
+        """A number alone, as older ledgers hold it, is an estimate whose interval is not known."""
+        if isinstance(value, int | float):
+            return {"value": value, "low": float("-inf"), "high": float("inf")}
+        return value
+
     def __str__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
@@ -236,8 +244,8 @@ class SliceScore(Record):
     column: str
     value: str
     rows: int
-    loss: float
-    score: float | None = None
+    loss: Interval
+    score: Interval | None = None
     """The user's metric; None where it is not defined, as AUC on one class."""
 
 
@@ -251,7 +259,7 @@ class Performance(Record):
     metric: str
     score: Interval
     loss: Interval
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Interval]
     slices: tuple[SliceScore, ...] = ()
 
 

@@ -63,8 +63,8 @@ class SliceRow:
     column: str
     value: str
     rows: int
-    loss: float
-    score: float | None
+    loss: Interval
+    score: Interval | None
     times: float | None
 
 
@@ -217,8 +217,8 @@ def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, t
 
 def _slices(performance: Performance) -> tuple[SliceRow, ...]:
     whole = performance.loss.value
-    worst = sorted(performance.slices, key=lambda s: -s.loss)[:WORST_SLICES]
+    worst = sorted(performance.slices, key=lambda s: -s.loss.value)[:WORST_SLICES]
     return tuple(
-        SliceRow(s.column, s.value, s.rows, s.loss, s.score, s.loss / whole if whole > 0 else None)
+        SliceRow(s.column, s.value, s.rows, s.loss, s.score, s.loss.value / whole if whole > 0 else None)
         for s in worst
     )
