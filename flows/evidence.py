@@ -6,7 +6,6 @@ from prefect import get_run_logger
 
 from flows.mandate import Mandate
 from tasks.evaluation.task import compare_models
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
@@ -55,7 +54,7 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
         batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
         rows=record.snapshot.rows,
     )  # fmt: skip
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     try:
         comparison = compare_models(m.managed, previous, champion, frame, (span,))
     except (SeenRowsError, EvaluationError) as error:

@@ -12,7 +12,7 @@ from flows.run_name import run_name
 from tasks.decisions.gate import decide_promotion
 from tasks.drift.task import make_baseline
 from tasks.evaluation.task import check_guardrails, compare_models
-from tasks.features.task import build_features, features_sha256
+from tasks.features.task import features_sha256
 from tasks.records import (
     AwaitApproval,
     BatchRecord,
@@ -58,7 +58,7 @@ async def retrain(
 
     with mandate(model, as_of) as m:
         get_run_logger().info("%s: training a challenger, because %s", model, reason)
-        frame = build_features(m.managed, window(m))
+        frame = m.features(window(m))
         parts = split(m.managed, frame)
         champion = m.champion()
         incumbent = None if champion is None else champion.trained.recipe

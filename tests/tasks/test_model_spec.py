@@ -52,13 +52,12 @@ def test_our_models_are_valid(project: Path, name: str) -> None:
 
 
 def test_labels_and_lateness(project: Path) -> None:
-    """Labels are mature after their delay, a batch is closed after the contract's lateness; not earlier."""
+    """Labels mature after their delay, a batch is closed after the contract's lateness; not earlier."""
     managed = manage("flights", settings_of(project))
     batch = managed.batch("2013-05")
     day, moment = timedelta(days=1), timedelta(microseconds=1)
 
-    assert managed.mature(batch, batch.end + day)
-    assert not managed.mature(batch, batch.end + day - moment)
+    assert managed.matures(batch) == batch.end + day
     assert managed.closed(batch, batch.end + day)
     assert not managed.closed(batch, batch.end + day - moment)
 
