@@ -38,7 +38,11 @@ class Booking:
     @property
     def known_at(self) -> datetime:
         """When its outcome is known."""
-        return self.booked_at + timedelta(hours=6) if self.cancelled else self.booked_at + timedelta(days=self.lead_days)
+        return (
+            self.booked_at + timedelta(hours=6)
+            if self.cancelled
+            else self.booked_at + timedelta(days=self.lead_days)
+        )
 
 
 def bookings(weeks: Sequence[str] = WEEKS, seed: int = 7) -> dict[str, list[Booking]]:
@@ -95,7 +99,8 @@ def word(known_at: datetime, booking_id: int, cancelled: str) -> str:
 def _cells(row: Booking, names: Sequence[str]) -> list[str]:
     values = [getattr(row, name) for name in names]
     return [
-        value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value).lower() for value in values
+        value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value).lower()
+        for value in values
     ]
 
 
