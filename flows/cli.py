@@ -260,7 +260,7 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 @app.command()
 def status() -> None:
     """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
-    from flows.waiting import waiting_batches
+    from flows.waiting import labels_in_words, listed, unread_labels, waiting_batches
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
     from tasks.ledger.superseded import superseded
@@ -286,9 +286,13 @@ def status() -> None:
             print(
                 f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
             )
-        waiting = [item.batch.id for item in waiting_batches(managed, engine, datetime.now(UTC))]
-        shown = ", ".join(waiting[:6]) + (f" and {len(waiting) - 6} more" if len(waiting) > 6 else "")
+        now = datetime.now(UTC)
+        shown = listed(item.batch.id for item in waiting_batches(managed, engine, now))
         print(f"  waiting   {shown or 'nothing'}")
+        if unread := unread_labels(managed, engine, now):
+            print(f"  unread    labels: {unread}")
+        for line in labels_in_words(managed, engine, now):
+            print(f"  labels    {line}")
         for item in superseded(engine, name):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
@@ -368,6 +372,8 @@ def check(
         file = settings.project / "deployments" / name / "model.yaml"
         check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
         check_rules(managed.contract)
+        if managed.labels is not None:
+            check_rules(managed.labels.contract)
         print(
             f"{name}: all is well: {len(managed.contract.columns)} columns, {len(managed.contract.rules)} rules, "
             f"{len(managed.spec.training.candidates)} candidates"

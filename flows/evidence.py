@@ -11,7 +11,6 @@ from prefect import get_run_logger
 from flows.mandate import Mandate
 from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.task import compare_models
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
@@ -63,7 +62,7 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
             "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
         )
         return None
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     try:
         comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
     except (SeenRowsError, EvaluationError) as error:
@@ -133,7 +132,7 @@ def pooled_rows(
     if not records:
         return None
     first = max(held, unseen_from)
-    frame = build_features(m.managed, records)
+    frame = m.features(records)
     frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
     spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
     return (frame, spans) if len(frame) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -12,8 +12,11 @@ import prefect.runtime
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
+from flows.waiting import waiting_for_labels
+from tasks.cohorts import why_waiting
 from tasks.configuration import Config
 from tasks.decisions.rules import Rule
+from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, holder_name, lease
 from tasks.ledger.tables import open_ledger
@@ -21,6 +24,8 @@ from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     BatchRecord,
     Decision,
+    FeatureFrame,
+    KnownLabels,
     LedgerEntry,
     LoadedModel,
     Predictions,
@@ -116,7 +121,26 @@ class Mandate:
 
     def trainable(self) -> list[BatchRecord]:
         """Return the accepted batches whose labels are mature, oldest first."""
-        return [r for r in self.batches().values() if r.accepted and self.managed.mature(r.batch, self.as_of)]
+        labels = [one.cohort for one in self.label_batches()]
+        return [
+            r
+            for r in self.batches().values()
+            if r.accepted and not why_waiting(self.managed, r.cohort, labels, self.as_of)
+        ]
+
+    def label_batches(self) -> tuple[BatchRecord, ...]:
+        """Return what was read of the contract of labels, oldest batch first; nothing when the rows carry theirs."""
+        stream = self.managed.labels
+        return () if stream is None else tuple(ledger.known_batches(self.engine, stream.name).values())
+
+    def waits(self) -> dict[str, str]:
+        """Return batch id -> why its labels may not be used yet."""
+        return waiting_for_labels(self.managed, self.engine, self.as_of)
+
+    def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
+        """Build the features of batches, with the labels that are known at the mandate's moment."""
+        known = KnownLabels(batches=self.label_batches(), as_of=self.as_of)
+        return build_features(self.managed, records, known)
 
     def write_batch(self, record: BatchRecord) -> BatchRecord:
         """Write the batch down, and return it with its revision."""

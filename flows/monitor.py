@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import flow, get_run_logger
 
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
+from flows.labels import settle
 from flows.mandate import Mandate, mandate
 from flows.panel import refresh
-from flows.publish import publish
+from flows.publish import publish, publish_settled
 from flows.retrain import retrain
 from flows.run_name import run_name
 from flows.waiting import waiting_batches
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.drift.task import draw_evidently, measure_drift
-from tasks.evaluation.task import judge_performance
-from tasks.features.task import build_features
 from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.source import SourceError
 from tasks.ingest.task import ingest
 from tasks.records import (
     BatchRecord,
@@ -31,7 +32,7 @@ from tasks.records import (
     Retrain,
     RollBack,
 )
-from tasks.scoring.task import score, sum_up_labels
+from tasks.scoring.task import score
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract, validate
 
@@ -73,15 +74,19 @@ async def monitor(
     with mandate(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
+        labels, unread = take_in_labels(m)
         await finish_trainings(m)
         for source in due_batches(m, batch):
             record = take_in(m, source)
             seen.append(record if record.completed else await answer(m, record))
-    refused = [record for record in seen if not record.accepted]
+        publish_settled(m, settle(m))
+    refused = [record for record in (*labels, *seen) if not record.accepted]
     if refused:
         raise BatchRefusedError(
-            "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
+            "; ".join(f"{r.model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
         )
+    if unread is not None:
+        raise unread
     return tuple(seen)
 
 
@@ -89,8 +94,13 @@ async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
     """Observe a batch, decide, carry the decision out, and publish; what a run that died had answered stays as it is."""
     champion = m.champion()
     if not answered(m, record):
+        publish_settled(m, settle(m))
         if record.accepted and champion is not None:
-            record = observe(m, record, champion)
+            champion = refresh(m, champion)
+            observe(m, record, champion)
+            publish_settled(m, settle(m))
+            refresh(m, champion)
+        record = m.batches()[record.batch.id]
         entry = decide(m, record, champion)
         match entry.decision:
             case RollBack():
@@ -138,6 +148,25 @@ async def train(m: Mandate, entry: LedgerEntry) -> None:
     m.finish(entry)
 
 
+def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | None]:
+    """Take in every batch of labels that waits, and return them; labels behind one that cannot be read wait with it.
+
+    Labels that cannot be read do not stop the rows: the error is returned, to be raised when the rows have gone through.
+    """
+    stream, taken = m.managed.labels, list[BatchRecord]()
+    if stream is None:
+        return (), None
+    check_contract(stream)
+    own = replace(m, managed=stream)
+    try:
+        for source in waiting_batches(stream, m.engine, m.as_of):
+            record = take_in(own, source)
+            taken.append(own.write_batch(record.model_copy(update={"completed": True})))
+    except SourceError as error:
+        return tuple(taken), error
+    return tuple(taken), None
+
+
 def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
     """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
     snapshot = ingest(m.managed, source)
@@ -168,7 +197,7 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
 
 
 def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
-    """Score the batch by the champion, measure its drift, and judge every batch whose labels are mature by now.
+    """Score the batch by the champion, and measure its drift.
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its training.
     """
@@ -178,43 +207,12 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
             f"under the new one with 'kingmaker retrain {m.managed.name}' and crown it with 'kingmaker promote "
             f"{m.managed.name} --version N'"
         )
-    judge_mature(m)
-    champion = refresh(m, champion)
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     predicted, predictions = score(m.managed, champion, frame)
     drift = measure_drift(m.managed, champion, frame, predicted)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page)
-    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
-    judge_mature(m)
-    refresh(m, champion)
-    return m.batches()[record.batch.id]
-
-
-def judge_mature(m: Mandate) -> None:
-    """Judge every batch whose labels are mature by now."""
-    for waiting in m.batches().values():
-        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
-            judge(m, waiting)
-
-
-def judge(m: Mandate, record: BatchRecord) -> None:
-    """Judge what served a batch, and the first champion, by the batch's labels, as far as both are unseen."""
-    assert record.predictions is not None  # noqa: S101 - the caller's condition, for the type checker
-    served, first = m.served(record.predictions), m.first_champion()
-    models = [served] if first is None or first.trained.version == served.trained.version else [served, first]
-    unseen = [
-        one
-        for one in models
-        if one.trained.trained_until <= record.batch.start and not m.contract_broken(one)
-    ]
-    if served in unseen:
-        frame = build_features(m.managed, [record])
-        judged = {
-            "performances": judge_performance(m.managed, frame, unseen),
-            "summary": sum_up_labels(m.managed, served, frame),
-        }
-        m.write_batch(record.model_copy(update=judged))
+    return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:

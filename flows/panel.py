@@ -11,7 +11,6 @@ from flows.mandate import Mandate
 from tasks.decisions.panel import join, may_join, member_weights, next_window, settle
 from tasks.decisions.rules import RecalibrationRule
 from tasks.evaluation.task import compare_models
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
@@ -123,7 +122,7 @@ def refresh(m: Mandate, champion: LoadedModel) -> LoadedModel:
     """Refresh weights and recalibration by each mature batch that is news, and return the champion as it serves now."""
     spec, version = m.managed.spec, champion.trained.version
     nothing_moves = not champion.trained.members and spec.recalibrate.strength == 0
-    if nothing_moves or m.frozen():
+    if nothing_moves or m.frozen() or m.contract_broken(champion):
         return champion
     rule = RecalibrationRule(panel=spec.panel, settings=spec.recalibrate, watch=spec.watch)
     judged = [record for record in m.batches().values() if record.summary is not None]
@@ -187,7 +186,7 @@ def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> di
     }
     if not unseen:
         return {}
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     labelled = frame.where(frame.target.notna().to_numpy())
     loss, target = mean_loss(m.managed.spec.problem, packaged.trained.classes, m.managed.spec.metric), labelled.target.to_numpy()
     predicted = predict_members(packaged, labelled, m.managed.spec.problem)
@@ -207,7 +206,7 @@ def _effect(
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
-    frame, spans = build_features(m.managed, [record]), (whole(record),)
+    frame, spans = m.features([record]), (whole(record),)
     try:
         return compare_models(m.managed, before, m.served(record.predictions), frame, spans)
     except (SeenRowsError, EvaluationError):

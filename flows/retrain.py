@@ -15,7 +15,7 @@ from flows.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
 from tasks.evaluation.task import check_guardrails
-from tasks.features.task import build_features, features_sha256
+from tasks.features.task import features_sha256
 from tasks.records import (
     AwaitApproval,
     BatchRecord,
@@ -67,7 +67,7 @@ async def retrain(
         get_run_logger().info("%s: training a challenger, because %s", model, reason)
         spec, champion = m.managed.spec, m.champion()
         seen = window_kind(m, champion)
-        frame = build_features(m.managed, window(m, seen))
+        frame = m.features(window(m, seen))
         parts = split(m.managed, frame)
         incumbent = None if champion is None else champion.trained.newcomer or champion.trained.recipe
         reigning = None if champion is None else champion.trained.recipe

@@ -94,6 +94,43 @@ class Verdict(Record):
         return self.outcome == "refuse"
 
 
+class Labelled(Record):
+    """How many rows of a batch had their label when it was looked at; the others wait, they are not negative."""
+
+    rows: int
+    """Accepted rows."""
+    labelled: int
+    as_of: datetime
+    """Labels that became known later did not count."""
+    read: str = ""
+    """Digest of the batches of labels that were there; empty when the rows carry their labels."""
+
+    @property
+    def waiting(self) -> int:
+        """Rows without a label."""
+        return self.rows - self.labelled
+
+    @property
+    def share(self) -> float:
+        """Share of the rows that have their label, 0 to 1."""
+        return self.labelled / self.rows if self.rows else 0.0
+
+
+class Cohort(Record):
+    """What of a batch says whether its labels may be used: the rows of one period of prediction, or one of labels."""
+
+    batch: Batch
+    snapshot: str
+    accepted: bool
+    verdict: str
+    """The verdict in one sentence."""
+    predicted: bool = False
+    judged: bool = False
+    labelled: Labelled | None = None
+    unknown: int | None = None
+    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
+
+
 # --- training --------------------------------------------------------------------------------------------
 
 
@@ -648,6 +685,10 @@ class BatchRecord(Record):
     performances: tuple[Performance, ...] = ()
     """The reigning champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
+    labelled: Labelled | None = None
+    """None until its labels were mature, or have come again since."""
+    unknown: int | None = None
+    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
     mlflow_run: str | None = None
     completed: bool = False
     """Whether the monitor has come to its end with this revision; if not, the next run takes it up again."""
@@ -656,6 +697,20 @@ class BatchRecord(Record):
     def accepted(self) -> bool:
         """Whether the batch may be trained and scored on."""
         return not self.verdict.refused
+
+    @property
+    def cohort(self) -> Cohort:
+        """What of it says whether its labels may be used."""
+        return Cohort(
+            batch=self.batch,
+            snapshot=self.snapshot.sha256,
+            accepted=self.accepted,
+            verdict=self.verdict.reason,
+            predicted=self.predictions is not None,
+            judged=bool(self.performances),
+            labelled=self.labelled,
+            unknown=self.unknown,
+        )
 
 
 class Superseded(Record):
@@ -684,6 +739,15 @@ class Superseded(Record):
 
 
 # --- in memory only --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """The batches of labels that were read by a moment; what became known later does not count."""
+
+    batches: tuple[BatchRecord, ...]
+    """Newest revisions, oldest batch first, refused ones among them."""
+    as_of: datetime
 
 
 @dataclass(frozen=True)

@@ -77,11 +77,13 @@ def render_drift_page(
     history: Sequence[BatchRecord],
     evidently: str | None,
     validation: str | None,
+    waits: str = "",
 ) -> str:
     """Return the HTML page of one batch.
 
     ``entries`` are all of the model's decisions (the first champion is found in them), ``units`` goes from feature
     to unit of measure, ``history`` holds the model's other batches, of which the earlier ones are shown.
+    ``waits`` says why its labels may not be used yet.
     ``evidently`` and ``validation`` are addresses relative to the page. ValueError when one leads away from it.
     """
     earlier = [r for r in newest_revisions(history) if r.batch.start < record.batch.start]
@@ -102,6 +104,7 @@ def render_drift_page(
         slices=_slices(performance) if performance else (),
         evidently=evidently,
         validation=validation,
+        waits=waits,
     )
 
 

@@ -21,9 +21,11 @@ def write_batch_pages(
     record: BatchRecord,
     entries: Sequence[LedgerEntry],
     known: Mapping[str, BatchRecord],
+    waits: Mapping[str, str],
 ) -> tuple[Path, ...]:
     """Write the pages of a batch and return them all, the drift page first.
 
+    ``waits`` goes from the batches whose labels may not be used yet to the reason.
     With them stands the model's page as it was after this batch, for MLflow; nothing in its viewer can be followed.
     """
     from tasks.reports.drift_page import render_drift_page
@@ -42,13 +44,14 @@ def write_batch_pages(
         [r for id, r in known.items() if id < batch],
         EVIDENTLY if evidently.exists() else None,
         VALIDATION,
+        waits.get(batch, ""),
     )
     write_whole(directory / DRIFT, drift.encode())
     write_whole(
         directory / VALIDATION, render_validation_page(contract, record.snapshot, record.verdict).encode()
     )
     model = render_model_page(
-        managed.name, spec.description, spec.metric, list(known.values()), entries, lambda _: None
+        managed.name, spec.description, spec.metric, list(known.values()), entries, lambda _: None, waits
     )
     write_whole(directory / MODEL, model.encode())
     pages = (directory / DRIFT, directory / VALIDATION, directory / MODEL, evidently)
@@ -57,7 +60,10 @@ def write_batch_pages(
 
 @task(name="write model page", cache_policy=NO_CACHE)
 def write_model_page(
-    managed: ManagedModel, records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
+    managed: ManagedModel,
+    records: Sequence[BatchRecord],
+    entries: Sequence[LedgerEntry],
+    waits: Mapping[str, str],
 ) -> tuple[Path, ...]:
     """Rebuild the model's page and the picture of its scores over time."""
     from tasks.reports.model_page import render_model_page
@@ -71,6 +77,7 @@ def write_model_page(
         records,
         entries,
         lambda id: f"{id}/{DRIFT}",
+        waits,
     )
     write_whole(directory / "index.html", page.encode())
     draw_timeline(directory / "timeline.png", managed.name, managed.spec.metric, records, entries)
