@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prefect import get_run_logger
 
 from flows.mandate import Mandate
+from tasks.decisions.policy import realised_gain
 from tasks.evaluation.task import compare_models
 from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
@@ -123,9 +124,6 @@ def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
                 and e.evidence["champion"] == entry.decision.version
                 and e.id > entry.id
             ]
-            before = sum(
-                c.rows * c.challenger_loss for c in watched
-            )  # the previous champion has the challenger's seat
-            if before:
-                gains[entry.batch] = 1 - sum(c.rows * c.champion_loss for c in watched) / before
+            if watched:
+                gains[entry.batch] = realised_gain(watched)
     return tuple(gains[batch] for batch in sorted(gains))
