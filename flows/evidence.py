@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from prefect import get_run_logger
 
 from flows.mandate import Mandate
 from tasks.decisions.policy import realised_gain
+from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.task import compare_models
 from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
     Comparison,
-    Hold,
+    Evidence,
+    FeatureFrame,
+    FreezeEvidence,
     LedgerEntry,
     LoadedModel,
     PolicyEvidence,
     Promote,
     Reject,
+    RollBack,
     RowSpan,
     WatchEvidence,
 )
@@ -33,7 +38,7 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
     return any(
         entry.batch == record.batch.id
         and entry.evidence.get("revision") == record.revision
-        and not (isinstance(entry.decision, Hold) and "previous" in entry.evidence)
+        and (made_by(entry.evidence) not in ("watch", "freeze") or isinstance(entry.decision, RollBack))
         and not ("verdict" in entry.evidence and record.accepted)
         for entry in m.history()
     )
@@ -57,13 +62,9 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
             "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
         )
         return None
-    span = RowSpan(
-        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
-        rows=record.snapshot.rows,
-    )  # fmt: skip
     frame = build_features(m.managed, [record])
     try:
-        comparison = compare_models(m.managed, previous, champion, frame, (span,))
+        comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
     except (SeenRowsError, EvaluationError) as error:
         get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
         return None
@@ -76,6 +77,92 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
         batches_watched=len(since),
         comparison=comparison,
     )
+
+
+def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
+    """Gather the rollbacks of late, this one included."""
+    accepted = [r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id]
+    return FreezeEvidence(
+        model=record.model,
+        batch=record.batch.id,
+        revision=record.revision,
+        rollbacks=ledger.rollbacks_since_thaw(m.history()),
+        recent=tuple(accepted[-m.managed.spec.watch.freeze_batches :]),
+    )
+
+
+def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
+    """Compare each challenger that waits in shadow with the champion, on its holdout and all mature batches since.
+
+    Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves fewer of them.
+    """
+    for entry in ledger.in_shadow(m.history()):
+        before = Evidence.model_validate({k: v for k, v in entry.evidence.items() if k != RULE})
+        since = [r for r in m.trainable() if before.holdout[-1].batch < r.batch.id <= record.batch.id]
+        pooled = tuple(r.batch.id for r in since)
+        if not pooled or pooled == before.pooled:
+            continue
+        challenger = m.model(before.challenger)
+        rows = pooled_rows(
+            m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
+        )
+        comparison, not_compared = compared_or_why_not(m, challenger, champion, rows)
+        yield before.model_copy(
+            update={
+                "batch": record.batch.id,
+                "champion": champion.trained.version,
+                "comparison": comparison,
+                "not_compared": not_compared,
+                "pooled": pooled,
+            }
+        )
+
+
+def pooled_rows(
+    m: Mandate, before: Evidence, since: list[BatchRecord], unseen_from: datetime
+) -> tuple[FeatureFrame, tuple[RowSpan, ...]] | None:
+    """Return the rows of a holdout and of the batches since, from a moment on, and their spans; None when none is left."""
+    import numpy as np
+
+    held = min(span.start for span in before.holdout)
+    known = m.batches()
+    records = [known[span.batch] for span in before.holdout if span.batch in known]
+    records = [r for r in {r.batch.id: r for r in (*records, *since)}.values() if r.batch.end > unseen_from]
+    if not records:
+        return None
+    first = max(held, unseen_from)
+    frame = build_features(m.managed, records)
+    frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
+    spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
+    return (frame, spans) if len(frame) else None
+
+
+def compared_or_why_not(
+    m: Mandate,
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
+) -> tuple[Comparison | None, str]:
+    """Compare two models on ``rows``, their spans beside them; or say why they cannot be compared."""
+    from tasks.evaluation.compare import SeenRowsError
+    from tasks.evaluation.metrics import EvaluationError
+
+    if broken := m.contract_broken(champion):
+        return None, broken
+    if rows is None:
+        return None, "no row is newer than all that both were trained on"
+    try:
+        return compare_models(m.managed, challenger, champion, *rows), ""
+    except (SeenRowsError, EvaluationError) as error:
+        return None, str(error)  # evidence like any other: the gate refuses, and says why
+
+
+def whole(record: BatchRecord) -> RowSpan:
+    """Return the span of all rows of a batch."""
+    return RowSpan(
+        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
+        rows=record.snapshot.rows,
+    )  # fmt: skip
 
 
 def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
@@ -111,19 +198,23 @@ def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
     A promotion gained what the watch has seen of it so far, over the rows that it has watched; a challenger that was
     rejected gained nothing. What is not known yet, or waits for a person, is left out, as is the first champion.
     """
-    gains: dict[str, float] = {}
+    gains = {_trained_at(entry): 0.0 for entry in entries if isinstance(entry.decision, Reject)}
     for entry in entries:
-        if isinstance(entry.decision, Reject):
-            gains[entry.batch] = 0.0
-        elif isinstance(entry.decision, Promote):
-            gains.pop(entry.batch, None)
+        if isinstance(entry.decision, Promote):
+            gains.pop(_trained_at(entry), None)
             watched = [
                 Comparison.model_validate(e.evidence["comparison"])
                 for e in entries
-                if "previous" in e.evidence
+                if made_by(e.evidence) == "watch"
                 and e.evidence["champion"] == entry.decision.version
                 and e.id > entry.id
             ]
             if watched:
-                gains[entry.batch] = realised_gain(watched)
+                gains[_trained_at(entry)] = realised_gain(watched)
     return tuple(gains[batch] for batch in sorted(gains))
+
+
+def _trained_at(entry: LedgerEntry) -> str:
+    """The batch at which the challenger was trained, which a judgement after batches in shadow comes long after."""
+    holdout = entry.evidence.get("holdout")
+    return str(holdout[-1]["batch"]) if holdout else entry.batch

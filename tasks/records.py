@@ -242,6 +242,8 @@ class Comparison(Record):
     champion_score: Interval
     greater_is_better: bool
     slices: tuple[SliceComparison, ...] = ()
+    block_means: tuple[float, ...] = ()
+    """Mean difference of each block of time, oldest first: what a test that is looked at repeatedly needs."""
 
 
 class Guardrail(Record):
@@ -269,6 +271,8 @@ class Evidence(Record):
     not_compared: str = ""
     """Why there is no comparison although somebody reigns."""
     guardrails: tuple[Guardrail, ...]
+    pooled: tuple[str, ...] = ()
+    """Batches after the holdout's that were pooled with it, because the holdout alone was too little."""
 
 
 # --- drift -----------------------------------------------------------------------------------------------
@@ -396,6 +400,18 @@ class WatchEvidence(Record):
     """The previous champion in the challenger's seat."""
 
 
+class FreezeEvidence(Record):
+    """What calls a person: the rollbacks of late."""
+
+    model: str
+    batch: str
+    revision: int
+    rollbacks: tuple[str, ...]
+    """Batches at which the watch rolled back since a person last looked, oldest first."""
+    recent: tuple[str, ...]
+    """The newest accepted batches, this one included, oldest first: as many as the rule looks at."""
+
+
 class Refusal(Record):
     """Why a batch was refused."""
 
@@ -452,6 +468,14 @@ class Reject(Record):
     version: int
 
 
+class Shadow(Record):
+    """Too little to judge by: the challenger predicts the next batch in shadow, and is judged again."""
+
+    kind: Literal["Shadow"] = "Shadow"
+    reason: str
+    version: int
+
+
 class AwaitApproval(Record):
     """The gate says yes; a person has the last word."""
 
@@ -472,8 +496,23 @@ class RollBack(Record):
     """The version that is deposed."""
 
 
+class Freeze(Record):
+    """Change nothing by oneself until a person has looked."""
+
+    kind: Literal["Freeze"] = "Freeze"
+    reason: str
+
+
+class Thaw(Record):
+    """A person has looked: go on."""
+
+    kind: Literal["Thaw"] = "Thaw"
+    reason: str
+
+
 Decision = Annotated[
-    Hold | Retrain | Promote | Reject | AwaitApproval | RollBack, Field(discriminator="kind")
+    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Freeze | Thaw,
+    Field(discriminator="kind"),
 ]
 
 

@@ -15,11 +15,13 @@ from tasks.decisions.gate import decide_promotion
 from tasks.decisions.panel import join, judge_members, may_join, member_weights, next_window
 from tasks.decisions.policy import decide_retrain, realised_gain
 from tasks.decisions.recalibration import recalibrate
-from tasks.decisions.watch import decide_watch
+from tasks.decisions.watch import decide_freeze, decide_watch
 from tasks.evaluation.metrics import row_losses
 from tasks.mixing import correct, mix, summarise
 from tasks.records import (
     Comparison,
+    Freeze,
+    FreezeEvidence,
     LabelSummary,
     PanelMember,
     PolicyEvidence,
@@ -61,6 +63,8 @@ class Outcome:
     """CPU of the trainings."""
     promotions: int = 0
     rollbacks: int = 0
+    freezes: int = 0
+    """How often a person was called."""
 
     @property
     def loss(self) -> float:
@@ -145,6 +149,7 @@ class Replay:
         self.means: list[float] = []
         self.trained_at: list[int] = []
         self.gains: list[float | list[Comparison]] = []
+        self.rollbacks: list[str] = []
         self.challenge(stream.setting.first - 1)
         for batch in range(stream.setting.first, len(stream.batches)):
             self.serve(batch)
@@ -196,6 +201,14 @@ class Replay:
             return False
         self.members, self.previous = self.previous, ()
         self.outcome.rollbacks += 1
+        self.rollbacks.append(stream.batches[batch])
+        freeze = FreezeEvidence(
+            model=stream.setting.name, batch=stream.batches[batch], revision=0, rollbacks=tuple(self.rollbacks),
+            recent=stream.batches[: batch + 1],
+        )  # fmt: skip
+        if isinstance(decide_freeze(freeze, self.spec.watch), Freeze):
+            self.outcome.freezes += 1
+            self.rollbacks = []  # a person looks before the next batch, and thaws the model
         return True
 
     def judge(self, batch: int) -> None:

@@ -120,11 +120,13 @@ class GateConfig(Config):
     refresh_worse_outright: float = Field(default=0.05, ge=0)
     """... or by more than this share, whatever the t."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    """Chance that an equal recipe is ever promoted, over all attempts since the last promotion."""
+    """Chance that an equal recipe is ever promoted, over all attempts since a change of recipe was promoted."""
     min_rows: int = Field(default=200, ge=1)
     """Rows of the holdout below which a change of recipe is not judged."""
     min_blocks: int = Field(default=8, ge=3)
     """Blocks of time below which an interval is not believed."""
+    pool: int = Field(default=4, ge=0)
+    """Following batches that a change of recipe may predict in shadow when the holdout has too few rows or blocks."""
     slice_worse: float = Field(default=0.10, gt=0)
     """No slice may lose more than this share ..."""
     slice_rows: int = Field(default=100, ge=1)
@@ -142,3 +144,7 @@ class WatchConfig(Config):
     """The previous champion comes back when its block-wise t is above this ..."""
     better: float = Field(default=0.02, ge=0)
     """... and its loss is better by more than this share."""
+    freeze_rollbacks: int = Field(default=2, ge=1)
+    """So many rollbacks ..."""
+    freeze_batches: int = Field(default=4, ge=1)
+    """... in so many batches freeze the model, and call a person."""
