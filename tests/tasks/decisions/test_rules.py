@@ -1,10 +1,11 @@
 """Tests of decisions made again from their record."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
-from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import Adaptation, Budget, GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
 from tasks.decisions.rules import (
     FreezeRule,
     GateRule,
@@ -25,6 +26,9 @@ from tasks.records import (
 )
 from tests.tasks.builders import comparison, evidence, policy_evidence
 
+POLICY = PolicyConfig(
+    adapt=Adaptation(), stale_after=timedelta(days=7), volume=5000, budget=Budget(trainings=1, batches=3)
+)
 WATCHED = WatchEvidence(
     model="flights", batch="2020-03", revision=1, champion=2, previous=1, batches_watched=1,
     comparison=comparison(challenger_loss=0.4, t=-5.0),
@@ -50,6 +54,16 @@ LABELLED = RecalibrationEvidence(
         (GateRule(settings=GateConfig(alpha=0.6), approval_required=False), evidence(), "Reject"),
         (PolicyRule(settings=PolicyConfig(every=1), first=3), policy_evidence(), "Retrain"),
         (PolicyRule(settings=PolicyConfig(every=None), first=3), policy_evidence(), "Hold"),
+        (
+            PolicyRule(settings=POLICY, first=3),
+            policy_evidence(training_age=timedelta(days=9), gains=(0.0,)),
+            "Retrain",
+        ),
+        (
+            PolicyRule(settings=POLICY, first=3),
+            policy_evidence(training_age=timedelta(days=9), trainings=(2,)),
+            "Hold",
+        ),
         (WatchRule(settings=WatchConfig()), WATCHED, "RollBack"),
         (WatchRule(settings=WatchConfig(better=0.9)), WATCHED, "Hold"),
         (RECALIBRATION, LABELLED, "Recalibrate"),
