@@ -9,24 +9,27 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import prefect.runtime
+from prefect import get_run_logger
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
 from tasks.ledger import entries as ledger
-from tasks.ledger.lease import Lease, holder_name, lease
+from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     BatchRecord,
     Decision,
+    Fence,
     LedgerEntry,
     LoadedModel,
     Promote,
     Record,
+    RegistryAwayError,
     RollBack,
     TrainedModel,
 )
-from tasks.registry.task import champion_version, crown, load_model
+from tasks.registry.task import champion_version, crown, end_left_behind, load_model
 from tasks.settings import Settings
 
 
@@ -44,14 +47,29 @@ class Mandate:
     as_of: datetime
     """Now, or the moment of the data's time that a replay stands at."""
     flow_run: str
+    registry_away: str = ""
+    """Why MLflow could not be asked when the run began; empty when it answered."""
+
+    @property
+    def fence(self) -> Fence:
+        """What keeps this run from writing outside the ledger once its lease has passed on."""
+        return Fence(self.lease.token, lambda: fenced(self.engine, self.lease))
+
+    def need_registry(self) -> None:
+        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or crowned without it."""
+        if self.registry_away:
+            raise RegistryAwayError(self.registry_away)
 
     # --- who reigns ---
 
     def champion(self) -> LoadedModel | None:
-        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it."""
-        version = champion_version(self.managed)
+        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it.
+
+        When the registry is away, the ledger's word is enough: the model's bytes are verified against it anyway.
+        """
         reigns = ledger.reigns(self.history())
         expected = reigns[-1].decision.version if reigns else None  # type: ignore[union-attr]  # Promote or RollBack
+        version = expected if self.registry_away else champion_version(self.managed)
         if version != expected:
             raise LedgerMismatchError(
                 f"{self.managed.name}: the ledger says that version {expected} reigns, the registry's alias says "
@@ -111,7 +129,7 @@ class Mandate:
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
         if isinstance(entry.decision, Promote | RollBack):
-            crown(self.managed, entry.decision)
+            crown(self.managed, entry.decision, self.fence)
         self.finish(entry)
 
     def finish(self, entry: LedgerEntry) -> None:
@@ -154,12 +172,29 @@ def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)
     with lease(engine, model, holder_name(run)) as held:
-        mine = Mandate(managed, engine, held, moment, run)
-        for entry in mine.unfinished():
-            if isinstance(entry.decision, Promote | RollBack):
-                mine.carry_out(entry)
+        mine = _tidied(Mandate(managed, engine, held, moment, run))
         token = _IN_FORCE.set(mine)
         try:
             yield mine
         finally:
             _IN_FORCE.reset(token)
+
+
+def _tidied(mine: Mandate) -> Mandate:
+    """End what a run that died left running in the registry, and carry out what it left in the journal."""
+    log = get_run_logger()
+    if mine.managed.spec.trust == "pickle":
+        log.warning(
+            "%s: its spec trusts pickles: reading such a model runs whatever is in it", mine.managed.name
+        )
+    try:
+        for name in end_left_behind(mine.managed, mine.fence):
+            log.warning(
+                "%s: ended the MLflow run '%s', which a run that died left running", mine.managed.name, name
+            )
+    except RegistryAwayError as error:
+        return replace(mine, registry_away=str(error))
+    for entry in mine.unfinished():
+        if isinstance(entry.decision, Promote | RollBack):
+            mine.carry_out(entry)
+    return mine

@@ -60,7 +60,8 @@ async def monitor(
 ) -> tuple[BatchRecord, ...]:
     """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll back.
 
-    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through.
+    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through. When MLflow is
+    away, batches are scored by the verified copy of the champion, and RegistryAwayError at the end says what waits.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -71,16 +72,35 @@ async def monitor(
     with mandate(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
-        await finish_trainings(m)
+        if not m.registry_away:
+            await finish_trainings(m)
         for source in due_batches(m, batch):
             record = take_in(m, source)
-            seen.append(record if record.completed else await answer(m, record))
+            if not record.completed:
+                record = serve(m, record) if m.registry_away else await answer(m, record)
+            seen.append(record)
+        if m.unfinished() or not all(record.completed for record in seen):
+            m.need_registry()
     refused = [record for record in seen if not record.accepted]
     if refused:
         raise BatchRefusedError(
             "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
         )
     return tuple(seen)
+
+
+def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
+    """Score a batch by the verified copy of the champion; what else it needs waits until the registry answers."""
+    champion = m.champion()
+    if record.accepted and champion is not None and record.predictions is None:
+        _check_usable(m, record, champion)
+        _, predictions = score(m.managed, champion, build_features(m.managed, [record]))
+        record = m.write_batch(record.model_copy(update={"predictions": predictions}))
+        get_run_logger().warning(
+            "%s %s: scored by the local copy of version %d; the rest waits, because %s",
+            m.managed.name, record.batch.id, champion.trained.version, m.registry_away,
+        )  # fmt: skip
+    return record
 
 
 async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
@@ -170,22 +190,28 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its training.
     """
+    if record.predictions is not None:  # served by a run that went no further: what was served stays
+        champion = m.model(record.predictions.version)
+    _check_usable(m, record, champion)
+    frame = build_features(m.managed, [record])
+    predicted, predictions = score(m.managed, champion, frame)
+    drift = measure_drift(m.managed, champion, frame, predicted)
+    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
+    draw_evidently(m.managed, champion, frame, drift, page, m.fence)
+    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
+    for waiting in m.batches().values():
+        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
+            judge(m, waiting)
+    return m.batches()[record.batch.id]
+
+
+def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
     if broken := m.contract_broken(champion):
         raise ContractBrokenError(
             f"{m.managed.name} {record.batch.id}: the champion cannot be used: {broken}; put the contract back, or train "
             f"under the new one with 'kingmaker retrain {m.managed.name}' and crown it with 'kingmaker promote "
             f"{m.managed.name} --version N'"
         )
-    frame = build_features(m.managed, [record])
-    predicted, predictions = score(m.managed, champion, frame)
-    drift = measure_drift(m.managed, champion, frame, predicted)
-    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
-    draw_evidently(m.managed, champion, frame, drift, page)
-    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
-    for waiting in m.batches().values():
-        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
-            judge(m, waiting)
-    return m.batches()[record.batch.id]
 
 
 def judge(m: Mandate, record: BatchRecord) -> None:

@@ -17,7 +17,7 @@ from tasks.configuration import Config, ConfigurationError, Duration, load_confi
 from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
 from tasks.drift.config import DriftConfig
 from tasks.features.config import FeaturesConfig
-from tasks.records import Problem
+from tasks.records import Form, Problem
 from tasks.settings import Settings
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
@@ -77,6 +77,8 @@ class ModelSpec(Config):
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
+    trust: Form = "skops"
+    """What a stored model may be: ``skops``, held against our own list of types, or also a ``pickle``, which may run anything."""
     approval: Literal["auto", "required"] = "auto"
 
 

@@ -98,7 +98,17 @@ def open_ledger(url: str) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
     else:
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+        @event.listens_for(engine, "connect")
+        def _notice_dead_clients(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
+            # A machine that lost its power while it held a lock would else be noticed after two hours.
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+                )
+            connection.commit()
+
     try:
         metadata.create_all(engine)
     except DBAPIError:
