@@ -188,9 +188,10 @@ def _tidied(mine: Mandate) -> Mandate:
             "%s: its spec trusts pickles: reading such a model runs whatever is in it", mine.managed.name
         )
     try:
-        for name in end_left_behind(mine.managed, mine.fence):
+        known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.after_a_death else None
+        for name in end_left_behind(mine.managed, mine.fence, known):
             log.warning(
-                "%s: ended the MLflow run '%s', which a run that died left running", mine.managed.name, name
+                "%s: ended the MLflow run '%s', which a run that died left behind", mine.managed.name, name
             )
     except RegistryAwayError as error:
         return replace(mine, registry_away=str(error))

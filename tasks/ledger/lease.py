@@ -22,13 +22,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
+from tasks.ledger import tables
 from tasks.ledger.tables import leases
 
 DURATION = timedelta(seconds=60)
 """How long a lease lives without being renewed: the longest that a killed run can delay the next."""
-
-_PATIENCE_SECONDS = 30
-"""How long a run waits for a lock on the lease before it says who has it; SQLite's own wait is as long."""
 
 
 class LeaseHeldError(RuntimeError):
@@ -46,6 +44,8 @@ class Lease:
     model: str
     holder: str
     token: int
+    after_a_death: bool = False
+    """Whether the last holder never gave it back: then it may have left things half done outside the ledger."""
 
 
 def holder_name(run: str) -> str:
@@ -124,14 +124,14 @@ def _take(engine: Engine, model: str, holder: str) -> Lease:
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE_SECONDS}s'"))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{tables.PATIENCE_SECONDS}s'"))
             return _take_in(connection, model, holder)
     except OperationalError as error:
         if "lock" not in str(error.orig):  # PostgreSQL: lock timeout; SQLite: database is locked
             raise
         raise LeaseHeldError(
             f"{model}: {current_holder(engine, model) or 'another run'} is in the middle of a write, and has been for "
-            f"{_PATIENCE_SECONDS} s: it may be paused; wake it, or end it"
+            f"{tables.PATIENCE_SECONDS} s: it may be paused; wake it, or end it"
         ) from error
 
 
@@ -159,7 +159,7 @@ def _take_in(connection: Connection, model: str, holder: str) -> Lease:
     )
     if taken.rowcount != 1:
         raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again")
-    return Lease(model, holder, row.token + 1)
+    return Lease(model, holder, row.token + 1, after_a_death=bool(row.holder))
 
 
 def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:

@@ -25,6 +25,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 metadata = MetaData()
+PATIENCE_SECONDS = 30
+"""How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's row can be locked."""
 
 batches = Table(
     "batches",
@@ -91,7 +93,7 @@ def open_ledger(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": 30})
+        engine = create_engine(url, connect_args={"timeout": PATIENCE_SECONDS})
 
         @event.listens_for(engine, "connect")
         def _durable(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection

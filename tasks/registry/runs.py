@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,10 +195,14 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
     )
 
 
-def end_left_behind(settings: Settings, model: str, fence: Fence) -> tuple[str, ...]:
+def end_left_behind(
+    settings: Settings, model: str, fence: Fence, known: Set[str] | None = None
+) -> tuple[str, ...]:
     """Set the model's runs that an earlier lease left RUNNING to KILLED, and return their names.
 
-    Only runs of ours, and only older ones: a run that was paused here and lost its lease ends nothing of the next.
+    Only runs of ours, and only older ones: a run that was paused here and lost its lease ends nothing of the next. Given
+    the ``known`` runs, those that the ledger names, what the last lease finished without it is ended too: its versions get
+    the tag ``orphan``, and challenge nobody.
     """
     mlflow = client(settings.tracking_uri)
     with answering(settings):
@@ -208,9 +212,35 @@ def end_left_behind(settings: Settings, model: str, fence: Fence) -> tuple[str, 
         for item in found
         if KIND in item.data.tags and int(item.data.tags.get(TOKEN, 0)) < fence.token
     ]
+    if known is not None:
+        left += _orphans(mlflow, experiment_id(settings, model), fence.token - 1, known)
     for info in left:
+        if known is not None:
+            _disown(mlflow, model, info.run_id, fence)
         mlflow.set_terminated(info.run_id, "KILLED")
     return tuple(info.run_name for info in left)
+
+
+def _orphans(mlflow: MlflowClient, experiment: str, token: int, known: Set[str]) -> list[Any]:
+    """Finished trainings and batches of the lease ``token`` that the ledger does not name."""
+    mine = f"tags.`{TOKEN}` = '{token}' and attributes.status = 'FINISHED'"
+    return [
+        item.info
+        for item in mlflow.search_runs([experiment], mine)
+        if item.data.tags[KIND] != "candidate" and item.info.run_id not in known
+    ]
+
+
+def _disown(mlflow: MlflowClient, model: str, run_id: str, fence: Fence) -> None:
+    """Mark the versions of a run that the ledger does not name."""
+    for version in mlflow.search_model_versions(f"name='{model}' and run_id='{run_id}'"):
+        with fence.hold():
+            mlflow.set_model_version_tag(
+                model, version.version, "orphan", "no training in the ledger names it"
+            )
+        if "challenger" in mlflow.get_model_version(model, version.version).aliases:
+            with fence.hold():
+                mlflow.delete_registered_model_alias(model, "challenger")
 
 
 def log_batch(

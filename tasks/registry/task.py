@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,11 +58,11 @@ def log_batch(
     )  # fmt: skip
 
 
-def end_left_behind(managed: ManagedModel, fence: Fence) -> tuple[str, ...]:
-    """End the MLflow runs that a run that died left RUNNING, and return their names."""
+def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None) -> tuple[str, ...]:
+    """End the MLflow runs that a run that died left behind, and return their names."""
     from tasks.registry.runs import end_left_behind
 
-    return end_left_behind(managed.settings, managed.name, fence)
+    return end_left_behind(managed.settings, managed.name, fence, known)
 
 
 def champion_version(managed: ManagedModel) -> int | None:

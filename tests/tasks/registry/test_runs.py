@@ -12,7 +12,7 @@ import pytest
 
 from tasks.lake import DamagedFileError
 from tasks.records import BaselineProfile, Fence, RegistryAwayError, TrainedModel
-from tasks.registry.aliases import fetch
+from tasks.registry.aliases import aliased_version, fetch
 from tasks.registry.runs import (
     KIND,
     TOKEN,
@@ -154,6 +154,22 @@ def test_runs_that_a_dead_run_left_are_ended(settings: Settings) -> None:
     status = {r.info.run_name: r.info.status for r in _runs(settings)}
     assert {name for name, word in status.items() if word == "KILLED"} == {"left", "old"}
     assert {name for name, word in status.items() if word == "RUNNING"} == {"mine", "later", "a person's"}
+
+
+def test_version_that_the_ledger_does_not_name_challenges_nobody(settings: Settings) -> None:
+    """A training that was finished but never written down is ended, and its version marked; a known one stays."""
+    api = client(settings.tracking_uri)
+    known = log_training(settings, training(), OPEN)
+    orphan = log_training(settings, training(C=0.1), OPEN)
+
+    ended = end_left_behind(settings, "flights", Fence(token=2, hold=nullcontext), {known.run_id})
+
+    assert len(ended) == 1
+    assert api.get_run(orphan.run_id).info.status == "KILLED"
+    assert api.get_run(known.run_id).info.status == "FINISHED"
+    assert "orphan" in api.get_model_version("flights", str(orphan.version)).tags
+    assert "orphan" not in api.get_model_version("flights", str(known.version)).tags
+    assert aliased_version(settings, "flights", "challenger") is None
 
 
 def test_registry_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
