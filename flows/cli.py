@@ -391,10 +391,12 @@ def _ledger(managed: ManagedModel) -> Any:  # noqa: ANN401 - an SQLAlchemy engin
 
 
 def _run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the flow returns
+    from flows.embedded_server import embedded_server
     from flows.progress import show_progress
 
     show_progress(settings, _progress)
-    return asyncio.run(flow)
+    with embedded_server():
+        return asyncio.run(flow)
 
 
 _BEGAN = datetime.now(UTC)

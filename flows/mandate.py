@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import prefect.runtime
+from prefect import get_run_logger
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
@@ -18,13 +19,14 @@ from tasks.configuration import Config
 from tasks.decisions.rules import Rule
 from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
-from tasks.ledger.lease import Lease, holder_name, lease
+from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     BatchRecord,
     Decision,
     FeatureFrame,
+    Fence,
     KnownLabels,
     LedgerEntry,
     LoadedModel,
@@ -32,10 +34,11 @@ from tasks.records import (
     Promote,
     Recalibrate,
     Record,
+    RegistryAwayError,
     RollBack,
     TrainedModel,
 )
-from tasks.registry.task import champion_version, crown, load_model
+from tasks.registry.task import champion_version, crown, end_left_behind, load_model
 from tasks.settings import Settings
 
 
@@ -55,14 +58,29 @@ class Mandate:
     flow_run: str
     loaded: dict[int, LoadedModel] = field(default_factory=dict)
     """Versions that this run has fetched and verified."""
+    registry_away: str = ""
+    """Why MLflow could not be asked when the run began; empty when it answered."""
+
+    @property
+    def fence(self) -> Fence:
+        """What keeps this run from writing outside the ledger once its lease has passed on."""
+        return Fence(self.lease.token, lambda: fenced(self.engine, self.lease))
+
+    def need_registry(self) -> None:
+        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or crowned without it."""
+        if self.registry_away:
+            raise RegistryAwayError(self.registry_away)
 
     # --- who reigns ---
 
     def champion(self) -> LoadedModel | None:
-        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it."""
-        version = champion_version(self.managed)
+        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it.
+
+        When the registry is away, the ledger's word is enough: the model's bytes are verified against it anyway.
+        """
         reigns = ledger.reigns(self.history())
         expected = reigns[-1].decision.version if reigns else None  # type: ignore[union-attr]  # Promote or RollBack
+        version = expected if self.registry_away else champion_version(self.managed)
         if version != expected:
             raise LedgerMismatchError(
                 f"{self.managed.name}: the ledger says that version {expected} reigns, the registry's alias says "
@@ -174,7 +192,7 @@ class Mandate:
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
         if isinstance(entry.decision, Promote | RollBack):
-            crown(self.managed, entry.decision)
+            crown(self.managed, entry.decision, self.fence)
         self.finish(entry)
 
     def finish(self, entry: LedgerEntry) -> None:
@@ -234,12 +252,30 @@ def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)
     with lease(engine, model, holder_name(run)) as held:
-        mine = Mandate(managed, engine, held, moment, run)
-        for entry in mine.unfinished():
-            if isinstance(entry.decision, Promote | RollBack):
-                mine.carry_out(entry)
+        mine = _tidied(Mandate(managed, engine, held, moment, run))
         token = _IN_FORCE.set(mine)
         try:
             yield mine
         finally:
             _IN_FORCE.reset(token)
+
+
+def _tidied(mine: Mandate) -> Mandate:
+    """End what a run that died left running in the registry, and carry out what it left in the journal."""
+    log = get_run_logger()
+    if mine.managed.spec.trust == "pickle":
+        log.warning(
+            "%s: its spec trusts pickles: reading such a model runs whatever is in it", mine.managed.name
+        )
+    try:
+        known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.after_a_death else None
+        for name in end_left_behind(mine.managed, mine.fence, known):
+            log.warning(
+                "%s: ended the MLflow run '%s', which a run that died left behind", mine.managed.name, name
+            )
+    except RegistryAwayError as error:
+        return replace(mine, registry_away=str(error))
+    for entry in mine.unfinished():
+        if isinstance(entry.decision, Promote | RollBack):
+            mine.carry_out(entry)
+    return mine

@@ -188,7 +188,10 @@ def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> di
         return {}
     frame = m.features([record])
     labelled = frame.where(frame.target.notna().to_numpy())
-    loss, target = mean_loss(m.managed.spec.problem, packaged.trained.classes, m.managed.spec.metric), labelled.target.to_numpy()
+    loss, target = (
+        mean_loss(m.managed.spec.problem, packaged.trained.classes, m.managed.spec.metric),
+        labelled.target.to_numpy(),
+    )
     predicted = predict_members(packaged, labelled, m.managed.spec.problem)
     return {
         member.version: loss(target, p)

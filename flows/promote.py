@@ -51,6 +51,7 @@ async def promote(
         person: Who decides; it is kept in the ledger.
     """
     with mandate(model, None) as m:
+        m.need_registry()
         basis = _basis(m, version)
         decision = Promote(
             reason=f"by {person}: {reason}",
@@ -75,6 +76,7 @@ async def rollback(model: str, reason: str = "asked for by hand", person: str = 
         person: Who decides; it is kept in the ledger.
     """
     with mandate(model, None) as m:
+        m.need_registry()
         reigning, back = _reigning(m), previous_version(m.managed)
         if reigning is None or back is None or back == reigning:
             raise NoPreviousChampionError(

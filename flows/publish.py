@@ -15,8 +15,8 @@ from tasks.reports.task import write_batch_pages, write_model_page
 async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
     """Write the batch's pages and the model's, log them to MLflow, show them on Prefect; the batch is then complete."""
     entries, batch = m.history(), record.batch.id
-    pages = write_batch_pages(m.managed, record, entries, m.batches(), m.waits())
-    run_id = log_batch(m.managed, batch, _params(record, champion), _metrics(record), pages)
+    pages = write_batch_pages(m.managed, record, entries, m.batches(), m.waits(), m.fence)
+    run_id = log_batch(m.managed, batch, _params(record, champion), _metrics(record), pages, m.fence)
     record = m.write_batch(record.model_copy(update={"mlflow_run": run_id, "completed": True}))
     publish_model(m)
     decided = [entry for entry in entries if entry.batch == batch]
@@ -38,14 +38,14 @@ def publish_settled(m: Mandate, settled: Sequence[str]) -> None:
     known = m.batches()
     late = [known[id] for id in settled if known[id].completed]
     for record in late:
-        write_batch_pages(m.managed, record, m.history(), known, m.waits())
+        write_batch_pages(m.managed, record, m.history(), known, m.waits(), m.fence)
     if late:
         publish_model(m)
 
 
 def publish_model(m: Mandate) -> None:
     """Rebuild the model's page and its picture from the ledger."""
-    write_model_page(m.managed, list(m.batches().values()), m.history(), m.waits())
+    write_model_page(m.managed, list(m.batches().values()), m.history(), m.waits(), m.fence)
 
 
 def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]:

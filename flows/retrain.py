@@ -64,6 +64,7 @@ async def retrain(
     from tasks.training.fit import class_labels, contenders
 
     with mandate(model, as_of) as m:
+        m.need_registry()
         get_run_logger().info("%s: training a challenger, because %s", model, reason)
         spec, champion = m.managed.spec, m.champion()
         seen = window_kind(m, champion)
@@ -150,7 +151,9 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
             seed=spec.training.seed,
             code_version=code_version(),
             seconds=fitted.seconds,
+            trust=spec.trust,
         ),
+        m.fence,
     )
     m.write_training(trained, batch)
     return as_fitted, trained

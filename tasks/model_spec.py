@@ -18,7 +18,7 @@ from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, Recali
 from tasks.drift.config import DriftConfig
 from tasks.evaluation.config import METRICS, known_metric
 from tasks.features.config import FeaturesConfig
-from tasks.records import Problem
+from tasks.records import Form, Problem
 from tasks.settings import Settings
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
@@ -92,6 +92,8 @@ class ModelSpec(Config):
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
+    trust: Form = "skops"
+    """What a stored model may be: ``skops``, held against our own list of types, or also a ``pickle``, which may run anything."""
     approval: Literal["auto", "required"] = "auto"
 
 

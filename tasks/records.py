@@ -1,14 +1,15 @@
 """The frozen records that pass between rooms. Rooms meet here and nowhere else.
 
 Records are plain values: they validate on construction, compare by value, and go to JSON and back unchanged,
-so a decision can be explained from the ledger years later. The two classes at the end hold frames in memory;
+so a decision can be explained from the ledger years later. The classes at the end hold what lives in memory only;
 they pass from task to task of one process and are never stored.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Problem = Literal["binary", "multiclass", "regression"]
 WindowKind = Literal["all history", "sliding"]
+Form = Literal["skops", "pickle"]
 
 
 class Record(BaseModel):
@@ -238,6 +240,12 @@ class TrainedModel(Record):
     trained_until: datetime
     """No training row is at or after this moment."""
     artifact_sha256: str
+    form: Form = "skops"
+    """How the model is stored; reading ``pickle`` runs whatever is in it."""
+    sample_sha256: str = ""
+    """Digest of the baseline's sample; empty for a training from before it was kept."""
+    profile_sha256: str = ""
+    """Digest of the baseline's profile; empty for a training from before it was kept."""
     spec_sha256: str
     contract_version: str
     contract_text: str = ""
@@ -810,3 +818,17 @@ class LoadedModel:
     """In force; None: predictions are served as they are."""
     adjusted_by: int | None = None
     """The ledger's number of the decision that put weights and recalibration in force."""
+
+
+class RegistryAwayError(RuntimeError):
+    """MLflow could not be reached, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What keeps a run that lost its lease from writing where the ledger cannot refuse it: registry and pages."""
+
+    token: int
+    """The fencing token of the run's lease."""
+    hold: Callable[[], AbstractContextManager[None]]
+    """Gives a block in which the lease cannot pass to another; entering it raises LeaseLostError once it has."""

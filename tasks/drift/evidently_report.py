@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.lake import write_whole
-from tasks.records import DriftSummary
+from tasks.records import DriftSummary, Fence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,9 @@ def draw_sample(features: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     return features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
 
 
-def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary) -> None:
+def write_report(
+    path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary, fence: Fence
+) -> None:
     """Write Evidently's page: one drift metric a feature, its test and threshold pinned to ours.
 
     Column kinds come from the summary, never from a guess. Columns without a value are left out: one of them would end the
@@ -54,4 +56,5 @@ def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summar
         snapshot.save_html(str(file))  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
         if not file.is_file() or file.stat().st_size == 0:
             raise ReportNotWrittenError(f"{path}: Evidently wrote no page for batch {summary.batch}")
-        write_whole(path, file.read_bytes())
+        with fence.hold():
+            write_whole(path, file.read_bytes())

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
-from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, LoadedModel
+from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, Fence, LoadedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +41,16 @@ def measure_drift(
 
 @task(name="draw Evidently's report", cache_policy=NO_CACHE)
 def draw_evidently(
-    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, summary: DriftSummary, path: Path
+    managed: ManagedModel,
+    champion: LoadedModel,
+    frame: FeatureFrame,
+    summary: DriftSummary,
+    path: Path,
+    fence: Fence,
 ) -> None:
     """Write Evidently's interactive page of the batch, from bounded, seeded samples."""
     # Evidently costs two seconds to import: only when there is something to draw.
     from tasks.drift.evidently_report import draw_sample, write_report
 
     sample = draw_sample(frame.features, managed.spec.drift.sample, managed.spec.training.seed)
-    write_report(path, champion.baseline, sample, summary)
+    write_report(path, champion.baseline, sample, summary, fence)

@@ -159,6 +159,22 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     return TrainedModel.model_validate(row.record)
 
 
+def known_versions(engine: Engine, model: str) -> tuple[int, ...]:
+    """Return the versions that the ledger names, oldest first; another that the registry holds is an orphan."""
+    with engine.connect() as connection:
+        found = select(trainings.c.version).where(trainings.c.model == model).order_by(trainings.c.version)
+        return tuple(connection.execute(found).scalars())
+
+
+def known_runs(engine: Engine, model: str) -> frozenset[str]:
+    """Return the MLflow runs that the ledger names: of every training, and of every revision of a batch."""
+    with engine.connect() as connection:
+        trained = connection.execute(select(trainings.c.record).where(trainings.c.model == model)).scalars()
+        seen = connection.execute(select(batches.c.record).where(batches.c.model == model)).scalars()
+        runs = [record["run_id"] for record in trained] + [record["mlflow_run"] for record in seen]
+    return frozenset(filter(None, runs))
+
+
 def training_batches(engine: Engine, model: str) -> tuple[str, ...]:
     """Return the batches at which versions were trained, oldest first, each once."""
     with engine.connect() as connection:

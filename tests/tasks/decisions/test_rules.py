@@ -5,7 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.decisions.config import Adaptation, Budget, GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import (
+    Adaptation,
+    Budget,
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.decisions.rules import (
     FreezeRule,
     GateRule,

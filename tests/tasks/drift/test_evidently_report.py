@@ -9,7 +9,7 @@ import pytest
 from tasks.drift.config import DriftConfig
 from tasks.drift.evidently_report import draw_sample, write_report
 from tasks.drift.profile import make_profile, summarise_drift
-from tests.tasks.builders import frame_of
+from tests.tasks.builders import OPEN, frame_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Evidently's own, many of them
 
@@ -21,7 +21,7 @@ def _write(path: Path, before: pd.DataFrame, after: pd.DataFrame) -> str:
     )
     p = np.linspace(0, 1, 50)
     summary = summarise_drift(make_profile(ours, p, {}), 1, theirs, p, DriftConfig())
-    write_report(path, before, after, summary)
+    write_report(path, before, after, summary, OPEN)
     return path.read_text(encoding="utf-8")
 
 
