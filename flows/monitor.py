@@ -14,7 +14,7 @@ from flows.run_name import run_name
 from flows.waiting import waiting_batches
 from tasks.decisions.policy import decide_retrain
 from tasks.decisions.watch import decide_watch
-from tasks.drift.task import draw_evidently, measure_drift
+from tasks.drift.task import draw_evidently, measure_drift, measure_target
 from tasks.evaluation.task import judge_performance
 from tasks.features.task import build_features
 from tasks.ingest.arrivals import SourceBatch, closed_batches
@@ -178,7 +178,8 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
         )
     frame = build_features(m.managed, [record])
     predicted, predictions = score(m.managed, champion, frame)
-    drift = measure_drift(m.managed, champion, frame, predicted)
+    mature = m.managed.mature(record.batch, m.as_of)
+    drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page)
     m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
@@ -200,7 +201,9 @@ def judge(m: Mandate, record: BatchRecord) -> None:
     ]
     if scorer in unseen:
         frame = build_features(m.managed, [record])
-        m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
+        drift = None if record.drift is None else measure_target(m.managed, scorer, frame, record.drift)
+        performances = judge_performance(m.managed, frame, unseen)
+        m.write_batch(record.model_copy(update={"performances": performances, "drift": drift}))
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
