@@ -53,7 +53,10 @@ def test_the_headline_says_what_moved_how_it_did_and_what_was_decided():
 
     text = page_of(record, history=[with_loss(FEBRUARY, 0.48), record])
 
-    assert "1 of 2 features moved, carrying 25% of the champion’s importance; what it predicts moved too." in text
+    assert (
+        "1 of 2 features moved, carrying 25% of the champion’s importance; what it predicts moved too."
+        in text
+    )
     assert "The champion’s loss is 0.490 [0.470, 0.510], as before." in text
     assert "Decision: Hold. Hold 1 batch since the last training of 3" in text
 
