@@ -6,6 +6,7 @@ from prefect import get_run_logger
 
 from flows.mandate import Mandate
 from tasks.cohorts import due, labels_read, why_waiting
+from tasks.drift.task import measure_target
 from tasks.evaluation.task import judge_performance
 from tasks.features.task import count_labelled, count_unknown
 from tasks.records import BatchRecord, KnownLabels, Labelled
@@ -55,6 +56,7 @@ def judge(m: Mandate, record: BatchRecord) -> BatchRecord:
     judged = {
         "performances": judge_performance(m.managed, frame, unseen),
         "summary": sum_up_labels(m.managed, served, frame),
+        "drift": None if record.drift is None else measure_target(m.managed, served, frame, record.drift),
     }
     return record.model_copy(update=judged)
 

@@ -227,7 +227,8 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
     _check_usable(m, record, champion)
     frame = m.features([record])
     predicted, predictions = score(m.managed, champion, frame)
-    drift = measure_drift(m.managed, champion, frame, predicted)
+    mature = record.batch.id not in m.waits()
+    drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page, m.fence)
     return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))

@@ -126,7 +126,14 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
     weights = importance(
         fitted.pipeline, fitted.classes, parts.holdout, spec.problem, seed=spec.training.seed
     )
-    profile, baseline = make_baseline(m.managed, parts.train, as_fitted, weights)
+    profile, baseline = make_baseline(
+        m.managed,
+        parts.train,
+        parts.holdout,
+        as_fitted,
+        lambda features: predict(fitted.pipeline, features, spec.problem, fitted.classes),
+        weights,
+    )
     trained = register(
         m.managed,
         Training(
