@@ -70,7 +70,7 @@ async def retrain(
             fitted = train(m.managed, contender, parts)
             as_fitted, trained = enter(m, fitted, found)
             evidence = gather_evidence(m, fitted, trained, champion, as_fitted)
-            decision = decide_promotion(evidence, spec.gate, approval_required=spec.approval == "required")
+            decision = decide_promotion(evidence, spec.gate, approval_required=spec.approval.required)
             entry = m.decide(evidence.batch, decision, evidence)
             get_run_logger().info(
                 "%s version %d: %s: %s", model, trained.version, decision.kind, decision.reason

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
@@ -14,7 +13,7 @@ from pydantic import Field, field_validator
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
-from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
+from tasks.decisions.config import ApprovalConfig, GateConfig, PolicyConfig, WatchConfig
 from tasks.drift.config import DriftConfig
 from tasks.features.config import FeaturesConfig
 from tasks.records import Problem
@@ -77,7 +76,7 @@ class ModelSpec(Config):
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
-    approval: Literal["auto", "required"] = "auto"
+    approval: ApprovalConfig = ApprovalConfig()
 
 
 @dataclass(frozen=True)

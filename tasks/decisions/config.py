@@ -1,8 +1,10 @@
 """The decisions room's slice of the model spec. Defaults are those of docs/decisions.md."""
 
+from datetime import timedelta
+
 from pydantic import Field, model_validator
 
-from tasks.configuration import Config
+from tasks.configuration import Config, Duration
 
 
 class PolicyConfig(Config):
@@ -61,3 +63,20 @@ class WatchConfig(Config):
     """The previous champion comes back when its block-wise t is above this ..."""
     better: float = Field(default=0.02, ge=0)
     """... and its loss is better by more than this share."""
+
+
+class ApprovalConfig(Config):
+    """Whether a person has the last word on a promotion, and how long it is waited for."""
+
+    required: bool = False
+    within: Duration = timedelta(days=30)
+    """Time from the gate's word until it is refused for want of a person's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_word(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value not in ("auto", "required"):
+                raise ValueError("expected 'auto', 'required', or a mapping such as {required: true, within: 7d}")
+            return {"required": value == "required"}
+        return value
