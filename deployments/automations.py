@@ -78,7 +78,9 @@ def _for_runs(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
     from prefect.events.actions import ChangeFlowRunState, RunDeployment
 
     crashed = ChangeFlowRunState(
-        state=StateType.CRASHED, name="Crashed", message="No sign of life: its process or its machine is gone."
+        state=StateType.CRASHED,
+        name="Crashed",
+        message="No sign of life: its process or its machine is gone.",
     )
     found = [
         _automation(
@@ -148,7 +150,6 @@ async def _for_people(client: PrefectClient) -> list[AutomationCore]:
 async def _block(client: PrefectClient) -> UUID | None:
     """Return the notification block's id; made from ``KINGMAKER_NOTIFY_URL`` when that is set."""
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
-    from prefect.client.schemas.filters import BlockDocumentFilter, BlockDocumentFilterId  # noqa: F401
 
     known = [one for one in await client.read_block_documents(limit=200) if one.name == BLOCK]
     if url := os.environ.get(NOTIFY):
@@ -156,10 +157,10 @@ async def _block(client: PrefectClient) -> UUID | None:
             name="Kingmaker",
             url="{{ address }}",
             json_data={"subject": "{{ subject }}", "text": "{{ body }}"},
-            secrets={"address": url},  # type: ignore[arg-type]  # an address often carries its own key: kept encrypted
+            secrets={"address": url},  # an address often carries its own key: kept encrypted
         )
         same = known and await _says(client, known[0].id) == url
-        return known[0].id if same else UUID(str(await block.save(BLOCK, overwrite=True)))  # type: ignore[misc]  # async here
+        return known[0].id if same else UUID(str(await block.save(BLOCK, overwrite=True)))
     return known[0].id if known else None
 
 

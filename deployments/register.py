@@ -7,6 +7,7 @@ registered already is known, and left alone: a schedule that a person has paused
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -29,6 +30,9 @@ TAG = "kingmaker"
 """On every deployment and every run of ours."""
 RECONCILE = "all models"
 """Name of the one deployment that belongs to no model."""
+
+_COMMAND = "python -m prefect.engine"
+"""What a process worker would begin itself, but without a first interpreter that looks where the code is: it is installed."""
 
 _FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
@@ -92,7 +96,9 @@ async def register(settings: Settings, model: str | None = None, *, prune: bool 
 
     names = managed_models(settings)
     chosen = [manage(name, settings) for name in ((model,) if model else names)]
-    made, changed, unchanged = [], [], []
+    made: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
     async with get_client() as client:
         await _make_pool(client)
         known = {_key(one): one for one in await _ours(client, await _flow_names(client))}
@@ -181,21 +187,24 @@ def _flow(definition: dict[str, Any]) -> str:
 
 
 async def _make_pool(client: PrefectClient) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
     try:
-        await client.read_work_pool(POOL)
+        there = await client.read_work_pool(POOL)
+        command = there.base_job_template["variables"]["properties"]["command"]
+        if there.type == "process" and command.get("default") is None:
+            command["default"] = _COMMAND
+            await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=there.base_job_template))
     except ObjectNotFound:
         from prefect.workers.process import ProcessWorker
 
         template = ProcessWorker.get_default_base_job_template()
-        try:
+        template["variables"]["properties"]["command"]["default"] = _COMMAND
+        with contextlib.suppress(ObjectAlreadyExists):  # a worker made it at this moment
             await client.create_work_pool(
                 WorkPoolCreate(name=POOL, type="process", base_job_template=template)
             )
-        except ObjectAlreadyExists:
-            pass  # a worker made it at this moment
 
 
 async def _apply(client: PrefectClient, definition: dict[str, Any], *, paused: bool) -> None:

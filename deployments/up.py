@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import signal
 import socket
@@ -13,8 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,10 +115,8 @@ def up(
             _supervise(programs, stop, say)
             say("ending")
         finally:
-            worker_first = [p.process.pid for p in reversed(programs) if p.process and p.died is None]
-            for pid in worker_first:
-                _end(_alive([pid]))
-            _end(_ours(home))
+            for program in reversed(programs):  # runs can still say that they crashed, and to whom
+                _end(_ours(home, program.name))
 
 
 def _settle(home: Path, database: str) -> Secrets:
@@ -129,9 +127,7 @@ def _settle(home: Path, database: str) -> Secrets:
         from tasks.ledger.databases import make_stores
 
         stores = make_stores(database)
-        asked = replace(
-            known, ledger=stores.ledger, prefect_store=stores.prefect, mlflow_store=stores.mlflow
-        )
+        asked = replace(known, ledger=stores.ledger, prefect_store=stores.prefect, mlflow_store=stores.mlflow)
         if known.ledger and known.ledger != asked.ledger:
             raise HomeElsewhereError(
                 f"{home}: its ledger is in another database already; leave --database out to use that one, or see "
@@ -274,7 +270,7 @@ def _supervise(programs: list[Program], stop: threading.Event, say: Callable[[st
             program.start()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _asked_to_stop() -> Iterator[threading.Event]:
     """Give an event that SIGINT, SIGTERM and SIGHUP set; the second signal does not cut the ending short."""
     stop = threading.Event()
@@ -303,38 +299,25 @@ def _ours(home: Path, part: str | None = None) -> list[psutil.Process]:
     return found
 
 
-def _alive(pids: Iterable[int]) -> list[psutil.Process]:
-    found = []
-    for pid in pids:
-        try:
-            found.append(psutil.Process(pid))
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 def _end(processes: list[psutil.Process]) -> None:
     """Ask each to end, wait, and kill what has not."""
     for process in processes:
-        _signal(process.terminate)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
     _, left = psutil.wait_procs(processes, timeout=_END_SECONDS)
     for process in left:
-        _signal(process.kill)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(left, timeout=5)
-
-
-def _signal(send: Callable[[], None]) -> None:
-    try:
-        send()
-    except psutil.NoSuchProcess:
-        pass  # it was quicker
 
 
 def _port(wanted: int | None, default: int) -> int:
     """Return the wanted port; or the default one, or when that is taken, one that is free."""
     if wanted is not None:
         if not _free(wanted):
-            raise OSError(f"port {wanted} on 127.0.0.1: expected it to be free, found it taken; choose another one")
+            raise OSError(
+                f"port {wanted} on 127.0.0.1: expected it to be free, found it taken; choose another one"
+            )
         return wanted
     return default if _free(default) else _any_free()
 

@@ -12,6 +12,7 @@ import prefect.runtime
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
+from flows.announce import announce
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, holder_name, lease
 from tasks.ledger.tables import open_ledger
@@ -103,10 +104,13 @@ class Mandate:
         self, batch: str, decision: Decision, evidence: Record, decided_by: str = "kingmaker"
     ) -> LedgerEntry:
         """Write a decision down with its evidence."""
-        return ledger.record_decision(
+        entry = ledger.record_decision(
             self.engine, self.lease, batch, decision, evidence,
             as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
         )  # fmt: skip
+        if entry.effective_at is not None:
+            announce(entry)
+        return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
@@ -116,7 +120,7 @@ class Mandate:
 
     def finish(self, entry: LedgerEntry) -> None:
         """Mark a journalled decision effective."""
-        ledger.mark_effective(self.engine, self.lease, entry)
+        announce(ledger.mark_effective(self.engine, self.lease, entry))
 
     def unfinished(self) -> tuple[LedgerEntry, ...]:
         """Return the journalled decisions that have not taken effect, oldest first."""

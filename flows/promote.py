@@ -146,7 +146,9 @@ def _basis(m: Mandate, version: int | None) -> LedgerEntry:
         wanted = {version}
     judged = [e for e in judged if e.decision.version in wanted]  # type: ignore[union-attr]  # both have one
     if not judged:
-        expected = "a version that awaits approval" if version is None else f"evidence about version {version}"
+        expected = (
+            "a version that awaits approval" if version is None else f"evidence about version {version}"
+        )
         raise NoEvidenceError(
             f"{m.managed.name}: expected {expected}, found none in the ledger; 'kingmaker history {m.managed.name}' shows "
             "what was judged"

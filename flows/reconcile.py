@@ -89,7 +89,9 @@ async def _drop_overdue(client: PrefectClient) -> list[str]:
             await client.set_flow_run_state(
                 run.id, Cancelled(message="overdue; a newer run does its work"), force=True
             )
-            dropped.append(f"dropped {run.name}, due {_due(run):%Y-%m-%d %H:%M} UTC: a newer run does its work")
+            dropped.append(
+                f"dropped {run.name}, due {_due(run):%Y-%m-%d %H:%M} UTC: a newer run does its work"
+            )
     return dropped
 
 
@@ -109,7 +111,9 @@ async def _run_again(client: PrefectClient, now: datetime) -> list[str]:
             tags=[tag for tag in run.tags if not tag.startswith(_MARK)] + [f"{_MARK}{first}:{tries + 1}"],
             idempotency_key=f"{_MARK}{first}:{tries + 1}",
         )
-        begun.append(f"run again as {again.name}: {run.name}, which crashed (try {tries + 1} of {MOST_TRIES})")
+        begun.append(
+            f"run again as {again.name}: {run.name}, which crashed (try {tries + 1} of {MOST_TRIES})"
+        )
     return begun
 
 
@@ -117,7 +121,7 @@ async def _overtaken(client: PrefectClient, run: FlowRun) -> bool:
     """Whether a newer run of the same deployment has begun, or came to its end."""
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
-    same = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))  # type: ignore[list-item]  # it has one
+    same = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
     newer = await _runs(
         client, StateType.RUNNING, StateType.PENDING, StateType.COMPLETED, StateType.FAILED, deployment=same
     )

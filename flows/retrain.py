@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 
 from flows.mandate import Mandate, mandate
+from flows.publish import ask_for_approval
 from flows.run_name import run_name
 from tasks.decisions.gate import decide_promotion
 from tasks.drift.task import make_baseline
@@ -80,6 +81,7 @@ async def retrain(
                     m.carry_out(entry)
                     break
                 case AwaitApproval():
+                    await ask_for_approval(m, entry, trained)
                     break
                 case Reject():
                     continue

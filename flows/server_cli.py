@@ -25,7 +25,9 @@ DatabaseOption = Annotated[
         help="URL of a PostgreSQL server that keeps ledger, Prefect and MLflow (default: files in the home).",
     ),
 ]
-PortOption = Annotated[int | None, typer.Option(help="Port on 127.0.0.1 (default: the usual one, or a free one).")]
+PortOption = Annotated[
+    int | None, typer.Option(help="Port on 127.0.0.1 (default: the usual one, or a free one).")
+]
 
 
 @app.command()
@@ -33,13 +35,17 @@ def up(
     database: DatabaseOption = "",
     prefect_port: PortOption = None,
     mlflow_port: PortOption = None,
-    at_once: Annotated[int | None, typer.Option(help="Most runs at once (default: one a processor).", min=1)] = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="Most runs at once (default: one a processor).", min=1)
+    ] = None,
 ) -> None:
     """Run Prefect, MLflow and a worker on this machine, behind passwords, until Ctrl-C."""
     if "KINGMAKER_DATABASE" not in os.environ and "@" in database:
         # A password on a command line stands in the process list for as long as the command runs.
         os.environ["KINGMAKER_DATABASE"] = database
-        rest = [word for word in sys.argv[1:] if word not in ("--database", database, f"--database={database}")]
+        rest = [
+            word for word in sys.argv[1:] if word not in ("--database", database, f"--database={database}")
+        ]
         os.execv(sys.executable, [sys.executable, "-c", "from flows.cli import main; main()", *rest])  # noqa: S606
     os.environ.pop("KINGMAKER_DATABASE", None)
     # Loaded by name, as Prefect would: no flow imports a deployment.
@@ -52,7 +58,9 @@ def up(
 @app.command()
 def deploy(
     model: Annotated[str | None, typer.Argument(help="One model (default: all of the project).")] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what belongs to models that are gone.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what belongs to models that are gone.")
+    ] = False,
     write: Annotated[
         bool, typer.Option("--write", help="Only write deployments/prefect.yaml, for 'prefect deploy'.")
     ] = False,
@@ -71,13 +79,17 @@ def deploy(
         if keys:
             print(f"{word:<10} {', '.join(keys)}")
     for key in done.gone:
-        print(f"{'removed' if prune else 'gone':<10} {key}: its model is not in deployments/{'' if prune else '; --prune removes it'}")
+        print(
+            f"{'removed' if prune else 'gone':<10} {key}: its model is not in deployments/{'' if prune else '; --prune removes it'}"
+        )
 
 
 @app.command("request-retrain")
 def request_retrain(
     model: Annotated[str, typer.Argument(help="Name of a directory in deployments/, such as flights.")],
-    reason: Annotated[str, typer.Option(help="One sentence; it is kept in the log.")] = "asked for by an event",
+    reason: Annotated[
+        str, typer.Option(help="One sentence; it is kept in the log.")
+    ] = "asked for by an event",
 ) -> None:
     """Ask the Prefect server for a retrain, as any system may by the event kingmaker.retrain.requested."""
     settings = Settings()

@@ -155,9 +155,9 @@ def find_servers(settings: Settings, environment: MutableMapping[str, str]) -> N
         environment.setdefault("KINGMAKER_LEDGER", known.ledger)
     if (there := running(settings.home)) is not None:
         if "PREFECT_API_URL" not in environment:
-            environment |= prefect_client(there, known)
+            environment.update(prefect_client(there, known))
         if "KINGMAKER_TRACKING" not in environment:
-            environment |= mlflow_client(there, known)
+            environment.update(mlflow_client(there, known))
     elif known.mlflow_store:
         environment.setdefault("KINGMAKER_TRACKING", known.mlflow_store)
 

@@ -1,5 +1,6 @@
 """The decisions room's slice of the model spec. Defaults are those of docs/decisions.md."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from pydantic import Field, model_validator
@@ -75,8 +76,8 @@ class ApprovalConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _in_one_word(cls, value: object) -> object:
-        if isinstance(value, str):
-            if value not in ("auto", "required"):
-                raise ValueError("expected 'auto', 'required', or a mapping such as {required: true, within: 7d}")
+        if value in ("auto", "required"):
             return {"required": value == "required"}
+        if not isinstance(value, Mapping | ApprovalConfig):
+            raise ValueError("expected 'auto', 'required', or a mapping such as {required: true, within: 7d}")
         return value
