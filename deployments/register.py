@@ -31,9 +31,6 @@ TAG = "kingmaker"
 RECONCILE = "all models"
 """Name of the one deployment that belongs to no model."""
 
-_COMMAND = "python -m prefect.engine"
-"""What a process worker would begin itself, but without a first interpreter that looks where the code is: it is installed."""
-
 _FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
     "retrain": "trains a challenger now, and lets the gate decide",
@@ -187,20 +184,15 @@ def _flow(definition: dict[str, Any]) -> str:
 
 
 async def _make_pool(client: PrefectClient) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
     try:
-        there = await client.read_work_pool(POOL)
-        command = there.base_job_template["variables"]["properties"]["command"]
-        if there.type == "process" and command.get("default") is None:
-            command["default"] = _COMMAND
-            await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=there.base_job_template))
+        await client.read_work_pool(POOL)
     except ObjectNotFound:
         from prefect.workers.process import ProcessWorker
 
         template = ProcessWorker.get_default_base_job_template()
-        template["variables"]["properties"]["command"]["default"] = _COMMAND
         with contextlib.suppress(ObjectAlreadyExists):  # a worker made it at this moment
             await client.create_work_pool(
                 WorkPoolCreate(name=POOL, type="process", base_job_template=template)

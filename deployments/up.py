@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -210,6 +212,20 @@ def _begin(programs: list[Program], known: Secrets, there: Running, stop: thread
         worker.start()
         workers = f"{there.prefect_url}/api/work_pools/{POOL}/workers/filter"
         _wait(worker, workers, known.prefect, stop, body=b"{}", until=lambda answer: b"ONLINE" in answer)
+        _begin_runs_directly(there, known)
+
+
+def _begin_runs_directly(there: Running, known: Secrets) -> None:
+    """Have the pool begin a run by this very interpreter.
+
+    Left to itself the worker begins another one first, which looks where the code is: two seconds of a processor a run.
+    """
+    url = f"{there.prefect_url}/api/work_pools/{POOL}"
+    template = json.loads(_ask(url, known.prefect))["base_job_template"]
+    template["variables"]["properties"]["command"]["default"] = (
+        f"{shlex.quote(sys.executable)} -m prefect.engine"
+    )
+    _ask(url, known.prefect, json.dumps({"base_job_template": template}).encode(), "PATCH")
 
 
 def _wait(
@@ -237,12 +253,12 @@ def _wait(
         stop.wait(0.2)
 
 
-def _ask(url: str, password: str, body: bytes | None = None) -> bytes:
+def _ask(url: str, password: str, body: bytes | None = None, method: str | None = None) -> bytes:
     token = base64.b64encode(f"{USER}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
     # No proxy: it is this machine that is asked.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(urllib.request.Request(url, body, headers), timeout=10) as answer:  # noqa: S310 - our own http URL
+    with opener.open(urllib.request.Request(url, body, headers, method=method), timeout=10) as answer:  # noqa: S310 - our own http URL
         content: bytes = answer.read()
     return content
 
