@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from flows.servers import USER, Secrets, read_secrets, running
 from tests.conftest import WEATHER_PROJECT
@@ -144,3 +148,37 @@ def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def full_postgres() -> Iterator[str]:
+    """URL of a PostgreSQL server of the tests' own, on loopback, with a password, from this machine's packages.
+
+    The one in a wheel lacks pg_trgm, which Prefect's tables need; without another one the test is skipped, and says so.
+    """
+    control = shutil.which("pg_ctl")
+    if control is None:
+        pytest.skip("no PostgreSQL on this machine beside the one in a wheel, which lacks pg_trgm")
+    programs = Path(control).resolve().parent
+    # Not below pytest's directories: they are closed to the user that the server must run as when we are root.
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    user = "nobody" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(directory, user)
+    secret, port = directory / "password", free_port()
+    secret.write_text("a-canary-word", encoding="utf-8")
+    secret.chmod(0o644)
+    data = str(directory / "data")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
+
+    def run(*command: str) -> None:
+        subprocess.run(command, user=user, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+
+    run(str(programs / "initdb"), "-D", data, "-U", "kingmaker", "-A", "scram-sha-256", f"--pwfile={secret}")
+    try:
+        run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(directory / "log"), "-o", options, "start")
+        yield f"postgresql://kingmaker:a-canary-word@127.0.0.1:{port}"
+    finally:
+        with suppress(subprocess.CalledProcessError):  # it did not begin
+            run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(directory)
