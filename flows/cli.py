@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from data_contracts.contract import ContractError
-from flows import contract_cli
+from flows import contract_cli, server_cli
+from flows.servers import find_servers
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
@@ -36,6 +37,7 @@ answered with one recorded decision.
 )
 
 app.add_typer(contract_cli.app, name="contract")
+app.add_typer(server_cli.app)
 
 
 class Page(StrEnum):
@@ -105,6 +107,7 @@ def where(
         os.environ["KINGMAKER_PROJECT"] = str(project.resolve())
     if home is not None:
         os.environ["KINGMAKER_HOME"] = str(home.resolve())
+    find_servers(Settings(), os.environ)
     prepare_environment(Settings())
 
 

@@ -13,6 +13,7 @@ from prefect import get_run_logger
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
+from flows.announce import announce
 from flows.waiting import waiting_for_labels
 from tasks.cohorts import why_waiting
 from tasks.configuration import Config
@@ -184,10 +185,13 @@ class Mandate:
         rule: Config | None = None,
     ) -> LedgerEntry:
         """Write a decision down with its evidence."""
-        return ledger.record_decision(
+        entry = ledger.record_decision(
             self.engine, self.lease, batch, decision, evidence,
             rule=None if rule is None else rule.model_dump(mode="json"), as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
         )  # fmt: skip
+        if entry.effective_at is not None:
+            announce(entry)
+        return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
@@ -197,7 +201,7 @@ class Mandate:
 
     def finish(self, entry: LedgerEntry) -> None:
         """Mark a journalled decision effective."""
-        ledger.mark_effective(self.engine, self.lease, entry)
+        announce(ledger.mark_effective(self.engine, self.lease, entry))
 
     def unfinished(self) -> tuple[LedgerEntry, ...]:
         """Return the journalled decisions that have not taken effect, oldest first."""
@@ -213,7 +217,7 @@ class Mandate:
 
     def approval_required(self) -> bool:
         """Whether a person has the last word on a promotion: the spec says so, or the model is frozen."""
-        return self.managed.spec.approval == "required" or self.frozen() is not None
+        return self.managed.spec.approval.required or self.frozen() is not None
 
     def attempts(self) -> int:
         """Return how many changes of recipe were judged since one was promoted."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect.artifacts import acreate_link_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 
 from flows.mandate import Mandate
-from tasks.records import BatchRecord, LoadedModel
-from tasks.registry.task import log_batch
-from tasks.reports.task import write_batch_pages, write_model_page
+from tasks.records import BatchRecord, LedgerEntry, LoadedModel, TrainedModel
+from tasks.registry.task import log_batch, log_page
+from tasks.reports.task import write_approval_page, write_batch_pages, write_model_page
 
 
 async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
@@ -41,6 +41,14 @@ def publish_settled(m: Mandate, settled: Sequence[str]) -> None:
         write_batch_pages(m.managed, record, m.history(), known, m.waits(), m.fence)
     if late:
         publish_model(m)
+
+
+async def ask_for_approval(m: Mandate, entry: LedgerEntry, trained: TrainedModel) -> None:
+    """Show a person what the gate's yes rests on: a page in the challenger's MLflow run, an artifact on Prefect."""
+    page, text = write_approval_page(m.managed, entry)
+    log_page(m.managed, trained.run_id, page)
+    key = f"{m.managed.name}-version-{trained.version}-approval".replace("_", "-")
+    await acreate_markdown_artifact(key=key, markdown=text, description=f"{m.managed.name} awaits approval")
 
 
 def publish_model(m: Mandate) -> None:

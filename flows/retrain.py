@@ -11,6 +11,7 @@ from prefect import flow, get_run_logger
 from flows.evidence import compared_or_why_not
 from flows.mandate import Mandate, mandate
 from flows.panel import join_panel, window_kind
+from flows.publish import ask_for_approval
 from flows.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
@@ -91,6 +92,7 @@ async def retrain(
                     m.carry_out(entry)
                     break
                 case AwaitApproval():
+                    await ask_for_approval(m, entry, trained)
                     break
                 case Reject() | Shadow():
                     continue

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
@@ -14,7 +13,14 @@ from pydantic import Field, field_validator, model_validator
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
-from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import (
+    ApprovalConfig,
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.drift.config import DriftConfig
 from tasks.evaluation.config import METRICS, known_metric
 from tasks.features.config import FeaturesConfig
@@ -94,7 +100,7 @@ class ModelSpec(Config):
     schedule: Schedule | None = None
     trust: Form = "skops"
     """What a stored model may be: ``skops``, held against our own list of types, or also a ``pickle``, which may run anything."""
-    approval: Literal["auto", "required"] = "auto"
+    approval: ApprovalConfig = ApprovalConfig()
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ def experiment_id(settings: Settings, model: str) -> str:
     experiment = mlflow.get_experiment_by_name(model)
     if experiment is not None:
         return str(experiment.experiment_id)
-    location = f"{settings.artifacts}/{model}" if settings.tracking_uri.startswith("sqlite") else None
+    embedded = not settings.tracking_uri.startswith("http")  # a server has a place of its own
+    location = f"{settings.artifacts}/{model}" if embedded else None
     return str(mlflow.create_experiment(model, artifact_location=location))
 
 

@@ -16,6 +16,7 @@ PICKLE_TRUSTED = (
     "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run code here."
 )
 DRIFT, VALIDATION, MODEL, EVIDENTLY = "drift.html", "validation.html", "model.html", "evidently.html"
+APPROVAL = "approval.html"
 
 
 @task(name="write batch pages", cache_policy=NO_CACHE)
@@ -59,6 +60,17 @@ def write_batch_pages(
             write_whole(directory / name, page.encode())
     pages = (directory / DRIFT, directory / VALIDATION, directory / MODEL, evidently)
     return tuple(page for page in pages if page.exists())
+
+
+@task(name="write approval page", cache_policy=NO_CACHE)
+def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path, str]:
+    """Write the page of a promotion that waits for a person; return it, and the same as Markdown."""
+    from tasks.reports.approval_page import render_approval_page, render_approval_text
+
+    deadline = entry.recorded_at + managed.spec.approval.within
+    page = managed.settings.reports / managed.name / entry.batch / APPROVAL
+    write_whole(page, render_approval_page(entry, deadline).encode())
+    return page, render_approval_text(entry, deadline)
 
 
 @task(name="write model page", cache_policy=NO_CACHE)
