@@ -23,7 +23,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -329,10 +329,9 @@ def read_part(file: Path, numbers: list[str], words: list[str]) -> tuple[Feature
     guess = "p" if "p" in names else "minute_of_day"
     part = pq.read_table(file, columns=list(dict.fromkeys([*numbers, *words, "ts", "y", guess]))).to_pandas()
     features = part[[*words, *numbers]].astype(dict.fromkeys(numbers, "float64"))
-    moments = part["ts"].dt.tz_localize(UTC).astype("datetime64[us, UTC]")
-    month = moments.dt.strftime("%Y-%m") if len(part) < PART else pd.Series("2013", index=part.index)
+    moments = pd.to_datetime(part["ts"], utc=True).astype("datetime64[us, UTC]")
     frame = FeatureFrame(
-        features=features, target=part["y"].astype("float64"), event_time=moments, batch=month,
+        features=features, target=part["y"].astype("float64"), event_time=moments, batch=pd.Series("2013", index=part.index),
         slices=pd.DataFrame(index=part.index), keys=pd.DataFrame({"event_time": moments}),
         schema=FeatureSchema(numerical=tuple(numbers), categorical=tuple(words)), snapshots={"2013": ""},
     )  # fmt: skip
@@ -378,7 +377,7 @@ def run_one(way: str, parts: Path) -> str:
 
     frame, predicted = read_part(files[0], numbers, words)
     first = frame.where(np.arange(len(frame)) % 10 == 0)
-    first = FeatureFrame(**{**vars(first), "batch": first.event_time.dt.strftime("%Y-%m")})
+    first = replace(first, batch=first.event_time.dt.strftime("%Y-%m"))
     profile = make_profile(first, first, predicted[::10], (np.arange(len(first)), predicted[::10]), {})
     counts = None
     start = time.perf_counter()

@@ -61,7 +61,8 @@ def make_profile(
         for profile, values in found
     ]
     watched = watched_prediction(predicted)
-    bins = _number_bins(watched, PREDICTION).model_copy(update={"kind": PREDICTION})
+    # Not the holdout's own quantiles: in its own bins a short reference looks even, and everything else uneven.
+    bins = _number_bins(watched_prediction(seen[1]), PREDICTION).model_copy(update={"kind": PREDICTION})
     features.append(
         bins.model_copy(
             update={

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 LEAST_RUNS = 4
 """Runs are as long as a batch, but at least so many fit into training time: fewer tell nothing of how it swings. With
 less history they are shorter than a batch, and swing more."""
+GAP = 5
+"""The blocks on both sides of a run that are left out of its reference: so many of them are as long as the run."""
 YEAR = timedelta(days=365.2425)
 SEASON = timedelta(days=15)
 """Blocks whose middle is within so many days of the batch's, in another year, are of its season."""
@@ -83,7 +85,7 @@ def pair_runs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return runs and their references, both (runs, blocks) boolean: every run that there is, with its like.
 
-    All other blocks; or, for a reference of ``span`` blocks, a run of that length elsewhere; or, for a season, the same
+    All other blocks but its neighbours; or, for a reference of ``span`` blocks, a run of that length elsewhere; or, for a season, the same
     season of other years, and where training time has none, the neighbours of the run on both sides.
     """
     import numpy as np
@@ -108,6 +110,8 @@ def pair_runs(
         mates = alike[starts + length // 2] & ~runs
         references = np.where(mates.sum(1, keepdims=True) >= length, mates, near)
     else:
-        references = ~runs
+        # A batch does not adjoin its training rows, the holdout lies between: nor does a run adjoin its reference.
+        gap = -(-length // GAP) if blocks > 2 * length else 0
+        references = (position < starts[:, None] - gap) | (position >= starts[:, None] + length + gap)
     told = references.any(1)
     return runs[told], references[told]
