@@ -73,6 +73,7 @@ def _exit_code(error: Exception) -> int:
         "NoEvidenceError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
+        "UnreadableError": REFUSED,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
     return codes.get(type(error).__name__, FAILURE)
 

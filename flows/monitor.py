@@ -18,6 +18,7 @@ from tasks.drift.task import draw_evidently, measure_drift
 from tasks.evaluation.task import judge_performance
 from tasks.features.task import build_features
 from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.source import UnreadableError
 from tasks.ingest.task import ingest
 from tasks.records import (
     BatchRecord,
@@ -35,7 +36,7 @@ from tasks.validation.task import check_contract, validate
 
 
 class BatchRefusedError(RuntimeError):
-    """At least one batch breaks its contract; it is kept, and nothing was trained or scored on it."""
+    """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained or scored on it."""
 
 
 class BatchNotThereError(LookupError):
@@ -67,19 +68,24 @@ async def monitor(
         batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is new.
         as_of: Act as if it were this moment; batches that close later do not exist yet. Left out: now.
     """
-    seen = []
+    seen, refused = [], []
     with mandate(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
         await finish_trainings(m)
         for source in due_batches(m, batch):
-            record = take_in(m, source)
+            try:
+                record = take_in(m, source)
+            except UnreadableError as error:
+                refused.append(f"{model} {source.batch.id} refused: {error}")
+                continue
             seen.append(record if record.completed else await answer(m, record))
-    refused = [record for record in seen if not record.accepted]
+            if not record.accepted:
+                refused.append(
+                    f"{model} {record.batch.id} refused: {record.snapshot.source}: {record.verdict.reason}"
+                )
     if refused:
-        raise BatchRefusedError(
-            "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
-        )
+        raise BatchRefusedError("; ".join(refused))
     return tuple(seen)
 
 
@@ -150,7 +156,9 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
         # What was said of it then is history; only a batch that is let in at last begins anew.
         again = {"fingerprint": source.fingerprint, "spec_sha256": m.managed.sha256, "verdict": verdict}
         return m.write_batch(known.model_copy(update=again))
-    get_run_logger().info("%s %s: %s: %s", m.managed.name, source.batch.id, verdict.outcome, verdict.reason)
+    get_run_logger().info(
+        "%s %s: %s: %s: %s", m.managed.name, source.batch.id, snapshot.source, verdict.outcome, verdict.reason
+    )
     return m.write_batch(
         BatchRecord(
             model=m.managed.name,

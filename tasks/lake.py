@@ -49,17 +49,18 @@ def file_sha256(path: Path) -> str:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _named(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -68,22 +69,36 @@ def new_directory(path: Path) -> Iterator[Path]:
 
     When ``path`` exists by then, it stays as it is: names in the lake carry a digest of the content.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            _flush(file)
-        _flush(temporary)
+    with _named(path):
         try:
-            temporary.replace(path)
-        except OSError:
-            if not path.is_dir():  # another process was first when it is one
-                raise
-        _flush(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            _flush(temporary)
+            try:
+                temporary.replace(path)
+            except OSError:
+                if not path.is_dir():  # another process was first when it is one
+                    raise
+            _flush(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say in each error of the disk what could not be written, and what to do; nothing of it is left."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            error.errno,
+            f"cannot be written: {why}; make room, or allow it to be written, and run again",
+            str(path),
+        ) from error
 
 
 def _flush(path: Path) -> None:

@@ -131,7 +131,7 @@ def manage(name: str, settings: Settings) -> ManagedModel:
         )  # fmt: skip
     spec = load_config(file, ModelSpec)
     contract_file = settings.project / "data_contracts" / f"{spec.contract}.odcs.yaml"
-    contract = load_contract(contract_file)
+    contract = load_contract(contract_file).at(settings.server)
     _check(file, name, spec, contract)
     digest = hashlib.sha256(file.read_bytes() + b"\0" + contract_file.read_bytes()).hexdigest()
     return ManagedModel(spec, contract, settings, digest)

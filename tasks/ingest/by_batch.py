@@ -1,19 +1,23 @@
 """Files that are named by their period: ``{batch}`` stands in their path, once.
 
 One file a period, ``sales/{batch}.csv.gz``, or many, ``sales/{batch}/*.parquet``: all files whose path names the period are
-the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint.
+the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint. Files that cannot
+be read are kept as they are in the lake, under ``refused/``: the next delivery may take their place at the source.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
-from tasks.ingest.source import Address, SourceError, digest_of
+from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
 from tasks.ingest.stores import Store, find, look_at, read_whole
+from tasks.lake import write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +31,7 @@ class FilesByBatch:
     every: Every
     store: Store
     pattern: Address
+    lake: Path
 
     @property
     def name(self) -> str:
@@ -58,7 +63,10 @@ class FilesByBatch:
         return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
 
     def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of all files of the batch; SourceError when one cannot be read, or they changed meanwhile."""
+        """Return the rows of all files of the batch; SourceError when they are not there, or changed meanwhile.
+
+        Raises UnreadableError when one cannot be read; by then all of them are kept in the lake.
+        """
         from tasks.ingest.conform import conform_table, join
         from tasks.ingest.formats import parse_file
 
@@ -69,9 +77,22 @@ class FilesByBatch:
                 raise SourceError(
                     f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
                 )
-            tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
-            if self.files().get(batch.id) != paths:
-                raise SourceError(
-                    f"{where}: files came or went while the batch was read; it will be read again at the next run"
-                )
-            return conform_table(join(tables, where), self.contract)
+            try:
+                tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
+                if self.files().get(batch.id) != paths:
+                    raise SourceError(
+                        f"{where}: files came or went while the batch was read; it will be read again at the next run"
+                    )
+                return conform_table(join(tables, where), self.contract)
+            except UnreadableError as error:
+                raise UnreadableError(f"{error}; it is kept in {self._keep(batch, paths)}") from error
+
+    def _keep(self, batch: Batch, paths: list[str]) -> Path:
+        """Copy the files of the batch, byte for byte, to the directory that is returned; once for each content."""
+        directory = self.lake / "refused" / self.contract.name / batch.id
+        for path in paths:
+            content = read_whole(self.store, path)
+            file = directory / f"{hashlib.sha256(content).hexdigest()[:16]}-{path.rpartition('/')[2]}"
+            if not file.exists():
+                write_whole(file, content)
+        return directory

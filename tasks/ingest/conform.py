@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Column, Contract
-from tasks.ingest.source import MISSING, SourceError
+from tasks.ingest.source import MISSING, UnreadableError
 from tasks.lake import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_DAY = 24 * 60 * 60 * 1_000_000
+"""Microseconds."""
 _OFFSET = r"(Z|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
 
 
@@ -26,7 +29,7 @@ def conform_table(table: pa.Table, contract: Contract) -> pa.Table:
 
 
 def join(tables: Sequence[pa.Table], where: str) -> pa.Table:
-    """Return the rows of all tables, which must have the same columns; SourceError names ``where`` when they have not.
+    """Return the rows of all tables, which must have the same columns; UnreadableError names ``where`` when they have not.
 
     A column that is whole numbers in one and decimals in another becomes the wider type; where no type holds both, such
     as numbers and text, it becomes text, for validation to judge.
@@ -36,7 +39,7 @@ def join(tables: Sequence[pa.Table], where: str) -> pa.Table:
     for table in tables[1:]:
         other = set(table.column_names) ^ set(tables[0].column_names)
         if other:
-            raise SourceError(
+            raise UnreadableError(
                 f"{where}: expected the same columns in each of {len(tables)} parts, found {sorted(other)[:5]} only in some "
                 "of them; have the odd ones delivered again"
             )
@@ -96,9 +99,27 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
             fitting = values.cast(wanted)
     except pa.ArrowInvalid:
         return values
+    if pa.types.is_temporal(wanted):
+        return _on_calendar(fitting)
     if pa.types.is_float64(wanted):
         fitting = pc.if_else(pc.is_nan(fitting), pa.scalar(None, wanted), fitting)
     return fitting
+
+
+def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The moments or days; their numbers when one lies outside the years 1 to 9999: Arrow holds it, Python does not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_day = pa.types.is_date32(values.type)
+    numbers = values.cast(pa.int32() if is_day else pa.int64())
+    ends = pc.min_max(numbers).as_py()
+    first, last = (
+        pa.scalar(end, pa.date32()).value * (1 if is_day else _DAY) for end in (date.min, date.max)
+    )
+    if ends["min"] is None or (first <= ends["min"] and ends["max"] < last + (1 if is_day else _DAY)):
+        return values
+    return numbers
 
 
 def _parsed(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.ChunkedArray:

@@ -14,18 +14,20 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
-from tasks.ingest.source import MISSING, SourceError
+from tasks.ingest.source import MISSING, UnreadableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_BLOCK = 1 << 20
+"""Bytes of a CSV file that are parsed at a time, and by one thread."""
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
     """Return what stands in the file called ``name``, whose bytes are ``content``.
 
-    Raises SourceError, which names the file and shows no value of a contract with sensitive columns.
+    Raises UnreadableError, which names the file and shows no value of a contract with sensitive columns.
     """
     import pyarrow as pa
 
@@ -33,7 +35,7 @@ def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
     try:
         content = _decompressed(content, name)
         if not content.removeprefix(codecs.BOM_UTF8).strip():
-            raise SourceError(
+            raise UnreadableError(
                 f"{name}: the file is empty; expected {_EXPECTED[server.format]}; have it delivered again"
             )
         match server.format:
@@ -44,18 +46,18 @@ def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
             case _:
                 table = _parse_parquet(content)
     except UnicodeError as error:
-        raise SourceError(
+        raise UnreadableError(
             f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is whole, set "
-            f"servers.0.encoding of {contract.file.name} to what it is written in"
+            f"{server.where}.encoding of {contract.file.name} to what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
         shown = _shown(error, contract)
-        raise SourceError(
+        raise UnreadableError(
             f"{name}: cannot be read as {server.format}: {shown}; have it delivered again"
         ) from error
     double = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
     if double:
-        raise SourceError(
+        raise UnreadableError(
             f"{name}: expected each column once, found {double} more than once; have it delivered again"
         )
     return table
@@ -112,13 +114,24 @@ def _parse_parquet(content: bytes) -> pa.Table:
 
 def _parse_csv(content: bytes, contract: Contract) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.csv as pc
 
     text = content.decode(_encoding(contract))  # refuses what does not fit, and says where
     if not _is_utf8(contract):
         content = text.encode()
     del text
-    read = pc.ReadOptions()
+    try:
+        return _csv_table(content, contract, _BLOCK)
+    except pa.ArrowInvalid as error:
+        if "straddling" not in str(error):
+            raise
+        return _csv_table(content, contract, len(content))  # one row alone is longer than a block
+
+
+def _csv_table(content: bytes, contract: Contract, block: int) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    read = pc.ReadOptions(block_size=block)
     parse = pc.ParseOptions(newlines_in_values=True, delimiter=contract.server.delimiter)
     header = pc.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
     convert = pc.ConvertOptions(
@@ -147,7 +160,7 @@ def _parse_json_lines(text: str, name: str) -> pa.Table:
             row = None
         if not isinstance(row, dict):
             # The line is not quoted: it may hold what must not be shown.
-            raise SourceError(
+            raise UnreadableError(
                 f"{name}: line {number}: expected one whole JSON object with each key once, found something else; have it delivered again"
             )
         for key, value in row.items():

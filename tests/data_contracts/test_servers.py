@@ -62,7 +62,7 @@ def test_secret_in_clear_is_refused(tmp_path: Path, server: Document, where: str
     with pytest.raises(ContractError) as caught:
         sample_contract(tmp_path, lambda d: d.update(servers=[{"server": "db", **server}]))
 
-    assert f"servers.0.{where}: expected its password as a variable of the environment" in str(caught.value)
+    assert f"servers.0.{where}: expected its secret as a reference" in str(caught.value)
     assert CANARY not in str(caught.value)
 
 
