@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,16 @@ class ReportNotWrittenError(RuntimeError):
 def draw_sample(features: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     """Return at most ``rows`` rows of ``features``, drawn with ``seed``, in their own order."""
     return features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
+
+
+def _inert(page: str, path: Path) -> str:
+    """The page with the data in its scripts escaped: Evidently writes them as they are, so ``</script>`` would end one."""
+    data = re.compile(r"^ *var \w+ = \{.*\};$", re.MULTILINE)
+    if len(data.findall(page)) != 2:
+        raise ReportNotWrittenError(
+            f"{path}: expected two lines of data in Evidently's page, found other ones"
+        )
+    return data.sub(lambda line: line[0].replace("<", "\\u003c"), page)
 
 
 def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary) -> None:
@@ -54,4 +65,4 @@ def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summar
         snapshot.save_html(str(file))  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
         if not file.is_file() or file.stat().st_size == 0:
             raise ReportNotWrittenError(f"{path}: Evidently wrote no page for batch {summary.batch}")
-        write_whole(path, file.read_bytes())
+        write_whole(path, _inert(file.read_text(encoding="utf-8"), path).encode())

@@ -76,3 +76,16 @@ def test_sample_is_bounded_seeded_and_in_order() -> None:
     assert sample["x"].is_monotonic_increasing
     pd.testing.assert_frame_equal(sample, draw_sample(frame, 100, seed=3))
     assert draw_sample(frame, 1000, seed=3) is frame
+
+
+def test_no_value_ends_a_script(tmp_path: Path) -> None:
+    """A column name or category that closes a script element stays text in the page's data."""
+    hostile = "</script><script>alert(1)</script>"
+    before, after = _columns(200, 1), _columns(200, 2)
+    for frame in (before, after):
+        frame[hostile] = np.where(frame["carrier"] == "AA", hostile, "x")
+
+    page = _write(tmp_path / "evidently.html", before, after)
+
+    assert hostile not in page
+    assert hostile.replace("<", "\\u003c") in page
