@@ -22,8 +22,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from tasks.ingest.arrivals import open_source
+from tasks.ingest.source import UnreadableError
 from tests.bad_data.shop import NEXT_DAY, Shop, csv_text, parquet_bytes
-from tests.sample_contract import column, sample_rows, sample_table
+from tests.sample_contract import BATCH, column, sample_rows, sample_table
 
 Rows = list[dict[str, Any]]
 NOON = datetime(2013, 5, 17, 12, tzinfo=UTC)
@@ -408,3 +410,21 @@ def test_every_item_of_the_issue_has_its_row() -> None:
 
     assert set(items) <= {bad.item for bad in TABLE}
     assert len({bad.item for bad in TABLE}) == len(TABLE)
+
+
+@pytest.mark.parametrize("name", ["{batch}.parquet", "{batch}.csv.gz"])
+def test_file_cut_at_every_byte(tmp_path: Path, name: str) -> None:
+    """A delivery that broke off is refused wherever it broke, and what had come of it is kept."""
+    shop = Shop(tmp_path, name)
+    table = sample_table(1).select(["sold_at", "id"])
+    whole = parquet_bytes(table) if "parquet" in name else gzip.compress(csv_text(table.to_pydict()).encode())
+    source = open_source(shop.managed)
+
+    for length in range(len(whole)):
+        shop.deliver(whole[:length])
+        with pytest.raises(UnreadableError, match=rf"{shop.file().name}: .*; it is kept in "):
+            source.read(BATCH)
+
+    assert sorted(shop.kept_files()) == sorted(whole[:length] for length in range(len(whole)))
+    shop.deliver(whole)
+    assert source.read(BATCH).num_rows == 1
