@@ -17,7 +17,7 @@ from tasks.batches import batch_named
 from tasks.ingest.arrivals import open_source
 from tasks.ingest.snapshot import read_manifest, write_snapshot
 from tasks.ingest.source import SourceError, UnreadableError
-from tasks.lake import read_accepted, read_snapshot
+from tasks.lake import DiskFullError, read_accepted, read_snapshot
 from tasks.model_spec import ManagedModel
 from tasks.records import Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
@@ -118,12 +118,12 @@ class Shop:
             source = open_source(managed)
             if day not in source.batches():
                 raise LookupError(f"no batch {day}")
-            table = source.read(batch)
+            rows = source.read(batch)
             name = source.name.replace("{batch}", day)
-            snapshot = write_snapshot(self.lake, table, managed.contract, batch, name)
+            snapshot = write_snapshot(self.lake, rows, managed.contract, batch, name)
         except UnreadableError as error:
             return Answer("refuse", str(error))
-        except (SourceError, OSError) as error:
+        except (SourceError, DiskFullError) as error:
             return Answer("not taken in", str(error))
         verdict = judge(self.lake, snapshot, managed.contract, HALF)
         return Answer(verdict.outcome, f"{snapshot.source}: {verdict.reason}", snapshot, verdict)

@@ -52,12 +52,12 @@ def test_files_on_s3(bucket: Any, tmp_path: Path, name: str) -> None:
 
     first = source.batches()
     assert list(first) == [DAY]
-    assert source.read(BATCH)["id"].to_pylist() == [1]
+    assert source.read(BATCH).table()["id"].to_pylist() == [1]
 
     bucket.put_object(Key=key, Body=b"sold_at,id\n2013-05-17T12:00:00Z,1\n2013-05-17T13:00:00Z,2\n")
 
     assert source.batches()[DAY] != first[DAY]
-    assert source.read(BATCH)["id"].to_pylist() == [1, 2]
+    assert source.read(BATCH).table()["id"].to_pylist() == [1, 2]
     assert source.name == f"s3://{bucket.name}/{name}"
 
 
@@ -136,12 +136,12 @@ def test_files_at_any_address(website: str, tmp_path: Path, kind: str, name: str
     first = source.batches()
     assert list(first) == [DAY]
     assert source.batches() == first
-    assert source.read(BATCH)["id"].to_pylist() == [1]
+    assert source.read(BATCH).table()["id"].to_pylist() == [1]
 
     deliver("sold_at,id\n2013-05-17T12:00:00Z,2\n")
 
     assert source.batches()[DAY] != first[DAY]
-    assert source.read(BATCH)["id"].to_pylist() == [2]
+    assert source.read(BATCH).table()["id"].to_pylist() == [2]
     assert source.name == f"{base}/{name}"
 
 
@@ -186,7 +186,7 @@ def test_options_of_a_store_are_filled_in_and_hidden(
         return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[given])))
 
     account = {"key": "${LAKE_ID}", "secret": "${LAKE_KEY}"}
-    assert source(s3_server, **account).read(BATCH)["id"].to_pylist() == [1]
+    assert source(s3_server, **account).read(BATCH).table()["id"].to_pylist() == [1]
     with pytest.raises(SourceError, match="cannot be looked into") as caught:
         source("http://127.0.0.1:1", **account).batches()
     assert CANARY not in "".join(traceback.format_exception(caught.value))
