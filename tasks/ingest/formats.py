@@ -269,9 +269,9 @@ def _json_pieces(
         for values in columns.values():
             if len(values) < rows:
                 values.append(None)
-        if at_once and (rows >= at_once or size >= CELL_BYTES):
+        if at_once and columns and (rows >= at_once or size >= CELL_BYTES):
             yield piece()
-            columns, rows, size, given = {}, 0, 0, True
+            columns, rows, size, given = {key: [] for key in columns}, 0, 0, True
     if rows or not given:
         yield piece()
 

@@ -215,7 +215,7 @@ class _Moments:
             offset = has_offset(values)
             self._offset = offset if self._offset is None else self._offset
             if offset is not None and offset != self._offset:
-                self._foreign = "text in more than one form"
+                self._foreign = "string, not all of it legible"
         if not pa.types.is_timestamp(times.type):
             self._foreign = f"{times.type}, not all of it legible"
             return None

@@ -40,9 +40,10 @@ def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: Validation
 
     The order is fixed: columns and types, then whether there are rows at all, then everything else. When columns
     or types are broken, or there are no rows, the other rules are not run and the batch is refused. No more is in
-    memory than one part and the rows that break a rule, but for rules without a scan that look across rows (counts,
-    expectations by name): they are given the whole batch. Raises DamagedFileError when a part is not what was
-    written, RuleCrashedError when a check itself failed, and DisagreementError when the engines disagree.
+    memory than one part and the rows that break a rule, but for expectations by name that look across rows: they are
+    given their columns of the whole batch. Raises DamagedFileError when a part is not what was written, RuleCrashedError
+    when a check itself failed, DisagreementError when the engines disagree, and TooLargeError for an expectation that
+    would need too much at once.
     """
     with checked_parts(lake, snapshot) as parts:
         return _judge(lake, parts, snapshot, contract, config)
