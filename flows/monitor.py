@@ -18,7 +18,7 @@ from flows.waiting import waiting_batches
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.ingest.arrivals import SourceBatch, closed_batches
-from tasks.ingest.source import SourceError
+from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ingest.task import ingest
 from tasks.records import (
     BatchRecord,
@@ -38,7 +38,7 @@ from tasks.validation.task import check_contract, validate
 
 
 class BatchRefusedError(RuntimeError):
-    """At least one batch breaks its contract; it is kept, and nothing was trained or scored on it."""
+    """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained or scored on it."""
 
 
 class BatchNotThereError(LookupError):
@@ -71,7 +71,7 @@ async def monitor(
         batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is new.
         as_of: Act as if it were this moment; batches that close later do not exist yet. Left out: now.
     """
-    seen = []
+    seen, refused = [], []
     with mandate(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
@@ -79,7 +79,11 @@ async def monitor(
         if not m.registry_away:
             await finish_trainings(m)
         for source in due_batches(m, batch):
-            record = take_in(m, source)
+            try:
+                record = take_in(m, source)
+            except UnreadableError as error:
+                refused.append(f"{model} {source.batch.id} refused: {error}")
+                continue
             if not record.completed:
                 record = serve(m, record) if m.registry_away else await answer(m, record)
             seen.append(record)
@@ -87,11 +91,13 @@ async def monitor(
             publish_settled(m, settle(m))
         if m.unfinished() or not all(record.completed for record in seen):
             m.need_registry()
-    refused = [record for record in (*labels, *seen) if not record.accepted]
+    refused += [
+        f"{r.model} {r.batch.id} refused: {r.snapshot.source}: {r.verdict.reason}"
+        for r in (*labels, *seen)
+        if not r.accepted
+    ]
     if refused:
-        raise BatchRefusedError(
-            "; ".join(f"{r.model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
-        )
+        raise BatchRefusedError("; ".join(refused))
     if unread is not None:
         raise unread
     return tuple(seen)
@@ -202,7 +208,9 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
         # What was said of it then is history; only a batch that is let in at last begins anew.
         again = {"fingerprint": source.fingerprint, "spec_sha256": m.managed.sha256, "verdict": verdict}
         return m.write_batch(known.model_copy(update=again))
-    get_run_logger().info("%s %s: %s: %s", m.managed.name, source.batch.id, verdict.outcome, verdict.reason)
+    get_run_logger().info(
+        "%s %s: %s: %s: %s", m.managed.name, source.batch.id, snapshot.source, verdict.outcome, verdict.reason
+    )
     return m.write_batch(
         BatchRecord(
             model=m.managed.name,

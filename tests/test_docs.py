@@ -41,7 +41,15 @@ def test_every_source_example_is_accepted_as_it_stands(tmp_path):
         for text in examples
     ]
 
-    assert [server.type for server in servers] == [*["local"] * 3, "s3", "postgresql", "duckdb", "custom"]
+    assert [server.type for server in servers] == [
+        *["local"] * 3,
+        "s3",
+        "custom",
+        "azure",
+        "postgresql",
+        "duckdb",
+        "custom",
+    ]
 
 
 def test_every_path_that_the_readme_names_is_there():
