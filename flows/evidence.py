@@ -43,36 +43,50 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
 
 
 def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
-    """Compare the previous champion, scored in shadow, with the new one; None outside the watch."""
+    """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
+
+    With labels that come late it is an earlier batch that is mature by now: the newest that was not looked at yet.
+    """
     reigns = ledger.reigns(m.history())
     last = reigns[-1] if reigns else None
     if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
         return None
     since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
-    if record.batch.id not in {r.batch.id for r in since} or len(since) > m.managed.spec.watch.batches:
+    looked_at = {
+        e.evidence["batch"] for e in m.history() if e.id > last.id and made_by(e.evidence) == "watch"
+    }
+    left = [
+        (count, r)
+        for count, r in enumerate(since[: m.managed.spec.watch.batches], start=1)
+        if r.batch.id not in looked_at
+    ]
+    if not left:
         return None
+    count, watched = left[-1]
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
     previous = m.model(last.decision.previous)
     if broken := m.contract_broken(previous):
         get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, broken
         )
         return None
-    frame = m.features([record])
+    frame = m.features([watched])
     try:
-        comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
+        comparison = compare_models(m.managed, previous, champion, frame, (whole(watched),))
     except (SeenRowsError, EvaluationError) as error:
-        get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
+        get_run_logger().warning(
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, error
+        )
         return None
     return WatchEvidence(
         model=m.managed.name,
-        batch=record.batch.id,
+        batch=watched.batch.id,
         revision=record.revision,
         champion=champion.trained.version,
         previous=previous.trained.version,
-        batches_watched=len(since),
+        batches_watched=count,
         comparison=comparison,
     )
 

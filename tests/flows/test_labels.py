@@ -18,6 +18,7 @@ from flows.cli import status
 from flows.monitor import BatchRefusedError, monitor
 from flows.replay import replay
 from flows.waiting import is_idle
+from tasks.decisions.rules import made_by
 from tasks.features.task import build_features
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
@@ -175,6 +176,19 @@ def test_judged_when_mature_by_all_that_have_a_label(replayed):
         assert all(one.rows == found.labelled for one in record.performances)
     scored = [id for id, record in replayed.records.items() if record.predictions]
     assert scored == list(WEEKS[5:8]), "the first champion needs two mature weeks: five weeks in all"
+
+
+def test_promotion_is_watched_on_mature_weeks(replayed):
+    """The previous champion is held against the new one when the first week after its training has its labels."""
+    watched = [e for e in replayed.entries if made_by(e.evidence) == "watch"]
+
+    assert watched
+    for entry in watched:
+        own = replayed.records[entry.evidence["batch"]]
+        assert replayed.managed.matures(own.batch) <= entry.as_of
+        assert entry.evidence["comparison"]["rows"] == ROWS - SILENT
+        assert own.batch.id < entry.batch, "labels are three weeks late: it is not the week that is answered"
+    assert len({(e.evidence["champion"], e.evidence["batch"]) for e in watched}) == len(watched)
 
 
 def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):
