@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from data_contracts.contract import ContractError
-from flows import contract_cli
+from flows import contract_cli, server_cli
+from flows.servers import find_servers
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
@@ -36,6 +37,7 @@ answered with one recorded decision.
 )
 
 app.add_typer(contract_cli.app, name="contract")
+app.add_typer(server_cli.app)
 
 
 class Page(StrEnum):
@@ -73,6 +75,7 @@ def _exit_code(error: Exception) -> int:
         "NoDecisionError": MISUSE,
         "NoEvidenceError": MISUSE,
         "NotFrozenError": MISUSE,
+        "NothingToTakeBackError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
@@ -104,6 +107,7 @@ def where(
         os.environ["KINGMAKER_PROJECT"] = str(project.resolve())
     if home is not None:
         os.environ["KINGMAKER_HOME"] = str(home.resolve())
+    find_servers(Settings(), os.environ)
     prepare_environment(Settings())
 
 
@@ -213,12 +217,26 @@ def promote(
 
 
 @app.command()
-def rollback(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
+def rollback(
+    model: Model,
+    reason: ReasonOption = "asked for by hand",
+    person: PersonOption = "",
+    recalibration: Annotated[
+        bool, typer.Option("--recalibration", help="Only the newest refresh of weights and recalibration.")
+    ] = False,
+) -> None:
     """Bring the previous champion back, at once."""
     managed = _manage(model)
     from flows.promote import rollback as rollback_flow
+    from flows.promote import take_back
 
-    entry = _run_flow(managed.settings, rollback_flow(model, reason, person or getpass.getuser()))
+    chosen = take_back if recalibration else rollback_flow
+    entry = _run_flow(managed.settings, chosen(model, reason, person or getpass.getuser()))
+    if recalibration:
+        print(
+            f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
+        )
+        return
     print(f"version {entry.decision.version} reigns again: {entry.decision.reason}")
 
 
@@ -376,10 +394,12 @@ def _ledger(managed: ManagedModel) -> Any:  # noqa: ANN401 - an SQLAlchemy engin
 
 
 def _run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the flow returns
+    from flows.embedded_server import embedded_server
     from flows.progress import show_progress
 
     show_progress(settings, _progress)
-    return asyncio.run(flow)
+    with embedded_server():
+        return asyncio.run(flow)
 
 
 _BEGAN = datetime.now(UTC)

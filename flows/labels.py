@@ -6,9 +6,11 @@ from prefect import get_run_logger
 
 from flows.mandate import Mandate
 from tasks.cohorts import due, labels_read, why_waiting
+from tasks.drift.task import measure_target
 from tasks.evaluation.task import judge_performance
 from tasks.features.task import count_labelled, count_unknown
-from tasks.records import BatchRecord, KnownLabels, Labelled, Performance
+from tasks.records import BatchRecord, KnownLabels, Labelled
+from tasks.scoring.task import sum_up_labels
 
 
 def settle(m: Mandate) -> tuple[str, ...]:
@@ -26,29 +28,37 @@ def settle(m: Mandate) -> tuple[str, ...]:
         found = Labelled(rows=rows, labelled=labelled, as_of=m.as_of)
         read = labels_read(m.managed, record.batch, found, labels, m.as_of)
         found = found.model_copy(update={"read": read})
-        record = record.model_copy(update={"labelled": found, "performances": ()})
+        record = record.model_copy(update={"labelled": found, "performances": (), "summary": None})
         if waits := why_waiting(m.managed, record.cohort, labels, m.as_of):
             get_run_logger().warning("%s %s is not judged: %s", m.managed.name, record.batch.id, waits)
         else:
-            record = record.model_copy(update={"performances": judge(m, record)})
+            record = judge(m, record)
         m.write_batch(record)
         settled.append(record.batch.id)
     _count_unknown(m, known)
     return tuple(settled)
 
 
-def judge(m: Mandate, record: BatchRecord) -> tuple[Performance, ...]:
-    """Judge the model that scored a batch, and the first champion, by the batch's labels, as far as both are unseen."""
+def judge(m: Mandate, record: BatchRecord) -> BatchRecord:
+    """Judge what served a batch, and the first champion, by the batch's labels, as far as both are unseen."""
     if record.predictions is None:
-        return ()
-    scorer, first = m.model(record.predictions.version), m.first_champion()
-    models = [scorer] if first is None or first.trained.version == scorer.trained.version else [scorer, first]
+        return record
+    served, first = m.served(record.predictions), m.first_champion()
+    models = [served] if first is None or first.trained.version == served.trained.version else [served, first]
     unseen = [
         one
         for one in models
         if one.trained.trained_until <= record.batch.start and not m.contract_broken(one)
     ]
-    return judge_performance(m.managed, m.features([record]), unseen) if scorer in unseen else ()
+    if served not in unseen:
+        return record
+    frame = m.features([record])
+    judged = {
+        "performances": judge_performance(m.managed, frame, unseen),
+        "summary": sum_up_labels(m.managed, served, frame),
+        "drift": None if record.drift is None else measure_target(m.managed, served, frame, record.drift),
+    }
+    return record.model_copy(update=judged)
 
 
 def _count_unknown(m: Mandate, known: KnownLabels) -> None:

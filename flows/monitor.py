@@ -10,6 +10,7 @@ from prefect import flow, get_run_logger
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.labels import settle
 from flows.mandate import Mandate, mandate
+from flows.panel import refresh
 from flows.publish import publish, publish_settled
 from flows.retrain import retrain
 from flows.run_name import run_name
@@ -64,7 +65,8 @@ async def monitor(
 ) -> tuple[BatchRecord, ...]:
     """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll back.
 
-    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through.
+    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through. When MLflow is
+    away, batches are scored by the verified copy of the champion, and RegistryAwayError at the end says what waits.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -76,11 +78,17 @@ async def monitor(
         check_spec(m.managed)
         check_contract(m.managed)
         labels, unread = take_in_labels(m)
-        await finish_trainings(m)
+        if not m.registry_away:
+            await finish_trainings(m)
         for source in due_batches(m, batch):
             record = take_in(m, source)
-            seen.append(record if record.completed else await answer(m, record))
-        publish_settled(m, settle(m))
+            if not record.completed:
+                record = serve(m, record) if m.registry_away else await answer(m, record)
+            seen.append(record)
+        if not m.registry_away:
+            publish_settled(m, settle(m))
+        if m.unfinished() or not all(record.completed for record in seen):
+            m.need_registry()
     refused = [record for record in (*labels, *seen) if not record.accepted]
     if refused:
         raise BatchRefusedError(
@@ -91,13 +99,30 @@ async def monitor(
     return tuple(seen)
 
 
+def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
+    """Score a batch by the verified copy of the champion; what else it needs waits until the registry answers."""
+    champion = m.champion()
+    if record.accepted and champion is not None and record.predictions is None:
+        _check_usable(m, record, champion)
+        _, predictions = score(m.managed, champion, m.features([record]))
+        record = m.write_batch(record.model_copy(update={"predictions": predictions}))
+        get_run_logger().warning(
+            "%s %s: scored by the local copy of version %d; the rest waits, because %s",
+            m.managed.name, record.batch.id, champion.trained.version, m.registry_away,
+        )  # fmt: skip
+    return record
+
+
 async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
     """Observe a batch, decide, carry the decision out, and publish; what a run that died had answered stays as it is."""
     champion = m.champion()
     if not answered(m, record):
-        if record.accepted and champion is not None:
-            record = observe(m, record, champion)
         publish_settled(m, settle(m))
+        if record.accepted and champion is not None:
+            champion = refresh(m, champion)
+            observe(m, record, champion)
+            publish_settled(m, settle(m))
+            refresh(m, champion)
         record = m.batches()[record.batch.id]
         entry = decide(m, record, champion)
         match entry.decision:
@@ -203,18 +228,25 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its training.
     """
+    if record.predictions is not None:  # served by a run that went no further: what was served stays
+        champion = m.served(record.predictions)
+    _check_usable(m, record, champion)
+    frame = m.features([record])
+    predicted, predictions = score(m.managed, champion, frame)
+    mature = record.batch.id not in m.waits()
+    drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
+    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
+    draw_evidently(m.managed, champion, frame, drift, page, m.fence)
+    return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
+
+
+def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
     if broken := m.contract_broken(champion):
         raise ContractBrokenError(
             f"{m.managed.name} {record.batch.id}: the champion cannot be used: {broken}; put the contract back, or train "
             f"under the new one with 'kingmaker retrain {m.managed.name}' and crown it with 'kingmaker promote "
             f"{m.managed.name} --version N'"
         )
-    frame = m.features([record])
-    predicted, predictions = score(m.managed, champion, frame)
-    drift = measure_drift(m.managed, champion, frame, predicted)
-    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
-    draw_evidently(m.managed, champion, frame, drift, page)
-    return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
@@ -226,14 +258,12 @@ def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> Led
     if champion is not None and (shadow := watch_evidence(m, record, champion)) is not None:
         watched = m.rule(WatchRule(settings=spec.watch), batch, shadow)
         if isinstance(watched.decision, RollBack):
-            m.rule(FreezeRule(settings=spec.watch), batch, freeze_evidence(m, record))
+            freeze_if_due(m, record)
             return watched
     evidence = policy_evidence(m, record, champion)
-    if frozen := m.frozen():
-        held = Hold(
-            reason=f"frozen since batch {frozen.batch}: 'kingmaker thaw {record.model}' when you have looked"
-        )
-        return m.decide(batch, held, evidence)
+    if frozen := freeze_if_due(m, record):
+        look = f"'kingmaker thaw {record.model}' when you have looked"
+        return m.decide(batch, Hold(reason=f"frozen since batch {frozen.batch}: {look}"), evidence)
     if champion is not None:
         judge_shadows(m, record, champion)
     return m.rule(PolicyRule(settings=spec.retrain, first=spec.training.first), batch, evidence)

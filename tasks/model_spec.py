@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
@@ -14,19 +13,21 @@ from pydantic import Field, field_validator, model_validator
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
-from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
+from tasks.decisions.config import (
+    ApprovalConfig,
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.drift.config import DriftConfig
+from tasks.evaluation.config import METRICS, known_metric
 from tasks.features.config import FeaturesConfig
-from tasks.records import Problem
+from tasks.records import Form, Problem
 from tasks.settings import Settings
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
-
-METRICS: dict[Problem, tuple[str, ...]] = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "precision", "recall"),
-    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),
-    "regression": ("mae", "rmse", "r2", "mape", "median_absolute_error"),
-}
 
 
 class BatchConfig(Config):
@@ -92,10 +93,14 @@ class ModelSpec(Config):
     slices: tuple[str, ...] = ()
     drift: DriftConfig = DriftConfig()
     retrain: PolicyConfig = PolicyConfig()
+    panel: PanelConfig = PanelConfig()
+    recalibrate: RecalibrationConfig = RecalibrationConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
-    approval: Literal["auto", "required"] = "auto"
+    trust: Form = "skops"
+    """What a stored model may be: ``skops``, held against our own list of types, or also a ``pickle``, which may run anything."""
+    approval: ApprovalConfig = ApprovalConfig()
 
 
 @dataclass(frozen=True)
@@ -246,7 +251,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
     """Refuse what each part allows but the parts together do not."""
     if spec.model != name:
         raise ConfigurationError(file, "model", f"the name of its directory, {name!r}", repr(spec.model))
-    if spec.metric not in METRICS[spec.problem]:
+    if not known_metric(spec.metric, spec.problem):
         raise ConfigurationError(
             file, "metric", f"one of {list(METRICS[spec.problem])} for a {spec.problem} problem",
             f"{spec.metric!r}{nearest(spec.metric, METRICS[spec.problem])}",

@@ -20,6 +20,7 @@ from tasks.records import (
     Decision,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Reject,
     Shadow,
@@ -156,6 +157,22 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     if row is None:
         raise KeyError(f"{model}: the ledger has no version {version}")
     return TrainedModel.model_validate(row.record)
+
+
+def known_versions(engine: Engine, model: str) -> tuple[int, ...]:
+    """Return the versions that the ledger names, oldest first; another that the registry holds is an orphan."""
+    with engine.connect() as connection:
+        found = select(trainings.c.version).where(trainings.c.model == model).order_by(trainings.c.version)
+        return tuple(connection.execute(found).scalars())
+
+
+def known_runs(engine: Engine, model: str) -> frozenset[str]:
+    """Return the MLflow runs that the ledger names: of every training, and of every revision of a batch."""
+    with engine.connect() as connection:
+        trained = connection.execute(select(trainings.c.record).where(trainings.c.model == model)).scalars()
+        seen = connection.execute(select(batches.c.record).where(batches.c.model == model)).scalars()
+        runs = [record["run_id"] for record in trained] + [record["mlflow_run"] for record in seen]
+    return frozenset(filter(None, runs))
 
 
 def training_batches(engine: Engine, model: str) -> tuple[str, ...]:
@@ -302,6 +319,11 @@ def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
             case Shadow() | Reject() | Promote() | AwaitApproval():
                 newest[entry.decision.version] = entry
     return tuple(e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow))
+
+
+def adjustments(entries: tuple[LedgerEntry, ...], version: int) -> tuple[LedgerEntry, ...]:
+    """Return the refreshes of weights and recalibration of a version, oldest first."""
+    return tuple(e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version)
 
 
 def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from tasks.reports.summary import (
     reign_changes,
 )
 
+_QUIET = ("Hold", "Recalibrate")
+"""Decisions that change nobody: folded away."""
 HEAT_ROWS = 30
 """Features in the heat map, the most drifting first."""
 LABEL_ROWS = 12
@@ -133,9 +135,9 @@ def render_model_page(
         events=_events(chart, batches, reigns),
         marks=_marks(chart, batches),
         heat=_heat_map(batches, chart),
+        turning=[entry for entry in newest_first if entry.decision.kind not in _QUIET],
+        holds=[entry for entry in newest_first if entry.decision.kind in _QUIET],
         labels=_label_rows(batches, waits or {}),
-        turning=[entry for entry in newest_first if entry.decision.kind != "Hold"],
-        holds=[entry for entry in newest_first if entry.decision.kind == "Hold"],
     )
 
 

@@ -131,7 +131,7 @@ def test_unknown_contract_names_those_that_are_there(project: Path) -> None:
         (lambda s: s["schedule"].update(timezone="America/NewYork"), "schedule.timezone: expected an IANA time zone "
          "(did you mean 'America/New_York'?), found 'America/NewYork'"),
         (lambda s: s["schedule"].update(cron="daily"), "schedule.cron: expected "),
-        (lambda s: s.update(approval=True), "approval: expected 'auto' or 'required', found True"),
+        (lambda s: s.update(approval=True), "approval: expected 'auto', 'required', or a mapping"),
     ],
 )  # fmt: skip
 def test_refused_by_name(project: Path, edit: Callable[[Spec], object], message: str) -> None:
