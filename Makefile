@@ -21,9 +21,11 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/kingmaker check
 
-# BENCH_DATA names a folder with a data.csv.gz of flights; the built-in example's are taken without it.
+# BENCH_DATA names a folder with <stream>/data.csv.gz (docs/yardstick.md); without it the built-in example's flights are
+# taken. BENCH_ARGS=--quick is for a first look.
 bench: .venv/installed
-	@for file in benchmarks/*.py; do $(BIN)/python $$file $(BENCH_ARGS) || exit 1; done
+	$(BIN)/python benchmarks/ingest_validate.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/yardstick.py $(BENCH_ARGS)
 
 # Both recorded histories in a browser, on loopback, until Ctrl-C.
 up: .venv/installed

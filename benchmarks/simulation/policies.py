@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.simulation.judging import feature_frame
 from benchmarks.simulation.models import Models, Window
 from benchmarks.simulation.replay import Asks, Outcome, Replay, Spec, replay_bare
-from tasks.decisions.config import PanelConfig, PolicyConfig, RecalibrationConfig
+from tasks.decisions.config import Adaptation, Budget, PanelConfig, PolicyConfig, RecalibrationConfig
 from tasks.decisions.policy import decide_retrain
 from tasks.drift.config import DriftConfig
 from tasks.drift.profile import make_profile, summarise_drift
@@ -82,8 +82,6 @@ ALWAYS = (
     _bare("always, all history", _clock(1), "all"),
     _bare("always, sliding window", _clock(1), "sliding"),
 )
-HALF = _ours("Kingmaker, every 2 or alarm", Spec())
-QUARTER = _ours("Kingmaker, every 4 or alarm", Spec(retrain=PolicyConfig(every=4)))
 POLICIES = (
     STATIC,
     *ALWAYS,
@@ -91,8 +89,10 @@ POLICIES = (
     _bare("every 4th batch", _clock(4)),
     Policy("drift alarm", False, _drift_alarm),
     _bare("performance alarm", PolicyConfig(every=None)),
-    HALF,
-    QUARTER,
-    _ours("the first, without recalibration", Spec(recalibrate=RecalibrationConfig(strength=0.0))),
-    _ours("the first, with a single model", Spec(panel=PanelConfig(members=1))),
+    _ours("Kingmaker, every 2 or alarm", Spec()),
+    _ours("Kingmaker, every 4 or alarm", Spec(retrain=PolicyConfig(every=4))),
+    _ours("the first, budget 6 in 12", Spec(retrain=PolicyConfig(budget=Budget(trainings=6, batches=12)))),
+    _ours("the first, adapting clock", Spec(retrain=PolicyConfig(adapt=Adaptation()))),
+    _ours("the first, no recalibration", Spec(recalibrate=RecalibrationConfig(strength=0.0))),
+    _ours("the first, single model", Spec(panel=PanelConfig(members=1))),
 )
