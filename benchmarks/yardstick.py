@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="where the picture goes; none by default")
     parser.add_argument("--trials", type=int, default=1000, help="seeded worlds of the gate's simulations")
     parser.add_argument(
-        "--quick", action="store_true", help=f"{' and '.join(QUICK)} only, a tenth of the trials"
+        "--quick", action="store_true", help=f"the first {QUICK} batches, a tenth of the trials"
     )
     given = parser.parse_args()
     chosen = streams(given.data, given.streams)
