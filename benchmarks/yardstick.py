@@ -24,7 +24,7 @@ if __name__ == "__main__":  # run from anywhere: the house is two steps up
 
 from benchmarks.ingest_validate import CONTRACT, flights
 from benchmarks.simulation.models import Models, Window
-from benchmarks.simulation.plot import draw
+from benchmarks.simulation.plot import Point, draw
 from benchmarks.simulation.policies import ALWAYS, POLICIES, STATIC, Policy
 from benchmarks.simulation.replay import Outcome
 from benchmarks.simulation.streams import SETTINGS, Stream, cut, read
@@ -125,6 +125,18 @@ def replay_table(given: Sequence[Stream], cache: Path) -> list[Row]:
     return rows
 
 
+def points(rows: Sequence[Row]) -> list[Point]:
+    """Return what the picture shows: the usual policies and ours, without the variations."""
+    broken = {row.policy.name: row.gain for row in rows if row.broken}
+    return [
+        Point(
+            row.policy.name, row.trainings, row.gain, broken.get(row.policy.name), row.policy.kind == "ours"
+        )
+        for row in rows
+        if not row.broken and row.policy.kind != "variation"
+    ]
+
+
 def trials_table(times: int) -> None:
     """Print how often the gate promotes an equal recipe, and finds a better one."""
     import numpy as np
@@ -160,10 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         rows = replay_table(chosen, given.cache or Path(temporary))
     if given.plot:
-        points = [
-            (row.policy.name, row.trainings, row.gain, row.policy.ours) for row in rows if not row.broken
-        ]
-        draw(given.plot, points)
+        draw(given.plot, points(rows))
     trials_table(given.trials // 10 if given.quick else given.trials)
 
 

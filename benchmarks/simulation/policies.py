@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.simulation.judging import feature_frame
 from benchmarks.simulation.models import Models, Window
@@ -23,7 +24,7 @@ class Policy:
     """One row of the table."""
 
     name: str
-    ours: bool
+    kind: Literal["usual", "ours", "variation"]
     replay: Callable[[Models, Window, int | None], Outcome]
     """From the models, the window that is best in hindsight, and how many challengers make one broken."""
 
@@ -62,15 +63,15 @@ def _bare(name: str, config: PolicyConfig, window: Window | None = None) -> Poli
     def replay(models: Models, best: Window, broken_every: int | None) -> Outcome:
         return replay_bare(models, window or best, by_policy(config), broken_every)
 
-    return Policy(name, False, replay)
+    return Policy(name, "usual", replay)
 
 
 def _drift_alarm(models: Models, best: Window, broken_every: int | None) -> Outcome:
     return replay_bare(models, best, by_drift(models, best), broken_every)
 
 
-def _ours(name: str, spec: Spec) -> Policy:
-    return Policy(name, True, lambda models, _, broken_every: Replay(models, spec, broken_every).run())
+def _ours(name: str, spec: Spec, kind: Literal["ours", "variation"] = "variation") -> Policy:
+    return Policy(name, kind, lambda models, _, broken_every: Replay(models, spec, broken_every).run())
 
 
 def _clock(every: int | None) -> PolicyConfig:
@@ -87,10 +88,10 @@ POLICIES = (
     *ALWAYS,
     _bare("every 2nd batch", _clock(2)),
     _bare("every 4th batch", _clock(4)),
-    Policy("drift alarm", False, _drift_alarm),
+    Policy("drift alarm", "usual", _drift_alarm),
     _bare("performance alarm", PolicyConfig(every=None)),
-    _ours("Kingmaker, every 2 or alarm", Spec()),
-    _ours("Kingmaker, every 4 or alarm", Spec(retrain=PolicyConfig(every=4))),
+    _ours("Kingmaker, every 2 or alarm", Spec(), "ours"),
+    _ours("Kingmaker, every 4 or alarm", Spec(retrain=PolicyConfig(every=4)), "ours"),
     _ours("the first, budget 6 in 12", Spec(retrain=PolicyConfig(budget=Budget(trainings=6, batches=12)))),
     _ours("the first, adapting clock", Spec(retrain=PolicyConfig(adapt=Adaptation()))),
     _ours("the first, no recalibration", Spec(recalibrate=RecalibrationConfig(strength=0.0))),
