@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import get_run_logger
@@ -11,7 +12,6 @@ from flows.mandate import Mandate
 from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.task import compare_models
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
@@ -56,13 +56,14 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
-    previous = m.model(last.decision.previous)
+    # Both with what recalibrates the throne: it is not the watch's question.
+    previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
     if broken := m.contract_broken(previous):
         get_run_logger().warning(
             "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
         )
         return None
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     try:
         comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
     except (SeenRowsError, EvaluationError) as error:
@@ -102,11 +103,12 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
-        challenger = m.model(before.challenger)
+        challenger = m.packaged(before.challenger)
+        reigning = replace(m.model(champion.trained.version, before.batch), recalibration=None)
         rows = pooled_rows(
             m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
         )
-        comparison, not_compared = compared_or_why_not(m, challenger, champion, rows)
+        comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
         yield before.model_copy(
             update={
                 "batch": record.batch.id,
@@ -131,7 +133,7 @@ def pooled_rows(
     if not records:
         return None
     first = max(held, unseen_from)
-    frame = build_features(m.managed, records)
+    frame = m.features(records)
     frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
     spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
     return (frame, spans) if len(frame) else None

@@ -32,6 +32,11 @@ _QUIET = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # MLflow tries eight times, 120 s each: a run would hang for a quarter of an hour on a server that does not answer.
+    # These outlive a restart of the server (it was up in 7 to 20 s), and give up after two minutes at the worst.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
 }
 
 
@@ -54,6 +59,11 @@ class Settings(BaseSettings):
     def reports(self) -> Path:
         """Directory of the pages that people read."""
         return self.home.resolve() / "reports"
+
+    @property
+    def models(self) -> Path:
+        """Directory of verified copies of registered models: scoring goes on from them when MLflow is away."""
+        return self.home.resolve() / "models"
 
     @property
     def ledger_url(self) -> str:

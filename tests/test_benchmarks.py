@@ -24,6 +24,17 @@ def test_ingest_and_validation_run_at_a_small_size(tmp_path):
     assert len(lines) == 4, said.stdout
 
 
+def test_decision_runs_at_a_small_size():
+    """The decision's steps come to their end on twenty thousand rows, each with a line, and promote what was planted."""
+    said = subprocess.run(
+        [sys.executable, "benchmarks/decision.py", "--rows", "0.02", "--repeat", "1"],
+        capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
+    )  # fmt: skip
+
+    assert said.returncode == 0, said.stderr
+    assert len([line for line in said.stdout.splitlines() if line.startswith("| ")]) == 6, said.stdout
+
+
 def test_yardstick_runs_at_a_small_size(tmp_path):
     """A stream of fourteen months, two of them served: every policy has its line, and the scale its ends."""
     rng = np.random.default_rng(0)
@@ -31,13 +42,12 @@ def test_yardstick_runs_at_a_small_size(tmp_path):
     x = rng.normal(0, 1, len(moments))
     y = 50 + 10 * x + np.arange(len(moments)) / 50 + rng.normal(0, 1, len(moments))
     (tmp_path / "beijing_pm25").mkdir()
-    pd.DataFrame({"ts": moments, "x": x, "y": y}).to_csv(
-        tmp_path / "beijing_pm25" / "data.csv.gz", index=False
-    )
+    file = tmp_path / "beijing_pm25" / "data.csv.gz"
+    pd.DataFrame({"ts": moments, "x": x, "y": y}).to_csv(file, index=False)
     picture = tmp_path / "yardstick.png"
     said = subprocess.run(
         [sys.executable, "benchmarks/yardstick.py", "--data", str(tmp_path), "--trials", "2", "--plot", str(picture)],
-        capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
+        capture_output=True, text=True, cwd=ROOT, timeout=600, check=False,
     )  # fmt: skip
 
     assert said.returncode == 0, said.stderr

@@ -82,12 +82,13 @@ def test_never_is_one_model_and_always_is_one_a_batch(models: Models) -> None:
 
 
 def test_drift_alarm_asks(models: Models) -> None:
-    """It asks about a batch whose columns are others, and not about one like the window."""
-    shifted = cut(models.stream.setting, pd.DataFrame({"ts": models.stream.moments, "x": models.stream.features["x"], "y": models.stream.target}))  # fmt: skip
-    shifted.features.loc[8 * ROWS :, "x"] += 5
+    """It asks about a batch whose columns are others, and not about one that is like the window."""
+    x = models.stream.features["x"].to_numpy().copy()
+    x[8 * ROWS : 9 * ROWS] += 5
+    shifted = cut(models.stream.setting, pd.DataFrame({"ts": models.stream.moments, "x": x, "kind": np.where(x > 0, "a", "b"), "y": 0.0}))  # fmt: skip
     asks = by_drift(Models(shifted, Path()), "all")
 
-    assert not asks(5, 3, ())
+    assert not asks(7, 3, ())
     assert asks(8, 3, ())
 
 
