@@ -134,7 +134,10 @@ def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
     import pandas as pd
 
     if data is not None:
-        frame = pd.read_csv(data / "data.csv.gz" if data.is_dir() else data, parse_dates=["ts"])
+        file = next(
+            (f for f in (data / "flights" / "data.csv.gz", data / "data.csv.gz") if f.is_file()), data
+        )
+        frame = pd.read_csv(file, parse_dates=["ts"])
     else:
         from deployments.flights.extract import extract
 
@@ -245,7 +248,10 @@ def main() -> None:
     parser.add_argument("--rows", type=float, nargs="+", default=[0.327, 3.5, 16], help="millions")
     data = os.environ.get("BENCH_DATA")
     parser.add_argument(
-        "--data", type=Path, default=Path(data) if data else None, help="folder with data.csv.gz"
+        "--data",
+        type=Path,
+        default=Path(data) if data else None,
+        help="folder with data.csv.gz or flights/data.csv.gz",
     )
     parser.add_argument("--work", type=Path, help="where parts are written; a temporary directory by default")
     parser.add_argument("--one", choices=(*WAYS, "prepare"), help=argparse.SUPPRESS)
