@@ -94,7 +94,7 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
     from tasks.lake import file_sha256
     from tasks.records import Part
 
-    base = _flights(data, work)
+    base = flights(data, work)
     generator = np.random.default_rng(0)
     directory = work / str(rows) / BATCH.id
     directory.mkdir(parents=True)
@@ -129,12 +129,15 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
     (directory / "manifest.json").write_text(snapshot.model_dump_json(), encoding="utf-8")
 
 
-def _flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
+def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
     """A year of flights with the columns of the contract."""
     import pandas as pd
 
     if data is not None:
-        frame = pd.read_csv(data / "data.csv.gz" if data.is_dir() else data, parse_dates=["ts"])
+        file = next(
+            (f for f in (data / "flights" / "data.csv.gz", data / "data.csv.gz") if f.is_file()), data
+        )
+        frame = pd.read_csv(file, parse_dates=["ts"])
     else:
         from deployments.flights.extract import extract
 
@@ -245,7 +248,10 @@ def main() -> None:
     parser.add_argument("--rows", type=float, nargs="+", default=[0.327, 3.5, 16], help="millions")
     data = os.environ.get("BENCH_DATA")
     parser.add_argument(
-        "--data", type=Path, default=Path(data) if data else None, help="folder with data.csv.gz"
+        "--data",
+        type=Path,
+        default=Path(data) if data else None,
+        help="folder with data.csv.gz or flights/data.csv.gz",
     )
     parser.add_argument("--work", type=Path, help="where parts are written; a temporary directory by default")
     parser.add_argument("--one", choices=(*WAYS, "prepare"), help=argparse.SUPPRESS)

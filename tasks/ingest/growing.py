@@ -57,9 +57,7 @@ class GrowingFiles:
         """Return the files as they are now, in the order of their paths; SourceError when there is none."""
         paths = [path for path, _ in find(self.store, self.pattern.text, pattern_of(self.every))]
         if not paths:
-            raise SourceError(
-                f"{self.name}: no such file; the contract's servers.0 says that the data is there"
-            )
+            raise SourceError(f"{self.name}: no such file; the contract's server says that the data is there")
         return [look_at(self.store, path) for path in paths]
 
     def batches(self) -> dict[str, str]:
