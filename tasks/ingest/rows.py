@@ -172,13 +172,13 @@ class _Reading:
             self._unfit.add(name)
             self.held = False
             return values
+        taken = self._taken.setdefault(name, values.type)
+        if values.null_count == len(values):
+            values = pa.chunked_array([pa.nulls(len(values), taken)])  # a piece without a value has no say
         if name in self._unfit and values.type == arrow_type(contract.column(name)):
             return as_numbers(values)  # the type is right, so some moment lies beyond the calendar
-        taken = self._taken.setdefault(name, values.type)
         if values.type == taken:
             return values
-        if values.null_count == len(values):
-            return pa.chunked_array([pa.nulls(len(values), taken)])
         if name in self._known.kinds:
             return values.cast(taken, safe=False)  # whole numbers beyond 2^53 among decimals are rounded
         self.held = False
