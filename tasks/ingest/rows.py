@@ -96,6 +96,8 @@ class _Reading:
         self._empty: dict[str, pa.DataType] = {}  # of those without
         self._taken = dict(known.kinds)
         self._as_text, self._unfit = set(known.as_text), set(known.unfit)
+        self._widened: set[str] = set()
+        """Columns that the pieces of this reading hold in more than one type, and that no earlier reading knew wider."""
         self._offsets: dict[str, bool] = {}
         self._names: dict[str, dict[str, None]] = {}
 
@@ -118,7 +120,9 @@ class _Reading:
             columns=tuple(next(iter(self._names.values()), ())),
             kinds=self._empty | self._kinds,
             as_text=frozenset(self._as_text),
-            unfit=frozenset(self._unfit - new_text),  # as text it may fit
+            unfit=frozenset(
+                self._unfit - new_text - self._widened
+            ),  # as text, or in the wider type, it may fit
         )
 
     def _learn(self, table: pa.Table) -> None:
@@ -130,11 +134,13 @@ class _Reading:
         for field_, values in zip(table.schema, table.columns, strict=True):
             name = field_.name
             kind = pa.string() if name in self._as_text else plain(values.slice(0, 0)).type
+            kind = _common(self._known.kinds.get(name, kind), kind) or kind
             if values.null_count == len(values):  # a piece without a value has no say
                 self._empty.setdefault(name, kind)
                 continue
             known = self._kinds.setdefault(name, kind)
             if known != kind:
+                self._widened.add(name)
                 self._kinds[name] = _common(known, kind) or pa.string()
                 if pa.types.is_string(self._kinds[name]):
                     self._as_text.add(name)
@@ -159,6 +165,12 @@ class _Reading:
         values = plain(values)
         if name in self._as_text and not pa.types.is_string(values.type):
             values = as_text(values)
+        elif (kind := self._known.kinds.get(name, values.type)) != values.type:
+            # What the whole file holds: whole numbers beyond 2^53 among decimals are rounded.
+            empty = values.null_count == len(values)
+            values = (
+                pa.chunked_array([pa.nulls(len(values), kind)]) if empty else values.cast(kind, safe=False)
+            )
         contract = self._rows.contract
         if name in contract.column_names and name not in self._unfit:
             wanted = arrow_type(contract.column(name))
@@ -175,12 +187,10 @@ class _Reading:
         taken = self._taken.setdefault(name, values.type)
         if values.null_count == len(values):
             values = pa.chunked_array([pa.nulls(len(values), taken)])  # a piece without a value has no say
-        if name in self._unfit and values.type == arrow_type(contract.column(name)):
-            return as_numbers(values)  # the type is right, so some moment lies beyond the calendar
+        if name in self._unfit and pa.types.is_temporal(values.type):
+            return as_numbers(values)  # some moment lies beyond the calendar
         if values.type == taken:
             return values
-        if name in self._known.kinds:
-            return values.cast(taken, safe=False)  # whole numbers beyond 2^53 among decimals are rounded
         self.held = False
         return values
 

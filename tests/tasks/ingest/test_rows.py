@@ -49,6 +49,8 @@ def lines(contract: Contract, content: bytes, at_once: int | None) -> Rows:
 @settings(deadline=None)
 @given(found=st.lists(objects, min_size=1, max_size=8), at_once=st.integers(1, 4))
 @example(found=[{"note": False}, {}], at_once=1)
+@example(found=[{"id": 2**53 + 1}, {"id": 1.0}], at_once=1)
+@example(found=[{"amount": 2**53 + 1}, {"amount": float("nan")}], at_once=1)
 def test_pieces_do_not_count(contract: Contract, found: list[dict[str, Any]], at_once: int) -> None:
     """Types, columns and values are those of the whole file, wherever a piece of it ends."""
     content = "".join(json.dumps(row) + "\n" for row in found).encode()
