@@ -97,7 +97,7 @@ def test_evidently_says_what_we_say(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     profile = make_profile(ours, ours, p, (np.arange(50), p), {})
     summary = summarise_drift(profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0)
 
-    write_report(tmp_path / "e.html", draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary)
+    write_report(tmp_path / "e.html", draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary, OPEN)
 
     said = found[0].dict()
     assert {m["config"]["column"]: (m["value"], m["config"]["threshold"]) for m in said["metrics"]} == {
@@ -126,8 +126,23 @@ def test_a_season_is_drawn_from_its_own_rows(tmp_path: Path, monkeypatch: pytest
     profile = make_profile(before, after, p, (np.arange(50), p), {})
     summary = summarise_drift(profile, 1, "b", count_part(profile, after, p), DriftConfig(), seed=0)
 
-    write_report(tmp_path / "e.html", draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary)
+    write_report(
+        tmp_path / "e.html", draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary, OPEN
+    )
 
     assert summary.reference.kind == "season"
     assert 0 < len(seen[0]) < 1000
     assert all(any(s <= t < e for s, e in summary.reference.spans) for t in before.event_time[seen[0].index])
+
+
+def test_no_value_ends_a_script(tmp_path: Path) -> None:
+    """A column name or category that closes a script element stays text in the page's data."""
+    hostile = "</script><script>alert(1)</script>"
+    before, after = _columns(200, 1), _columns(200, 2)
+    for frame in (before, after):
+        frame[hostile] = np.where(frame["carrier"] == "AA", hostile, "x")
+
+    page = _write(tmp_path / "evidently.html", before, after)
+
+    assert hostile not in page
+    assert hostile.replace("<", "\\u003c") in page
