@@ -12,9 +12,9 @@ from benchmarks.simulation.streams import Stream
 from tasks.configuration import Config
 from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
 from tasks.decisions.gate import decide_promotion
-from tasks.decisions.panel import join, judge_members, may_join, member_weights, next_window
+from tasks.decisions.panel import join, may_join, member_weights, next_window, settle
 from tasks.decisions.policy import decide_retrain, realised_gain
-from tasks.decisions.recalibration import recalibrate
+from tasks.decisions.recalibration import decide_recalibration, recalibrate
 from tasks.decisions.watch import decide_freeze, decide_watch
 from tasks.evaluation.metrics import row_losses
 from tasks.mixing import correct, mix, summarise
@@ -27,6 +27,7 @@ from tasks.records import (
     PolicyEvidence,
     Promote,
     Recalibration,
+    RecalibrationEvidence,
     Retrain,
     RollBack,
     WatchEvidence,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 Asks = Callable[[int, int, Sequence[float]], bool]
 """From the newest batch, that of the newest training, and the mean losses of what was served, to whether to train."""
+SUMMARIES = 12
+"""Mature batches that recalibration looks back on, as in flows/panel.py."""
 _WINDOWS: dict[WindowKind, Window] = {"all history": "all", "sliding": "sliding"}
 
 
@@ -65,6 +68,8 @@ class Outcome:
     rollbacks: int = 0
     freezes: int = 0
     """How often a person was called."""
+    taken_back: int = 0
+    """How often weights and recalibration were."""
 
     @property
     def loss(self) -> float:
@@ -129,6 +134,17 @@ def _serve(outcome: Outcome, losses: np.ndarray) -> None:
     outcome.rows += len(losses)
 
 
+@dataclass(frozen=True)
+class Reign:
+    """What is served: a panel, the weights and the recalibration in force, and those in force before."""
+
+    members: tuple[PanelMember, ...]
+    weights: tuple[float, ...]
+    recalibration: Recalibration | None = None
+    weights_before: tuple[float, ...] = ()
+    recalibration_before: Recalibration | None = None
+
+
 @dataclass
 class Replay:
     """One stream under the house's policy, gate, watch, panel and recalibration."""
@@ -142,56 +158,62 @@ class Replay:
         stream, self.outcome = self.models.stream, Outcome()
         self.train = _Trainer(self.models, self.outcome, self.broken_every, held_out=True)
         self.made: dict[int, Made] = {}
-        self.members: tuple[PanelMember, ...] = ()
-        self.previous: tuple[PanelMember, ...] = ()
-        """The panel before the newest promotion, while it is watched."""
+        self.previous: Reign | None = None
+        """Who reigned before the newest promotion, while it is watched."""
         self.summaries: list[LabelSummary] = []
         self.means: list[float] = []
         self.trained_at: list[int] = []
         self.gains: list[float | list[Comparison]] = []
         self.rollbacks: list[str] = []
-        self.challenge(stream.setting.first - 1)
+        self.crown_first(stream.setting.first - 1)
         for batch in range(stream.setting.first, len(stream.batches)):
             self.serve(batch)
             rolled_back = self.watch(batch)
-            self.judge(batch)
+            served, self.reign = self.reign, self.refresh(self.reign, batch)
+            if self.previous is not None:
+                self.previous = self.refresh(self.previous, batch)
             if not rolled_back and batch + 1 < len(stream.batches):
                 evidence = self.evidence(batch)
                 if isinstance(decide_retrain(evidence, self.spec.retrain, stream.setting.first), Retrain):
-                    self.challenge(batch)
+                    self.challenge(batch, served)
         return self.outcome
 
     # --- the way of one batch ---
 
-    def predict(self, members: Sequence[PanelMember], rows: slice) -> np.ndarray:
+    def raw(self, members: Sequence[PanelMember], weights: Sequence[float], rows: slice) -> np.ndarray:
         """Return the mix of ``members`` for ``rows``, before recalibration."""
-        return mix([self.made[m.version].of(rows) for m in members], member_weights(members, self.spec.panel))
+        return mix([self.made[member.version].of(rows) for member in members], weights)
+
+    def predict(self, reign: Reign, rows: slice, *, before: bool = False) -> np.ndarray:
+        """Return what ``reign`` serves for ``rows``, or would by what was in force before."""
+        weights = reign.weights_before if before else reign.weights
+        recalibration = reign.recalibration_before if before else reign.recalibration
+        raw = self.raw(reign.members, weights, rows)
+        return raw if recalibration is None else correct(raw, recalibration)
+
+    def losses(self, predicted: np.ndarray, rows: slice) -> np.ndarray:
+        """Return the loss of each row."""
+        stream = self.models.stream
+        return row_losses(stream.target[rows], predicted, stream.setting.problem)
 
     def serve(self, batch: int) -> None:
         """Predict the batch, and learn its labels afterwards."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        raw = self.predict(self.members, rows)
-        losses = row_losses(stream.target[rows], correct(raw, self.correction()), stream.setting.problem)
+        losses = self.losses(self.predict(self.reign, rows), rows)
         _serve(self.outcome, losses)
         self.means.append(float(losses.mean()))
-        self.newest_summary = summarise(
-            stream.batches[batch], stream.target[rows], raw, stream.setting.problem
+        raw = self.raw(self.reign.members, self.reign.weights, rows)
+        self.summaries.append(
+            summarise(stream.batches[batch], stream.target[rows], raw, stream.setting.problem)
         )
-
-    def correction(self) -> Recalibration:
-        """Return the recalibration by the batches that are mature."""
-        return recalibrate(self.summaries, self.models.stream.setting.problem, self.spec.recalibrate)
 
     def watch(self, batch: int) -> bool:
         """Score the previous panel in shadow, and bring it back if it was better; whether it was."""
-        watched = self.gains[-1] if self.previous and self.gains else None
-        if not isinstance(watched, list) or len(watched) >= self.spec.watch.batches:
+        watched = self.gains[-1] if self.previous is not None else None
+        if self.previous is None or not isinstance(watched, list) or len(watched) >= self.spec.watch.batches:
             return False
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        seats = {
-            name: correct(self.predict(members, rows), self.correction())
-            for name, members in (("previous", self.previous), ("champion", self.members))
-        }
+        seats = {"previous": self.predict(self.previous, rows), "champion": self.predict(self.reign, rows)}
         watched.append(compare_stored(stream, rows, seats, "previous", "champion"))
         evidence = WatchEvidence(
             model=stream.setting.name, batch=stream.batches[batch], revision=0, champion=len(self.made),
@@ -199,7 +221,7 @@ class Replay:
         )  # fmt: skip
         if not isinstance(decide_watch(evidence, self.spec.watch), RollBack):
             return False
-        self.members, self.previous = self.previous, ()
+        self.reign, self.previous = self.previous, None
         self.outcome.rollbacks += 1
         self.rollbacks.append(stream.batches[batch])
         freeze = FreezeEvidence(
@@ -211,30 +233,42 @@ class Replay:
             self.rollbacks = []  # a person looks before the next batch, and thaws the model
         return True
 
-    def judge(self, batch: int) -> None:
+    def refresh(self, reign: Reign, batch: int) -> Reign:
         """Take in the labels of the batch: standings, weights and recalibration follow."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        self.summaries.append(self.newest_summary)
-        losses = {
-            m.version: float(
-                row_losses(stream.target[rows], self.made[m.version].of(rows), stream.setting.problem).mean()
-            )
-            for m in {*self.members, *self.previous}
-        }
-        self.members = judge_members(self.members, losses, self.spec.panel)
-        self.previous = judge_members(self.previous, losses, self.spec.panel)
+        seats = {"before": self.predict(reign, rows, before=True), "now": self.predict(reign, rows)}
+        evidence = RecalibrationEvidence(
+            model=stream.setting.name,
+            batch=stream.batches[batch],
+            champion=len(self.made),
+            problem=stream.setting.problem,
+            members=reign.members,
+            losses={
+                m.version: float(self.losses(self.made[m.version].of(rows), rows).mean())
+                for m in reign.members
+            },
+            summaries=tuple(self.summaries[-SUMMARIES:]),
+            weights=reign.weights,
+            recalibration=reign.recalibration,
+            weights_before=reign.weights_before,
+            recalibration_before=reign.recalibration_before,
+            comparison=compare_stored(stream, rows, seats, "before", "now"),
+        )
+        spec = self.spec
+        made = decide_recalibration(evidence, spec.panel, spec.recalibrate, spec.watch)
+        self.outcome.taken_back += made.taken_back
+        return Reign(made.members, made.weights, made.recalibration, reign.weights, reign.recalibration)
 
     def evidence(self, batch: int) -> PolicyEvidence:
         """Return what the retrain policy looks at."""
         stream = self.models.stream
-        since = batch - self.trained_at[-1]
         return PolicyEvidence(
             model=stream.setting.name,
             batch=stream.batches[batch],
             revision=0,
             champion=len(self.made),
             accepted_batches=batch + 1,
-            batches_since_training=since,
+            batches_since_training=batch - self.trained_at[-1],
             losses=tuple(self.means[:-1]),
             newest_loss=self.means[-1],
             drift_share=None,
@@ -244,27 +278,41 @@ class Replay:
             ),
         )
 
-    def challenge(self, batch: int) -> None:
-        """Train a newcomer; it joins the panel if it may, and the new panel reigns if the gate lets it."""
-        stream, panel = self.models.stream, self.spec.panel
-        kind = next_window(self.members, len(self.trained_at), panel)
-        version = len(self.made) + 1
+    # --- trainings ---
+
+    def newcomer(self, batch: int, kind: WindowKind) -> tuple[int, float]:
+        """Train a model; return its version, and its loss on the holdout."""
+        version, rows = len(self.made) + 1, self.models.stream.holdout(batch)
         self.made[version] = self.train(batch, _WINDOWS[kind])
         self.trained_at.append(batch)
-        rows = stream.holdout(batch)
-        newcomer = self.made[version].of(rows)
-        loss = float(row_losses(stream.target[rows], newcomer, stream.setting.problem).mean())
-        if not self.members:
-            self.members = join((), version, kind, loss, panel)
-            return
-        champion = self.predict(self.members, rows)
+        return version, float(self.losses(self.made[version].of(rows), rows).mean())
+
+    def crown_first(self, batch: int) -> None:
+        """Train the first champion."""
+        kind = next_window((), 0, self.spec.panel)
+        version, loss = self.newcomer(batch, kind)
+        members = join((), version, kind, loss, self.spec.panel)
+        self.reign = Reign(members, (1.0,), None, (1.0,), None)
+
+    def challenge(self, batch: int, served: Reign) -> None:
+        """Train a newcomer; it joins the panel if it may, and the new panel reigns if the gate lets it.
+
+        The members stand as when the batch was ``served``, so that nothing of a contender rests on the holdout.
+        """
+        stream, panel, rows = self.models.stream, self.spec.panel, self.models.stream.holdout(batch)
+        kind = next_window(self.reign.members, len(self.trained_at), panel)
+        version, loss = self.newcomer(batch, kind)
         self.gains.append(0.0)
-        if not may_join(
-            loss, float(row_losses(stream.target[rows], champion, stream.setting.problem).mean()), panel
-        ):
+        champion = self.raw(served.members, served.weights, rows)
+        if not may_join(loss, float(self.losses(champion, rows).mean()), panel):
             return
-        members = join(self.members, version, kind, loss, panel)
-        evidence = refresh_evidence(stream, batch, self.predict(members, rows), champion, version)
-        if isinstance(decide_promotion(evidence, self.spec.gate), Promote):
-            self.members, self.previous, self.gains[-1] = members, self.members, []
-            self.outcome.promotions += 1
+        members = join(served.members, version, kind, loss, panel)
+        weights = member_weights(members, panel)
+        evidence = refresh_evidence(stream, batch, self.raw(members, weights, rows), champion, version)
+        if not isinstance(decide_promotion(evidence, self.spec.gate), Promote):
+            return
+        settled = settle(members, self.reign.members)
+        now = recalibrate(self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate)
+        self.previous, self.gains[-1] = self.reign, []
+        self.reign = Reign(settled, member_weights(settled, panel), now, weights, None)
+        self.outcome.promotions += 1

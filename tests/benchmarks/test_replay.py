@@ -123,7 +123,7 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
     served = [models.stream.rows(batch) for batch in range(4, WEEKS)]
     newest = [models.get(batch - 1, "all", True).of(models.stream.rows(batch)) for batch in range(4, WEEKS)]
     losses = [row_losses(models.stream.target[rows], one, models.stream.setting.problem).sum() for rows, one in zip(served, newest, strict=True)]  # fmt: skip
-    assert len(ours.members) == 1
+    assert len(ours.reign.members) == 1
     assert (ours.outcome.trainings, ours.outcome.promotions) == (WEEKS - 4, WEEKS - 5)
     assert ours.outcome.losses == pytest.approx(losses)
 
