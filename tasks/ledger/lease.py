@@ -130,9 +130,17 @@ def _take(engine: Engine, model: str, holder: str) -> Lease:
         if "lock" not in str(error.orig):  # PostgreSQL: lock timeout; SQLite: database is locked
             raise
         raise LeaseHeldError(
-            f"{model}: {current_holder(engine, model) or 'another run'} is in the middle of a write, and has been for "
+            f"{model}: {_row_holder(engine, model)} is in the middle of a write, and has been for "
             f"{tables.PATIENCE_SECONDS} s: it may be paused; wake it, or end it"
         ) from error
+
+
+def _row_holder(engine: Engine, model: str) -> str:
+    with engine.connect() as connection:
+        found = connection.execute(
+            select(leases.c.holder).where(leases.c.model == model)
+        ).scalar_one_or_none()
+    return found or "another run"
 
 
 def _take_in(connection: Connection, model: str, holder: str) -> Lease:

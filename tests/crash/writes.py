@@ -102,6 +102,7 @@ def _stable(path: object) -> str:
     return re.sub(r"[0-9a-f]{16,}|(?<=uploading\.)\w+", "*", os.path.basename(str(path)))
 
 
-def site(write: str) -> tuple[str, ...]:
-    """What a write does and the line of ours that makes it, whichever way led there."""
-    return tuple(write.split(" < ")[:2])
+def site(write: str) -> tuple[str, str]:
+    """The kind of a write and the line of ours that makes it, whichever way led there and whatever it writes."""
+    what, line = write.split(" < ")[:2]
+    return what.split()[0], line
