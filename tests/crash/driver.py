@@ -85,7 +85,12 @@ def _work(job: dict[str, Any], answer: Path) -> None:
         _spare_time()
         tables.PATIENCE_SECONDS = 3
         stop = signal.SIGSTOP if job.get("pause") else signal.SIGKILL
-        writes = Writes(Path(job["environment"]["KINGMAKER_HOME"]), job.get("fatal"), stop)
+        writes = Writes(
+            Path(job["environment"]["KINGMAKER_HOME"]),
+            job.get("fatal"),
+            stop,
+            prefix=job.get("prefix", False),
+        )
         found: dict[str, Any] = {}
         if job.get("look"):
             found["throne"] = throne("weather")
@@ -98,7 +103,8 @@ def _work(job: dict[str, Any], answer: Path) -> None:
         except Exception as error:  # noqa: BLE001 - the test decides what is right
             found["error"] = f"{type(error).__name__}: {error}"
         found["writes"] = list(writes.seen)
-        found["state"] = whole_state("weather")
+        if job.get("state", True):
+            found["state"] = whole_state("weather")
         found["modules"] = sorted(sys.modules)
         answer.write_text(json.dumps(found), encoding="utf-8")
         code = 0
