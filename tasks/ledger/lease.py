@@ -81,7 +81,8 @@ def fenced(engine: Engine, held: Lease) -> Iterator[None]:
     """Keep the lease from passing to another for the block; LeaseLostError when it has already.
 
     For one short write outside the ledger. A process that is paused in the block blocks the next one, which is told so;
-    one that died, or a machine that is gone (``tables.open_ledger``), does not.
+    one that died, or a machine that is gone (``tables.open_ledger``), does not. What is left, and how it is noticed:
+    docs/safety.md.
     """
     with engine.begin() as connection:
         check_lease(connection, held)
