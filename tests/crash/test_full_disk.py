@@ -41,7 +41,7 @@ def test_full_disk_ends_the_run_by_name_and_the_next_goes_on(
     stage: Stage, whole: dict[str, Any], small_disk: int
 ) -> None:
     """The run says that there is no space; with room again the next one comes to the same end."""
-    full = stage.run(look=True)
+    full = stage.run(look=True, state=False)
     assert "No space left" in full["error"] or "disk is full" in full["error"], full["error"]
     assert full["throne"]["version"] == 1
 
