@@ -83,7 +83,7 @@ def _stage(root: Path, sources: Path, first: int, environment: dict[str, str]) -
     file = project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["training"] |= {"first": first, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
-    spec["retrain"] = {"every": 1}
+    spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
     spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
