@@ -92,7 +92,7 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
     from tasks.lake import file_sha256
     from tasks.records import Part
 
-    base = _flights(data, work)
+    base = flights(data, work)
     generator = np.random.default_rng(0)
     directory = work / str(rows)
     directory.mkdir()
@@ -129,7 +129,7 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
         pq.write_table(pa.concat_tables(pieces), work / f"{rows}.parquet")
 
 
-def _flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
+def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
     """A year of flights with the columns of the contract."""
     import pandas as pd
 

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from data_contracts.contract import ContractError
-from flows import contract_cli
+from flows import contract_cli, server_cli
+from flows.servers import find_servers
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
@@ -37,6 +38,7 @@ answered with one recorded decision.
 )
 
 app.add_typer(contract_cli.app, name="contract")
+app.add_typer(server_cli.app)
 
 
 class Page(StrEnum):
@@ -74,6 +76,7 @@ def _exit_code(error: Exception) -> int:
         "NoDecisionError": MISUSE,
         "NoEvidenceError": MISUSE,
         "NotFrozenError": MISUSE,
+        "NothingToTakeBackError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
@@ -105,6 +108,7 @@ def where(
         os.environ["KINGMAKER_PROJECT"] = str(project.resolve())
     if home is not None:
         os.environ["KINGMAKER_HOME"] = str(home.resolve())
+    find_servers(Settings(), os.environ)
     prepare_environment(Settings())
 
 
@@ -214,12 +218,26 @@ def promote(
 
 
 @app.command()
-def rollback(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
+def rollback(
+    model: Model,
+    reason: ReasonOption = "asked for by hand",
+    person: PersonOption = "",
+    recalibration: Annotated[
+        bool, typer.Option("--recalibration", help="Only the newest refresh of weights and recalibration.")
+    ] = False,
+) -> None:
     """Bring the previous champion back, at once."""
     managed = _manage(model)
     from flows.promote import rollback as rollback_flow
+    from flows.promote import take_back
 
-    entry = _run_flow(managed.settings, rollback_flow(model, reason, person or getpass.getuser()))
+    chosen = take_back if recalibration else rollback_flow
+    entry = _run_flow(managed.settings, chosen(model, reason, person or getpass.getuser()))
+    if recalibration:
+        print(
+            f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
+        )
+        return
     print(f"version {entry.decision.version} reigns again: {entry.decision.reason}")
 
 
@@ -246,7 +264,7 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 @app.command()
 def status() -> None:
     """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
-    from flows.waiting import waiting_batches
+    from flows.waiting import labels_in_words, listed, unread_labels, waiting_batches
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
     from tasks.ledger.superseded import superseded
@@ -272,9 +290,13 @@ def status() -> None:
             print(
                 f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
             )
-        waiting = [item.batch.id for item in waiting_batches(managed, engine, datetime.now(UTC))]
-        shown = ", ".join(waiting[:6]) + (f" and {len(waiting) - 6} more" if len(waiting) > 6 else "")
+        now = datetime.now(UTC)
+        shown = listed(item.batch.id for item in waiting_batches(managed, engine, now))
         print(f"  waiting   {shown or 'nothing'}")
+        if unread := unread_labels(managed, engine, now):
+            print(f"  unread    labels: {unread}")
+        for line in labels_in_words(managed, engine, now):
+            print(f"  labels    {line}")
         for item in superseded(engine, name):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
@@ -354,6 +376,8 @@ def check(
         file = settings.project / "deployments" / name / "model.yaml"
         check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
         check_rules(managed.contract)
+        if managed.labels is not None:
+            check_rules(managed.labels.contract)
         print(
             f"{name}: all is well: {len(managed.contract.columns)} columns, {len(managed.contract.rules)} rules, "
             f"{len(managed.spec.training.candidates)} candidates"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import get_run_logger
 
 from flows.mandate import Mandate
+from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.task import compare_models
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
@@ -55,13 +56,14 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
-    previous = m.model(last.decision.previous)
+    # Both with what recalibrates the throne: it is not the watch's question.
+    previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
     if broken := m.contract_broken(previous):
         get_run_logger().warning(
             "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
         )
         return None
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     try:
         comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
     except (SeenRowsError, EvaluationError) as error:
@@ -101,11 +103,12 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
-        challenger = m.model(before.challenger)
+        challenger = m.packaged(before.challenger)
+        reigning = replace(m.model(champion.trained.version, before.batch), recalibration=None)
         rows = pooled_rows(
             m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
         )
-        comparison, not_compared = compared_or_why_not(m, challenger, champion, rows)
+        comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
         yield before.model_copy(
             update={
                 "batch": record.batch.id,
@@ -130,7 +133,7 @@ def pooled_rows(
     if not records:
         return None
     first = max(held, unseen_from)
-    frame = build_features(m.managed, records)
+    frame = m.features(records)
     frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
     spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
     return (frame, spans) if len(frame) else None
@@ -197,22 +200,23 @@ def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
     A promotion gained what the watch has seen of it so far, over the rows that it has watched; a challenger that was
     rejected gained nothing. What is not known yet, or waits for a person, is left out, as is the first champion.
     """
-    gains: dict[str, float] = {}
+    gains = {_trained_at(entry): 0.0 for entry in entries if isinstance(entry.decision, Reject)}
     for entry in entries:
-        if isinstance(entry.decision, Reject):
-            gains[entry.batch] = 0.0
-        elif isinstance(entry.decision, Promote):
-            gains.pop(entry.batch, None)
+        if isinstance(entry.decision, Promote):
+            gains.pop(_trained_at(entry), None)
             watched = [
                 Comparison.model_validate(e.evidence["comparison"])
                 for e in entries
-                if "previous" in e.evidence
+                if made_by(e.evidence) == "watch"
                 and e.evidence["champion"] == entry.decision.version
                 and e.id > entry.id
             ]
-            before = sum(
-                c.rows * c.challenger_loss for c in watched
-            )  # the previous champion has the challenger's seat
-            if before:
-                gains[entry.batch] = 1 - sum(c.rows * c.champion_loss for c in watched) / before
+            if watched:
+                gains[_trained_at(entry)] = realised_gain(watched)
     return tuple(gains[batch] for batch in sorted(gains))
+
+
+def _trained_at(entry: LedgerEntry) -> str:
+    """The batch at which the challenger was trained, which a judgement after batches in shadow comes long after."""
+    holdout = entry.evidence.get("holdout")
+    return str(holdout[-1]["batch"]) if holdout else entry.batch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import prefect.runtime
@@ -13,8 +13,12 @@ from prefect import get_run_logger
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
+from flows.announce import announce
+from flows.waiting import waiting_for_labels
+from tasks.cohorts import why_waiting
 from tasks.configuration import Config
-from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
+from tasks.decisions.rules import Rule
+from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.tables import open_ledger
@@ -22,10 +26,14 @@ from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     BatchRecord,
     Decision,
+    FeatureFrame,
     Fence,
+    KnownLabels,
     LedgerEntry,
     LoadedModel,
+    Predictions,
     Promote,
+    Recalibrate,
     Record,
     RegistryAwayError,
     RollBack,
@@ -49,6 +57,8 @@ class Mandate:
     as_of: datetime
     """Now, or the moment of the data's time that a replay stands at."""
     flow_run: str
+    loaded: dict[int, LoadedModel] = field(default_factory=dict)
+    """Versions that this run has fetched and verified."""
     registry_away: str = ""
     """Why MLflow could not be asked when the run began; empty when it answered."""
 
@@ -80,13 +90,36 @@ class Mandate:
         return None if version is None else self.model(version)
 
     def first_champion(self) -> LoadedModel | None:
-        """Return the first version that ever reigned: what never retraining would have given."""
+        """Return the first version that ever reigned, as packaged: what never retraining would have given."""
         reigns = ledger.reigns(self.history())
-        return self.model(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
+        return self.packaged(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
 
-    def model(self, version: int) -> LoadedModel:
-        """Return a version, verified."""
-        return load_model(self.managed, ledger.training(self.engine, self.managed.name, version))
+    def model(self, version: int, before: str | None = None) -> LoadedModel:
+        """Return a version, verified, with the weights and the recalibration in force; or in force before a batch."""
+        made = [e for e in self.adjustments(version) if before is None or e.batch < before]
+        return adjusted(self.packaged(version), made[-1]) if made else self.packaged(version)
+
+    def served(self, predictions: Predictions) -> LoadedModel:
+        """Return exactly what served a batch."""
+        made = {entry.id: entry for entry in self.adjustments(predictions.version)}
+        packaged = self.packaged(predictions.version)
+        return (
+            packaged if predictions.adjusted_by is None else adjusted(packaged, made[predictions.adjusted_by])
+        )
+
+    def packaged(self, version: int) -> LoadedModel:
+        """Return a version, verified once a run, as it was packaged."""
+        if version not in self.loaded:
+            self.loaded[version] = load_model(self.managed, self.training(version))
+        return self.loaded[version]
+
+    def training(self, version: int) -> TrainedModel:
+        """Return what the ledger knows of a version."""
+        return ledger.training(self.engine, self.managed.name, version)
+
+    def adjustments(self, version: int) -> tuple[LedgerEntry, ...]:
+        """Return the refreshes of a version's weights and recalibration, oldest first."""
+        return ledger.adjustments(self.history(), version)
 
     def contract_broken(self, model: LoadedModel) -> str:
         """Return what of the contract that ``model`` was trained under is broken by now; empty when nothing is."""
@@ -107,7 +140,26 @@ class Mandate:
 
     def trainable(self) -> list[BatchRecord]:
         """Return the accepted batches whose labels are mature, oldest first."""
-        return [r for r in self.batches().values() if r.accepted and self.managed.mature(r.batch, self.as_of)]
+        labels = [one.cohort for one in self.label_batches()]
+        return [
+            r
+            for r in self.batches().values()
+            if r.accepted and not why_waiting(self.managed, r.cohort, labels, self.as_of)
+        ]
+
+    def label_batches(self) -> tuple[BatchRecord, ...]:
+        """Return what was read of the contract of labels, oldest batch first; nothing when the rows carry theirs."""
+        stream = self.managed.labels
+        return () if stream is None else tuple(ledger.known_batches(self.engine, stream.name).values())
+
+    def waits(self) -> dict[str, str]:
+        """Return batch id -> why its labels may not be used yet."""
+        return waiting_for_labels(self.managed, self.engine, self.as_of)
+
+    def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
+        """Build the features of batches, with the labels that are known at the mandate's moment."""
+        known = KnownLabels(batches=self.label_batches(), as_of=self.as_of)
+        return build_features(self.managed, records, known)
 
     def write_batch(self, record: BatchRecord) -> BatchRecord:
         """Write the batch down, and return it with its revision."""
@@ -119,9 +171,7 @@ class Mandate:
         """Return every decision about the model, oldest first."""
         return ledger.history(self.engine, self.managed.name)
 
-    def rule(
-        self, rule: GateRule | PolicyRule | WatchRule | FreezeRule, batch: str, evidence: Record
-    ) -> LedgerEntry:
+    def rule(self, rule: Rule, batch: str, evidence: Record) -> LedgerEntry:
         """Let a rule decide, and write down what it decided, of which evidence, under which settings."""
         decision = rule.decide(evidence)  # type: ignore[arg-type]  # the caller's evidence is of the rule's kind
         return self.decide(batch, decision, evidence, rule=rule)
@@ -135,10 +185,13 @@ class Mandate:
         rule: Config | None = None,
     ) -> LedgerEntry:
         """Write a decision down with its evidence."""
-        return ledger.record_decision(
+        entry = ledger.record_decision(
             self.engine, self.lease, batch, decision, evidence,
             rule=None if rule is None else rule.model_dump(mode="json"), as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
         )  # fmt: skip
+        if entry.effective_at is not None:
+            announce(entry)
+        return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
@@ -148,7 +201,7 @@ class Mandate:
 
     def finish(self, entry: LedgerEntry) -> None:
         """Mark a journalled decision effective."""
-        ledger.mark_effective(self.engine, self.lease, entry)
+        announce(ledger.mark_effective(self.engine, self.lease, entry))
 
     def unfinished(self) -> tuple[LedgerEntry, ...]:
         """Return the journalled decisions that have not taken effect, oldest first."""
@@ -164,7 +217,7 @@ class Mandate:
 
     def approval_required(self) -> bool:
         """Whether a person has the last word on a promotion: the spec says so, or the model is frozen."""
-        return self.managed.spec.approval == "required" or self.frozen() is not None
+        return self.managed.spec.approval.required or self.frozen() is not None
 
     def attempts(self) -> int:
         """Return how many changes of recipe were judged since one was promoted."""
@@ -173,6 +226,15 @@ class Mandate:
     def training_batches(self) -> tuple[str, ...]:
         """Return the batches at which versions were trained, oldest first."""
         return ledger.training_batches(self.engine, self.managed.name)
+
+
+def adjusted(model: LoadedModel, entry: LedgerEntry) -> LoadedModel:
+    """Return the model with the weights and the recalibration that a decision put in force."""
+    decision = entry.decision
+    assert isinstance(decision, Recalibrate)  # noqa: S101 - the ledger gave it as one
+    return replace(
+        model, weights=decision.weights, recalibration=decision.recalibration, adjusted_by=entry.id
+    )
 
 
 _IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)

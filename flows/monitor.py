@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import flow, get_run_logger
 
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
+from flows.labels import settle
 from flows.mandate import Mandate, mandate
-from flows.publish import publish
+from flows.panel import refresh
+from flows.publish import publish, publish_settled
 from flows.retrain import retrain
 from flows.run_name import run_name
 from flows.waiting import waiting_batches
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.drift.task import draw_evidently, measure_drift
-from tasks.evaluation.task import judge_performance
-from tasks.features.task import build_features
 from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.source import SourceError
 from tasks.ingest.task import ingest
 from tasks.records import (
     BatchRecord,
@@ -73,6 +75,7 @@ async def monitor(
     with mandate(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
+        labels, unread = take_in_labels(m)
         if not m.registry_away:
             await finish_trainings(m)
         for source in due_batches(m, batch):
@@ -80,13 +83,17 @@ async def monitor(
             if not record.completed:
                 record = serve(m, record) if m.registry_away else await answer(m, record)
             seen.append(record)
+        if not m.registry_away:
+            publish_settled(m, settle(m))
         if m.unfinished() or not all(record.completed for record in seen):
             m.need_registry()
-    refused = [record for record in seen if not record.accepted]
+    refused = [record for record in (*labels, *seen) if not record.accepted]
     if refused:
         raise BatchRefusedError(
-            "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
+            "; ".join(f"{r.model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
         )
+    if unread is not None:
+        raise unread
     return tuple(seen)
 
 
@@ -95,7 +102,7 @@ def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
     champion = m.champion()
     if record.accepted and champion is not None and record.predictions is None:
         _check_usable(m, record, champion)
-        _, predictions = score(m.managed, champion, build_features(m.managed, [record]))
+        _, predictions = score(m.managed, champion, m.features([record]))
         record = m.write_batch(record.model_copy(update={"predictions": predictions}))
         get_run_logger().warning(
             "%s %s: scored by the local copy of version %d; the rest waits, because %s",
@@ -108,8 +115,13 @@ async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
     """Observe a batch, decide, carry the decision out, and publish; what a run that died had answered stays as it is."""
     champion = m.champion()
     if not answered(m, record):
+        publish_settled(m, settle(m))
         if record.accepted and champion is not None:
-            record = observe(m, record, champion)
+            champion = refresh(m, champion)
+            observe(m, record, champion)
+            publish_settled(m, settle(m))
+            refresh(m, champion)
+        record = m.batches()[record.batch.id]
         entry = decide(m, record, champion)
         match entry.decision:
             case RollBack():
@@ -157,6 +169,25 @@ async def train(m: Mandate, entry: LedgerEntry) -> None:
     m.finish(entry)
 
 
+def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | None]:
+    """Take in every batch of labels that waits, and return them; labels behind one that cannot be read wait with it.
+
+    Labels that cannot be read do not stop the rows: the error is returned, to be raised when the rows have gone through.
+    """
+    stream, taken = m.managed.labels, list[BatchRecord]()
+    if stream is None:
+        return (), None
+    check_contract(stream)
+    own = replace(m, managed=stream)
+    try:
+        for source in waiting_batches(stream, m.engine, m.as_of):
+            record = take_in(own, source)
+            taken.append(own.write_batch(record.model_copy(update={"completed": True})))
+    except SourceError as error:
+        return tuple(taken), error
+    return tuple(taken), None
+
+
 def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
     """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
     snapshot = ingest(m.managed, source)
@@ -187,23 +218,20 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
 
 
 def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
-    """Score the batch by the champion, measure its drift, and judge every batch whose labels are mature by now.
+    """Score the batch by the champion, and measure its drift.
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its training.
     """
     if record.predictions is not None:  # served by a run that went no further: what was served stays
-        champion = m.model(record.predictions.version)
+        champion = m.served(record.predictions)
     _check_usable(m, record, champion)
-    frame = build_features(m.managed, [record])
+    frame = m.features([record])
     predicted, predictions = score(m.managed, champion, frame)
-    drift = measure_drift(m.managed, champion, frame, predicted)
+    mature = record.batch.id not in m.waits()
+    drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page, m.fence)
-    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
-    for waiting in m.batches().values():
-        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
-            judge(m, waiting)
-    return m.batches()[record.batch.id]
+    return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
 
 
 def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
@@ -215,21 +243,6 @@ def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Non
         )
 
 
-def judge(m: Mandate, record: BatchRecord) -> None:
-    """Judge the model that scored a batch, and the first champion, by the batch's labels, as far as both are unseen."""
-    assert record.predictions is not None  # noqa: S101 - the caller's condition, for the type checker
-    scorer, first = m.model(record.predictions.version), m.first_champion()
-    models = [scorer] if first is None or first.trained.version == scorer.trained.version else [scorer, first]
-    unseen = [
-        one
-        for one in models
-        if one.trained.trained_until <= record.batch.start and not m.contract_broken(one)
-    ]
-    if scorer in unseen:
-        frame = build_features(m.managed, [record])
-        m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
-
-
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
     """Answer the batch: the watch comes first, then who waits in shadow, then the retrain policy."""
     spec, batch = m.managed.spec, record.batch.id
@@ -239,14 +252,12 @@ def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> Led
     if champion is not None and (shadow := watch_evidence(m, record, champion)) is not None:
         watched = m.rule(WatchRule(settings=spec.watch), batch, shadow)
         if isinstance(watched.decision, RollBack):
-            m.rule(FreezeRule(settings=spec.watch), batch, freeze_evidence(m, record))
+            freeze_if_due(m, record)
             return watched
     evidence = policy_evidence(m, record, champion)
-    if frozen := m.frozen():
-        held = Hold(
-            reason=f"frozen since batch {frozen.batch}: 'kingmaker thaw {record.model}' when you have looked"
-        )
-        return m.decide(batch, held, evidence)
+    if frozen := freeze_if_due(m, record):
+        look = f"'kingmaker thaw {record.model}' when you have looked"
+        return m.decide(batch, Hold(reason=f"frozen since batch {frozen.batch}: {look}"), evidence)
     if champion is not None:
         judge_shadows(m, record, champion)
     return m.rule(PolicyRule(settings=spec.retrain, first=spec.training.first), batch, evidence)

@@ -19,3 +19,14 @@ def test_ingest_and_validation_run_at_a_small_size(tmp_path):
     assert said.returncode == 0, said.stderr
     lines = [line for line in said.stdout.splitlines() if line.startswith("| 10,000")]
     assert len(lines) == 4, said.stdout
+
+
+def test_decision_runs_at_a_small_size():
+    """The decision's steps come to their end on twenty thousand rows, each with a line, and promote what was planted."""
+    said = subprocess.run(
+        [sys.executable, "benchmarks/decision.py", "--rows", "0.02", "--repeat", "1"],
+        capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
+    )  # fmt: skip
+
+    assert said.returncode == 0, said.stderr
+    assert len([line for line in said.stdout.splitlines() if line.startswith("| ")]) == 6, said.stdout

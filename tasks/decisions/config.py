@@ -1,5 +1,8 @@
 """The decisions room's slice of the model spec. Defaults are those of docs/decisions.md."""
 
+from collections.abc import Mapping
+from datetime import timedelta
+
 from pydantic import Field, model_validator
 
 from tasks.configuration import Config, Duration
@@ -148,3 +151,20 @@ class WatchConfig(Config):
     """So many rollbacks ..."""
     freeze_batches: int = Field(default=4, ge=1)
     """... in so many batches freeze the model, and call a person."""
+
+
+class ApprovalConfig(Config):
+    """Whether a person has the last word on a promotion, and how long it is waited for."""
+
+    required: bool = False
+    within: Duration = timedelta(days=30)
+    """Time from the gate's word until it is refused for want of a person's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_word(cls, value: object) -> object:
+        if value in ("auto", "required"):
+            return {"required": value == "required"}
+        if not isinstance(value, Mapping | ApprovalConfig):
+            raise ValueError("expected 'auto', 'required', or a mapping such as {required: true, within: 7d}")
+        return value

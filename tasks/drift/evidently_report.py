@@ -1,4 +1,4 @@
-"""Evidently's interactive report of one batch, drawn from bounded, seeded samples with our thresholds."""
+"""Evidently's interactive report of one batch: pictures from bounded, seeded samples, verdicts and thresholds ours."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.lake import write_whole
-from tasks.records import DriftSummary, Fence
+from tasks.records import DriftSummary, FeatureDrift, FeatureFrame, Fence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+EVENT_TIME = "(event time)"
+"""Column of the baseline's sample that is no feature: by it the rows of a season are found."""
+_METHOD = "kingmaker"
 
 
 class ReportNotWrittenError(RuntimeError):
     """Evidently returned without writing its page."""
 
 
-def draw_sample(features: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Return at most ``rows`` rows of ``features``, drawn with ``seed``, in their own order."""
+def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return the features and the event time of at most ``rows`` rows, drawn with ``seed``, in their own order."""
+    features = frame.features.assign(**{EVENT_TIME: frame.event_time})
     return features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
 
 
 def write_report(
     path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary, fence: Fence
 ) -> None:
-    """Write Evidently's page: one drift metric a feature, its test and threshold pinned to ours.
+    """Write Evidently's page: one drift metric and one test a feature, with our score on all rows and our threshold.
 
     Column kinds come from the summary, never from a guess. Columns without a value are left out: one of them would end the
     whole report (Evidently #1480); our own page names them.
@@ -35,10 +40,11 @@ def write_report(
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
+    reference = _rows_of_reference(baseline, summary)
     judged = [
         f
         for f in summary.inputs
-        if f.score is not None and baseline[f.feature].notna().any() and batch[f.feature].notna().any()
+        if f.score is not None and reference[f.feature].notna().any() and batch[f.feature].notna().any()
     ]
     kinds: Mapping[str, list[str]] = {
         "numerical_columns": [f.feature for f in judged if f.kind == "numerical"],
@@ -46,10 +52,14 @@ def write_report(
     }
     definition = DataDefinition(**kinds)
     names = [f.feature for f in judged]
-    report = Report([ValueDrift(column=f.feature, method="psi", threshold=f.threshold) for f in judged])
+    _register(judged)
+    report = Report(
+        [ValueDrift(column=f.feature, method=_METHOD, threshold=f.threshold) for f in judged],
+        include_tests=True,
+    )
     snapshot = report.run(
         Dataset.from_pandas(batch[names], data_definition=definition),
-        Dataset.from_pandas(baseline[names], data_definition=definition),
+        Dataset.from_pandas(reference[names], data_definition=definition),
     )
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "evidently.html"
@@ -58,3 +68,40 @@ def write_report(
             raise ReportNotWrittenError(f"{path}: Evidently wrote no page for batch {summary.batch}")
         with fence.hold():
             write_whole(path, file.read_bytes())
+
+
+def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:
+    """The sampled rows that the batch was held against; all of them when the season has none in the sample."""
+    reference = summary.reference
+    if reference.kind != "season":
+        return baseline
+    times = baseline[EVENT_TIME]
+    inside = [(times >= start) & (times < end) for start, end in reference.spans]
+    chosen = baseline[sum(inside[1:], start=inside[0])]
+    return chosen if len(chosen) else baseline
+
+
+def _register(judged: list[FeatureDrift]) -> None:
+    """Give Evidently a test that says what we found: with its own bins and a sample it might contradict our page."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    found = {f.feature: f for f in judged}
+
+    def measured(
+        reference: pd.Series,
+        current: pd.Series,
+        kind: ColumnType,
+        threshold: float,
+    ) -> tuple[float, bool]:
+        feature = found[str(reference.name)]
+        return feature.score or 0.0, feature.outcome == "drifted"
+
+    register_stattest(
+        StatTest(
+            name=_METHOD,
+            display_name="population stability index on all rows, threshold by Kingmaker",
+            allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+        ),
+        default_impl=measured,
+    )

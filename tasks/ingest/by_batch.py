@@ -7,16 +7,18 @@ the batch, in whatever order they arrived. A file that changes, comes or goes ch
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
 from tasks.ingest.source import Address, SourceError, digest_of
-from tasks.ingest.stores import Store, find, look_at, read_whole
+from tasks.ingest.stores import Store, find, look_at, opened
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from tasks.ingest.rows import Piece, Rows
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,28 @@ class FilesByBatch:
         prints = {path: look_at(self.store, path).fingerprint for path in paths}
         return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
 
-    def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of all files of the batch; SourceError when one cannot be read, or they changed meanwhile."""
-        from tasks.ingest.conform import conform_table, join
-        from tasks.ingest.formats import parse_file
+    def read(self, batch: Batch) -> Rows:
+        """Return the rows of all files of the batch; reading them raises SourceError when they cannot be read, or changed."""
+        from tasks.ingest.rows import Rows
 
         where = self.name.replace("{batch}", batch.id)
+        return Rows(partial(self._pieces, batch, where), self.contract, where)
+
+    def _pieces(self, batch: Batch, where: str, as_text: frozenset[str]) -> Iterator[Piece]:
+        from tasks.ingest.formats import read_pieces
+        from tasks.ingest.rows import Piece
+
         with self.pattern.hidden_in_errors():
             paths = self.files().get(batch.id, [])
             if not paths:
                 raise SourceError(
                     f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
                 )
-            tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
+            for path in paths:
+                with opened(self.store, path) as stream:
+                    for table in read_pieces(stream, path, self.contract, as_text):
+                        yield Piece(path, table)
             if self.files().get(batch.id) != paths:
                 raise SourceError(
                     f"{where}: files came or went while the batch was read; it will be read again at the next run"
                 )
-            return conform_table(join(tables, where), self.contract)

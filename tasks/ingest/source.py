@@ -6,7 +6,8 @@ Three kinds, opened by ``arrivals.open_source`` from the contract's server:
 - ``growing.py``: one file or many that grow, cut by event time;
 - ``sql.py``: a table in a database, cut by event time.
 
-Files lie where ``stores.py`` can reach them, and are read by ``formats.py``. Whatever the kind, ``conform.py`` gives the columns the contract's types.
+Files lie where ``stores.py`` can reach them, and are read by ``formats.py``, piece by piece. Whatever the kind, ``rows.py`` and
+``conform.py`` give the columns the contract's types.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ from urllib.parse import quote
 from tasks.batches import Batch
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from data_contracts.contract import Contract
+    from tasks.ingest.rows import Rows
 
 MISSING = ["", "NA", "NaN", "nan", "null", "NULL"]
 """What text says "no value"; in a column of type string only where it is not quoted."""
@@ -36,6 +36,10 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bad>.?))"
 
 class SourceError(RuntimeError):
     """The source cannot be read; the message names the file or the table, and says what to do."""
+
+
+class UnreadableError(SourceError):
+    """What was delivered of a batch is whole and still, and cannot be read: it stays so until it is delivered again."""
 
 
 class Source(Protocol):
@@ -52,8 +56,8 @@ class Source(Protocol):
         reached, because an absent source must not look like an idle one.
         """
 
-    def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of the batch, in the contract's types where they fit; SourceError when it cannot be read."""
+    def read(self, batch: Batch) -> Rows:
+        """Return the rows of the batch, which are read when they are asked for; SourceError, then, when they cannot be."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Address:
         except SourceError as error:
             if not self.filled:
                 raise
-            raise SourceError(self.hide(str(error))) from None
+            raise type(error)(self.hide(str(error))) from None
 
     def hide(self, text: str) -> str:
         """Return ``text`` with every filled-in value replaced by the variable that it came from."""

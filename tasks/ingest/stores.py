@@ -7,13 +7,14 @@ with a dot are not seen, because half-written files have such names.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
 from tasks.ingest.source import SourceError, hiding
@@ -44,8 +45,8 @@ class Store(Protocol):
     def file(self, path: str) -> File:
         """Return the file as it is now; FileNotFoundError when there is none."""
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file; OSError when they cannot be had."""
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file for reading, anywhere in it; OSError when it cannot be had."""
 
 
 class LocalStore:
@@ -61,9 +62,9 @@ class LocalStore:
         status = Path(path).stat()
         return File(path, status.st_size, status.st_mtime_ns)
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file."""
-        return Path(path).read_bytes()
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file."""
+        return Path(path).open("rb")
 
 
 class S3Store:
@@ -103,11 +104,11 @@ class S3Store:
             raise FileNotFoundError("no such object")
         return File(path, info.size, info.mtime_ns)
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the object."""
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Open the object; what is read of it is fetched then."""
         with _without_account(), self._files.open_input_file(_key(path)) as stream:
-            whole: bytes = stream.read()
-        return whole
+            yield stream
 
 
 def _key(address: str) -> str:
@@ -139,22 +140,63 @@ def look_at(store: Store, path: str) -> File:
         ) from error
 
 
-def read_whole(store: Store, path: str) -> bytes:
-    """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
+@contextmanager
+def opened(store: Store, path: str) -> Iterator[BinaryIO]:
+    """Open the file for reading; SourceError when it cannot be had, or changes while it is read."""
     try:
         before = store.file(path)
-        content = store.content(path)
-        after = store.file(path)
+        with store.open(path) as stream:
+            try:
+                yield cast("BinaryIO", _Guarded(stream, path))
+            except SourceError as error:
+                if store.file(path) != before:
+                    raise _changed(path) from error
+                raise
+        if store.file(path) != before:
+            raise _changed(path)
     except OSError as error:
-        reason = " ".join(str(error.strerror or error).split())[:300]
-        raise SourceError(
-            f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read"
-        ) from error
-    if after != before or len(content) != after.size:
-        raise SourceError(
-            f"{path}: the file changed while it was read; it will be read again at the next run"
-        )
-    return content
+        raise _out_of_reach(path, error) from error
+
+
+class _Guarded(io.RawIOBase):
+    """The file, whose own errors are told from those of what stands in it."""
+
+    def __init__(self, stream: BinaryIO, path: str) -> None:
+        self._stream, self._path = stream, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._stream.seek(offset, whence)
+        return self._stream.tell()
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read() if size < 0 else self._stream.read(size)
+        except OSError as error:
+            raise _out_of_reach(self._path, error) from error
+
+
+def _changed(path: str) -> SourceError:
+    return SourceError(f"{path}: the file changed while it was read; it will be read again at the next run")
+
+
+def _out_of_reach(path: str, error: OSError) -> SourceError:
+    reason = " ".join(str(error.strerror or error).split())[:300]
+    return SourceError(f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read")
+
+
+def read_whole(store: Store, path: str) -> bytes:
+    """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
+    with opened(store, path) as stream:
+        return stream.read()
 
 
 def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:

@@ -16,9 +16,11 @@ from tasks.ledger.tables import batches, decisions, trainings
 from tasks.records import (
     AwaitApproval,
     BatchRecord,
+    Cohort,
     Decision,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Reject,
     Shadow,
@@ -80,6 +82,41 @@ def known_batches(engine: Engine, model: str) -> dict[str, BatchRecord]:
             .order_by(batches.c.batch, batches.c.revision)
         )
         return {row.batch: BatchRecord.model_validate(row.record) for row in rows}
+
+
+def cohorts(engine: Engine, model: str) -> dict[str, Cohort]:
+    """Return batch id -> what says whether its labels may be used, of the newest revisions, in the order of the ids.
+
+    The rest of a record, such as its histograms, is not read: an idle run asks this, too.
+    """
+    record = batches.c.record
+    found = {
+        "batch": record["batch"],
+        "snapshot": record[("snapshot", "sha256")],
+        "verdict": record[("verdict", "reason")],
+        "predicted": record[("predictions", "version")],
+        "judged": record[("performances", 0, "version")],
+        "labelled": record["labelled"],
+        "unknown": record["unknown"],
+    }
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(batches.c.batch, batches.c.verdict, *found.values())
+            .where(batches.c.model == model)
+            .order_by(batches.c.batch, batches.c.revision)
+        ).all()
+    return {row[0]: _cohort(row[1], dict(zip(found, row[2:], strict=True))) for row in rows}
+
+
+def _cohort(outcome: str, found: dict[str, Any]) -> Cohort:
+    return Cohort.model_validate(
+        found
+        | {
+            "accepted": outcome != "refuse",
+            "predicted": found["predicted"] is not None,
+            "judged": found["judged"] is not None,
+        }
+    )
 
 
 def finished_fingerprints(engine: Engine, model: str) -> dict[str, str]:
@@ -282,6 +319,11 @@ def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
             case Shadow() | Reject() | Promote() | AwaitApproval():
                 newest[entry.decision.version] = entry
     return tuple(e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow))
+
+
+def adjustments(entries: tuple[LedgerEntry, ...], version: int) -> tuple[LedgerEntry, ...]:
+    """Return the refreshes of weights and recalibration of a version, oldest first."""
+    return tuple(e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version)
 
 
 def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:

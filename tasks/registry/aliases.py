@@ -88,11 +88,13 @@ def _read(directory: Path, trained: TrainedModel, trust: Form) -> LoadedModel:
 
     sample = read_known(directory / SAMPLE, trained.sample_sha256)
     profile = read_known(directory / PROFILE, trained.profile_sha256)
+    pipeline = read_model(directory / FILES[trained.form], trained.artifact_sha256, trained.form, trust)
     return LoadedModel(
         trained=trained,
-        pipeline=read_model(directory / FILES[trained.form], trained.artifact_sha256, trained.form, trust),
+        pipeline=pipeline,
         baseline=pd.read_parquet(io.BytesIO(sample)),
         profile=BaselineProfile.model_validate_json(profile),
+        weights=tuple(pipeline.weights) if trained.members else (),
     )
 
 

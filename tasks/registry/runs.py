@@ -23,6 +23,7 @@ from tasks.records import (
     FeatureSchema,
     Fence,
     Form,
+    PanelMember,
     Recipe,
     RegistryAwayError,
     RowSpan,
@@ -66,6 +67,10 @@ class Training:
     seconds: float
     trust: Form = "skops"
     """What the model may be stored as."""
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members, the newcomer, which has version 0 until it is registered, last."""
+    newcomer: Recipe | None = None
+    newcomer_on: tuple[RowSpan, ...] = ()
 
 
 def client(tracking_uri: str) -> MlflowClient:
@@ -114,7 +119,8 @@ def experiment_id(settings: Settings, model: str) -> str:
     experiment = mlflow.get_experiment_by_name(model)
     if experiment is not None:
         return str(experiment.experiment_id)
-    location = f"{settings.artifacts}/{model}" if settings.tracking_uri.startswith("sqlite") else None
+    embedded = not settings.tracking_uri.startswith("http")  # a server has a place of its own
+    location = f"{settings.artifacts}/{model}" if embedded else None
     return str(mlflow.create_experiment(model, artifact_location=location))
 
 
@@ -157,6 +163,7 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
             "contract_version": training.contract_version,
             "code_version": training.code_version,
             **{f"estimator.{name}": str(value) for name, value in training.recipe.params.items()},
+            **_newcomer(training),
         }
         _log(mlflow, run_id, params, {"training_seconds": training.seconds})
         mlflow.log_text(run_id, training.spec_text, "model.yaml")
@@ -192,7 +199,25 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
         seed=training.seed,
         code_version=training.code_version,
         rows=sum(span.rows for span in training.trained_on),
+        members=tuple(
+            member.model_copy(update={"version": member.version or version}) for member in training.members
+        ),
+        newcomer=training.newcomer,
+        newcomer_on=training.newcomer_on,
     )
+
+
+def _newcomer(training: Training) -> dict[str, str]:
+    """What a panel is made of, for MLflow's page."""
+    if training.newcomer is None:
+        return {}
+    kept = ", ".join(str(member.version) for member in training.members[:-1])
+    return {
+        "panel.kept_versions": kept or "none",
+        "panel.newcomer": training.newcomer.estimator,
+        "panel.newcomer_window": training.newcomer.window,
+        **{f"panel.newcomer.{name}": str(value) for name, value in training.newcomer.params.items()},
+    }
 
 
 def end_left_behind(

@@ -60,6 +60,7 @@ TRUSTED_TYPES = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.tree._tree.Tree",
         "sklearn.utils.validation.check_array",
+        "tasks.training.panel.Panel",
     }
 )
 """Types beyond skops' own defaults that the estimators of scikit-learn are made of. Add one only after reading it."""

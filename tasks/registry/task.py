@@ -65,6 +65,14 @@ def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None)
     return end_left_behind(managed.settings, managed.name, fence, known)
 
 
+@task(name="log page", cache_policy=NO_CACHE)
+def log_page(managed: ManagedModel, run_id: str, page: Path) -> None:
+    """Log a page to an MLflow run that is there already."""
+    from tasks.registry.runs import client
+
+    client(managed.settings.tracking_uri).log_artifact(run_id, str(page))
+
+
 def champion_version(managed: ManagedModel) -> int | None:
     """Return the version with the alias ``champion``, or None."""
     from tasks.registry.aliases import CHAMPION, aliased_version

@@ -16,6 +16,7 @@ PICKLE_TRUSTED = (
     "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run code here."
 )
 DRIFT, VALIDATION, MODEL, EVIDENTLY = "drift.html", "validation.html", "model.html", "evidently.html"
+APPROVAL = "approval.html"
 
 
 @task(name="write batch pages", cache_policy=NO_CACHE)
@@ -24,10 +25,12 @@ def write_batch_pages(
     record: BatchRecord,
     entries: Sequence[LedgerEntry],
     known: Mapping[str, BatchRecord],
+    waits: Mapping[str, str],
     fence: Fence,
 ) -> tuple[Path, ...]:
     """Write the pages of a batch and return them all, the drift page first.
 
+    ``waits`` goes from the batches whose labels may not be used yet to the reason.
     With them stands the model's page as it was after this batch, for MLflow; nothing in its viewer can be followed.
     """
     from tasks.reports.drift_page import render_drift_page
@@ -46,10 +49,11 @@ def write_batch_pages(
         [r for id, r in known.items() if id < batch],
         EVIDENTLY if evidently.exists() else None,
         VALIDATION,
+        waits.get(batch, ""),
     )
     validation = render_validation_page(contract, record.snapshot, record.verdict)
     model = render_model_page(
-        managed.name, _description(managed), spec.metric, list(known.values()), entries, lambda _: None
+        managed.name, _description(managed), spec.metric, list(known.values()), entries, lambda _: None, waits
     )
     with fence.hold():
         for name, page in ((DRIFT, drift), (VALIDATION, validation), (MODEL, model)):
@@ -58,9 +62,24 @@ def write_batch_pages(
     return tuple(page for page in pages if page.exists())
 
 
+@task(name="write approval page", cache_policy=NO_CACHE)
+def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path, str]:
+    """Write the page of a promotion that waits for a person; return it, and the same as Markdown."""
+    from tasks.reports.approval_page import render_approval_page, render_approval_text
+
+    deadline = entry.recorded_at + managed.spec.approval.within
+    page = managed.settings.reports / managed.name / entry.batch / APPROVAL
+    write_whole(page, render_approval_page(entry, deadline).encode())
+    return page, render_approval_text(entry, deadline)
+
+
 @task(name="write model page", cache_policy=NO_CACHE)
 def write_model_page(
-    managed: ManagedModel, records: Sequence[BatchRecord], entries: Sequence[LedgerEntry], fence: Fence
+    managed: ManagedModel,
+    records: Sequence[BatchRecord],
+    entries: Sequence[LedgerEntry],
+    waits: Mapping[str, str],
+    fence: Fence,
 ) -> tuple[Path, ...]:
     """Rebuild the model's page and the picture of its scores over time."""
     from tasks.reports.model_page import render_model_page
@@ -74,6 +93,7 @@ def write_model_page(
         records,
         entries,
         lambda id: f"{id}/{DRIFT}",
+        waits,
     )
     with fence.hold():
         write_whole(directory / "index.html", page.encode())

@@ -14,6 +14,7 @@ from data_contracts.contract import Contract, Rule
 from data_contracts.limits import holds
 from tasks.batches import Batch
 from tasks.validation import formats
+from tasks.validation.gx_import import import_great_expectations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,6 +166,7 @@ def _held(rule: Rule, results: Sequence[RuleResult], rows: int) -> RuleResult:
 def _run_expectations(
     frame: pd.DataFrame, rules: Sequence[Rule], contract: Contract, batch: Batch
 ) -> dict[str, RuleResult]:
+    import_great_expectations()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -82,7 +82,7 @@ def test_closed_batches(tmp_path: Path) -> None:
 def look_and_read(managed: ManagedModel) -> None:
     """Look at the source, and read the sample day."""
     open_source(managed).batches()
-    open_source(managed).read(BATCH)
+    open_source(managed).read(BATCH).table()
 
 
 @pytest.mark.parametrize("name", ["{batch}.csv", "{batch}/*.csv", "all.csv"])

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.contract import Contract
-from tasks.ingest.conform import conform, conform_table
+from tasks.ingest.conform import conform
 from tasks.ingest.formats import parse_file
+from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import SourceError
 from tests.sample_contract import sample_contract, sample_table
 
@@ -27,7 +28,7 @@ def contract(tmp_path: Path) -> Contract:
 def read(contract: Contract, content: bytes | str, name: str = "x.csv") -> pa.Table:
     """The table that is read from a file with this content."""
     content = content if isinstance(content, bytes) else content.encode()
-    return conform_table(parse_file(content, name, contract), contract)
+    return Rows(lambda _: iter([Piece(name, parse_file(content, name, contract))]), contract, name).table()
 
 
 def values_of(contract: Contract, header: str, *cells: str) -> tuple[list[Any], pa.DataType]:

@@ -1,8 +1,10 @@
 """Tests of files that grow: cut by event time, read once for each state, late rows found in the batch that they belong to."""
 
 import json
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -20,10 +22,10 @@ class CountingStore(LocalStore):
 
     reads = 0
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file."""
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file."""
         self.reads += 1
-        return super().content(path)
+        return super().open(path)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def append(source: GrowingFiles, text: str, name: str = "all.csv") -> Path:
 
 def ids(source: GrowingFiles, day: str) -> list[int]:
     """The ids of the rows of the day."""
-    found: list[int] = source.read(batch_named(day, "day", "America/New_York"))["id"].to_pylist()
+    found: list[int] = source.read(batch_named(day, "day", "America/New_York")).table()["id"].to_pylist()
     return found
 
 

@@ -47,12 +47,12 @@ def test_files_on_s3(bucket: Any, tmp_path: Path, name: str) -> None:
 
     first = source.batches()
     assert list(first) == [DAY]
-    assert source.read(BATCH)["id"].to_pylist() == [1]
+    assert source.read(BATCH).table()["id"].to_pylist() == [1]
 
     bucket.put_object(Key=key, Body=b"sold_at,id\n2013-05-17T12:00:00Z,1\n2013-05-17T13:00:00Z,2\n")
 
     assert source.batches()[DAY] != first[DAY]
-    assert source.read(BATCH)["id"].to_pylist() == [1, 2]
+    assert source.read(BATCH).table()["id"].to_pylist() == [1, 2]
     assert source.name == f"s3://{bucket.name}/{name}"
 
 

@@ -1,0 +1,198 @@
+"""What the Prefect server does by itself: run what is asked for, end what died, tell people what was decided."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from deployments.register import RECONCILE, TAG
+from flows.announce import DECIDED, REFUSED, REQUESTED
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.events.schemas.automations import AutomationCore
+
+NOTIFY = "KINGMAKER_NOTIFY_URL"
+"""Variable with the address that messages are posted to, as JSON; for other ways, make the block by hand."""
+BLOCK = "kingmaker-notify"
+"""Name of the notification block; when there is one of any type by hand, it is used as it is."""
+_PREFIX = "kingmaker: "
+_ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
+_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+_OURS = {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
+
+
+async def bring_up_to_date(
+    client: PrefectClient, deployments: Mapping[str, UUID], models: Iterable[str], *, prune: bool = False
+) -> None:
+    """Make, change or leave each automation; those of models that are gone are removed with ``prune``.
+
+    ``deployments`` is ``flow/name`` -> id.
+    """
+    wanted = [*_for_models(deployments, models), *_for_runs(deployments), *await _for_people(client)]
+    for automation in wanted:
+        known = await client.read_automations_by_name(automation.name)
+        if not known:
+            await client.create_automation(automation)
+        elif known[0].description != automation.description:
+            await client.update_automation(known[0].id, automation)
+    if prune:
+        names = {automation.name for automation in wanted}
+        for known_one in await client.read_automations():
+            if known_one.name.startswith(_PREFIX + "retrain ") and known_one.name not in names:
+                await client.delete_automation(known_one.id)
+
+
+def _for_models(deployments: Mapping[str, UUID], models: Iterable[str]) -> list[AutomationCore]:
+    from prefect.events.actions import RunDeployment
+
+    return [
+        _automation(
+            f"retrain {model} when asked",
+            f"The event {REQUESTED} about {model} runs its retrain.",
+            {"expect": [REQUESTED], "match": {"prefect.resource.id": f"kingmaker.model.{model}"}},
+            RunDeployment(
+                source="selected",
+                deployment_id=deployments[f"retrain/{model}"],
+                parameters={
+                    "model": model,
+                    "reason": {
+                        "__prefect_kind": "jinja",
+                        "template": "{{ event.payload.reason | default('asked for by an event', true) }}",
+                    },
+                },
+            ),
+        )
+        for model in models
+        if f"retrain/{model}" in deployments
+    ]
+
+
+def _for_runs(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState, RunDeployment
+
+    crashed = ChangeFlowRunState(
+        state=StateType.CRASHED,
+        name="Crashed",
+        message="No sign of life: its process or its machine is gone.",
+    )
+    found = [
+        _automation(
+            "end runs that went silent",
+            "A run whose heartbeat stops (every 30 s) has crashed. A server of one's own does not see it by itself "
+            "(Prefect #16746).",
+            {
+                "after": ["prefect.flow-run.heartbeat"],
+                "expect": ["prefect.flow-run.heartbeat", *_ENDS],
+                "within": 90,
+            },
+            crashed,
+        ),
+        _automation(
+            "end runs that never began",
+            "A run that a worker has taken and that has not begun ten minutes later has crashed.",
+            {"after": ["prefect.flow-run.Pending"], "expect": ["prefect.flow-run.*"], "within": 600},
+            crashed,
+        ),
+    ]
+    if (reconcile := deployments.get(f"reconcile/{RECONCILE}")) is not None:
+        found.append(
+            _automation(
+                "run again what crashed",
+                "A crash runs reconcile, which runs again what is worth it, and not for ever (Prefect #10211).",
+                {"expect": ["prefect.flow-run.Crashed"], "match": _RUNS, "match_related": _OURS},
+                RunDeployment(source="selected", deployment_id=reconcile),
+            )
+        )
+    return found
+
+
+async def _for_people(client: PrefectClient) -> list[AutomationCore]:
+    from prefect.events.actions import SendNotification
+
+    block = await _block(client)
+    if block is None:
+        return []
+    subject = "Kingmaker: {{ event.payload.model }}: {{ event.event | replace('kingmaker.', '') }}"
+    body = (
+        "{{ event.payload.model }}, batch {{ event.payload.batch }}: {{ event.payload.decision }} "
+        "{{ event.payload.version }}, by {{ event.payload.by }}. Why: kingmaker history {{ event.payload.model }} --all"
+    )
+    return [
+        _automation(
+            "tell of decisions",
+            "Promotions, refusals, rollbacks, freezes and what waits for approval.",
+            {
+                "expect": sorted((*DECIDED.values(), REFUSED)),
+                "match": {"prefect.resource.id": "kingmaker.model.*"},
+            },
+            SendNotification(block_document_id=block, subject=subject, body=body),
+        ),
+        _automation(
+            "tell of crashes",
+            "Runs that crashed. What they said stays on the server: it may hold values of the data.",
+            {"expect": ["prefect.flow-run.Crashed"], "match": _RUNS, "match_related": _OURS},
+            SendNotification(
+                block_document_id=block,
+                subject="Kingmaker: crashed: {{ flow_run.name }}",
+                body="{{ flow_run.name }} crashed; Kingmaker runs it again up to three times. {{ flow_run|ui_url }}",
+            ),
+        ),
+    ]
+
+
+async def _block(client: PrefectClient) -> UUID | None:
+    """Return the notification block's id; made from ``KINGMAKER_NOTIFY_URL`` when that is set."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    known = [one for one in await client.read_block_documents(limit=200) if one.name == BLOCK]
+    if url := os.environ.get(NOTIFY):
+        block = CustomWebhookNotificationBlock(
+            name="Kingmaker",
+            url="{{ address }}",
+            json_data={"subject": "{{ subject }}", "text": "{{ body }}"},
+            secrets={"address": url},  # an address often carries its own key: kept encrypted
+        )
+        same = known and await _says(client, known[0].id) == url
+        return known[0].id if same else UUID(str(await block.save(BLOCK, overwrite=True)))
+    return known[0].id if known else None
+
+
+async def _says(client: PrefectClient, id: UUID) -> str:
+    document = await client.read_block_document(id, include_secrets=True)
+    return str(document.data.get("secrets", {}).get("address", ""))
+
+
+def _automation(name: str, description: str, trigger: dict[str, Any], action: Any) -> AutomationCore:  # noqa: ANN401 - one of Prefect's actions
+    """Return the automation; its description ends with a digest, by which one that is up to date is known."""
+    from prefect.events import EventTrigger, Posture
+    from prefect.events.schemas.automations import AutomationCore
+
+    within = trigger.get("within")
+    rule = EventTrigger(
+        expect=set(trigger["expect"]),
+        after=set(trigger.get("after", ())),
+        match=trigger.get("match", _RUNS),
+        match_related=trigger.get("match_related", _OURS if within else {}),
+        for_each={"prefect.resource.id"} if within else set(),
+        posture=Posture.Proactive if within else Posture.Reactive,
+        threshold=1,
+        within=timedelta(seconds=within or 0),
+    )
+    content = json.dumps(
+        [trigger, action.model_dump(mode="json"), description], sort_keys=True, default=sorted
+    )
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return AutomationCore(
+        name=_PREFIX + name,
+        description=f"{description} [{digest}]",
+        enabled=True,
+        trigger=rule,
+        actions=[action],
+    )

@@ -1,0 +1,70 @@
+"""The doors of the servers that we start: nothing behind them is seen without credentials, pages and health included.
+
+Prefect leaves its pages and its health check open, MLflow's own application hashes a password at each request (160 ms
+and more, against 10); one wall before both is closed everywhere and costs nothing. Prefect checks its credentials
+behind it once more, and those of WebSockets alone: browsers send no header with them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS = "PREFECT_SERVER_API_AUTH_STRING", "KINGMAKER_MLFLOW_AUTH_STRING"
+
+
+class NoCredentialsError(RuntimeError):
+    """A server was to be started without credentials, or with empty ones."""
+
+
+class Wall:
+    """Answers 401 to every HTTP request without the one user's name and password (RFC 7617)."""
+
+    def __init__(self, app: ASGIApp, realm: str, credentials: str) -> None:
+        self._app = app
+        self._realm = realm
+        self._expected = b"Basic " + base64.b64encode(credentials.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is allowed, and the server's own beginning and end."""
+        if scope["type"] == "http" and not self._allows(scope):
+            challenge = f'Basic realm="{self._realm}", charset="UTF-8"'.encode()
+            headers = [(b"www-authenticate", challenge), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self._app(scope, receive, send)
+
+    def _allows(self, scope: Scope) -> bool:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        return len(given) == 1 and hmac.compare_digest(given[0], self._expected)
+
+
+def prefect_app() -> ASGIApp:
+    """Prefect's API, pages and, unless PREFECT__SERVER_WEBSERVER_ONLY is set, services, behind the wall."""
+    from prefect.server.api.server import create_app
+
+    return Wall(create_app(final=True), "Prefect", _credentials(PREFECT_CREDENTIALS))
+
+
+def mlflow_app() -> ASGIApp:
+    """MLflow's tracking server and pages behind the wall; ``mlflow server --app-name kingmaker`` starts it."""
+    from mlflow.server.fastapi_app import app
+
+    return Wall(app, "MLflow", _credentials(MLFLOW_CREDENTIALS))
+
+
+def _credentials(variable: str) -> str:
+    value = os.environ.get(variable, "")
+    user, _, password = value.partition(":")
+    if not user or len(password) < 12:
+        raise NoCredentialsError(
+            f"{variable}: expected user:password with at least 12 characters in the password, found "
+            f"{'one with fewer' if password else 'none'}; no server is started open"
+        )
+    return value

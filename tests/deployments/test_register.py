@@ -1,0 +1,266 @@
+"""Models on a real Prefect server with a real worker: deployments, automations, notifications, what crashed run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
+from tests.deployments.conftest import Servers, until
+
+pytestmark = pytest.mark.flow
+
+FLOWS = ("monitor", "retrain", "promote", "rollback", "replay")
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[tuple[str, list[str]]]:
+    """Address of a real HTTP receiver, and the bodies that it received."""
+    received: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook-with-a-key", received
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weather project with a schedule in another zone, and a first champion at the second week."""
+    project = tmp_path_factory.mktemp("project") / "p"
+    shutil.copytree(WEATHER_PROJECT, project)
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"] |= {"first": 2, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
+    spec["schedule"] = {"cron": "30 5 * * 1", "timezone": "America/New_York"}
+    file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    return project
+
+
+@pytest.fixture(scope="module")
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, project: Path, mailbox, weather_source: Path
+) -> Iterator[Servers]:
+    """The servers of a home with three weeks of weather, and the models registered."""
+    home = tmp_path_factory.mktemp("register") / "home"
+    source = home / "sources" / "weather"
+    source.mkdir(parents=True)
+    for week in WEATHER_WEEKS[:3]:
+        shutil.copy(weather_source / f"{week}.csv", source)
+    with Servers(home, project, {"KINGMAKER_NOTIFY_URL": mailbox[0]}) as running_servers:
+        said = running_servers.kingmaker("deploy")
+        assert said.returncode == 0, said.stderr
+        yield running_servers
+
+
+def deployments(servers: Servers) -> dict[str, dict]:
+    """What is registered, as flow/name -> its fields."""
+    flows = {flow["id"]: flow["name"] for flow in servers.api("/flows/filter", {})}
+    found = servers.api("/deployments/filter", {})
+    return {f"{flows[one['flow_id']]}/{one['name']}": one for one in found}
+
+
+def runs(servers: Servers, flow: str) -> list[dict]:
+    """The runs of a flow, oldest first."""
+    wanted = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    return servers.api("/flow_runs/filter", wanted)
+
+
+def test_each_model_has_its_deployments(servers):
+    """Five flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
+    found = deployments(servers)
+
+    assert set(found) == {f"{flow}/weather" for flow in FLOWS} | {"reconcile/all models"}
+    monitor, promote = found["monitor/weather"], found["promote/weather"]
+    (schedule,) = monitor["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (
+        "30 5 * * 1",
+        "America/New_York",
+    )
+    assert promote["schedules"] == []
+    form = promote["parameter_openapi_schema"]["properties"]
+    assert {"type": "integer"} in form["version"]["anyOf"]
+    assert "awaits approval" in form["version"]["description"]
+    assert promote["enforce_parameter_schema"] is True
+    for flow in FLOWS:
+        one = found[f"{flow}/weather"]
+        assert one["parameters"] == {"model": "weather"}
+        assert set(one["tags"]) == {"kingmaker", "weather"}
+        assert one["description"].startswith("weather: ")
+        assert (one["work_pool_name"], one["work_queue_name"]) == ("kingmaker", "weather")
+    queue = servers.api("/work_pools/kingmaker/queues/weather")
+    assert queue["concurrency_limit"] == 1  # fmt: skip
+
+
+def test_deploying_twice_changes_nothing(servers):
+    """The same ids, and not one field that says when it was updated has moved; a pause by hand stays."""
+    monitor = deployments(servers)["monitor/weather"]["id"]
+    servers.api(f"/deployments/{monitor}/pause_deployment", {}, "POST")
+    before = (
+        deployments(servers),
+        servers.api("/automations/filter", {}),
+        servers.api("/work_queues/filter", {}),
+    )
+
+    said = servers.kingmaker("deploy")
+
+    assert said.stdout.split()[0] == "unchanged"
+    after = (
+        deployments(servers),
+        servers.api("/automations/filter", {}),
+        servers.api("/work_queues/filter", {}),
+    )
+    for was, now in zip(before[:1], after[:1], strict=True):
+        assert {k: (v["id"], v["updated"], v["paused"]) for k, v in was.items()} == {
+            k: (v["id"], v["updated"], v["paused"]) for k, v in now.items()
+        }
+    for was, now in zip(before[1:], after[1:], strict=True):
+        assert {one["id"] for one in was} == {one["id"] for one in now}
+    assert [one["updated"] for one in before[1]] == [one["updated"] for one in after[1]]
+    servers.api(f"/deployments/{monitor}/resume_deployment", {}, "POST")  # fmt: skip
+
+
+def test_prefects_own_command_registers_the_same(servers, project):
+    """``prefect deploy`` with the written file changes no field of what ``kingmaker deploy`` has registered."""
+    before = deployments(servers)
+    assert servers.kingmaker("deploy", "--write").returncode == 0
+    file = project / "deployments" / "prefect.yaml"
+    credentials = {
+        "PREFECT_API_URL": f"{servers.prefect}/api",
+        "PREFECT_API_AUTH_STRING": f"kingmaker:{servers.secrets.prefect}",
+        "PREFECT_HOME": str(servers.home / "prefect"),
+        "KINGMAKER_HOME": str(servers.home),
+        "KINGMAKER_PROJECT": str(project),
+        "KINGMAKER_NOTIFY_URL": servers.environment["KINGMAKER_NOTIFY_URL"],
+    }
+    said = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
+        env=servers.env(credentials), capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    after = deployments(servers)
+    moving = {"updated", "schedules", "last_polled", "status", "updated_by", "version_id", "version_info"}
+    for key in before:
+        was = {name: value for name, value in before[key].items() if name not in moving}
+        now = {name: value for name, value in after[key].items() if name not in moving}
+        assert was == now, key
+        rules = [[one["schedule"] for one in side[key]["schedules"]] for side in (before, after)]
+        assert rules[0] == rules[1]
+    assert "unchanged" in servers.kingmaker("deploy").stdout
+
+
+def test_an_event_runs_a_retrain_and_the_promotion_is_told(servers, mailbox):
+    """The worker runs the monitor; the event asks for a retrain; what is decided reaches the receiver, without values."""
+    monitor = deployments(servers)["monitor/weather"]["id"]
+    servers.api(f"/deployments/{monitor}/create_flow_run", {})
+    first = until(
+        lambda: [r for r in runs(servers, "monitor") if r["state_type"] in ("COMPLETED", "FAILED", "CRASHED")]
+    )
+    assert first[0]["state_type"] == "COMPLETED", first[0]["state"]
+
+    said = servers.kingmaker("request-retrain", "weather", "--reason", "a new sensor")
+    assert said.returncode == 0, said.stderr
+
+    asked = until(
+        lambda: [r for r in runs(servers, "retrain") if r["deployment_id"] and r["state_type"] == "COMPLETED"]
+    )
+    assert asked[0]["parameters"]["reason"] == "a new sensor"
+    until(lambda: any("promoted" in body for body in mailbox[1]))
+    message = json.loads(next(body for body in mailbox[1] if "promoted" in body))
+    assert message["subject"] == "Kingmaker: weather: promoted"
+    assert "weather, batch 2013-W03: Promote version 1, by kingmaker" in message["text"]
+    assert "loss" not in str(mailbox[1])
+    events = servers.api("/events/filter", {"filter": {"event": {"prefix": ["kingmaker."]}}})["events"]
+    assert "kingmaker.promoted" in {event["event"] for event in events}  # fmt: skip
+
+
+def test_a_run_that_crashed_is_told_and_run_again_once(servers, mailbox):
+    """A crash makes the server run reconcile, which runs it again with its own parameters; twice begins it once."""
+    monitor = deployments(servers)["monitor/weather"]["id"]
+    run = servers.api(
+        f"/deployments/{monitor}/create_flow_run",
+        {
+            "parameters": {"model": "weather", "batch": "2013-W02"},
+            "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}},
+        },
+    )
+    servers.api(
+        f"/flow_runs/{run['id']}/set_state",
+        {"state": {"type": "CRASHED", "name": "Crashed", "message": "42 secret rows"}, "force": True},
+    )
+
+    tag = f"again:{run['id']}:1"
+    again = until(lambda: [r for r in runs(servers, "monitor") if tag in r["tags"]])
+    assert again[0]["parameters"] == run["parameters"]
+    assert servers.kingmaker("reconcile").returncode == 0
+    assert len([r for r in runs(servers, "monitor") if tag in r["tags"]]) == 1
+    until(lambda: any("crashed" in body for body in mailbox[1]))
+    assert "42 secret rows" not in str(mailbox[1]), "what a run said may hold values of the data"  # fmt: skip
+
+
+def test_the_address_of_the_receiver_is_encrypted(servers, mailbox):
+    """An address often carries its own key: the server's database does not show it."""
+    blocks = servers.api("/block_documents/filter", {})
+    assert any(block["name"] == "kingmaker-notify" for block in blocks)
+    key = b"hook-with-a-key"
+    database = [file.read_bytes() for file in (servers.home / "prefect").glob("prefect.db*")]
+    assert database
+    assert not any(key in content for content in database)
+
+
+def test_a_model_that_is_gone_is_told_and_then_pruned(servers, project):
+    """Without ``--prune`` it is only named; with it, its deployments and automations are gone."""
+    other = project / "deployments" / "weather2"
+    shutil.copytree(project / "deployments" / "weather", other)
+    spec = (other / "model.yaml").read_text(encoding="utf-8").replace("model: weather", "model: weather2")
+    (other / "model.yaml").write_text(spec, encoding="utf-8")
+    assert "made       monitor/weather2" in servers.kingmaker("deploy").stdout
+    shutil.rmtree(other)
+
+    told = servers.kingmaker("deploy")
+    assert "gone       monitor/weather2: its model is not in deployments/; --prune removes it" in told.stdout
+    assert "monitor/weather2" in deployments(servers)
+
+    servers.kingmaker("deploy", "--prune")
+    assert not any("weather2" in key for key in deployments(servers))
+    names = [one["name"] for one in servers.api("/automations/filter", {})]
+    assert "kingmaker: retrain weather when asked" in names
+    assert "kingmaker: retrain weather2 when asked" not in names
+
+
+def test_without_a_server_deploy_says_how_to_start_one(tmp_path):
+    """No server, no silent throw-away one."""
+    said = Servers(tmp_path).kingmaker("deploy")
+
+    assert said.returncode == 1
+    assert "kingmaker up" in said.stderr
+
+
+def test_the_repositorys_own_prefect_file_is_up_to_date():
+    """``deployments/prefect.yaml`` is what ``kingmaker deploy --write`` writes today."""
+    from deployments.register import prefect_file
+    from tasks.settings import REPOSITORY, Settings
+
+    written = (REPOSITORY / "deployments" / "prefect.yaml").read_text(encoding="utf-8")
+    assert written == prefect_file(Settings(project=REPOSITORY)), "run: kingmaker deploy --write"
+    assert os.sep + "tmp" not in written

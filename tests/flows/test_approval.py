@@ -1,0 +1,63 @@
+"""What waits for a person: shown with its numbers, refused when its time is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+
+from flows.promote import NoEvidenceError, expire_approvals, promote
+from flows.replay import replay
+from flows.retrain import retrain
+from tasks.ledger import entries as ledger
+from tasks.ledger.tables import decisions, open_ledger
+from tasks.records import AwaitApproval, Reject
+from tasks.registry.aliases import aliased_version
+from tasks.registry.runs import client
+from tests.flows.conftest import run_flow
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture
+def waiting(use_home, make_weather_home, quick_project):
+    """A home with a champion and one challenger that waits for a person, for at most seven days."""
+    spec = quick_project / "deployments" / "weather" / "model.yaml"
+    gate = "gate: {refresh_worse: 10.0, refresh_worse_outright: 10.0, slice_worse: 10.0}\n"
+    approval = "approval: {required: true, within: 7d}\n"
+    spec.write_text(spec.read_text(encoding="utf-8") + gate + approval, encoding="utf-8")
+    settings = use_home(make_weather_home(3), quick_project)
+    run_flow(replay("weather"))
+    entry = run_flow(retrain("weather"))
+    assert isinstance(entry.decision, AwaitApproval)
+    return settings, open_ledger(settings.ledger_url), entry
+
+
+def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiting):
+    """A Prefect artifact and a page in the challenger's MLflow run; after seven days the refusal is in the ledger."""
+    from prefect.artifacts import Artifact
+
+    settings, engine, entry = waiting
+    version = entry.decision.version
+
+    text = Artifact.get(f"weather-version-{version}-approval").data
+    assert f"version {version} awaits approval" in text
+    assert f"kingmaker promote weather --version {version}" in text
+    assert "| loss |" in text
+    run_id = ledger.training(engine, "weather", version).run_id
+    mlflow = client(settings.tracking_uri)
+    assert "approval.html" in [file.path for file in mlflow.list_artifacts(run_id)]
+    assert expire_approvals("weather") == (), "there is time yet"
+
+    with engine.begin() as connection:
+        long_ago = datetime.now(UTC) - timedelta(days=8)
+        connection.execute(update(decisions).where(decisions.c.id == entry.id).values(recorded_at=long_ago))
+    for asked in (None, version):
+        with pytest.raises(NoEvidenceError, match=f"nobody approved version {version} within 7 days"):
+            run_flow(promote("weather", asked, "at last", "ada"))
+
+    refusals = [e for e in ledger.history(engine, "weather") if "expired" in e.evidence]
+    assert [type(e.decision) for e in refusals] == [Reject], "once, however often it is asked for"
+    assert refusals[0].evidence["expired"] == entry.id
+    assert aliased_version(settings, "weather", "champion") == 1
