@@ -32,7 +32,8 @@ audit:
 	&& $$directory/bin/pip install --quiet --disable-pip-version-check pip-audit \
 	&& $$directory/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
-# BENCH_DATA names a folder with a data.csv.gz of flights; the built-in example's are taken without it.
+# BENCH_DATA names a folder with <stream>/data.csv.gz (docs/yardstick.md); without it the built-in example's flights are
+# taken. BENCH_ARGS=--quick is for a first look.
 bench: .venv/installed
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(BENCH_ARGS) || exit 1; done
 

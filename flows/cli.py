@@ -23,6 +23,8 @@ from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
 FAILURE, MISUSE, REFUSED = 1, 2, 3
+SHOWN = 20
+"""Rows of a quarantine that fit a screen."""
 
 app = typer.Typer(
     add_completion=False,
@@ -79,6 +81,7 @@ def _exit_code(error: Exception) -> int:
         "NothingToTakeBackError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
+        "UnreadableError": REFUSED,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
     return codes.get(type(error).__name__, FAILURE)
 
@@ -325,6 +328,46 @@ def history(
             f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch}  {entry.decision.kind}"
             f"{f' version {version}' if version else ''}{took}, by {entry.decided_by}\n      {entry.decision.reason}"
         )
+
+
+@app.command()
+def quarantine(
+    model: Model,
+    batch: Annotated[str, typer.Argument(help="One batch, such as 2013-05.")],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="All rows as CSV, in which no cell is a formula.")
+    ] = False,
+) -> None:
+    """List the rows of a batch that are in quarantine, each with the rules that it breaks; sensitive values are hidden."""
+    from tasks.ledger import entries as ledger
+    from tasks.reports.quarantine import inert_csv, quarantined_rows
+
+    managed = _manage(model)
+    known = ledger.known_batches(_ledger(managed), model)
+    if batch not in known:
+        raise ConfigurationError(
+            managed.settings.home, "quarantine", f"a batch that {model} has taken in", repr(batch)
+        )
+    verdict = known[batch].verdict
+    if verdict.quarantine is None:
+        print(f"{model} {batch}: nothing in quarantine: {verdict.outcome}: {verdict.reason}", file=sys.stderr)
+        return
+    rows = quarantined_rows(managed.settings.lake, verdict.quarantine, managed.contract)
+    if as_csv:
+        print(inert_csv(rows), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"{model} {batch}: {verdict.reason}"), title_justify="left")
+    for heading in rows[0]:
+        table.add_column(Text(heading))
+    for row in rows[1 : SHOWN + 1]:
+        table.add_row(*(Text(cell[:80]) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if len(rows) > SHOWN + 1:
+        print(f"{len(rows) - 1 - SHOWN:,} more: --csv shows all")
 
 
 @app.command("explain")

@@ -45,14 +45,26 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
 
 
 def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
-    """Compare the previous champion, scored in shadow, with the new one; None outside the watch."""
+    """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
+
+    With labels that come late it is an earlier batch that is mature by now: the newest that was not looked at yet.
+    """
     reigns = ledger.reigns(m.history())
     last = reigns[-1] if reigns else None
     if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
         return None
     since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
-    if record.batch.id not in {r.batch.id for r in since} or len(since) > m.managed.spec.watch.batches:
+    looked_at = {
+        e.evidence["batch"] for e in m.history() if e.id > last.id and made_by(e.evidence) == "watch"
+    }
+    left = [
+        (count, r)
+        for count, r in enumerate(since[: m.managed.spec.watch.batches], start=1)
+        if r.batch.id not in looked_at
+    ]
+    if not left:
         return None
+    count, watched = left[-1]
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
@@ -60,22 +72,24 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
     if broken := m.contract_broken(previous):
         get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, broken
         )
         return None
-    frame = m.features([record])
+    frame = m.features([watched])
     try:
-        comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
+        comparison = compare_models(m.managed, previous, champion, frame, (whole(watched),))
     except (SeenRowsError, EvaluationError) as error:
-        get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
+        get_run_logger().warning(
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, error
+        )
         return None
     return WatchEvidence(
         model=m.managed.name,
-        batch=record.batch.id,
+        batch=watched.batch.id,
         revision=record.revision,
         champion=champion.trained.version,
         previous=previous.trained.version,
-        batches_watched=len(since),
+        batches_watched=count,
         comparison=comparison,
     )
 
@@ -97,22 +111,27 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
 
     Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves fewer of them.
     """
-    for entry in ledger.in_shadow(m.history()):
-        before = Evidence.model_validate({k: v for k, v in entry.evidence.items() if k != RULE})
-        since = [r for r in m.trainable() if before.holdout[-1].batch < r.batch.id <= record.batch.id]
+    history = m.history()
+    for entry in ledger.in_shadow(history):
+        looks = [e.evidence for e in history if e.evidence.get("challenger") == entry.evidence["challenger"]]
+        first, before = (
+            Evidence.model_validate({k: v for k, v in look.items() if k != RULE})
+            for look in (looks[0], looks[-1])
+        )
+        since = [r for r in m.trainable() if first.holdout[-1].batch < r.batch.id <= record.batch.id]
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
-        challenger = m.packaged(before.challenger)
-        reigning = replace(m.model(champion.trained.version, before.batch), recalibration=None)
-        rows = pooled_rows(
-            m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
-        )
+        challenger = m.packaged(first.challenger)
+        reigning = replace(m.model(champion.trained.version, first.batch), recalibration=None)
+        unseen_from = max(challenger.trained.trained_until, champion.trained.trained_until)
+        rows = pooled_rows(m, first, since, unseen_from)
         comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
-        yield before.model_copy(
+        yield first.model_copy(
             update={
                 "batch": record.batch.id,
                 "champion": champion.trained.version,
+                "holdout": first.holdout if rows is None else rows[1],
                 "comparison": comparison,
                 "not_compared": not_compared,
                 "pooled": pooled,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.monitor import BatchRefusedError, monitor
-from flows.waiting import waiting_batches
+from flows.waiting import is_idle, waiting_batches
 from tasks.batches import Batch
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
@@ -37,7 +37,7 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     for moment, batch in agenda(managed, chosen, now):
         with suppress(BatchRefusedError):  # the ledger, the pages and the failed run say so by name
             await monitor(model, batch.id, moment)
-    if not waiting:
+    if not waiting and not is_idle(managed, engine, now):
         await monitor(model)  # what came is no batch of rows: labels, or a decision to be finished
     return len(chosen)
 

@@ -166,7 +166,7 @@ def manage(name: str, settings: Settings) -> ManagedModel:
             f"{name!r}{nearest(name, known)}",
         )  # fmt: skip
     spec = load_config(file, ModelSpec)
-    contract = load_contract(_contract_file(spec.contract, settings))
+    contract = load_contract(_contract_file(spec.contract, settings)).at(settings.server)
     labels = None
     if spec.labels.contract is not None:
         if spec.labels.contract == spec.contract:
@@ -174,9 +174,8 @@ def manage(name: str, settings: Settings) -> ManagedModel:
                 file, "labels.contract", "another contract than the rows'; leave it out when they carry their labels",
                 repr(spec.contract),
             )  # fmt: skip
-        labels = _label_stream(
-            file, spec, load_contract(_contract_file(spec.labels.contract, settings)), settings
-        )
+        theirs = load_contract(_contract_file(spec.labels.contract, settings)).at(settings.server)
+        labels = _label_stream(file, spec, theirs, settings)
         _check_labels(file, spec, contract, labels.contract)
     _check(file, name, spec, contract, labels.contract if labels else contract)
     return ManagedModel(spec, contract, settings, _digest(file, contract), labels)

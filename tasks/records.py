@@ -535,7 +535,9 @@ class WatchEvidence(Record):
 
     model: str
     batch: str
+    """The batch that both were held against: that which is answered, or with late labels an earlier one."""
     revision: int
+    """Of the batch that is answered."""
     champion: int
     previous: int
     batches_watched: int

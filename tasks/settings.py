@@ -7,6 +7,8 @@ variable                   default                                    what
 ``KINGMAKER_PROJECT``      the directory of this repository           ``data_contracts/``, ``deployments/``
 ``KINGMAKER_LEDGER``       ``sqlite:///<home>/ledger.db``             SQLAlchemy URL of the ledger
 ``KINGMAKER_TRACKING``     ``sqlite:///<home>/mlflow.db``             MLflow tracking URI
+``KINGMAKER_SERVER``       the only one that there is                 which of a contract's ``servers`` to read
+                                                                      from, by its name or its environment
 =========================  =========================================  =====================================
 """
 
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     project: Path = REPOSITORY
     ledger: str = ""
     tracking: str = ""
+    server: str = ""
 
     @property
     def lake(self) -> Path:

@@ -79,38 +79,24 @@ def refresh_evidence(
     )
 
 
-def feature_frame(stream: Stream, rows: slice, features: pd.DataFrame | None = None) -> FeatureFrame:
-    """Return ``rows`` as the house's rooms know rows, with their own features or with ``features`` for them."""
-    import pandas as pd
-
-    name = stream.setting.name
-    if features is None:
-        features = stream.features.iloc[rows].reset_index(drop=True)
-    text = [column for column in features.columns if features[column].dtype == "category"]
-    index = features.index
-    return FeatureFrame(
-        features=features.astype(dict.fromkeys(text, "str")),
-        target=pd.Series(stream.target[rows]),
-        event_time=pd.Series(pd.to_datetime(stream.moments[rows], utc=True)).astype("datetime64[us, UTC]"),
-        batch=pd.Series(name, index=index, dtype="str"),
-        slices=pd.DataFrame(index=index),
-        keys=pd.DataFrame(index=index),
-        schema=FeatureSchema(
-            numerical=tuple(column for column in features.columns if column not in text),
-            categorical=tuple(text),
-        ),
-        snapshots={name: name},
-    )
-
-
 def _frame(
     stream: Stream, rows: slice, predictions: Mapping[str, np.ndarray]
 ) -> tuple[FeatureFrame, RowSpan]:
-    """The predictions as features, and the span of their rows."""
+    """The rows as the house's rooms know them, with the predictions for features, and their span."""
     import pandas as pd
 
-    frame = feature_frame(stream, rows, pd.DataFrame(dict(predictions)))
-    times, name = frame.event_time, stream.setting.name
+    name, features = stream.setting.name, pd.DataFrame(dict(predictions))
+    times = pd.Series(pd.to_datetime(stream.moments[rows], utc=True)).astype("datetime64[us, UTC]")
+    frame = FeatureFrame(
+        features=features,
+        target=pd.Series(stream.target[rows]),
+        event_time=times,
+        batch=pd.Series(name, index=features.index, dtype="str"),
+        slices=pd.DataFrame(index=features.index),
+        keys=pd.DataFrame(index=features.index),
+        schema=FeatureSchema(numerical=tuple(predictions), categorical=()),
+        snapshots={name: name},
+    )
     start, end = times.iloc[0].to_pydatetime(), (times.iloc[-1] + pd.Timedelta("1us")).to_pydatetime()
     return frame, RowSpan(batch=name, snapshot=name, start=start, end=end, rows=len(times))
 

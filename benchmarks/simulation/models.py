@@ -12,6 +12,7 @@ from benchmarks.simulation.streams import Stream
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 Window = Literal["all", "sliding"]
 
@@ -43,7 +44,7 @@ class Models:
 
     def __init__(self, stream: Stream, folder: Path) -> None:
         self.stream = stream
-        self.folder = folder / stream.setting.name
+        self.folder = folder / f"{stream.setting.name}-{len(stream.target)}"
         self.get = lru_cache(maxsize=None)(self._get)
 
     def training_rows(self, batch: int, window: Window) -> slice:
@@ -63,27 +64,32 @@ class Models:
 
     def _make(self, file: Path, batch: int, window: Window, held_out: bool) -> None:
         import numpy as np
+        from threadpoolctl import threadpool_limits
 
         stream = self.stream
         rows = self.training_rows(batch, window)
         if held_out:
             rows = slice(rows.start, stream.holdout(batch).start)
-        start = time.process_time()
-        model = self._estimator().fit(stream.features.iloc[rows], stream.target[rows])
-        seconds = time.process_time() - start
-        rest = stream.features.iloc[rows.stop :]
-        if not len(rest):
-            predictions = np.empty(0)
-        elif stream.setting.problem == "binary":
-            predictions = model.predict_proba(rest)[:, 1]
-        else:
-            predictions = model.predict(rest)
+        with threadpool_limits(1):  # threads that wait for each other would be counted as CPU
+            start = time.process_time()
+            model = self.estimator().fit(stream.features.iloc[rows], stream.target[rows])
+            seconds = time.process_time() - start
+            predictions = self._predict(model, stream.features.iloc[rows.stop :])
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = file.with_suffix(".part.npz")
         np.savez(whole, start=rows.stop, predictions=predictions, seconds=seconds)
         whole.rename(file)  # a training that was cut off leaves no half file behind
 
-    def _estimator(self) -> Any:  # noqa: ANN401 - either estimator of scikit-learn
+    def _predict(self, model: Any, features: pd.DataFrame) -> np.ndarray:  # noqa: ANN401 - a fitted estimator
+        import numpy as np
+
+        if not len(features):
+            return np.empty(0)
+        binary = self.stream.setting.problem == "binary"
+        return np.asarray(model.predict_proba(features)[:, 1] if binary else model.predict(features))
+
+    def estimator(self) -> Any:  # noqa: ANN401 - either estimator of scikit-learn
+        """Return what is fitted: scikit-learn's defaults, with categories by their dtype."""
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         binary = self.stream.setting.problem == "binary"

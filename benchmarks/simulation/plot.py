@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.lake import write_whole
@@ -11,8 +12,22 @@ _INK, _MUTED, _LINE, _ACCENT, _PAPER = "#1c2333", "#5d6577", "#e3e6ec", "#c2410c
 """The colours of tasks/reports/timeline.py."""
 
 
-def draw(path: Path, points: Sequence[tuple[str, float, float, bool]]) -> None:
-    """Write a PNG to ``path``: name, share of the trainings, share of the gain, and whether the house decides."""
+@dataclass(frozen=True)
+class Point:
+    """One policy in the picture."""
+
+    name: str
+    trainings: float
+    """As a share of always-retrain's."""
+    gain: float
+    """As a share of always-retrain's."""
+    broken: float | None
+    """The gain with every tenth challenger broken."""
+    ours: bool
+
+
+def draw(path: Path, points: Sequence[Point]) -> None:
+    """Write a PNG of 1200 x 600 pixels to ``path``; the same points give the same bytes."""
     import io
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,7 +39,7 @@ def draw(path: Path, points: Sequence[tuple[str, float, float, bool]]) -> None:
     figure.text(
         0.024,
         0.925,
-        "What retraining gains, against how often it is done",
+        "The share of always-retraining's gain, against that of its trainings",
         fontsize=14,
         fontweight="bold",
         color=_INK,
@@ -35,25 +50,36 @@ def draw(path: Path, points: Sequence[tuple[str, float, float, bool]]) -> None:
     axes.tick_params(colors=_MUTED, labelsize=9, length=0, pad=6)
     axes.grid(axis="y", color=_LINE, linewidth=0.8)
     axes.set_axisbelow(True)
-    for label, ours in (("the usual policies, no gate", False), ("Kingmaker", True)):
-        chosen = sorted(point[1:3] for point in points if point[3] == ours)
+    named = set[str]()
+    for point in sorted(points, key=lambda point: point.ours):
+        colour = _ACCENT if point.ours else _INK
+        label = "Kingmaker" if point.ours else "the usual policies, no gate"
+        if point.broken is not None:
+            axes.plot(
+                [point.trainings] * 2, [point.gain, point.broken], color=colour, linewidth=1.1, alpha=0.6
+            )
+            axes.plot(
+                [point.trainings], [point.broken], marker="o", markersize=7, markeredgecolor=colour, linestyle="none",
+                markerfacecolor=_PAPER, label="_" if "broken" in named else "with every tenth challenger broken",
+            )  # fmt: skip
+            named.add("broken")
         axes.plot(
-            [x for x, _ in chosen], [y for _, y in chosen], marker="o", markersize=8 if ours else 6,
-            color=_ACCENT if ours else _INK, linestyle="-" if ours else "none", linewidth=1.4, label=label,
+            [point.trainings], [point.gain], marker="o", markersize=8, color=colour, linestyle="none",
+            label="_" if label in named else label,
         )  # fmt: skip
-    for name, x, y, ours in points:
+        named.add(label)
+        left = point.trainings > 0.9  # there is no room to the right of it
         axes.annotate(
-            name, (x, y), xytext=(7, 7 if ours else -13), textcoords="offset points", fontsize=9,
-            color=_ACCENT if ours else _MUTED,
+            point.name, (point.trainings, point.gain), xytext=(-9 if left else 9, 9 if point.ours else -12),
+            textcoords="offset points", fontsize=9, ha="right" if left else "left", color=_ACCENT if point.ours else _MUTED,
         )  # fmt: skip
     axes.axhline(1.0, color=_MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-    axes.set_xlim(-0.03, 1.15)
-    axes.set_ylim(
-        min(-0.05, *(y - 0.08 for _, _, y, _ in points)), max(1.15, *(y + 0.1 for _, _, y, _ in points))
-    )
+    heights = [height for point in points for height in (point.gain, point.broken) if height is not None]
+    axes.set_xlim(-0.03, 1.05)
+    axes.set_ylim(min(-0.05, *heights) - 0.03, max(1.05, *heights) + 0.1)
     axes.set_xlabel("trainings, as a share of those of always retraining", color=_MUTED, fontsize=9)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=9, labelcolor=_MUTED
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, frameon=False, fontsize=9, labelcolor=_MUTED
     )
     content = io.BytesIO()
     # Without the library's name and version the bytes depend on the figures alone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +59,14 @@ class Stream:
         times = self.moments[inside]
         cutoff = times[min(int(0.8 * len(times)), len(times) - 1)]
         return slice(inside.start + int(np.searchsorted(times, cutoff)), inside.stop)
+
+    def head(self, batches: int) -> Stream:
+        """Return the first so many batches."""
+        stop = int(self.starts[min(batches, len(self.batches))])
+        return replace(
+            self, features=self.features.iloc[:stop], target=self.target[:stop], moments=self.moments[:stop],
+            batches=self.batches[:batches], starts=self.starts[: batches + 1],
+        )  # fmt: skip
 
 
 def cut(setting: Setting, frame: pd.DataFrame) -> Stream:

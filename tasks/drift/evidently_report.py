@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,16 @@ def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
     """Return the features and the event time of at most ``rows`` rows, drawn with ``seed``, in their own order."""
     features = frame.features.assign(**{EVENT_TIME: frame.event_time})
     return features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
+
+
+def _inert(page: str, path: Path) -> str:
+    """The page with the data in its scripts escaped: Evidently writes them as they are, so ``</script>`` would end one."""
+    data = re.compile(r"^ *var \w+ = \{.*\};$", re.MULTILINE)
+    if len(data.findall(page)) != 2:
+        raise ReportNotWrittenError(
+            f"{path}: expected two lines of data in Evidently's page, found other ones"
+        )
+    return data.sub(lambda line: line[0].replace("<", "\\u003c"), page)
 
 
 def write_report(
@@ -67,7 +78,7 @@ def write_report(
         if not file.is_file() or file.stat().st_size == 0:
             raise ReportNotWrittenError(f"{path}: Evidently wrote no page for batch {summary.batch}")
         with fence.hold():
-            write_whole(path, file.read_bytes())
+            write_whole(path, _inert(file.read_text(encoding="utf-8"), path).encode())
 
 
 def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:

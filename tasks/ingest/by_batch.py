@@ -1,21 +1,25 @@
 """Files that are named by their period: ``{batch}`` stands in their path, once.
 
 One file a period, ``sales/{batch}.csv.gz``, or many, ``sales/{batch}/*.parquet``: all files whose path names the period are
-the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint.
+the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint. Files that cannot
+be read are kept as they are in the lake, under ``refused/``: the next delivery may take their place at the source.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
-from tasks.ingest.source import Address, SourceError, digest_of
-from tasks.ingest.stores import Store, find, look_at, opened
+from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
+from tasks.ingest.stores import Store, find, look_at, opened, read_whole
+from tasks.lake import write_whole
 
 if TYPE_CHECKING:
     from tasks.ingest.rows import Piece, Rows
@@ -29,6 +33,7 @@ class FilesByBatch:
     every: Every
     store: Store
     pattern: Address
+    lake: Path
 
     @property
     def name(self) -> str:
@@ -60,7 +65,10 @@ class FilesByBatch:
         return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
 
     def read(self, batch: Batch) -> Rows:
-        """Return the rows of all files of the batch; reading them raises SourceError when they cannot be read, or changed."""
+        """Return the rows of all files of the batch; reading them raises SourceError when they are not there, or changed.
+
+        It raises UnreadableError when one cannot be read; by then all of them are kept in the lake.
+        """
         from tasks.ingest.rows import Rows
 
         where = self.name.replace("{batch}", batch.id)
@@ -76,11 +84,24 @@ class FilesByBatch:
                 raise SourceError(
                     f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
                 )
-            for path in paths:
-                with opened(self.store, path) as stream:
-                    for table in read_pieces(stream, path, self.contract, as_text):
-                        yield Piece(path, table)
+            try:
+                for path in paths:
+                    with opened(self.store, path) as stream:
+                        for table in read_pieces(stream, path, self.contract, as_text):
+                            yield Piece(path, table)
+            except UnreadableError as error:
+                raise UnreadableError(f"{error}; it is kept in {self._keep(batch, paths)}") from error
             if self.files().get(batch.id) != paths:
                 raise SourceError(
                     f"{where}: files came or went while the batch was read; it will be read again at the next run"
                 )
+
+    def _keep(self, batch: Batch, paths: list[str]) -> Path:
+        """Copy the files of the batch, byte for byte, to the directory that is returned; once for each content."""
+        directory = self.lake / "refused" / self.contract.name / batch.id
+        for path in paths:
+            content = read_whole(self.store, path)
+            file = directory / f"{hashlib.sha256(content).hexdigest()[:16]}-{path.rpartition('/')[2]}"
+            if not file.exists():
+                write_whole(file, content)
+        return directory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Column, Contract
@@ -12,6 +13,8 @@ from tasks.lake import arrow_type
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_DAY = 24 * 60 * 60 * 1_000_000
+"""Microseconds."""
 _OFFSET = r"(Z|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
 
 
@@ -43,9 +46,34 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
             fitting = values.cast(wanted)
     except pa.ArrowInvalid:
         return values
+    if pa.types.is_temporal(wanted):
+        return _on_calendar(fitting)
     if pa.types.is_float64(wanted):
         fitting = pc.if_else(pc.is_nan(fitting), pa.scalar(None, wanted), fitting)
     return fitting
+
+
+def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The moments or days; their numbers when one lies outside the years 1 to 9999: Arrow holds it, Python does not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_day = pa.types.is_date32(values.type)
+    numbers = as_numbers(values)
+    ends = pc.min_max(numbers).as_py()
+    first, last = (
+        pa.scalar(end, pa.date32()).value * (1 if is_day else _DAY) for end in (date.min, date.max)
+    )
+    if ends["min"] is None or (first <= ends["min"] and ends["max"] < last + (1 if is_day else _DAY)):
+        return values
+    return numbers
+
+
+def as_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Moments or days as what Arrow counts them by, since 1970."""
+    import pyarrow as pa
+
+    return values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
 
 
 def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -69,7 +69,7 @@ def read_pieces(
     except UnicodeError as error:
         raise UnreadableError(
             f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is whole, set "
-            f"servers.0.encoding of {contract.file.name} to what it is written in"
+            f"{server.where}.encoding of {contract.file.name} to what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
         shown = _shown(error, contract)
@@ -199,6 +199,8 @@ def _position(error: UnicodeError) -> str:
 def _shown(error: Exception, contract: Contract) -> str:
     """What Arrow says, without the row that it quotes when a column of the contract is sensitive."""
     text = " ".join(str(error).split())[:300]
+    if "straddling" in text:
+        return f"expected no row longer than {CELL_BYTES // 2**20} MB, found one"
     if any(column.sensitive for column in contract.columns):
         text = re.sub(r"(Expected \d+ columns, got \d+):.*", r"\1", text)
     return text
@@ -267,9 +269,9 @@ def _json_pieces(
         for values in columns.values():
             if len(values) < rows:
                 values.append(None)
-        if at_once and (rows >= at_once or size >= CELL_BYTES):
+        if at_once and columns and (rows >= at_once or size >= CELL_BYTES):
             yield piece()
-            columns, rows, size, given = {}, 0, 0, True
+            columns, rows, size, given = {key: [] for key in columns}, 0, 0, True
     if rows or not given:
         yield piece()
 

@@ -57,9 +57,7 @@ class GrowingFiles:
         """Return the files as they are now, in the order of their paths; SourceError when there is none."""
         paths = [path for path, _ in find(self.store, self.pattern.text, pattern_of(self.every))]
         if not paths:
-            raise SourceError(
-                f"{self.name}: no such file; the contract's servers.0 says that the data is there"
-            )
+            raise SourceError(f"{self.name}: no such file; the contract's server says that the data is there")
         return [look_at(self.store, path) for path in paths]
 
     def batches(self) -> dict[str, str]:
@@ -217,7 +215,7 @@ class _Moments:
             offset = has_offset(values)
             self._offset = offset if self._offset is None else self._offset
             if offset is not None and offset != self._offset:
-                self._foreign = "text in more than one form"
+                self._foreign = "string, not all of it legible"
         if not pa.types.is_timestamp(times.type):
             self._foreign = f"{times.type}, not all of it legible"
             return None

@@ -154,7 +154,7 @@ class _Reading:
     def _column(self, name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
         import pyarrow as pa
 
-        from tasks.ingest.conform import as_text, conform, has_offset, plain
+        from tasks.ingest.conform import as_numbers, as_text, conform, has_offset, plain
 
         values = plain(values)
         if name in self._as_text and not pa.types.is_string(values.type):
@@ -172,6 +172,8 @@ class _Reading:
             self._unfit.add(name)
             self.held = False
             return values
+        if name in self._unfit and values.type == arrow_type(contract.column(name)):
+            return as_numbers(values)  # the type is right, so some moment lies beyond the calendar
         taken = self._taken.setdefault(name, values.type)
         if values.type == taken:
             return values

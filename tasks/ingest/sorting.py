@@ -17,7 +17,7 @@ RUN_ROWS = 400_000
 """Most rows that are sorted at a time."""
 RUN_BYTES = 256 * 2**20
 """Most bytes that are sorted at a time: rows may be wide."""
-BLOCK_ROWS = 4096
+BLOCK_ROWS = 2048
 """Rows of a block: one block of each run may be in memory while they are merged."""
 
 

@@ -57,7 +57,7 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
 
     server = contract.server
     parts = {
-        key: fill_in(value, contract, f"servers.0.{key}", home)
+        key: fill_in(value, contract, key, home)
         for key, value in (
             ("url", server.url),
             ("host", server.host),
@@ -93,7 +93,7 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
             file = project / str(url.database)
             if not file.is_file():
                 raise SourceError(
-                    f"{hidden.hide(str(file))}: no such database; the contract's servers.0 says that it is there"
+                    f"{hidden.hide(str(file))}: no such database; the contract's server says that it is there"
                 )
             url = url.set(database=str(file))
             options["connect_args"] = {"read_only": True}
@@ -109,7 +109,7 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the cause: it may quote the address, and the account in it.
         raise SourceError(
-            f"{contract.file}: servers.0: expected the address of a database whose driver is installed, found "
+            f"{contract.file}: {server.where}: expected the address of a database whose driver is installed, found "
             f"{hidden.hide(' '.join(str(error).split())[:200])}"
         ) from None
     return SqlTable(contract, every, engine, hidden)

@@ -10,7 +10,8 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ class File:
     """One file as it is now."""
 
     path: str
-    size: int
-    changed: int
-    """Moment of the last change, in nanoseconds since 1970."""
+    size: int | None
+    """In bytes; None where the store does not say."""
+    changed: int | str
+    """What the store says that changes with the content: a moment, a digest, or several such."""
 
     @property
     def fingerprint(self) -> str:
@@ -68,21 +70,24 @@ class LocalStore:
 
 
 class S3Store:
-    """A service that speaks S3; account and region come from the environment (``AWS_*``), never from the contract.
+    """A service that speaks S3; account and region come from the environment (``AWS_*``), or ``options`` name the account.
 
     S3 tells the time of a change to the second: an object that is replaced by one of the same size within one second is
     seen as unchanged until it changes again.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, options: Mapping[str, str]) -> None:
         from pyarrow.fs import S3FileSystem
 
+        if unknown := sorted(set(options) - set(_S3_OPTIONS)):
+            raise SourceError(f"storageOptions: expected some of {list(_S3_OPTIONS)} for S3, found {unknown}")
         split = urlsplit(endpoint)
         self._files = S3FileSystem(
             endpoint_override=split.netloc or None,
             scheme=split.scheme or "https",
             connect_timeout=10,
             request_timeout=60,
+            **{_S3_OPTIONS[name]: value for name, value in options.items()},
         )
 
     def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
@@ -123,11 +128,87 @@ def _without_account() -> Iterator[None]:
     except FileNotFoundError:
         raise FileNotFoundError("no such bucket or key") from None
     except OSError as error:
-        account = [(os.environ[name], name) for name in _ACCOUNT if os.environ.get(name)]
-        raise OSError(hiding(account).hide(str(error))) from None
+        raise OSError(_hidden(error)) from None
 
 
-_ACCOUNT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+def _hidden(error: Exception) -> str:
+    """What the error says, without any value of the environment that may be a part of an account."""
+    account = [
+        (value, f"${{{name}}}")
+        for name, value in os.environ.items()
+        if len(value) > 3 and _ACCOUNT.search(name)
+    ]
+    return hiding(account).hide(str(error) or type(error).__name__)
+
+
+_ACCOUNT = re.compile("FSSPEC_|PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONNECTION_STRING")
+_S3_OPTIONS = {"key": "access_key", "secret": "secret_key", "token": "session_token", "region": "region"}
+
+
+class UrlStore:
+    """Any other place that fsspec can open: ``gs``, ``abfs``, ``sftp``, ``https`` and many more, each with its own package.
+
+    Accounts come from the environment, as each of them has it (``GOOGLE_APPLICATION_CREDENTIALS``, ``FSSPEC_ABFS_...``), or from
+    ``options``. What a store says of a file's age or content is its fingerprint; one that says nothing is told by size.
+    """
+
+    def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
+        import fsspec
+
+        try:
+            self._files = fsspec.filesystem(
+                scheme, skip_instance_cache=True, use_listings_cache=False, **options
+            )
+        except (ValueError, ImportError, TypeError) as error:
+            raise SourceError(
+                f"{scheme}://: expected an address that fsspec can open here, found: {_hidden(error)}"
+            ) from None
+
+    def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """Give name and whether it is a directory."""
+        with _as_os_error():
+            found = self._files.ls(directory, detail=True)
+        for info in found:
+            yield info["name"].rstrip("/").rpartition("/")[2], info["type"] == "directory"
+
+    def file(self, path: str) -> File:
+        """Return the file as it is now."""
+        with _as_os_error():
+            info = self._files.info(path)
+        return File(path, info.get("size"), " ".join(str(info[sign]) for sign in _SIGNS if info.get(sign)))
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Fetch the file to the disk, and open it there: not every place can be read twice or from the middle."""
+        with tempfile.NamedTemporaryFile() as local:
+            with _as_os_error():
+                self._files.get_file(path, local.name)
+            with Path(local.name).open("rb") as stream:
+                yield stream
+
+
+_SIGNS = (
+    "mtime", "modified", "updated", "last_modified", "LastModified", "Last-Modified", "created", "etag", "ETag", "md5",
+    "md5Hash", "content_md5", "Content-MD5", "generation", "checksum",
+)  # fmt: skip
+"""What the file systems of fsspec call that which changes with a file."""
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Each file system has errors of its own, some of which quote the account."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError("no such file or directory") from None
+    except Exception as error:  # noqa: BLE001 - see above
+        raise OSError(_hidden(error)) from None
+
+
+def open_store(address: str, endpoint: str, options: Mapping[str, str]) -> Store:
+    """Return the store in which ``address`` lies; SourceError when nothing can open it, with what to install."""
+    scheme = address.partition("://")[0]
+    return S3Store(endpoint, options) if scheme == "s3" else UrlStore(scheme, options)
 
 
 def look_at(store: Store, path: str) -> File:
@@ -212,7 +293,7 @@ def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:
         found = list(_walk(store, base, names[fixed:], batch))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceError(
-            f"{base}: no such directory; the contract's servers.0 says that the data is there"
+            f"{base}: no such directory; the contract's server says that the data is there"
         ) from error
     except OSError as error:
         reason = " ".join(str(error).split())[:300]

@@ -62,6 +62,16 @@ def write_batch_pages(
     return tuple(page for page in pages if page.exists())
 
 
+@task(name="write label page", cache_policy=NO_CACHE)
+def write_label_page(stream: ManagedModel, record: BatchRecord) -> Path:
+    """Write the page of a batch of labels, which says what its contract found, and return it."""
+    from tasks.reports.validation_page import render_validation_page
+
+    page = stream.settings.reports / stream.name / record.batch.id / VALIDATION
+    write_whole(page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode())
+    return page
+
+
 @task(name="write approval page", cache_policy=NO_CACHE)
 def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path, str]:
     """Write the page of a promotion that waits for a person; return it, and the same as Markdown."""

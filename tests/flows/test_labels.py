@@ -18,6 +18,7 @@ from flows.cli import status
 from flows.monitor import BatchRefusedError, monitor
 from flows.replay import replay
 from flows.waiting import is_idle
+from tasks.decisions.rules import made_by
 from tasks.features.task import build_features
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
@@ -25,6 +26,7 @@ from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import BatchRecord, FeatureFrame, KnownLabels, LedgerEntry, TrainedModel
 from tasks.settings import Settings
+from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
 from tests.projects.booking_stream import (
     ROWS,
@@ -177,6 +179,19 @@ def test_judged_when_mature_by_all_that_have_a_label(replayed):
     assert scored == list(WEEKS[5:8]), "the first champion needs two mature weeks: five weeks in all"
 
 
+def test_promotion_is_watched_on_mature_weeks(replayed):
+    """The previous champion is held against the new one when the first week after its training has its labels."""
+    watched = [e for e in replayed.entries if made_by(e.evidence) == "watch"]
+
+    assert watched
+    for entry in watched:
+        own = replayed.records[entry.evidence["batch"]]
+        assert replayed.managed.matures(own.batch) <= entry.as_of
+        assert entry.evidence["comparison"]["rows"] == ROWS - SILENT
+        assert own.batch.id < entry.batch, "labels are three weeks late: it is not the week that is answered"
+    assert len({(e.evidence["champion"], e.evidence["batch"]) for e in watched}) == len(watched)
+
+
 def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):
     """Rows without a label and labels without a row are told; and nothing is left to do."""
     settings = use_home(replayed.managed.settings.home, BOOKINGS)
@@ -253,6 +268,8 @@ def test_labels_that_are_late_or_refused_make_their_weeks_wait(four_weeks, capsy
     with pytest.raises(BatchRefusedError, match=rf"bookings/labels {WEEKS[2]} refused.*cancelled"):
         run_flow(monitor("bookings", None, moment))
 
+    page = managed.settings.reports / "bookings" / "labels" / WEEKS[2] / "validation.html"
+    assert "cancelled" in page.read_text(encoding="utf-8")
     status()
     said = capsys.readouterr().out
     assert f"{WEEKS[0]} waits: its labels of {WEEKS[2]} are refused" in said
@@ -323,3 +340,38 @@ def test_rows_that_carry_their_labels_are_judged_after_the_delay(use_home, make_
     trained = ledger.training(engine, "weather", promotion.decision.version)
     assert all(managed.matures(managed.batch(span.batch)) <= promotion.as_of for span in trained.trained_on)
     assert is_idle(managed, engine, managed.matures(last.batch))
+
+
+def test_labels_that_are_filled_in_later_judge_who_predicted(
+    use_home, make_weather_home, quick_project, capsys
+):
+    """The same rows again, with labels: a new revision, judged as it was scored then, and not answered twice."""
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["labels"] = {"min_share": 0.5}
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    settings = use_home(make_weather_home(3), quick_project)
+    week = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[2]}.csv"
+    whole = week.read_text(encoding="utf-8")
+    head, *lines = whole.splitlines()
+    week.write_text(
+        "\n".join([head, *(line.rpartition(",")[0] + "," for line in lines)]) + "\n", encoding="utf-8"
+    )
+    run_flow(monitor("weather"))
+    engine = open_ledger(settings.ledger_url)
+    before, entries = ledger.known_batches(engine, "weather"), ledger.history(engine, "weather")
+    status()
+    assert f"{WEATHER_WEEKS[2]} waits: only 0.0% of " in capsys.readouterr().out
+    assert before[WEATHER_WEEKS[2]].performances == ()
+
+    week.write_text(whole, encoding="utf-8")
+    (record,) = run_flow(monitor("weather"))
+
+    after = ledger.known_batches(engine, "weather")[WEATHER_WEEKS[2]]
+    assert (record.revision, after.revision) == (2, 2)
+    assert after.predictions == before[WEATHER_WEEKS[2]].predictions
+    assert after.performances[0].version == after.predictions.version
+    assert after.labelled.share > 0.9
+    assert ledger.history(engine, "weather") == entries
+    status()
+    assert "replaced" not in capsys.readouterr().out

@@ -128,6 +128,7 @@ def test_too_few_labels_keep_the_batch_waiting(managed: ManagedModel) -> None:
     assert why_waiting(managed, enough, labels, mature) == ""
     more = [*labels, cohort(managed, 9)]
     assert not due(managed, few, labels, mature + WEEK)
+    assert not due(managed, few, more, mature + WEEK / 2), "that batch of labels is not closed yet"
     assert due(managed, few, more, mature + WEEK)
     assert not due(managed, enough, more, mature + WEEK)
 

@@ -133,3 +133,16 @@ def test_a_season_is_drawn_from_its_own_rows(tmp_path: Path, monkeypatch: pytest
     assert summary.reference.kind == "season"
     assert 0 < len(seen[0]) < 1000
     assert all(any(s <= t < e for s, e in summary.reference.spans) for t in before.event_time[seen[0].index])
+
+
+def test_no_value_ends_a_script(tmp_path: Path) -> None:
+    """A column name or category that closes a script element stays text in the page's data."""
+    hostile = "</script><script>alert(1)</script>"
+    before, after = _columns(200, 1), _columns(200, 2)
+    for frame in (before, after):
+        frame[hostile] = np.where(frame["carrier"] == "AA", hostile, "x")
+
+    page = _write(tmp_path / "evidently.html", before, after)
+
+    assert hostile not in page
+    assert hostile.replace("<", "\\u003c") in page

@@ -19,7 +19,9 @@ from tests.sample_contract import BATCH, DAY, sample_contract, sample_table
 def source_at(pattern: Path, every: Every = "month", **server: str) -> FilesByBatch:
     """The source with files like ``pattern``."""
     contract = sample_contract(pattern.parents[1], lambda d: d["servers"][0].update(server))
-    return FilesByBatch(contract, every, LocalStore(), Address(pattern.as_posix()))
+    return FilesByBatch(
+        contract, every, LocalStore(), Address(pattern.as_posix()), pattern.parents[1] / "lake"
+    )
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_home_and_environment_are_filled_in(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SHARE", "/mnt/secret-share")
     contract = sample_contract(tmp_path)
 
-    address = fill_in("${KINGMAKER_HOME}/${SHARE}/x", contract, "servers.0.path", tmp_path)
+    address = fill_in("${KINGMAKER_HOME}/${SHARE}/x", contract, "path", tmp_path)
 
     assert address.text == f"{tmp_path}//mnt/secret-share/x"
     assert address.hide(address.text) == f"{tmp_path}/${{SHARE}}/x"
@@ -57,7 +59,7 @@ def test_variable_that_is_not_set(tmp_path: Path, text: str, monkeypatch: pytest
     monkeypatch.delenv("NOT_SET", raising=False)
 
     with pytest.raises(SourceError, match=r"sales\.odcs\.yaml: servers\.0\.path: expected"):
-        fill_in(text, sample_contract(tmp_path), "servers.0.path", tmp_path)
+        fill_in(text, sample_contract(tmp_path), "path", tmp_path)
 
 
 # --- which batches there are -----------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def test_file_changed_while_read(tmp_path: Path, act: Callable[[Path], object], 
     file.parent.mkdir(parents=True)
     file.write_text("id\n1\n")
     source = source_at(tmp_path / "in" / "{batch}" / "*.csv", "day")
-    changing = FilesByBatch(source.contract, "day", WrittenWhileRead(act), source.pattern)
+    changing = FilesByBatch(source.contract, "day", WrittenWhileRead(act), source.pattern, source.lake)
 
     with pytest.raises(SourceError, match=says):
         changing.read(BATCH).table()

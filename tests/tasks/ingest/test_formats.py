@@ -277,15 +277,6 @@ def test_parquet_reads_as_it_is(parquet: Contract) -> None:
     assert read(parquet, parquet_bytes(), "x.parquet").equals(sample_table())
 
 
-def test_parquet_cut_anywhere_is_refused(parquet: Contract) -> None:
-    """A file that broke off is refused at every byte, by its name."""
-    whole = parquet_bytes()
-
-    for length in range(len(whole)):
-        with pytest.raises(SourceError, match=r"^x\.parquet: "):
-            read(parquet, whole[:length], "x.parquet")
-
-
 @pytest.mark.parametrize(
     ("name", "given", "kind"),
     [
