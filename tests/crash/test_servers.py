@@ -1,4 +1,4 @@
-"""The servers that a team has: killed between them, overtaken from another machine, down, cut off, slow, restarted."""
+"""The servers that a team has: killed between them, overtaken from another machine, MLflow down."""
 
 from __future__ import annotations
 
@@ -70,49 +70,6 @@ def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, w
     servers.proxy.up()
     _sound(remote.run(look=True), week)
     assert _record(remote, week).predictions == served.predictions
-
-
-@pytest.mark.parametrize("request_", [b"runs/create", b"model-versions/create", b"registered-models/alias"])
-def test_mlflow_going_away_in_the_middle_ends_the_run_by_name(
-    remote: Stage, servers: Servers, week: str, request_: bytes
-) -> None:
-    """Cut off in training, registration or coronation, the champion is who it was, and the next run comes to the end."""
-    champion = _reigning(remote)
-    servers.proxy.cut_at = request_
-
-    cut = remote.run(state=False)
-
-    assert "MlflowException" in cut["error"] or "RegistryAwayError" in cut["error"], cut["error"]
-    assert _reigning(remote) == champion
-    servers.proxy.up()
-    _sound(remote.run(look=True), week)
-
-
-def test_mlflow_that_hangs_is_given_up_and_a_slow_one_is_waited_for(
-    remote: Stage, servers: Servers, week: str
-) -> None:
-    """A server that takes connections and never answers ends the run by name; one that takes its time does not."""
-    servers.proxy.hangs = True
-    assert remote.run(state=False)["error"].startswith("RegistryAwayError")
-
-    servers.proxy.up()
-    servers.proxy.delay = 0.05
-    _sound(remote.run(look=True), week)
-
-
-def test_postgres_restarted_in_the_middle(remote: Stage, servers: Servers, week: str) -> None:
-    """The run goes on with new connections, or ends by name; after the next one all is whole."""
-    process = remote.ask(
-        watch=True, fatal="POST create < tasks/registry/runs.py", pause=True, prefix=True, state=False
-    )["paused"]
-    servers.postgres.stop()
-    servers.postgres.start()
-
-    woken = remote.run(wake=process, state=False)
-
-    if "error" in woken:
-        assert any(name in woken["error"] for name in ("OperationalError", "MlflowException", "RegistryAway"))
-    _sound(remote.run(look=True), week)
 
 
 @pytest.mark.parametrize(
