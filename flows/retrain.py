@@ -83,7 +83,7 @@ async def retrain(
             as_fitted, trained = enter(m, fitted, found)
             evidence = gather_evidence(m, fitted, trained, champion, as_fitted, checks)
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
-            entry = m.rule(gate, evidence.batch, evidence, trained)
+            entry = m.rule(gate, evidence.batch, evidence)
             get_run_logger().info(
                 "%s version %d: %s: %s", model, trained.version, entry.decision.kind, entry.decision.reason
             )
@@ -164,6 +164,7 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
         ),
         m.fence,
     )
+    m.write_training(trained, batch)
     return as_fitted, trained
 
 
