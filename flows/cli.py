@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Coroutine
+from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -441,7 +442,7 @@ def _run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noq
     from flows.progress import show_progress
 
     show_progress(settings, _progress)
-    with embedded_server():
+    with closing(flow), embedded_server():
         return asyncio.run(flow)
 
 

@@ -81,7 +81,8 @@ def fenced(engine: Engine, held: Lease) -> Iterator[None]:
     """Keep the lease from passing to another for the block; LeaseLostError when it has already.
 
     For one short write outside the ledger. A process that is paused in the block blocks the next one, which is told so;
-    one that died, or a machine that is gone (``tables.open_ledger``), does not.
+    one that died, or a machine that is gone (``tables.open_ledger``), does not. What is left, and how it is noticed:
+    docs/safety.md.
     """
     with engine.begin() as connection:
         check_lease(connection, held)
@@ -130,9 +131,17 @@ def _take(engine: Engine, model: str, holder: str) -> Lease:
         if "lock" not in str(error.orig):  # PostgreSQL: lock timeout; SQLite: database is locked
             raise
         raise LeaseHeldError(
-            f"{model}: {current_holder(engine, model) or 'another run'} is in the middle of a write, and has been for "
+            f"{model}: {_row_holder(engine, model)} is in the middle of a write, and has been for "
             f"{tables.PATIENCE_SECONDS} s: it may be paused; wake it, or end it"
         ) from error
+
+
+def _row_holder(engine: Engine, model: str) -> str:
+    with engine.connect() as connection:
+        found = connection.execute(
+            select(leases.c.holder).where(leases.c.model == model)
+        ).scalar_one_or_none()
+    return found or "another run"
 
 
 def _take_in(connection: Connection, model: str, holder: str) -> Lease:

@@ -15,15 +15,6 @@ from tests.crash.conftest import Stage
 pytestmark = pytest.mark.flow
 
 
-@pytest.fixture(scope="module")
-def whole(stage: Stage) -> dict[str, Any]:
-    """What a run that nobody disturbs writes, and the state that it ends in."""
-    answer = stage.ask(watch=True)
-    assert "error" not in answer["found"], answer["found"]
-    found: dict[str, Any] = answer["found"]
-    return found
-
-
 def _first(writes: list[str], *words: str) -> str:
     return next(write for write in writes if all(word in write for word in words))
 
@@ -35,10 +26,7 @@ def _paused(stage: Stage, write: str) -> int:
 
 
 def _woken(stage: Stage, process: int) -> dict[str, Any]:
-    answer = stage.ask(wake=process, answer=str(stage.home.parent / "paused.json"))
-    assert answer["status"] == 0, answer
-    found: dict[str, Any] = answer["found"]
-    return found
+    return stage.run(wake=process, answer=str(stage.home.parent / "paused.json"))
 
 
 def _run_out(stage: Stage) -> None:
@@ -74,11 +62,11 @@ def test_paused_run_wakes_up_and_cannot_write(
         write = _first(writes, *where)
     process = _paused(stage, write)
     try:
-        told = stage.ask()["found"]["error"]
+        told = stage.run()["error"]
         assert told.startswith("LeaseHeldError")
         assert f"process {process} " in told
         _run_out(stage)
-        assert stage.ask()["found"]["state"] == whole["state"]
+        assert stage.run()["state"] == whole["state"]
     except BaseException:
         os.kill(process, 9)
         raise
@@ -86,7 +74,7 @@ def test_paused_run_wakes_up_and_cannot_write(
     late = _woken(stage, process)
 
     assert late["error"].startswith("LeaseLostError"), late["error"]
-    after = stage.ask()["found"]["state"]
+    after = stage.run()["state"]
     assert {k: v for k, v in after.items() if k != "finished but unknown"} == {
         k: v for k, v in whole["state"].items() if k != "finished but unknown"
     }
@@ -98,7 +86,7 @@ def test_paused_in_the_middle_of_the_crown_nobody_overtakes_it(stage: Stage, who
     process = _paused(stage, write)
     try:
         _run_out_is_impossible(stage)
-        told = stage.ask()["found"]["error"]
+        told = stage.run()["error"]
         assert told.startswith("LeaseHeldError"), told
     except BaseException:
         os.kill(process, 9)

@@ -22,10 +22,12 @@ _PATH_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
 class Writes:
-    """Notes every write of this process below ``home``, and ends the process before the one called ``fatal``."""
+    """Notes every write of this process below ``home``, and stops it before the first that is, or begins as, ``fatal``."""
 
-    def __init__(self, home: Path, fatal: str | None, stop: signal.Signals = signal.SIGKILL) -> None:
-        self.home, self.fatal, self.stop = f"{home}{os.sep}", fatal, stop
+    def __init__(
+        self, home: Path, fatal: str | None, stop: signal.Signals = signal.SIGKILL, *, prefix: bool = False
+    ) -> None:
+        self.home, self.fatal, self.stop, self.prefix = f"{home}{os.sep}", fatal, stop, prefix
         self.seen: list[str] = []
         self._busy = False
 
@@ -66,7 +68,7 @@ class Writes:
             frame = frame.f_back  # type: ignore[assignment]
         name = " < ".join([what, *frames])
         self.seen.append(name)
-        if name == self.fatal:
+        if self.fatal and (name.startswith(self.fatal) if self.prefix else name == self.fatal):
             os.kill(os.getpid(), self.stop)
             self.fatal = None  # only reached when it was paused, and woken
 
@@ -102,6 +104,7 @@ def _stable(path: object) -> str:
     return re.sub(r"[0-9a-f]{16,}|(?<=uploading\.)\w+", "*", os.path.basename(str(path)))
 
 
-def site(write: str) -> tuple[str, ...]:
-    """What a write does and the line of ours that makes it, whichever way led there."""
-    return tuple(write.split(" < ")[:2])
+def site(write: str) -> tuple[str, str]:
+    """The kind of a write and the line of ours that makes it, whichever way led there and whatever it writes."""
+    what, line = write.split(" < ")[:2]
+    return what.split()[0], line

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease
 from tasks.ledger.tables import open_ledger
-from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
 from tests.projects.test_weather import write_table
@@ -180,54 +177,6 @@ def test_two_at_once_one_acts(use_home, make_weather_home):
         run_flow(monitor("weather"))
 
     assert ledger.known_batches(engine, "weather") == {}
-
-
-def _replay_and_die(at: str) -> None:
-    """In a process of its own: replay, and be killed when ``at``, 'module:function', is called."""
-    import importlib
-
-    os.setsid()  # with its embedded server it makes a group, so that the test can end both
-    module_name, _, name = at.partition(":")
-    module = importlib.import_module(module_name)
-
-    def die(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(module, name, die)
-    run_flow(replay("weather"))
-
-
-@pytest.mark.parametrize(
-    "at",
-    [
-        "tasks.validation.verdict:judge",
-        "tasks.training.split:split_by_time",
-        "tasks.ledger.entries:record_training",
-        "tasks.registry.aliases:crown",
-        "tasks.ledger.entries:mark_effective",
-        "tasks.registry.runs:log_batch",
-    ],
-)
-def test_killed_anywhere_the_next_run_comes_to_the_same_end(use_home, make_weather_home, quick_project, at):
-    """SIGKILL costs nothing but time: one champion, every batch complete and answered once, nothing half done."""
-    settings = use_home(make_weather_home(3), quick_project)
-    child = multiprocessing.get_context("spawn").Process(target=_replay_and_die, args=(at,))
-    child.start()
-    child.join(180)
-    assert child.exitcode == -signal.SIGKILL
-    os.killpg(child.pid, signal.SIGKILL)  # the embedded server that it leaves behind
-
-    run_flow(replay("weather"))
-
-    engine = open_ledger(settings.ledger_url)
-    entries, records = ledger.history(engine, "weather"), ledger.known_batches(engine, "weather")
-    assert tuple(records) == WEATHER_WEEKS[:3]
-    assert all(record.completed and record.revision == 1 for record in records.values())
-    assert [entry.decision.kind for entry in entries] == ["Hold", "Retrain", "Promote", "Hold"]
-    assert records[WEATHER_WEEKS[1]].predictions is None, "nobody reigned when it came"
-    assert ledger.unfinished(entries) == ()
-    reigns = ledger.reigns(entries)
-    assert aliased_version(settings, "weather", "champion") == reigns[-1].decision.version
 
 
 def test_relaxed_contract_lets_a_refused_batch_in(use_home, make_weather_home, quick_project):

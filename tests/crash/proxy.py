@@ -1,0 +1,75 @@
+"""A way to a server that can be closed, cut in the middle, left hanging, or made slow."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port: int = door.getsockname()[1]
+        return port
+
+
+class Proxy:
+    """Passes bytes on between a port of its own and the server's."""
+
+    def __init__(self, server: int) -> None:
+        self.server, self.port = server, free_port()
+        self.cut_at = b""
+        """Bytes of a request at which the way is closed; what was asked does not arrive."""
+        self.hangs = False
+        self.delay = 0.0
+        """Seconds that each piece of a request takes."""
+        self._door: socket.socket | None = None
+        self._open: list[socket.socket] = []
+        self.up()
+
+    def up(self) -> None:
+        """Listen, and pass everything on."""
+        self.cut_at, self.hangs, self.delay = b"", False, 0.0
+        if self._door is None:
+            self._door = socket.create_server(("127.0.0.1", self.port))
+            threading.Thread(target=self._listen, args=(self._door,), daemon=True).start()
+
+    def down(self) -> None:
+        """Refuse every connection, and end those that are there."""
+        if self._door is not None:
+            with suppress(OSError):
+                self._door.shutdown(socket.SHUT_RDWR)  # it wakes who waits in accept
+            self._door.close()
+            self._door = None
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def _listen(self, door: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = door.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            if self.hangs:
+                continue
+            server = socket.create_connection(("127.0.0.1", self.server))
+            self._open.append(server)
+            threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket, asks: bool) -> None:
+        with suppress(OSError):
+            while piece := one.recv(65536):
+                if asks and self.cut_at and self.cut_at in piece:
+                    self.down()
+                    return
+                time.sleep(self.delay if asks else 0)
+                other.sendall(piece)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
