@@ -72,7 +72,9 @@ def _exit_code(error: Exception) -> int:
         "BatchRefusedError": REFUSED,
         "BatchNotThereError": MISUSE,
         "FeatureError": MISUSE,
+        "NoDecisionError": MISUSE,
         "NoEvidenceError": MISUSE,
+        "NotFrozenError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
@@ -224,6 +226,26 @@ def rollback(model: Model, reason: ReasonOption = "asked for by hand", person: P
 
 
 @app.command()
+def freeze(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
+    """Let the champion serve, and train and promote nothing until the model is thawed."""
+    managed = _manage(model)
+    from flows.promote import freeze as freeze_flow
+
+    entry = _run_flow(managed.settings, freeze_flow(model, reason, person or getpass.getuser()))
+    print(f"{model} is frozen: {entry.decision.reason}")
+
+
+@app.command()
+def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOption = "") -> None:
+    """Let a frozen model go on."""
+    managed = _manage(model)
+    from flows.promote import thaw as thaw_flow
+
+    entry = _run_flow(managed.settings, thaw_flow(model, reason, person or getpass.getuser()))
+    print(f"{model} goes on: {entry.decision.reason}")
+
+
+@app.command()
 def status() -> None:
     """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
     from flows.waiting import waiting_batches
@@ -246,6 +268,8 @@ def status() -> None:
             print(f"  champion  version {last.decision.version} since batch {last.batch}")  # type: ignore[union-attr]  # Promote or RollBack
         else:
             print("  champion  none yet")
+        if frozen := ledger.frozen(entries):
+            print(f"  frozen    since batch {frozen.batch}: {frozen.decision.reason}")
         if entries:
             print(
                 f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
@@ -278,9 +302,21 @@ def history(
         version = getattr(entry.decision, "version", None)
         took = "" if entry.effective_at else " (not carried out yet)"
         print(
-            f"{entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch}  {entry.decision.kind}"
-            f"{f' version {version}' if version else ''}{took}, by {entry.decided_by}\n    {entry.decision.reason}"
+            f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch}  {entry.decision.kind}"
+            f"{f' version {version}' if version else ''}{took}, by {entry.decided_by}\n      {entry.decision.reason}"
         )
+
+
+@app.command("explain")
+def explain_decision(
+    number: Annotated[int, typer.Argument(metavar="DECISION", help="Its number, as history --all shows it.")],
+) -> None:
+    """Say what a decision rests on, check that its record is intact, and make it again from its record."""
+    from flows.explain import explain
+    from tasks.ledger.entries import decision_numbered
+    from tasks.ledger.tables import open_ledger
+
+    print(explain(decision_numbered(open_ledger(Settings().ledger_url), number)))
 
 
 @app.command("open")

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
 from prefect import get_run_logger
 
 from flows.mandate import Mandate
+from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.task import compare_models
 from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
-    Hold,
+    Comparison,
+    Evidence,
+    FeatureFrame,
+    FreezeEvidence,
+    LedgerEntry,
     LoadedModel,
     PolicyEvidence,
     Promote,
+    Reject,
+    RollBack,
     RowSpan,
     WatchEvidence,
 )
@@ -27,7 +37,7 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
     return any(
         entry.batch == record.batch.id
         and entry.evidence.get("revision") == record.revision
-        and not (isinstance(entry.decision, Hold) and "previous" in entry.evidence)
+        and (made_by(entry.evidence) not in ("watch", "freeze") or isinstance(entry.decision, RollBack))
         and not ("verdict" in entry.evidence and record.accepted)
         for entry in m.history()
     )
@@ -51,13 +61,9 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
             "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
         )
         return None
-    span = RowSpan(
-        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
-        rows=record.snapshot.rows,
-    )  # fmt: skip
     frame = build_features(m.managed, [record])
     try:
-        comparison = compare_models(m.managed, previous, champion, frame, (span,))
+        comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
     except (SeenRowsError, EvaluationError) as error:
         get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
         return None
@@ -72,22 +78,141 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     )
 
 
+def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
+    """Gather the rollbacks of late, this one included."""
+    accepted = [r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id]
+    return FreezeEvidence(
+        model=record.model,
+        batch=record.batch.id,
+        revision=record.revision,
+        rollbacks=ledger.rollbacks_since_thaw(m.history()),
+        recent=tuple(accepted[-m.managed.spec.watch.freeze_batches :]),
+    )
+
+
+def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
+    """Compare each challenger that waits in shadow with the champion, on its holdout and all mature batches since.
+
+    Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves fewer of them.
+    """
+    for entry in ledger.in_shadow(m.history()):
+        before = Evidence.model_validate({k: v for k, v in entry.evidence.items() if k != RULE})
+        since = [r for r in m.trainable() if before.holdout[-1].batch < r.batch.id <= record.batch.id]
+        pooled = tuple(r.batch.id for r in since)
+        if not pooled or pooled == before.pooled:
+            continue
+        challenger = m.model(before.challenger)
+        rows = pooled_rows(
+            m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
+        )
+        comparison, not_compared = compared_or_why_not(m, challenger, champion, rows)
+        yield before.model_copy(
+            update={
+                "batch": record.batch.id,
+                "champion": champion.trained.version,
+                "comparison": comparison,
+                "not_compared": not_compared,
+                "pooled": pooled,
+            }
+        )
+
+
+def pooled_rows(
+    m: Mandate, before: Evidence, since: list[BatchRecord], unseen_from: datetime
+) -> tuple[FeatureFrame, tuple[RowSpan, ...]] | None:
+    """Return the rows of a holdout and of the batches since, from a moment on, and their spans; None when none is left."""
+    import numpy as np
+
+    held = min(span.start for span in before.holdout)
+    known = m.batches()
+    records = [known[span.batch] for span in before.holdout if span.batch in known]
+    records = [r for r in {r.batch.id: r for r in (*records, *since)}.values() if r.batch.end > unseen_from]
+    if not records:
+        return None
+    first = max(held, unseen_from)
+    frame = build_features(m.managed, records)
+    frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
+    spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
+    return (frame, spans) if len(frame) else None
+
+
+def compared_or_why_not(
+    m: Mandate,
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
+) -> tuple[Comparison | None, str]:
+    """Compare two models on ``rows``, their spans beside them; or say why they cannot be compared."""
+    from tasks.evaluation.compare import SeenRowsError
+    from tasks.evaluation.metrics import EvaluationError
+
+    if broken := m.contract_broken(champion):
+        return None, broken
+    if rows is None:
+        return None, "no row is newer than all that both were trained on"
+    try:
+        return compare_models(m.managed, challenger, champion, *rows), ""
+    except (SeenRowsError, EvaluationError) as error:
+        return None, str(error)  # evidence like any other: the gate refuses, and says why
+
+
+def whole(record: BatchRecord) -> RowSpan:
+    """Return the span of all rows of a batch."""
+    return RowSpan(
+        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
+        rows=record.snapshot.rows,
+    )  # fmt: skip
+
+
 def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
     judged = {r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances}
-    trained_at = m.newest_training_batch()
+    trained = m.training_batches()
+    newest = trained[-1] if trained else None
     # A loss is news once: with labels that come late, the newest judged batch may have been answered by a training.
-    news = bool(judged) and (trained_at is None or max(judged) > trained_at)
+    news = bool(judged) and (newest is None or max(judged) > newest)
     losses = tuple(judged.values())
     accepted = m.trainable()
+    since = [r for r in accepted if newest is None or r.batch.id > newest]
     return PolicyEvidence(
         model=m.managed.name,
         batch=record.batch.id,
         revision=record.revision,
         champion=None if champion is None else champion.trained.version,
         accepted_batches=len(accepted),
-        batches_since_training=sum(trained_at is None or r.batch.id > trained_at for r in accepted),
+        batches_since_training=len(since),
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
         drift_share=None if record.drift is None else record.drift.share,
+        training_age=None if newest is None else m.as_of - m.managed.batch(newest).end,
+        rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
+        trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
+        gains=realised_gains(m.history()),
     )
+
+
+def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
+    """Return what each judged training realised, oldest first, as a share of the loss of the champion before it.
+
+    A promotion gained what the watch has seen of it so far, over the rows that it has watched; a challenger that was
+    rejected gained nothing. What is not known yet, or waits for a person, is left out, as is the first champion.
+    """
+    gains: dict[str, float] = {}
+    for entry in entries:
+        if isinstance(entry.decision, Reject):
+            gains[entry.batch] = 0.0
+        elif isinstance(entry.decision, Promote):
+            gains.pop(entry.batch, None)
+            watched = [
+                Comparison.model_validate(e.evidence["comparison"])
+                for e in entries
+                if "previous" in e.evidence
+                and e.evidence["champion"] == entry.decision.version
+                and e.id > entry.id
+            ]
+            before = sum(
+                c.rows * c.challenger_loss for c in watched
+            )  # the previous champion has the challenger's seat
+            if before:
+                gains[entry.batch] = 1 - sum(c.rows * c.champion_loss for c in watched) / before
+    return tuple(gains[batch] for batch in sorted(gains))

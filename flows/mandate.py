@@ -13,6 +13,8 @@ from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
 from flows.announce import announce
+from tasks.configuration import Config
+from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, holder_name, lease
 from tasks.ledger.tables import open_ledger
@@ -100,13 +102,25 @@ class Mandate:
         """Return every decision about the model, oldest first."""
         return ledger.history(self.engine, self.managed.name)
 
+    def rule(
+        self, rule: GateRule | PolicyRule | WatchRule | FreezeRule, batch: str, evidence: Record
+    ) -> LedgerEntry:
+        """Let a rule decide, and write down what it decided, of which evidence, under which settings."""
+        decision = rule.decide(evidence)  # type: ignore[arg-type]  # the caller's evidence is of the rule's kind
+        return self.decide(batch, decision, evidence, rule=rule)
+
     def decide(
-        self, batch: str, decision: Decision, evidence: Record, decided_by: str = "kingmaker"
+        self,
+        batch: str,
+        decision: Decision,
+        evidence: Record,
+        decided_by: str = "kingmaker",
+        rule: Config | None = None,
     ) -> LedgerEntry:
         """Write a decision down with its evidence."""
         entry = ledger.record_decision(
             self.engine, self.lease, batch, decision, evidence,
-            as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
+            rule=None if rule is None else rule.model_dump(mode="json"), as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
         )  # fmt: skip
         if entry.effective_at is not None:
             announce(entry)
@@ -130,13 +144,21 @@ class Mandate:
         """Write down what a registered version is."""
         ledger.record_training(self.engine, self.lease, trained, batch)
 
+    def frozen(self) -> LedgerEntry | None:
+        """Return the decision that froze the model; None when it is free."""
+        return ledger.frozen(self.history())
+
+    def approval_required(self) -> bool:
+        """Whether a person has the last word on a promotion: the spec says so, or the model is frozen."""
+        return self.managed.spec.approval.required or self.frozen() is not None
+
     def attempts(self) -> int:
         """Return how many changes of recipe were judged since one was promoted."""
         return ledger.attempts_since_promotion(self.history())
 
-    def newest_training_batch(self) -> str | None:
-        """Return the batch at which the newest version was trained."""
-        return ledger.newest_training_batch(self.engine, self.managed.name)
+    def training_batches(self) -> tuple[str, ...]:
+        """Return the batches at which versions were trained, oldest first."""
+        return ledger.training_batches(self.engine, self.managed.name)
 
 
 _IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)

@@ -6,14 +6,13 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 
-from flows.evidence import answered, policy_evidence, watch_evidence
+from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.mandate import Mandate, mandate
 from flows.publish import publish
 from flows.retrain import retrain
 from flows.run_name import run_name
 from flows.waiting import waiting_batches
-from tasks.decisions.policy import decide_retrain
-from tasks.decisions.watch import decide_watch
+from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.evaluation.task import judge_performance
 from tasks.features.task import build_features
@@ -21,9 +20,11 @@ from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.task import ingest
 from tasks.records import (
     BatchRecord,
+    Freeze,
     Hold,
     LedgerEntry,
     LoadedModel,
+    Promote,
     Record,
     Refusal,
     Retrain,
@@ -93,7 +94,7 @@ async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
         match entry.decision:
             case RollBack():
                 m.carry_out(entry)
-            case Retrain():
+            case Retrain(dry_run=False):
                 await train(m, entry)
     return await publish(m, record, champion)
 
@@ -204,14 +205,40 @@ def judge(m: Mandate, record: BatchRecord) -> None:
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
-    """Answer the batch: the watch comes first, then the retrain policy; a refused batch is held."""
+    """Answer the batch: the watch comes first, then who waits in shadow, then the retrain policy."""
     spec, batch = m.managed.spec, record.batch.id
     if not record.accepted:
         refusal = Refusal(model=record.model, batch=batch, revision=record.revision, verdict=record.verdict)
         return m.decide(batch, Hold(reason=f"the batch is refused: {record.verdict.reason}"), refusal)
     if champion is not None and (shadow := watch_evidence(m, record, champion)) is not None:
-        watched = m.decide(batch, decide_watch(shadow, spec.watch), shadow)
+        watched = m.rule(WatchRule(settings=spec.watch), batch, shadow)
         if isinstance(watched.decision, RollBack):
+            m.rule(FreezeRule(settings=spec.watch), batch, freeze_evidence(m, record))
             return watched
     evidence = policy_evidence(m, record, champion)
-    return m.decide(batch, decide_retrain(evidence, spec.retrain, spec.training.first), evidence)
+    if frozen := m.frozen():
+        held = Hold(
+            reason=f"frozen since batch {frozen.batch}: 'kingmaker thaw {record.model}' when you have looked"
+        )
+        return m.decide(batch, held, evidence)
+    if champion is not None:
+        judge_shadows(m, record, champion)
+    return m.rule(PolicyRule(settings=spec.retrain, first=spec.training.first), batch, evidence)
+
+
+def freeze_if_due(m: Mandate, record: BatchRecord) -> LedgerEntry | None:
+    """Return the decision that froze the model: an earlier one, or one made now because of the rollbacks of late."""
+    if frozen := m.frozen():
+        return frozen
+    rule, evidence = FreezeRule(settings=m.managed.spec.watch), freeze_evidence(m, record)
+    return m.rule(rule, record.batch.id, evidence) if isinstance(rule.decide(evidence), Freeze) else None
+
+
+def judge_shadows(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
+    """Judge again, with this batch's rows, each challenger that had too few rows to be judged by."""
+    gate = GateRule(settings=m.managed.spec.gate, approval_required=m.approval_required())
+    for evidence in shadow_evidence(m, record, champion):
+        entry = m.rule(gate, record.batch.id, evidence)
+        if isinstance(entry.decision, Promote):
+            m.carry_out(entry)
+            break

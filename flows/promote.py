@@ -1,4 +1,4 @@
-"""A person's word: crown a version that has evidence, or bring the previous champion back."""
+"""A person's word: crown a version that has evidence, bring the previous champion back, freeze or thaw a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.run_name import run_name
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
-from tasks.records import LedgerEntry, Promote, Record, Reject, RollBack
+from tasks.records import Freeze, LedgerEntry, Promote, Record, Reject, RollBack, Thaw
 from tasks.registry.task import previous_version
 from tasks.settings import Settings
 
@@ -40,6 +40,10 @@ class Expired(Record):
     expired: int
     """The ledger's number of the decision that waited."""
     waited_since: datetime
+
+
+class NotFrozenError(RuntimeError):
+    """There is nothing to thaw."""
 
 
 @flow(name="promote", flow_run_name=run_name)
@@ -103,13 +107,44 @@ async def rollback(model: str, reason: str = "asked for by hand", person: str = 
             )
         m.model(back)  # verified before it is crowned
         decision = RollBack(reason=f"by {person}: {reason}", version=back, previous=reigning)
-        batch = max(m.batches(), default="")
-        entry = m.decide(
-            batch, decision, ByHand(person=person, reason=reason, rests_on=None), decided_by=person
-        )
-        m.carry_out(entry)
-        publish_model(m)
-        return entry
+        return _by_hand(m, decision, person, reason)
+
+
+@flow(name="freeze", flow_run_name=run_name)
+async def freeze(model: str, reason: str = "asked for by hand", person: str = "a person") -> LedgerEntry:
+    """Let the champion serve, and change nothing by oneself: no training, no promotion, until the model is thawed.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        reason: Why, in one sentence; it is kept in the ledger.
+        person: Who decides; it is kept in the ledger.
+    """
+    with mandate(model, None) as m:
+        return _by_hand(m, Freeze(reason=f"by {person}: {reason}"), person, reason)
+
+
+@flow(name="thaw", flow_run_name=run_name)
+async def thaw(model: str, reason: str = "looked into", person: str = "a person") -> LedgerEntry:
+    """Let a frozen model go on. Raises NotFrozenError when it is not frozen.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        reason: What was found, in one sentence; it is kept in the ledger.
+        person: Who decides; it is kept in the ledger.
+    """
+    with mandate(model, None) as m:
+        if m.frozen() is None:
+            raise NotFrozenError(f"{model}: expected a frozen model to thaw, found one that is free")
+        return _by_hand(m, Thaw(reason=f"by {person}: {reason}"), person, reason)
+
+
+def _by_hand(m: Mandate, decision: Freeze | Thaw | RollBack, person: str, reason: str) -> LedgerEntry:
+    batch = max(m.batches(), default="")
+    seen = ByHand(person=person, reason=reason, rests_on=None)
+    entry = m.decide(batch, decision, seen, decided_by=person)
+    m.carry_out(entry)
+    publish_model(m)
+    return entry
 
 
 def _expire(m: Mandate) -> tuple[LedgerEntry, ...]:

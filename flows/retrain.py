@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger
 
+from flows.evidence import compared_or_why_not
 from flows.mandate import Mandate, mandate
 from flows.publish import ask_for_approval
 from flows.run_name import run_name
-from tasks.decisions.gate import decide_promotion
+from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
-from tasks.evaluation.task import check_guardrails, compare_models
+from tasks.evaluation.task import check_guardrails
 from tasks.features.task import build_features, features_sha256
 from tasks.records import (
     AwaitApproval,
@@ -23,6 +24,7 @@ from tasks.records import (
     LoadedModel,
     Promote,
     Reject,
+    Shadow,
     TrainedModel,
 )
 from tasks.registry.task import load_model, register
@@ -71,19 +73,19 @@ async def retrain(
             fitted = train(m.managed, contender, parts)
             as_fitted, trained = enter(m, fitted, found)
             evidence = gather_evidence(m, fitted, trained, champion, as_fitted)
-            decision = decide_promotion(evidence, spec.gate, approval_required=spec.approval.required)
-            entry = m.decide(evidence.batch, decision, evidence)
+            gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
+            entry = m.rule(gate, evidence.batch, evidence)
             get_run_logger().info(
-                "%s version %d: %s: %s", model, trained.version, decision.kind, decision.reason
+                "%s version %d: %s: %s", model, trained.version, entry.decision.kind, entry.decision.reason
             )
-            match decision:
+            match entry.decision:
                 case Promote():
                     m.carry_out(entry)
                     break
                 case AwaitApproval():
                     await ask_for_approval(m, entry, trained)
                     break
-                case Reject():
+                case Reject() | Shadow():
                     continue
         return entry
 
@@ -144,20 +146,12 @@ def gather_evidence(
     m: Mandate, fitted: Fitted, trained: TrainedModel, champion: LoadedModel | None, as_fitted: np.ndarray
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, and the champion on the same unseen rows."""
-    from tasks.evaluation.compare import SeenRowsError
-    from tasks.evaluation.metrics import EvaluationError
-
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout
     challenger = load_model(m.managed, trained)
     comparison, not_compared = None, ""
-    if champion is not None and (broken := m.contract_broken(champion)):
-        not_compared = broken
-    elif champion is not None:
-        try:
-            comparison = compare_models(m.managed, challenger, champion, holdout, parts.held_out)
-        except (SeenRowsError, EvaluationError) as error:
-            not_compared = str(error)  # evidence like any other: the gate refuses, and says why
+    if champion is not None:
+        comparison, not_compared = compared_or_why_not(m, challenger, champion, (holdout, parts.held_out))
     return Evidence(
         model=m.managed.name,
         batch=max(span.batch for span in parts.held_out),

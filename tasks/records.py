@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Problem = Literal["binary", "multiclass", "regression"]
+WindowKind = Literal["all history", "sliding"]
 
 
 class Record(BaseModel):
@@ -241,6 +242,8 @@ class Comparison(Record):
     champion_score: Interval
     greater_is_better: bool
     slices: tuple[SliceComparison, ...] = ()
+    block_means: tuple[float, ...] = ()
+    """Mean difference of each block of time, oldest first: what a test that is looked at repeatedly needs."""
 
 
 class Guardrail(Record):
@@ -268,6 +271,8 @@ class Evidence(Record):
     not_compared: str = ""
     """Why there is no comparison although somebody reigns."""
     guardrails: tuple[Guardrail, ...]
+    pooled: tuple[str, ...] = ()
+    """Batches after the holdout's that were pooled with it, because the holdout alone was too little."""
 
 
 # --- drift -----------------------------------------------------------------------------------------------
@@ -371,6 +376,14 @@ class PolicyEvidence(Record):
     newest_loss: float | None
     """Its loss on this batch; None while labels are not mature."""
     drift_share: float | None
+    training_age: timedelta | None = None
+    """Time from the newest training to this batch's decision, by the data's clock."""
+    rows_since_training: int = 0
+    """Accepted rows with mature labels since the newest training, this batch's included."""
+    trainings: tuple[int, ...] = ()
+    """Accepted batches since each training, this one included, the newest training last."""
+    gains: tuple[float, ...] = ()
+    """What each judged training realised, as a share of the loss before it, oldest first: measured by the watch."""
 
 
 class WatchEvidence(Record):
@@ -387,6 +400,18 @@ class WatchEvidence(Record):
     """The previous champion in the challenger's seat."""
 
 
+class FreezeEvidence(Record):
+    """What calls a person: the rollbacks of late."""
+
+    model: str
+    batch: str
+    revision: int
+    rollbacks: tuple[str, ...]
+    """Batches at which the watch rolled back since a person last looked, oldest first."""
+    recent: tuple[str, ...]
+    """The newest accepted batches, this one included, oldest first: as many as the rule looks at."""
+
+
 class Refusal(Record):
     """Why a batch was refused."""
 
@@ -396,11 +421,24 @@ class Refusal(Record):
     verdict: Verdict
 
 
+class Condition(Record):
+    """One part of the retrain policy: whether it spoke, by what it found against its limit."""
+
+    name: Literal["never", "first", "clock", "alarm", "staleness", "volume", "drift", "cooldown", "budget"]
+    fired: bool
+    """Whether it asks for a training or, for the last two and ``never``, forbids one."""
+    found: str
+    limit: str
+    """``off`` when the spec switches it off."""
+
+
 class Hold(Record):
     """Nothing to do."""
 
     kind: Literal["Hold"] = "Hold"
     reason: str
+    conditions: tuple[Condition, ...] = ()
+    """What of the retrain policy fired and what did not; empty when another decision than the policy's."""
 
 
 class Retrain(Record):
@@ -408,6 +446,9 @@ class Retrain(Record):
 
     kind: Literal["Retrain"] = "Retrain"
     reason: str
+    conditions: tuple[Condition, ...] = ()
+    dry_run: bool = False
+    """Whether nothing is to be done: ``retrain.dry_run`` only wants to know what would be."""
 
 
 class Promote(Record):
@@ -423,6 +464,14 @@ class Reject(Record):
     """Keep the champion."""
 
     kind: Literal["Reject"] = "Reject"
+    reason: str
+    version: int
+
+
+class Shadow(Record):
+    """Too little to judge by: the challenger predicts the next batch in shadow, and is judged again."""
+
+    kind: Literal["Shadow"] = "Shadow"
     reason: str
     version: int
 
@@ -447,8 +496,23 @@ class RollBack(Record):
     """The version that is deposed."""
 
 
+class Freeze(Record):
+    """Change nothing by oneself until a person has looked."""
+
+    kind: Literal["Freeze"] = "Freeze"
+    reason: str
+
+
+class Thaw(Record):
+    """A person has looked: go on."""
+
+    kind: Literal["Thaw"] = "Thaw"
+    reason: str
+
+
 Decision = Annotated[
-    Hold | Retrain | Promote | Reject | AwaitApproval | RollBack, Field(discriminator="kind")
+    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Freeze | Thaw,
+    Field(discriminator="kind"),
 ]
 
 
@@ -520,6 +584,42 @@ class Superseded(Record):
             f"{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
             f"({self.newest_rows:,} rows); {'; '.join(parts)}"
         )
+
+
+# --- panel and recalibration -----------------------------------------------------------------------------
+
+
+class PanelMember(Record):
+    """One kept model of a panel, and how it has done."""
+
+    version: int
+    window: WindowKind
+    standing: float
+    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
+    losses: tuple[float, ...] = ()
+    """Its mean loss on each mature batch since it joined, oldest first."""
+
+
+class LabelSummary(Record):
+    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
+
+    batch: str
+    rows: int
+    labels: tuple[float, ...]
+    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
+    predictions: tuple[float, ...]
+    """The same of what was predicted: mean probabilities, or the median."""
+
+
+class Recalibration(Record):
+    """A correction of predictions without a training."""
+
+    problem: Problem
+    shift: tuple[float, ...]
+    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
+    rows: float
+    """Effective rows that it rests on."""
+    reason: str
 
 
 # --- in memory only --------------------------------------------------------------------------------------

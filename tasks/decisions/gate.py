@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from tasks.decisions.config import GateConfig
-from tasks.records import AwaitApproval, Comparison, Evidence, Promote, Reject, SliceComparison
+from tasks.decisions.sequential import e_value
+from tasks.records import AwaitApproval, Comparison, Evidence, Promote, Reject, Shadow, SliceComparison
 
 
 def attempt_alpha(alpha: float, attempt: int) -> float:
@@ -18,18 +19,22 @@ def attempt_alpha(alpha: float, attempt: int) -> float:
 
 def decide_promotion(
     evidence: Evidence, config: GateConfig, *, approval_required: bool = False
-) -> Promote | Reject | AwaitApproval:
+) -> Promote | Reject | AwaitApproval | Shadow:
     """Return whether the challenger reigns, and why, in one sentence.
 
     The first champion needs its guardrails only. A refresh, the champion's own recipe on newer data, is promoted
     unless it is clearly worse; a test for superiority there blocks useful refreshes. A change of recipe must be
     proven better, at a level that shrinks with each attempt since the last promotion, so that trying long enough
-    does not crown an equal model. Whatever the kind, a failed guardrail or a slice that lost clearly refuses.
+    does not crown an equal model. When the holdout is too little for that, the challenger predicts up to ``pool``
+    following batches in shadow, and is judged by all of these rows together, after each of them, by a test that may be
+    looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly refuses.
     """
     if refusal := _guardrail_refusal(evidence):
         return Reject(reason=refusal, version=evidence.challenger)
-    accepted, reason = _compared(evidence, config)
-    if not accepted:
+    verdict, reason = _compared(evidence, config)
+    if verdict is None and len(evidence.pooled) < config.pool:
+        return Shadow(reason=f"{reason}; it goes on in shadow", version=evidence.challenger)
+    if not verdict:
         return Reject(reason=reason, version=evidence.challenger)
     kind = AwaitApproval if approval_required and evidence.champion is not None else Promote
     return kind(reason=reason, version=evidence.challenger, previous=evidence.champion)
@@ -61,7 +66,8 @@ def _lost(one: SliceComparison, config: GateConfig, slices: int) -> bool:
     return worse and one.p_worse < config.slice_alpha / slices
 
 
-def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool, str]:
+def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]:
+    """Yes, no, or None while more rows could still say so; and why."""
     comparison = evidence.comparison
     if evidence.kind == "first" and evidence.champion is None:
         return True, "the first champion: every guardrail passed, and there is nothing to compare with"
@@ -81,7 +87,7 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool, str]:
         return False, refusal
     if evidence.kind == "refresh":
         return _refresh(comparison, config)
-    return _change_of_recipe(comparison, evidence.attempt, config)
+    return _change_of_recipe(evidence, comparison, config)
 
 
 def _worse_by(losses: Comparison | SliceComparison) -> float:
@@ -111,19 +117,29 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     return True, f"a refresh, not clearly worse: {words}"
 
 
-def _change_of_recipe(comparison: Comparison, attempt: int, config: GateConfig) -> tuple[bool, str]:
+def _change_of_recipe(
+    evidence: Evidence, comparison: Comparison, config: GateConfig
+) -> tuple[bool | None, str]:
+    after = f" after {len(evidence.pooled)} batches in shadow" if evidence.pooled else ""
     if short := _short(comparison, config):
-        return False, f"a change of recipe cannot be proven with {short}"
-    level = attempt_alpha(config.alpha, attempt)
-    words = f"{_in_words(comparison)}, p {comparison.p_better:.2g} against {level:.2g} at attempt {attempt}"
-    if not comparison.p_better < level:  # a p of NaN proves nothing
-        return False, f"a change of recipe, not proven better: {words}"
+        return None, f"a change of recipe cannot be proven with {short}{after}"
+    level = attempt_alpha(config.alpha, evidence.attempt)
+    p = _p_of_many_looks(comparison) if evidence.pooled else comparison.p_better
+    words = f"{_in_words(comparison)}{after}, p {p:.2g} against {level:.2g} at attempt {evidence.attempt}"
+    if not p < level:  # a p of NaN proves nothing
+        return None if evidence.pooled else False, f"a change of recipe, not proven better: {words}"
     if _contradicts(comparison):
         return False, (
             f"a change of recipe with lower loss, but {comparison.metric} is clearly worse: "
             f"{comparison.challenger_score} against {comparison.champion_score}"
         )
     return True, f"a change of recipe, proven better: {words}"
+
+
+def _p_of_many_looks(comparison: Comparison) -> float:
+    """One over the e-value where the challenger is ahead: as a p-value it holds however often one looks."""
+    evidence = e_value(comparison.block_means)
+    return min(1.0, 1 / evidence) if evidence > 0 and sum(comparison.block_means) < 0 else 1.0
 
 
 def _contradicts(comparison: Comparison) -> bool:

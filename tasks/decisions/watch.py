@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tasks.decisions.config import WatchConfig
-from tasks.records import Hold, RollBack, WatchEvidence
+from tasks.records import Freeze, FreezeEvidence, Hold, RollBack, WatchEvidence
 
 
 def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBack:
@@ -32,3 +32,15 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
     if -comparison.t > config.better_t and gain > config.better:
         return RollBack(reason=words, version=evidence.previous, previous=evidence.champion)
     return Hold(reason=f"the promotion stands: {words}")
+
+
+def decide_freeze(evidence: FreezeEvidence, config: WatchConfig) -> Freeze | Hold:
+    """Return whether the model is frozen, because promotions were rolled back too often for chance to explain."""
+    late = [batch for batch in evidence.rollbacks if batch in evidence.recent[-config.freeze_batches :]]
+    words = f"{len(late)} rollback{'s' if len(late) != 1 else ''} in {config.freeze_batches} batches"
+    if len(late) < config.freeze_rollbacks:
+        return Hold(reason=f"not frozen: {words}, of the {config.freeze_rollbacks} that it takes")
+    return Freeze(
+        reason=f"{words} ({', '.join(late)}): what the gate sees does not hold in service; nothing is trained or "
+        "promoted until a person has looked and thawed the model"
+    )

@@ -33,6 +33,8 @@ class BlockTest:
     p_below: float
     """One-sided p-value against 'the mean is not below zero'."""
     blocks: int
+    block_means: tuple[float, ...]
+    """Mean of each block, in the blocks' order."""
 
 
 def refuse_seen_rows(holdout: Sequence[RowSpan], trained_on: Sequence[RowSpan], name: str) -> None:
@@ -81,8 +83,9 @@ def block_test(values: np.ndarray, blocks: np.ndarray) -> BlockTest:
     counts = np.bincount(index).astype("float64")
     n, b = counts.sum(), len(counts)
     mean = float(sums.sum() / n)
+    means = tuple((sums / counts).tolist())
     if b < 2:
-        return BlockTest(Interval(value=mean, low=float("-inf"), high=float("inf")), 0.0, 1.0, b)
+        return BlockTest(Interval(value=mean, low=float("-inf"), high=float("inf")), 0.0, 1.0, b, means)
     with np.errstate(invalid="ignore"):  # infinite values have a mean and no variance: t is NaN, and says so
         residuals = sums - mean * counts
         se = float(np.sqrt(b / (b - 1) * (residuals**2).sum()) / n)
@@ -94,4 +97,5 @@ def block_test(values: np.ndarray, blocks: np.ndarray) -> BlockTest:
         t=t,
         p_below=float(stats.t.cdf(t, b - 1)),
         blocks=b,
+        block_means=means,
     )

@@ -113,6 +113,7 @@ def compare(
         champion_score=scores[1],
         greater_is_better=GREATER_IS_BETTER[metric],
         slices=compare_slices(theirs, its, blocks, labelled.slices),
+        block_means=test.block_means,
     )
 
 

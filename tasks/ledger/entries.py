@@ -13,7 +13,22 @@ from sqlalchemy import Engine, Row, func, insert, select, update
 
 from tasks.ledger.lease import Lease, check_lease
 from tasks.ledger.tables import batches, decisions, trainings
-from tasks.records import BatchRecord, Decision, LedgerEntry, Record, TrainedModel
+from tasks.records import (
+    AwaitApproval,
+    BatchRecord,
+    Decision,
+    LedgerEntry,
+    Promote,
+    Record,
+    Reject,
+    Shadow,
+    TrainedModel,
+)
+
+
+class NoDecisionError(LookupError):
+    """The ledger has no decision with that number."""
+
 
 _DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 _EVIDENCE = TypeAdapter(dict[str, Any], config=ConfigDict(ser_json_inf_nan="strings"))
@@ -107,13 +122,13 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     return TrainedModel.model_validate(row.record)
 
 
-def newest_training_batch(engine: Engine, model: str) -> str | None:
-    """Return the batch at which the newest version was trained."""
+def training_batches(engine: Engine, model: str) -> tuple[str, ...]:
+    """Return the batches at which versions were trained, oldest first, each once."""
     with engine.connect() as connection:
-        newest: str | None = connection.execute(
-            select(func.max(trainings.c.batch)).where(trainings.c.model == model)
-        ).scalar_one()
-    return newest
+        found = connection.execute(
+            select(trainings.c.batch).where(trainings.c.model == model).distinct().order_by(trainings.c.batch)
+        ).scalars()
+        return tuple(found)
 
 
 # --- decisions -------------------------------------------------------------------------------------------
@@ -126,16 +141,17 @@ def record_decision(
     decision: Decision,
     evidence: Record | Mapping[str, Any],
     *,
+    rule: Mapping[str, Any] | None = None,
     as_of: datetime,
     flow_run: str = "",
     decided_by: str = "kingmaker",
 ) -> LedgerEntry:
-    """Write a decision down with its evidence, and return the entry.
+    """Write a decision down with its evidence, and the rule that judged it under the key ``rule``; return the entry.
 
     Promotions, rollbacks and retrains are journalled: they are effective only when ``mark_effective`` says so. All
     others are effective at once. Raises LeaseLostError when the lease has passed to another run.
     """
-    document = _document(evidence)
+    document = _document(evidence) | ({} if rule is None else {"rule": dict(rule)})
     now = datetime.now(UTC)
     journalled = decision.kind in _JOURNALLED
     values = {
@@ -144,7 +160,7 @@ def record_decision(
         "kind": decision.kind,
         "decision": _document(decision),
         "evidence": document,
-        "evidence_sha256": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest(),
+        "evidence_sha256": evidence_sha256(document),
         "as_of": as_of.astimezone(UTC),
         "recorded_at": now,
         "effective_at": None if journalled else now,
@@ -155,7 +171,24 @@ def record_decision(
     with engine.begin() as connection:
         check_lease(connection, held)
         identity = connection.execute(insert(decisions).values(**values)).inserted_primary_key
-    return _by_id(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
+    return decision_numbered(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
+
+
+def evidence_sha256(document: Mapping[str, Any]) -> str:
+    """Hex digest of the evidence, the rule in it included, as the ledger keeps it."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def decision_numbered(engine: Engine, identity: int) -> LedgerEntry:
+    """Return the decision with the number ``identity``; NoDecisionError when the ledger has none."""
+    with engine.connect() as connection:
+        row = connection.execute(select(decisions).where(decisions.c.id == identity)).one_or_none()
+        if row is None:
+            last = connection.execute(select(func.max(decisions.c.id))).scalar_one()
+            raise NoDecisionError(
+                f"decision {identity}: expected a number from 1 to {last or 0}; 'kingmaker history MODEL --all' shows them"
+            )
+    return _entry(row)
 
 
 def mark_effective(engine: Engine, held: Lease, entry: LedgerEntry) -> LedgerEntry:
@@ -167,7 +200,7 @@ def mark_effective(engine: Engine, held: Lease, entry: LedgerEntry) -> LedgerEnt
             .where(decisions.c.id == entry.id, decisions.c.effective_at.is_(None))
             .values(effective_at=datetime.now(UTC))
         )
-    return _by_id(engine, entry.id)
+    return decision_numbered(engine, entry.id)
 
 
 def history(engine: Engine, model: str) -> tuple[LedgerEntry, ...]:
@@ -199,18 +232,50 @@ def unfinished(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
 def attempts_since_promotion(entries: tuple[LedgerEntry, ...]) -> int:
     """Return how many changes of recipe were judged since one was promoted, or since the first champion.
 
-    A refresh or a rollback between them starts nothing anew: counted from the last refresh, every attempt would be the
+    A version that is judged again, with more rows, is the same attempt. A refresh or a rollback between them starts nothing anew: counted from the last refresh, every attempt would be the
     first, and twenty attempts of an equal recipe would promote it nearly half of the time.
     """
     by_id = {entry.id: entry for entry in entries}
-    count = 0
+    judged = set[int]()
     for entry in reversed(entries):
         rests_on = entry.evidence.get("rests_on")  # a person's promotion rests on an earlier judgement
         basis = entry if rests_on is None else by_id.get(rests_on, entry)
         if entry.decision.kind == "Promote" and basis.evidence.get("kind") != "refresh":
             break
-        count += entry.evidence.get("kind") == "change of recipe"
-    return count
+        if entry.evidence.get("kind") == "change of recipe":
+            judged.add(entry.evidence["challenger"])
+    return len(judged)
+
+
+def frozen(entries: tuple[LedgerEntry, ...]) -> LedgerEntry | None:
+    """Return the decision that froze the model; None when it is not frozen, or was thawed since."""
+    last = next((e for e in reversed(entries) if e.decision.kind in ("Freeze", "Thaw")), None)
+    return last if last is not None and last.decision.kind == "Freeze" else None
+
+
+def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
+    """Return the newest judgement of each challenger that goes on in shadow, oldest first.
+
+    One promoted change of recipe ends the wait of all that were judged before it: they challenged another champion.
+    """
+    newest: dict[int, LedgerEntry] = {}
+    for entry in entries:
+        match entry.decision:
+            case Promote() if entry.evidence.get("kind") == "change of recipe":
+                newest.clear()
+            case Shadow() | Reject() | Promote() | AwaitApproval():
+                newest[entry.decision.version] = entry
+    return tuple(e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow))
+
+
+def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:
+    """Return the batches at which Kingmaker itself rolled back since the model was last thawed, oldest first."""
+    thawed = max((e.id for e in entries if e.decision.kind == "Thaw"), default=0)
+    return tuple(
+        e.batch
+        for e in entries
+        if e.decision.kind == "RollBack" and e.decided_by == "kingmaker" and e.id > thawed
+    )
 
 
 def _document(record: Record | Mapping[str, Any]) -> dict[str, Any]:
@@ -218,11 +283,6 @@ def _document(record: Record | Mapping[str, Any]) -> dict[str, Any]:
     text = record.model_dump_json() if isinstance(record, Record) else _EVIDENCE.dump_json(dict(record))
     document: dict[str, Any] = json.loads(text)
     return document
-
-
-def _by_id(engine: Engine, identity: int) -> LedgerEntry:
-    with engine.connect() as connection:
-        return _entry(connection.execute(select(decisions).where(decisions.c.id == identity)).one())
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

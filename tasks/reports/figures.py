@@ -103,9 +103,12 @@ def in_words(metric: str) -> str:
 
 def in_plain_words(decision: str) -> str:
     """Return a kind of decision as it is spoken: ``RollBack`` is ``Roll back``."""
-    return {"RollBack": "Roll back", "AwaitApproval": "Await approval", "refused": "Refused"}.get(
-        decision, decision
-    )
+    return {
+        "RollBack": "Roll back",
+        "AwaitApproval": "Await approval",
+        "Shadow": "In shadow",
+        "refused": "Refused",
+    }.get(decision, decision)
 
 
 def times_threshold(feature: FeatureDrift) -> float | None:

@@ -19,7 +19,9 @@ from tasks.records import (
 REFUSED = "refused"
 UNDECIDED = "undecided"
 
-_CONSEQUENCE = ("Hold", "Retrain", "Reject", "AwaitApproval", "Promote", "RollBack")
+_CONSEQUENCE = (
+    "Hold", "Retrain", "Reject", "Shadow", "AwaitApproval", "Thaw", "Promote", "RollBack", "Freeze",
+)  # fmt: skip
 """From the least to the most consequential."""
 
 

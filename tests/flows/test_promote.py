@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.promote import NoEvidenceError, NoPreviousChampionError, promote, rollback
+from flows.explain import NotAsRecordedError, explain
+from flows.promote import (
+    NoEvidenceError,
+    NoPreviousChampionError,
+    NotFrozenError,
+    freeze,
+    promote,
+    rollback,
+    thaw,
+)
 from flows.replay import replay
 from flows.retrain import NothingToTrainError, retrain
 from tasks.ledger import entries as ledger
@@ -58,6 +67,52 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
     assert aliased_version(settings, "weather", "champion") == 1
     reigns = ledger.reigns(ledger.history(engine, "weather"))
     assert [e.decision.version for e in reigns] == [1, approved, 1]
+
+
+def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, quick_project):
+    """A frozen model scores and holds; what is trained by hand waits for a person; thawed, it goes on."""
+    settings = use_home(make_weather_home(3), quick_project)
+    run_flow(replay("weather"))
+    engine = open_ledger(settings.ledger_url)
+    with pytest.raises(NotFrozenError, match="found one that is free"):
+        run_flow(thaw("weather"))
+    run_flow(freeze("weather", "the sensor was moved", "ada"))
+    make_weather_home(6)
+
+    run_flow(replay("weather"))
+    by_hand = run_flow(retrain("weather"))
+
+    records = ledger.known_batches(engine, "weather")
+    assert all(r.predictions is not None for r in list(records.values())[3:])
+    since = ledger.history(engine, "weather")
+    since = since[[e.decision.kind for e in since].index("Freeze") + 1 :]
+    assert {e.decision.kind for e in since[:3]} == {"Hold"}
+    assert since[0].decision.reason.startswith("frozen since batch 2013-W04")
+    assert by_hand.decision.kind in ("AwaitApproval", "Reject")
+
+    run_flow(thaw("weather", "moved back", "ada"))
+    make_weather_home(7)
+    run_flow(replay("weather"))
+
+    assert ledger.frozen(ledger.history(engine, "weather")) is None
+    assert "frozen" not in ledger.history(engine, "weather")[-1].decision.reason
+
+
+def test_every_decision_is_made_again_from_its_record(replayed_home):
+    """Each decision of a replay comes out the same, to the letter; a record that was changed is told."""
+    entries = ledger.history(open_ledger(f"sqlite:///{replayed_home}/ledger.db"), "weather")
+    assert {"Hold", "Retrain", "Promote"} <= {e.decision.kind for e in entries}
+    for entry in entries:
+        assert "made again  the same decision, to the letter" in explain(entry)
+    judged = next(e for e in entries if e.decision.kind == "Promote" and e.decision.previous)
+    assert "guardrail   finite predictions: passed" in explain(judged)
+
+    forged = judged.model_copy(update={"evidence": {**judged.evidence, "batch": "2013-W01"}})
+    with pytest.raises(NotAsRecordedError, match="CHANGED since it was written"):
+        explain(forged)
+    otherwise = judged.model_copy(update={"decision": judged.decision.model_copy(update={"version": 99})})
+    with pytest.raises(NotAsRecordedError, match="ANOTHER decision today"):
+        explain(otherwise)
 
 
 def test_nothing_to_promote_roll_back_or_train_is_said(use_home, make_weather_home):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import attempt_alpha, decide_promotion
-from tasks.records import AwaitApproval, Evidence, Guardrail, Promote, Reject
+from tasks.records import AwaitApproval, Evidence, Guardrail, Promote, Reject, Shadow
 from tests.tasks.builders import PASSED, comparison, evidence, interval, slice_comparison
 
 CONFIG = GateConfig()
@@ -69,11 +69,41 @@ def test_refresh(loss: float, t: float, kind: type) -> None:
 
 @pytest.mark.parametrize(("rows", "blocks"), [(199, 20), (1000, 7)])
 def test_too_little_data(rows: int, blocks: int) -> None:
-    """On too little data a refresh passes on its guardrails, and a change of recipe is not proven."""
+    """On too little data a refresh passes on its guardrails, and a change of recipe goes on in shadow, if it may."""
     compared = comparison(rows=rows, blocks=blocks, challenger_loss=0.9, t=9.0, p_better=0.0)
 
     assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), Promote)
-    assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Reject)
+    assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Shadow)
+    assert isinstance(decide_promotion(evidence(comparison=compared), GateConfig(pool=0)), Reject)
+
+
+@pytest.mark.parametrize(
+    ("means", "batches", "kind"),
+    [
+        ((-1.0, -1.2, -0.8, -1.1) * 3, 1, Promote),
+        ((-1.0, -1.2, -0.8, -1.1) * 3, 4, Promote),
+        ((0.1, -0.2) * 6, 3, Shadow),  # four may come
+        ((0.1, -0.2) * 6, 4, Reject),
+        ((1.0, 1.2, 0.8, 1.1) * 3, 1, Shadow),  # ahead is the champion, however surely
+        ((-1.0, math.nan) * 6, 4, Reject),
+    ],
+)
+def test_pooled_in_shadow(means: tuple[float, ...], batches: int, kind: type) -> None:
+    """Pooled rows are judged after every batch, by a test that may be looked at repeatedly, and then no more."""
+    compared = comparison(challenger_loss=0.45, p_better=0.0, t=-9.0, block_means=means)
+    pooled = tuple(f"2020-{month:02d}" for month in range(3, 3 + batches))
+
+    assert isinstance(decide_promotion(evidence(comparison=compared, pooled=pooled), CONFIG), kind)
+
+
+def test_still_too_little_after_all_batches() -> None:
+    """A challenger whose batches are all too small is refused, and the reason counts them."""
+    decision = decide_promotion(
+        evidence(comparison=comparison(rows=150, **BETTER), pooled=("a", "b", "c", "d")), CONFIG
+    )
+
+    assert isinstance(decision, Reject)
+    assert "150 rows of the 200 that it takes after 4 batches in shadow" in decision.reason
 
 
 def test_just_enough_data() -> None:

@@ -17,6 +17,7 @@ from tasks.records import (
     BatchRecord,
     Decision,
     Evidence,
+    Freeze,
     Hold,
     Interval,
     LedgerEntry,
@@ -26,6 +27,8 @@ from tasks.records import (
     Reject,
     Retrain,
     RollBack,
+    Shadow,
+    Thaw,
 )
 from tests.tasks.builders import (
     at,
@@ -39,10 +42,12 @@ from tests.tasks.builders import (
 
 PROMOTE = Promote(reason="better", version=2, previous=1)
 REJECT = Reject(reason="not proven", version=2)
+SHADOW = Shadow(reason="too little", version=2)
 BACK = RollBack(reason="worse", version=1, previous=2)
 EVERY_KIND: tuple[Decision, ...] = (
     Hold(reason="steady"), Retrain(reason="the clock"), PROMOTE, REJECT,
-    AwaitApproval(reason="better", version=2, previous=1), BACK,
+    AwaitApproval(reason="better", version=2, previous=1), BACK, SHADOW,
+    Freeze(reason="twice"), Thaw(reason="seen"),
 )  # fmt: skip
 ENDLESS = Interval(value=0.5, low=-math.inf, high=math.inf)
 
@@ -145,14 +150,14 @@ def test_training_round_trip(engine: Engine, held: Lease) -> None:
         ledger.training(engine, "flights", 4)
 
 
-def test_newest_training(engine: Engine, held: Lease) -> None:
-    """The newest training is that of the newest batch, of this model."""
-    assert ledger.newest_training_batch(engine, "flights") is None
-    for version, batch in ((1, "2020-01"), (2, "2020-04"), (3, "2020-02")):
+def test_training_batches(engine: Engine, held: Lease) -> None:
+    """The batches of this model's trainings come oldest first, one with two trainings once."""
+    assert ledger.training_batches(engine, "flights") == ()
+    for version, batch in ((1, "2020-01"), (2, "2020-04"), (3, "2020-02"), (4, "2020-04")):
         ledger.record_training(engine, held, trained_model(version=version), batch)
 
-    assert ledger.newest_training_batch(engine, "flights") == "2020-04"
-    assert ledger.newest_training_batch(engine, "weather") is None
+    assert ledger.training_batches(engine, "flights") == ("2020-01", "2020-02", "2020-04")
+    assert ledger.training_batches(engine, "weather") == ()
 
 
 # --- decisions -------------------------------------------------------------------------------------------
@@ -245,9 +250,62 @@ def test_attempts_are_counted(engine: Engine, held: Lease) -> None:
     _write(engine, held, REJECT)
     _write(engine, held, REJECT, evidence("refresh"))
     _write(engine, held, Hold(reason="steady"), policy_evidence())
-    _write(engine, held, AwaitApproval(reason="better", version=2, previous=1))
+    _write(engine, held, AwaitApproval(reason="better", version=3, previous=1), evidence(challenger=3))
 
     assert _attempts(engine) == 2
+
+
+def test_judged_again_is_the_same_attempt(engine: Engine, held: Lease) -> None:
+    """A challenger that goes on in shadow is one attempt, however often it is judged."""
+    for batch in ("2020-03", "2020-04"):
+        _write(engine, held, SHADOW, evidence(batch=batch))
+    _write(engine, held, REJECT)
+
+    assert _attempts(engine) == 1
+
+
+def test_who_waits_in_shadow(engine: Engine, held: Lease) -> None:
+    """The newest judgement of each challenger counts; a promoted change of recipe ends the wait of all before it."""
+    other = Shadow(reason="too little", version=3)
+    _write(engine, held, SHADOW)
+    newest = _write(engine, held, SHADOW)
+    third = _write(engine, held, other, evidence(challenger=3))
+    assert ledger.in_shadow(ledger.history(engine, "flights")) == (newest, third)
+
+    _write(engine, held, REJECT)
+    assert ledger.in_shadow(ledger.history(engine, "flights")) == (third,)
+
+    _write(engine, held, Promote(reason="better", version=4, previous=1), evidence("refresh", challenger=4))
+    assert ledger.in_shadow(ledger.history(engine, "flights")) == (third,)
+
+    _write(engine, held, Promote(reason="better", version=5, previous=4), evidence(challenger=5))
+    assert ledger.in_shadow(ledger.history(engine, "flights")) == ()
+
+
+def test_frozen_until_thawed(engine: Engine, held: Lease) -> None:
+    """A freeze holds until somebody thaws the model, who also starts the count of rollbacks anew."""
+    assert ledger.frozen(()) is None
+    _write(engine, held, BACK)
+    _write(engine, held, BACK, decided_by="Ada")
+    entry = _write(engine, held, Freeze(reason="twice"))
+    history = ledger.history(engine, "flights")
+    assert ledger.frozen(history) == entry
+    assert ledger.rollbacks_since_thaw(history) == ("2020-02",)
+
+    _write(engine, held, Thaw(reason="seen"))
+
+    history = ledger.history(engine, "flights")
+    assert ledger.frozen(history) is None
+    assert ledger.rollbacks_since_thaw(history) == ()
+
+
+def test_unknown_number_is_told(engine: Engine, held: Lease) -> None:
+    """Asking for a decision that is not there says which numbers are."""
+    entry = _write(engine, held, REJECT)
+
+    assert ledger.decision_numbered(engine, entry.id) == entry
+    with pytest.raises(ledger.NoDecisionError, match="a number from 1 to 1"):
+        ledger.decision_numbered(engine, 7)
 
 
 def test_promoted_change_of_recipe_starts_anew(engine: Engine, held: Lease) -> None:
@@ -262,8 +320,8 @@ def test_promoted_change_of_recipe_starts_anew(engine: Engine, held: Lease) -> N
 
 def test_refresh_and_rollback_start_nothing_anew(engine: Engine, held: Lease) -> None:
     """A promoted refresh, or a rollback, between attempts leaves the count: else every attempt would be the first."""
-    for _ in range(3):
-        _write(engine, held, REJECT)
+    for version in range(3):
+        _write(engine, held, REJECT, evidence(challenger=version))
         _write(engine, held, PROMOTE, evidence("refresh"))
     _write(engine, held, BACK, {"reason": "worse"})
 

@@ -1,0 +1,108 @@
+"""One decision, in words: what it rests on, by which rule it was made, and whether that rule makes it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from tasks.decisions.rules import RULE, decide_again, made_by
+from tasks.ledger.entries import evidence_sha256
+from tasks.records import Comparison, Evidence, LedgerEntry, WatchEvidence
+
+
+class NotAsRecordedError(RuntimeError):
+    """A decision's record was changed, or the same evidence is decided otherwise today."""
+
+
+def explain(entry: LedgerEntry) -> str:
+    """Return the decision in lines for a person, its record verified and the decision made again from it.
+
+    Raises NotAsRecordedError, with the same lines in it, when the record was changed or the decision comes out otherwise.
+    """
+    intact = evidence_sha256(entry.evidence) == entry.evidence_sha256
+    again, same = _again(entry)
+    seal = (
+        "as it was written" if intact else f"CHANGED since it was written with {entry.evidence_sha256[:12]}"
+    )
+    lines = [
+        *_head(entry),
+        *_body(entry),
+        f"record      sha256 {evidence_sha256(entry.evidence)[:12]}, {seal}",
+        f"made again  {again}",
+    ]
+    text = "\n".join(lines)
+    if not (intact and same):
+        raise NotAsRecordedError(text)
+    return text
+
+
+def _head(entry: LedgerEntry) -> Iterator[str]:
+    version = getattr(entry.decision, "version", None)
+    effect = (
+        f"in effect since {entry.effective_at:%Y-%m-%d %H:%M} UTC" if entry.effective_at else "not in effect"
+    )
+    yield f"decision {entry.id}: {entry.decision.kind}{f' version {version}' if version else ''}"
+    yield f"because     {entry.decision.reason}"
+    yield f"about       {entry.model}, batch {entry.batch}, as of {entry.as_of:%Y-%m-%d %H:%M} UTC"
+    yield f"decided by  {entry.decided_by}, {effect}{f', run {entry.flow_run}' if entry.flow_run else ''}"
+
+
+def _body(entry: LedgerEntry) -> Iterator[str]:
+    evidence = {key: value for key, value in entry.evidence.items() if key != RULE}
+    match made_by(entry.evidence):
+        case "gate":
+            yield from _gate(Evidence.model_validate(evidence))
+        case "watch":
+            yield from _compared(WatchEvidence.model_validate(evidence).comparison, "previous", "champion")
+        case _:
+            yield from _indented("rests on", evidence)
+    if rule := entry.evidence.get(RULE):
+        yield from _indented("rule", rule)
+
+
+def _gate(evidence: Evidence) -> Iterator[str]:
+    against = "nobody" if evidence.champion is None else f"version {evidence.champion}"
+    yield f"judged      version {evidence.challenger} against {against}: {evidence.kind}, attempt {evidence.attempt}"
+    for span in evidence.holdout:
+        yield f"holdout     {span.batch}: {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC, {span.rows:,} rows"
+    if evidence.pooled:
+        yield f"in shadow   {', '.join(evidence.pooled)}"
+    if evidence.comparison is None:
+        yield f"compared    no: {evidence.not_compared or 'nobody reigned'}"
+    else:
+        yield from _compared(evidence.comparison, "challenger", "champion")
+    for check in evidence.guardrails:
+        yield f"guardrail   {check.name}: {check.outcome}: {check.found} (limit: {check.limit})"
+
+
+def _compared(comparison: Comparison, one: str, other: str) -> Iterator[str]:
+    yield f"rows        {comparison.rows:,} in {comparison.blocks} blocks of {comparison.block_hours:g} h, seen by neither"
+    yield f"loss        {one} {comparison.challenger_loss:.5g}, {other} {comparison.champion_loss:.5g}"
+    yield f"difference  {comparison.difference}, t {comparison.t:.2f}, p {comparison.p_better:.3g} of no better"
+    yield f"{comparison.metric:<11} {one} {comparison.challenger_score}, {other} {comparison.champion_score}"
+    for part in comparison.slices:
+        yield (
+            f"slice       {part.column} = {part.value}: {part.challenger_loss:.4g} against {part.champion_loss:.4g} "
+            f"on {part.rows:,} rows, p {part.p_worse:.2g} of worse"
+        )
+
+
+def _indented(heading: str, document: Mapping[str, Any]) -> Iterator[str]:
+    text = yaml.safe_dump(dict(document), sort_keys=False, width=100, allow_unicode=True)
+    for number, line in enumerate(text.splitlines()):
+        yield f"{'' if number else heading:<11} {line}"
+
+
+def _again(entry: LedgerEntry) -> tuple[str, bool]:
+    """What the rule makes of the evidence today, and whether that is what it made of it then."""
+    decision = decide_again(entry.evidence)
+    if decision is None:
+        return "no: a person decided it, or nothing had to be decided", True
+    then, now = entry.decision.model_dump(), decision.model_dump()
+    if then == now:
+        return "the same decision, to the letter", True
+    if then | {"reason": ""} == now | {"reason": ""}:
+        return f"the same decision, said otherwise today: {now['reason']}", True
+    return f"ANOTHER decision today: {decision}", False
