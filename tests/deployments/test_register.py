@@ -20,7 +20,7 @@ from tests.deployments.conftest import Servers, until
 
 pytestmark = pytest.mark.flow
 
-FLOWS = ("monitor", "retrain", "promote", "rollback", "replay")
+FLOWS = ("monitor", "retrain", "promote", "rollback", "freeze", "thaw", "replay")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def runs(servers: Servers, flow: str) -> list[dict]:
 
 
 def test_each_model_has_its_deployments(servers):
-    """Five flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
+    """Seven flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
     found = deployments(servers)
 
     assert set(found) == {f"{flow}/weather" for flow in FLOWS} | {"reconcile/all models"}
