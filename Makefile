@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SOURCES := data_contracts tasks flows deployments tests benchmarks
 
-.PHONY: demo test check bench up lock clean
+.PHONY: demo test check crash audit bench up lock clean
 
 demo: .venv/installed
 	@$(BIN)/kingmaker demo
@@ -21,7 +21,19 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/kingmaker check
 
-# BENCH_DATA names a folder with a data.csv.gz of flights; the built-in example's are taken without it.
+# SIGKILL before every write on every way to it; make test takes one way to each line that writes.
+crash: .venv/installed
+	KINGMAKER_CRASH_ALL=1 $(BIN)/pytest -s tests/crash/test_every_write.py
+
+# Is anything known against a version in the lock? It asks the advisory database, so it needs the network; a package that
+# could not be looked up is a failure too (--strict). pip-audit lives in an environment that is thrown away.
+audit:
+	@directory=$$(mktemp -d) && trap "rm -rf $$directory" EXIT && $(PYTHON) -m venv $$directory \
+	&& $$directory/bin/pip install --quiet --disable-pip-version-check pip-audit \
+	&& $$directory/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+
+# BENCH_DATA names a folder with <stream>/data.csv.gz (docs/yardstick.md); without it the built-in example's flights are
+# taken. BENCH_ARGS=--quick is for a first look.
 bench: .venv/installed
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(BENCH_ARGS) || exit 1; done
 

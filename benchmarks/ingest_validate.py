@@ -2,8 +2,9 @@
 
     python benchmarks/ingest_validate.py [--quick] [--repeat N] [--data CSV] [--work DIR] [--rows M ...]
 
-Rows are those of flights, drawn with a seed and written as parts of 500,000 (0.33 million: as they are). Each run is a
-process of its own; the ways alternate. Prints a Markdown table: medians, and the ratio to the scan of the same session.
+Rows are those of flights, drawn with a seed and delivered as files of 500,000, each of the whole year (0.33 million: as they
+are). Ingest reads, sorts and keeps them; the scan and validation read them as they are. Each run is a process of its own; the
+ways alternate. Prints a Markdown table: medians, and the ratio to the scan of the same session.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from tasks.records import Snapshot, Verdict
 PART = 500_000
 BATCH = Batch(id="2013", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, 5, tzinfo=UTC))
 NOISY = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "pressure", "visib", "distance")
-WAYS = ("scan alone", "validate", "ingest and validate", "Great Expectations, whole frame")
+WAYS = ("scan alone", "validate", "ingest", "Great Expectations, whole frame")
 FITS = 4_000_000
-"""Most rows that are worth one frame, and one ingest in memory, on a machine of 24 GB."""
+"""Most rows that are worth one frame on a machine of 24 GB."""
 CONTRACT = {
     "ts": ("timestamp", {}, True), "carrier": ("string", {"pattern": "^[A-Z0-9]{2}$"}, True),
     "origin": ("string", {"pattern": "^[A-Z]{3}$"}, True), "dest": ("string", {"pattern": "^[A-Z]{3}$"}, True),
@@ -83,19 +84,20 @@ def contract_at(work: Path) -> Contract:
 
 
 def prepare(work: Path, data: Path | None, rows: int) -> None:
-    """Write ``rows`` as a snapshot of parts, sorted by time and key, and (where it fits) as one source file."""
+    """Write ``rows`` as files of a source, each sorted by time and key, with a manifest: the parts of a snapshot."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from tasks.ingest.snapshot import GROUP_ROWS
     from tasks.lake import file_sha256
     from tasks.records import Part
 
-    base = _flights(data, work)
+    base = flights(data, work)
     generator = np.random.default_rng(0)
-    directory = work / str(rows)
-    directory.mkdir()
+    directory = work / str(rows) / BATCH.id
+    directory.mkdir(parents=True)
     parts = []
     for number, start in enumerate(range(0, rows, PART)):
         size = min(PART, rows - start)
@@ -117,24 +119,25 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
         )
         file = directory / f"part-{number:05d}.parquet"
         pq.write_table(table.cast(pa.schema([(f.name, pa.string() if pa.types.is_large_string(f.type) else f.type)
-                                             for f in table.schema])), file, compression="zstd")  # fmt: skip
+                                             for f in table.schema])), file, compression="zstd",
+                       row_group_size=GROUP_ROWS)  # fmt: skip
         parts.append(Part(file=file.name, rows=size, sha256=file_sha256(file)))
     snapshot = Snapshot(
         contract="bench", contract_version="1.0.0", batch=BATCH, sha256="0" * 64, rows=rows, parts=tuple(parts),
-        path=str(rows), source="benchmark",
+        path=f"{rows}/{BATCH.id}", source="benchmark",
     )  # fmt: skip
     (directory / "manifest.json").write_text(snapshot.model_dump_json(), encoding="utf-8")
-    if rows <= FITS:
-        pieces = [pq.ParquetFile(directory / part.file).read() for part in parts]
-        pq.write_table(pa.concat_tables(pieces), work / f"{rows}.parquet")
 
 
-def _flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
+def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
     """A year of flights with the columns of the contract."""
     import pandas as pd
 
     if data is not None:
-        frame = pd.read_csv(data / "data.csv.gz" if data.is_dir() else data, parse_dates=["ts"])
+        file = next(
+            (f for f in (data / "flights" / "data.csv.gz", data / "data.csv.gz") if f.is_file()), data
+        )
+        frame = pd.read_csv(file, parse_dates=["ts"])
     else:
         from deployments.flights.extract import extract
 
@@ -177,7 +180,7 @@ def scan_alone(work: Path, rows: int) -> str:
         if name in SHARES:
             checks.append(f"count({name}) >= {1 - SHARES[name]} * count(*)")
     connection = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(work / "spill")})
-    source = f"read_parquet('{work / str(rows)}/*.parquet')"
+    source = f"read_parquet('{work / str(rows) / BATCH.id}/*.parquet')"
     found = list(connection.execute(f"SELECT {', '.join(checks)} FROM {source}").fetchall()[0])  # noqa: S608
     for key in ("id", "hash(ts, carrier, id)"):
         found += connection.execute(f"SELECT count(*) = count(DISTINCT {key}) FROM {source}").fetchall()[0]  # noqa: S608
@@ -192,24 +195,24 @@ def run_one(way: str, work: Path, rows: int) -> str:
     from tasks.validation.verdict import judge
 
     contract = load_contract(work / "bench.odcs.yaml")
-    snapshot = Snapshot.model_validate_json((work / str(rows) / "manifest.json").read_text(encoding="utf-8"))
+    snapshot = Snapshot.model_validate_json(
+        (work / str(rows) / BATCH.id / "manifest.json").read_text(encoding="utf-8")
+    )
     verdict: Verdict
     if way == "validate":
         verdict = judge(work, snapshot, contract, ValidationConfig())
         return verdict.reason
-    if way == "ingest and validate":
-        from tasks.ingest.conform import conform_table
-        from tasks.ingest.formats import parse_file
+    if way == "ingest":
+        from tasks.ingest.by_batch import FilesByBatch
         from tasks.ingest.snapshot import write_snapshot
-        from tasks.ingest.stores import LocalStore, read_whole
+        from tasks.ingest.source import Address
+        from tasks.ingest.stores import LocalStore
 
-        file = str(work / f"{rows}.parquet")
-        table = conform_table(parse_file(read_whole(LocalStore(), file), file, contract), contract)
+        pattern = Address(f"{work}/{rows}/{{batch}}/*.parquet")
+        source = FilesByBatch(contract, "year", LocalStore(), pattern)
         with tempfile.TemporaryDirectory(dir=work) as lake:
-            written = write_snapshot(Path(lake), table, contract, BATCH, "benchmark")
-            del table
-            verdict = judge(Path(lake), written, contract, ValidationConfig())
-        return verdict.reason
+            written = write_snapshot(Path(lake), source.read(BATCH), contract, BATCH, source.name)
+        return f"{written.rows:,} rows kept in {len(written.parts)} parts"
     from tasks.lake import read_snapshot, to_frame
     from tasks.validation.expectations import run_rules
 
@@ -245,7 +248,10 @@ def main() -> None:
     parser.add_argument("--rows", type=float, nargs="+", default=[0.327, 3.5, 16], help="millions")
     data = os.environ.get("BENCH_DATA")
     parser.add_argument(
-        "--data", type=Path, default=Path(data) if data else None, help="folder with data.csv.gz"
+        "--data",
+        type=Path,
+        default=Path(data) if data else None,
+        help="folder with data.csv.gz or flights/data.csv.gz",
     )
     parser.add_argument("--work", type=Path, help="where parts are written; a temporary directory by default")
     parser.add_argument("--one", choices=(*WAYS, "prepare"), help=argparse.SUPPRESS)
@@ -266,9 +272,10 @@ def main() -> None:
         print(
             "| rows | way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said |\n|--:|---|--:|--:|--:|--:|--:|---|"
         )
+        peaks: dict[tuple[str, int], float] = {}
         for rows in sizes:
             measured("prepare", work, rows, given.data)
-            ways = [way for way in WAYS if rows <= FITS or way in ("scan alone", "validate")]
+            ways = [way for way in WAYS if rows <= FITS or way in ("scan alone", "validate", "ingest")]
             runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
             for _ in range(given.repeat):
                 for way in ways:
@@ -278,12 +285,17 @@ def main() -> None:
                 wall, cpu, peak = (
                     statistics.median(run[key] for run in runs[way]) for key in ("wall", "cpu", "peak")
                 )
+                peaks[way, rows] = peak
                 ratios = [
                     statistics.median(run[key] / scan[key] for run, scan in zip(runs[way], base, strict=True))
                     for key in ("wall", "cpu")
                 ]
                 print(f"| {rows:,} | {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} "
                       f"| {runs[way][-1]['found']} |", flush=True)  # fmt: skip
+        for way in ("validate", "ingest") if len(sizes) > 1 else ():
+            small, large = sizes[-2:]
+            ratio = peaks[way, large] / peaks[way, small]
+            print(f"\n{way}: the peak at {large:,} rows is {ratio:.2f} times that at {small:,}")
 
 
 if __name__ == "__main__":

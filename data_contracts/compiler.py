@@ -19,7 +19,7 @@ from data_contracts.contract import (
     nearest,
 )
 from data_contracts.quality import Qualities, one_line
-from data_contracts.servers import compile_server
+from data_contracts.servers import compile_servers
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
@@ -83,7 +83,7 @@ class _Compiler:
         rules.append(
             Rule(
                 f"{event_time}:within_batch", "row", "within_batch", (event_time,),
-                description="the event lies within the batch",
+                description=f"{event_time} lies within the batch",
             )
         )  # fmt: skip
         for i, quality in enumerate(table.quality or []):
@@ -101,7 +101,7 @@ class _Compiler:
             timezone=zone,
             lateness=lateness,
             rules=tuple(rules),
-            server=compile_server(self.file, self.document.servers, table.physicalName or table.name or ""),
+            servers=compile_servers(self.file, self.document.servers, table.physicalName or table.name or ""),
         )
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 LogicalType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
 Severity = Literal["error", "warning", "info"]
@@ -96,18 +96,24 @@ class Rule:
 
 @dataclass(frozen=True)
 class Server:
-    """Where the data comes from: the first ODCS ``servers`` entry."""
+    """Where the data comes from: an ODCS ``servers`` entry."""
 
     name: str
     type: str
     path: str
     """Of files: their path or address, with ``{batch}`` or ``*`` in it, and ``${NAME}`` not filled in yet."""
     format: str
+    where: str = "servers.0"
+    """Its place in the contract."""
+    environment: str = ""
+    """Such as ``prod``."""
     encoding: str = "utf-8"
     delimiter: str = ","
     """Between the cells of a CSV file."""
     endpoint: str = ""
     """Address of an S3 service; empty for that of Amazon."""
+    options: tuple[tuple[str, str], ...] = ()
+    """What the file system is told beside the address, in fsspec's words; secrets as references only."""
     url: str = ""
     """Of a database: its SQLAlchemy address, or else the five below."""
     host: str = ""
@@ -136,7 +142,34 @@ class Contract:
     lateness: timedelta
     """How long after its end a batch may still grow (SLA property ``latency``)."""
     rules: tuple[Rule, ...]
-    server: Server
+    servers: tuple[Server, ...]
+
+    @property
+    def server(self) -> Server:
+        """The one server; ContractError when there are several and none was chosen."""
+        if len(self.servers) > 1:
+            self._ambiguous("")
+        return self.servers[0]
+
+    def at(self, server: str) -> Contract:
+        """Return the contract with one of its servers: the one of this name, or of this environment, such as ``prod``.
+
+        An empty ``server`` means the only one there is, and one without an environment serves in all of them. Raises
+        ContractError when that leaves none or several.
+        """
+        found = [one for one in self.servers if not server or server in (one.name, one.environment)]
+        if not found and len(self.servers) == 1 and not self.servers[0].environment:
+            found = [self.servers[0]]
+        if len(found) != 1:
+            self._ambiguous(server)
+        return replace(self, servers=tuple(found))
+
+    def _ambiguous(self, server: str) -> NoReturn:
+        named = [f"{one.name} ({one.environment})" if one.environment else one.name for one in self.servers]
+        raise ContractError(
+            self.file, "servers", f"KINGMAKER_SERVER to name one of {named}, or an environment that one of them alone has",
+            repr(server) if server else "it not set",
+        )  # fmt: skip
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError names the nearest column when there is none."""

@@ -38,7 +38,7 @@ def diff(old: Contract, new: Contract) -> tuple[Change, ...]:
         *_changed("event time", old.event_time, new.event_time, "breaking", "rows lie in other batches"),
         *_changed("time zone", old.timezone, new.timezone, "breaking", "batches are cut elsewhere"),
         *_changed("latency", old.lateness, new.lateness, "compatible", "only when a batch closes"),
-        *_changed("server", old.server, new.server, "compatible", "only where the data come from"),
+        *_changed("servers", old.servers, new.servers, "compatible", "only where the data come from"),
     ]
     before = {column.name: column for column in old.columns}
     after = {column.name: column for column in new.columns}

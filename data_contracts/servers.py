@@ -1,28 +1,34 @@
-"""Where the data comes from: the first ``servers`` entry of a contract, in the forms that can be read.
+"""Where the data comes from: the ``servers`` of a contract, in the forms that can be read.
 
-Files: ``local`` (``path``) and ``s3`` (``location``, ``endpointUrl``), in format csv, json (one object a line) or parquet;
-S3's account comes from the environment alone (``AWS_ACCESS_KEY_ID`` and so on, or a role). A table: ``postgresql`` (or ``postgres``),
-``duckdb``, or ``custom`` with an SQLAlchemy ``url``, such as ``sqlite:///shop.db``. The table's name is the ``physicalName`` of
-the contract's table, or else its ``name``. What the standard has no key for stands in the server's ``customProperties``:
+Files: ``local`` (``path``); ``s3`` (``location``, ``endpointUrl``); ``azure``, ``sftp`` and ``custom`` (``location``, an address
+that fsspec can open, such as ``abfs://``, ``sftp://``, ``gs://``, ``https://``). Their format is csv, json (one object a line) or
+parquet. A table: ``postgresql`` (or ``postgres``), ``duckdb``, or ``custom`` with an SQLAlchemy ``url``, such as
+``sqlite:///shop.db``. The table's name is the ``physicalName`` of the contract's table, or else its ``name``. What the standard
+has no key for stands in the server's ``customProperties``:
 
-=============  ==========  =========================================================================
-property       stands on   meaning
-=============  ==========  =========================================================================
-``delimiter``  csv files   the character between two cells (default: the comma)
-``url``        custom      the database's address, as SQLAlchemy writes it
-``username``   postgresql  the account; it needs to read the table and nothing else
-``password``   postgresql  ``${NAME}``: the variable of the environment that holds it
-``changedAt``  a table     the column that says when a row was changed, to notice replaced values
-=============  ==========  =========================================================================
+==================  ==========  ====================================================================
+property            stands on   meaning
+==================  ==========  ====================================================================
+``delimiter``       csv files   the character between two cells (default: the comma)
+``storageOptions``  a location  what the file system is told beside the address, in fsspec's words
+``url``             custom      the database's address, as SQLAlchemy writes it
+``username``        postgresql  the account; it needs to read the table and nothing else
+``password``        postgresql  a reference to where it is kept
+``changedAt``       a table     the column that says when a row was changed, to notice replaced values
+==================  ==========  ====================================================================
 
-``${NAME}`` in a value means the environment variable of that name, filled in when the source is read. A secret may
-stand in a contract in this form only: a contract is kept in git, and shown to people.
+A reference is filled in when the source is read: ``${NAME}`` is the environment variable of that name, and
+``{{ prefect.blocks.secret.NAME }}`` a Prefect block, of this or another type, as Prefect writes it in its deployments. A
+secret may stand in a contract in these forms only: a contract is kept in git, and shown to people.
+
+A contract may have several servers, say for test and production; ``Contract.at`` chooses.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl, urlsplit
@@ -33,28 +39,37 @@ if TYPE_CHECKING:
     from open_data_contract_standard.model import Server as Document
 
 FILE_FORMATS = ("csv", "json", "parquet")
-_DATABASES = ("postgresql", "postgres", "duckdb", "custom")
-_TYPES = ("local", "s3", *_DATABASES)
-_WHERE = "servers.0"
-_VARIABLES = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_DATABASES = ("postgresql", "postgres", "duckdb")
+_ADDRESSES = ("s3", "azure", "sftp", "custom")
+_TYPES = ("local", *_ADDRESSES, *_DATABASES)
 
-_SECRET = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
-_AS_VARIABLE = "its password as a variable of the environment, such as ${SALES_PASSWORD}"
+REFERENCE = re.compile(
+    r"\$\{(?P<variable>[A-Za-z_][A-Za-z0-9_]*)\}|\{\{\s*(?P<block>prefect\.blocks\.[\w.\-\[\]]+)\s*\}\}"
+)
+"""A value that is kept elsewhere: in the environment, or in a Prefect block."""
+_SECRET = re.compile("pass|pwd|secret|token|key|sig|credential|connection", re.IGNORECASE)
+_AS_REFERENCE = (
+    "its secret as a reference, such as ${SALES_PASSWORD} or {{ prefect.blocks.secret.sales-password }}"
+)
 
 
-def compile_server(file: Path, servers: list[Document] | None, table: str) -> Server:
-    """Return our view of the first server; ``table`` is the physical name of the contract's table.
+def compile_servers(file: Path, servers: list[Document] | None, table: str) -> tuple[Server, ...]:
+    """Return our view of each server; ``table`` is the physical name of the contract's table.
 
-    Raises ContractError when the server cannot be read, or holds a secret in clear.
+    Raises ContractError when one of them cannot be read, holds a secret in clear, or has the name of another.
     """
     if not servers:
         raise ContractError(file, "servers", "where the data comes from", "none")
-    return _Compiler(file, servers[0], table).compile()
+    names = [server.server for server in servers]
+    if doubles := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise ContractError(file, "servers", "each server once", f"{doubles} more than once")
+    return tuple(_Compiler(file, f"servers.{i}", one, table).compile() for i, one in enumerate(servers))
 
 
 class _Compiler:
-    def __init__(self, file: Path, document: Document, table: str) -> None:
+    def __init__(self, file: Path, where: str, document: Document, table: str) -> None:
         self.file = file
+        self.where = where
         self.document = document
         self.table = table
 
@@ -64,10 +79,11 @@ class _Compiler:
             self._refuse(
                 "type", f"one of {list(_TYPES)}", f"{document.type!r}{nearest(str(document.type), _TYPES)}"
             )
-        return self._table() if document.type in _DATABASES else self._files()
+        is_table = document.type in _DATABASES or (document.type == "custom" and not document.location)
+        return self._table() if is_table else self._files()
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
-        raise ContractError(self.file, f"{_WHERE}.{where}", expected, found)
+        raise ContractError(self.file, f"{self.where}.{where}", expected, found)
 
     def _files(self) -> Server:
         document = self.document
@@ -77,10 +93,13 @@ class _Compiler:
                 "'csv', 'json' or 'parquet'",
                 f"{document.format!r}{nearest(str(document.format), FILE_FORMATS)}",
             )
-        custom = self._custom(("delimiter",) if document.format == "csv" else ())
+        known = ["delimiter"] * (document.format == "csv") + ["storageOptions"] * (
+            document.type in _ADDRESSES
+        )
+        custom = self._custom(known)
         if document.format == "json" and document.delimiter not in (None, "new_line"):
             self._refuse("delimiter", "'new_line': one JSON object a line", repr(document.delimiter))
-        delimiter = custom.get("delimiter", ",")
+        delimiter = str(custom.get("delimiter", ","))
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
             self._refuse(
                 "customProperties.delimiter",
@@ -92,41 +111,62 @@ class _Compiler:
             codecs.lookup(encoding)
         except LookupError:
             self._refuse("encoding", "the name of an encoding, such as UTF-8", repr(encoding))
-        if document.type == "s3":
+        if document.type in _ADDRESSES:
             self._no_secret("location", document.location or "")
             self._no_secret("endpointUrl", document.endpointUrl or "")
-            if not re.match(r"s3://[^/*?{]+/.", document.location or ""):
+            scheme = "s3" if document.type == "s3" else "abfs" if document.type == "azure" else "gs"
+            pattern = r"s3://[^/*?{]+/." if document.type == "s3" else r"[a-z][a-z0-9+.-]*://[^*?/]"
+            if not re.match(pattern, document.location or ""):
                 self._refuse(
-                    "location", "an address such as 's3://bucket/sales/{batch}.csv'", repr(document.location)
+                    "location",
+                    f"an address such as '{scheme}://bucket/sales/{{batch}}.csv'",
+                    repr(document.location),
                 )
         return Server(
             name=document.server or "",
             type=document.type or "",
-            path=(document.location if document.type == "s3" else document.path) or "",
+            path=(document.location if document.type in _ADDRESSES else document.path) or "",
             format=document.format or "",
+            where=self.where,
+            environment=document.environment or "",
             encoding=encoding,
             delimiter=delimiter,
             endpoint=document.endpointUrl or "",
+            options=self._options(custom.get("storageOptions", {})),
         )
+
+    def _options(self, given: object) -> tuple[tuple[str, str], ...]:
+        """The options as texts; a nested one is refused, and a secret in clear, and neither is shown."""
+        where = "customProperties.storageOptions"
+        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+            self._refuse(where, "options with one text each, such as {account_name: sales}", "another value")
+        for name, value in given.items():
+            if _SECRET.search(name) and REFERENCE.sub("", value):
+                self._refuse(f"{where}.{name}", _AS_REFERENCE, "one in clear")
+        return tuple(given.items())
 
     def _table(self) -> Server:
         document = self.document
         known = {"custom": ("url",), "duckdb": ()}.get(document.type or "", ("username", "password"))
-        custom = self._custom((*known, "changedAt"))
+        custom = {name: str(value) for name, value in self._custom((*known, "changedAt")).items()}
         url, password = custom.get("url", ""), custom.get("password", "")
         if document.type == "custom" and not url:
             self._refuse(
-                "customProperties.url", "the database's address, such as 'sqlite:///shop.db'", "none"
+                "customProperties.url",
+                "the database's address, such as 'sqlite:///shop.db', or else a location of files",
+                "none",
             )
         self._no_secret("customProperties.url", url)
-        if password and not _VARIABLES.fullmatch(password):
-            self._refuse("customProperties.password", _AS_VARIABLE, "one in clear")
+        if password and not REFERENCE.fullmatch(password):
+            self._refuse("customProperties.password", _AS_REFERENCE, "one in clear")
         schema, _, name = self.table.rpartition(".")
         return Server(
             name=document.server or "",
             type=document.type or "",
             path="",
             format="",
+            where=self.where,
+            environment=document.environment or "",
             url=url,
             host=document.host or "",
             port=str(document.port or ""),
@@ -138,14 +178,14 @@ class _Compiler:
             changed_at=custom.get("changedAt", ""),
         )
 
-    def _custom(self, known: tuple[str, ...]) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _custom(self, known: Sequence[str]) -> dict[str, object]:
+        found: dict[str, object] = {}
         for item in self.document.customProperties or []:
             name = item.property or ""
             if name not in known or name in found:
                 hint = " twice" if name in found else nearest(name, known)
                 self._refuse("customProperties", f"one of {list(known)}, once", f"{name!r}{hint}")
-            found[name] = str(item.value)
+            found[name] = item.value
         return found
 
     def _no_secret(self, where: str, address: str) -> None:
@@ -157,5 +197,5 @@ class _Compiler:
             self._refuse(where, "an address", "something that cannot be read as one")
         account = split.netloc.rpartition("@")[0]
         secrets = [account.partition(":")[2], *(value for key, value in options if _SECRET.search(key))]
-        if any(_VARIABLES.sub("", secret) for secret in secrets):
-            self._refuse(where, _AS_VARIABLE, "one in clear")
+        if any(REFERENCE.sub("", secret) for secret in secrets):
+            self._refuse(where, _AS_REFERENCE, "one in clear")

@@ -22,6 +22,8 @@ from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
 FAILURE, MISUSE, REFUSED = 1, 2, 3
+SHOWN = 20
+"""Rows of a quarantine that fit a screen."""
 
 app = typer.Typer(
     add_completion=False,
@@ -75,8 +77,10 @@ def _exit_code(error: Exception) -> int:
         "NoDecisionError": MISUSE,
         "NoEvidenceError": MISUSE,
         "NotFrozenError": MISUSE,
+        "NothingToTakeBackError": MISUSE,
         "NoPreviousChampionError": MISUSE,
         "NothingToTrainError": MISUSE,
+        "UnreadableError": REFUSED,
     }  # by name: importing the classes would import Prefect, which an idle run must not pay for
     return codes.get(type(error).__name__, FAILURE)
 
@@ -216,12 +220,26 @@ def promote(
 
 
 @app.command()
-def rollback(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
+def rollback(
+    model: Model,
+    reason: ReasonOption = "asked for by hand",
+    person: PersonOption = "",
+    recalibration: Annotated[
+        bool, typer.Option("--recalibration", help="Only the newest refresh of weights and recalibration.")
+    ] = False,
+) -> None:
     """Bring the previous champion back, at once."""
     managed = _manage(model)
     from flows.promote import rollback as rollback_flow
+    from flows.promote import take_back
 
-    entry = _run_flow(managed.settings, rollback_flow(model, reason, person or getpass.getuser()))
+    chosen = take_back if recalibration else rollback_flow
+    entry = _run_flow(managed.settings, chosen(model, reason, person or getpass.getuser()))
+    if recalibration:
+        print(
+            f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
+        )
+        return
     print(f"version {entry.decision.version} reigns again: {entry.decision.reason}")
 
 
@@ -248,7 +266,7 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 @app.command()
 def status() -> None:
     """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
-    from flows.waiting import waiting_batches
+    from flows.waiting import labels_in_words, listed, unread_labels, waiting_batches
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
     from tasks.ledger.superseded import superseded
@@ -274,9 +292,13 @@ def status() -> None:
             print(
                 f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
             )
-        waiting = [item.batch.id for item in waiting_batches(managed, engine, datetime.now(UTC))]
-        shown = ", ".join(waiting[:6]) + (f" and {len(waiting) - 6} more" if len(waiting) > 6 else "")
+        now = datetime.now(UTC)
+        shown = listed(item.batch.id for item in waiting_batches(managed, engine, now))
         print(f"  waiting   {shown or 'nothing'}")
+        if unread := unread_labels(managed, engine, now):
+            print(f"  unread    labels: {unread}")
+        for line in labels_in_words(managed, engine, now):
+            print(f"  labels    {line}")
         for item in superseded(engine, name):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
@@ -305,6 +327,46 @@ def history(
             f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch}  {entry.decision.kind}"
             f"{f' version {version}' if version else ''}{took}, by {entry.decided_by}\n      {entry.decision.reason}"
         )
+
+
+@app.command()
+def quarantine(
+    model: Model,
+    batch: Annotated[str, typer.Argument(help="One batch, such as 2013-05.")],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="All rows as CSV, in which no cell is a formula.")
+    ] = False,
+) -> None:
+    """List the rows of a batch that are in quarantine, each with the rules that it breaks; sensitive values are hidden."""
+    from tasks.ledger import entries as ledger
+    from tasks.reports.quarantine import inert_csv, quarantined_rows
+
+    managed = _manage(model)
+    known = ledger.known_batches(_ledger(managed), model)
+    if batch not in known:
+        raise ConfigurationError(
+            managed.settings.home, "quarantine", f"a batch that {model} has taken in", repr(batch)
+        )
+    verdict = known[batch].verdict
+    if verdict.quarantine is None:
+        print(f"{model} {batch}: nothing in quarantine: {verdict.outcome}: {verdict.reason}", file=sys.stderr)
+        return
+    rows = quarantined_rows(managed.settings.lake, verdict.quarantine, managed.contract)
+    if as_csv:
+        print(inert_csv(rows), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"{model} {batch}: {verdict.reason}"), title_justify="left")
+    for heading in rows[0]:
+        table.add_column(Text(heading))
+    for row in rows[1 : SHOWN + 1]:
+        table.add_row(*(Text(cell[:80]) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if len(rows) > SHOWN + 1:
+        print(f"{len(rows) - 1 - SHOWN:,} more: --csv shows all")
 
 
 @app.command("explain")
@@ -359,6 +421,8 @@ def check(
         file = settings.project / "deployments" / name / "model.yaml"
         check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
         check_rules(managed.contract)
+        if managed.labels is not None:
+            check_rules(managed.labels.contract)
         print(
             f"{name}: all is well: {len(managed.contract.columns)} columns, {len(managed.contract.rules)} rules, "
             f"{len(managed.spec.training.candidates)} candidates"
@@ -376,10 +440,12 @@ def _ledger(managed: ManagedModel) -> Any:  # noqa: ANN401 - an SQLAlchemy engin
 
 
 def _run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the flow returns
+    from flows.embedded_server import embedded_server
     from flows.progress import show_progress
 
     show_progress(settings, _progress)
-    return asyncio.run(flow)
+    with embedded_server():
+        return asyncio.run(flow)
 
 
 _BEGAN = datetime.now(UTC)

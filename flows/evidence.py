@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import get_run_logger
 
 from flows.mandate import Mandate
+from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.task import compare_models
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.records import (
     BatchRecord,
@@ -44,36 +45,51 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
 
 
 def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
-    """Compare the previous champion, scored in shadow, with the new one; None outside the watch."""
+    """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
+
+    With labels that come late it is an earlier batch that is mature by now: the newest that was not looked at yet.
+    """
     reigns = ledger.reigns(m.history())
     last = reigns[-1] if reigns else None
     if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
         return None
     since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
-    if record.batch.id not in {r.batch.id for r in since} or len(since) > m.managed.spec.watch.batches:
+    looked_at = {
+        e.evidence["batch"] for e in m.history() if e.id > last.id and made_by(e.evidence) == "watch"
+    }
+    left = [
+        (count, r)
+        for count, r in enumerate(since[: m.managed.spec.watch.batches], start=1)
+        if r.batch.id not in looked_at
+    ]
+    if not left:
         return None
+    count, watched = left[-1]
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
-    previous = m.model(last.decision.previous)
+    # Both with what recalibrates the throne: it is not the watch's question.
+    previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
     if broken := m.contract_broken(previous):
         get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, broken
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, broken
         )
         return None
-    frame = build_features(m.managed, [record])
+    frame = m.features([watched])
     try:
-        comparison = compare_models(m.managed, previous, champion, frame, (whole(record),))
+        comparison = compare_models(m.managed, previous, champion, frame, (whole(watched),))
     except (SeenRowsError, EvaluationError) as error:
-        get_run_logger().warning("%s: batch %s cannot be watched: %s", m.managed.name, record.batch.id, error)
+        get_run_logger().warning(
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, error
+        )
         return None
     return WatchEvidence(
         model=m.managed.name,
-        batch=record.batch.id,
+        batch=watched.batch.id,
         revision=record.revision,
         champion=champion.trained.version,
         previous=previous.trained.version,
-        batches_watched=len(since),
+        batches_watched=count,
         comparison=comparison,
     )
 
@@ -95,21 +111,27 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
 
     Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves fewer of them.
     """
-    for entry in ledger.in_shadow(m.history()):
-        before = Evidence.model_validate({k: v for k, v in entry.evidence.items() if k != RULE})
-        since = [r for r in m.trainable() if before.holdout[-1].batch < r.batch.id <= record.batch.id]
+    history = m.history()
+    for entry in ledger.in_shadow(history):
+        looks = [e.evidence for e in history if e.evidence.get("challenger") == entry.evidence["challenger"]]
+        first, before = (
+            Evidence.model_validate({k: v for k, v in look.items() if k != RULE})
+            for look in (looks[0], looks[-1])
+        )
+        since = [r for r in m.trainable() if first.holdout[-1].batch < r.batch.id <= record.batch.id]
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
-        challenger = m.model(before.challenger)
-        rows = pooled_rows(
-            m, before, since, max(challenger.trained.trained_until, champion.trained.trained_until)
-        )
-        comparison, not_compared = compared_or_why_not(m, challenger, champion, rows)
-        yield before.model_copy(
+        challenger = m.packaged(first.challenger)
+        reigning = replace(m.model(champion.trained.version, first.batch), recalibration=None)
+        unseen_from = max(challenger.trained.trained_until, champion.trained.trained_until)
+        rows = pooled_rows(m, first, since, unseen_from)
+        comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
+        yield first.model_copy(
             update={
                 "batch": record.batch.id,
                 "champion": champion.trained.version,
+                "holdout": first.holdout if rows is None else rows[1],
                 "comparison": comparison,
                 "not_compared": not_compared,
                 "pooled": pooled,
@@ -130,7 +152,7 @@ def pooled_rows(
     if not records:
         return None
     first = max(held, unseen_from)
-    frame = build_features(m.managed, records)
+    frame = m.features(records)
     frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
     spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
     return (frame, spans) if len(frame) else None
@@ -197,22 +219,23 @@ def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
     A promotion gained what the watch has seen of it so far, over the rows that it has watched; a challenger that was
     rejected gained nothing. What is not known yet, or waits for a person, is left out, as is the first champion.
     """
-    gains: dict[str, float] = {}
+    gains = {_trained_at(entry): 0.0 for entry in entries if isinstance(entry.decision, Reject)}
     for entry in entries:
-        if isinstance(entry.decision, Reject):
-            gains[entry.batch] = 0.0
-        elif isinstance(entry.decision, Promote):
-            gains.pop(entry.batch, None)
+        if isinstance(entry.decision, Promote):
+            gains.pop(_trained_at(entry), None)
             watched = [
                 Comparison.model_validate(e.evidence["comparison"])
                 for e in entries
-                if "previous" in e.evidence
+                if made_by(e.evidence) == "watch"
                 and e.evidence["champion"] == entry.decision.version
                 and e.id > entry.id
             ]
-            before = sum(
-                c.rows * c.challenger_loss for c in watched
-            )  # the previous champion has the challenger's seat
-            if before:
-                gains[entry.batch] = 1 - sum(c.rows * c.champion_loss for c in watched) / before
+            if watched:
+                gains[_trained_at(entry)] = realised_gain(watched)
     return tuple(gains[batch] for batch in sorted(gains))
+
+
+def _trained_at(entry: LedgerEntry) -> str:
+    """The batch at which the challenger was trained, which a judgement after batches in shadow comes long after."""
+    holdout = entry.evidence.get("holdout")
+    return str(holdout[-1]["batch"]) if holdout else entry.batch

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import prefect.runtime
+from prefect import get_run_logger
 from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
 from flows.announce import announce
+from flows.waiting import waiting_for_labels
+from tasks.cohorts import why_waiting
 from tasks.configuration import Config
-from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
+from tasks.decisions.rules import Rule
+from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
-from tasks.ledger.lease import Lease, holder_name, lease
+from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     BatchRecord,
     Decision,
+    FeatureFrame,
+    Fence,
+    KnownLabels,
     LedgerEntry,
     LoadedModel,
+    Predictions,
     Promote,
+    Recalibrate,
     Record,
+    RegistryAwayError,
     RollBack,
     TrainedModel,
 )
-from tasks.registry.task import champion_version, crown, load_model
+from tasks.registry.task import champion_version, crown, end_left_behind, load_model
 from tasks.settings import Settings
 
 
@@ -47,14 +57,31 @@ class Mandate:
     as_of: datetime
     """Now, or the moment of the data's time that a replay stands at."""
     flow_run: str
+    loaded: dict[int, LoadedModel] = field(default_factory=dict)
+    """Versions that this run has fetched and verified."""
+    registry_away: str = ""
+    """Why MLflow could not be asked when the run began; empty when it answered."""
+
+    @property
+    def fence(self) -> Fence:
+        """What keeps this run from writing outside the ledger once its lease has passed on."""
+        return Fence(self.lease.token, lambda: fenced(self.engine, self.lease))
+
+    def need_registry(self) -> None:
+        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or crowned without it."""
+        if self.registry_away:
+            raise RegistryAwayError(self.registry_away)
 
     # --- who reigns ---
 
     def champion(self) -> LoadedModel | None:
-        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it."""
-        version = champion_version(self.managed)
+        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it.
+
+        When the registry is away, the ledger's word is enough: the model's bytes are verified against it anyway.
+        """
         reigns = ledger.reigns(self.history())
         expected = reigns[-1].decision.version if reigns else None  # type: ignore[union-attr]  # Promote or RollBack
+        version = expected if self.registry_away else champion_version(self.managed)
         if version != expected:
             raise LedgerMismatchError(
                 f"{self.managed.name}: the ledger says that version {expected} reigns, the registry's alias says "
@@ -63,13 +90,36 @@ class Mandate:
         return None if version is None else self.model(version)
 
     def first_champion(self) -> LoadedModel | None:
-        """Return the first version that ever reigned: what never retraining would have given."""
+        """Return the first version that ever reigned, as packaged: what never retraining would have given."""
         reigns = ledger.reigns(self.history())
-        return self.model(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
+        return self.packaged(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
 
-    def model(self, version: int) -> LoadedModel:
-        """Return a version, verified."""
-        return load_model(self.managed, ledger.training(self.engine, self.managed.name, version))
+    def model(self, version: int, before: str | None = None) -> LoadedModel:
+        """Return a version, verified, with the weights and the recalibration in force; or in force before a batch."""
+        made = [e for e in self.adjustments(version) if before is None or e.batch < before]
+        return adjusted(self.packaged(version), made[-1]) if made else self.packaged(version)
+
+    def served(self, predictions: Predictions) -> LoadedModel:
+        """Return exactly what served a batch."""
+        made = {entry.id: entry for entry in self.adjustments(predictions.version)}
+        packaged = self.packaged(predictions.version)
+        return (
+            packaged if predictions.adjusted_by is None else adjusted(packaged, made[predictions.adjusted_by])
+        )
+
+    def packaged(self, version: int) -> LoadedModel:
+        """Return a version, verified once a run, as it was packaged."""
+        if version not in self.loaded:
+            self.loaded[version] = load_model(self.managed, self.training(version))
+        return self.loaded[version]
+
+    def training(self, version: int) -> TrainedModel:
+        """Return what the ledger knows of a version."""
+        return ledger.training(self.engine, self.managed.name, version)
+
+    def adjustments(self, version: int) -> tuple[LedgerEntry, ...]:
+        """Return the refreshes of a version's weights and recalibration, oldest first."""
+        return ledger.adjustments(self.history(), version)
 
     def contract_broken(self, model: LoadedModel) -> str:
         """Return what of the contract that ``model`` was trained under is broken by now; empty when nothing is."""
@@ -90,7 +140,26 @@ class Mandate:
 
     def trainable(self) -> list[BatchRecord]:
         """Return the accepted batches whose labels are mature, oldest first."""
-        return [r for r in self.batches().values() if r.accepted and self.managed.mature(r.batch, self.as_of)]
+        labels = [one.cohort for one in self.label_batches()]
+        return [
+            r
+            for r in self.batches().values()
+            if r.accepted and not why_waiting(self.managed, r.cohort, labels, self.as_of)
+        ]
+
+    def label_batches(self) -> tuple[BatchRecord, ...]:
+        """Return what was read of the contract of labels, oldest batch first; nothing when the rows carry theirs."""
+        stream = self.managed.labels
+        return () if stream is None else tuple(ledger.known_batches(self.engine, stream.name).values())
+
+    def waits(self) -> dict[str, str]:
+        """Return batch id -> why its labels may not be used yet."""
+        return waiting_for_labels(self.managed, self.engine, self.as_of)
+
+    def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
+        """Build the features of batches, with the labels that are known at the mandate's moment."""
+        known = KnownLabels(batches=self.label_batches(), as_of=self.as_of)
+        return build_features(self.managed, records, known)
 
     def write_batch(self, record: BatchRecord) -> BatchRecord:
         """Write the batch down, and return it with its revision."""
@@ -102,9 +171,7 @@ class Mandate:
         """Return every decision about the model, oldest first."""
         return ledger.history(self.engine, self.managed.name)
 
-    def rule(
-        self, rule: GateRule | PolicyRule | WatchRule | FreezeRule, batch: str, evidence: Record
-    ) -> LedgerEntry:
+    def rule(self, rule: Rule, batch: str, evidence: Record) -> LedgerEntry:
         """Let a rule decide, and write down what it decided, of which evidence, under which settings."""
         decision = rule.decide(evidence)  # type: ignore[arg-type]  # the caller's evidence is of the rule's kind
         return self.decide(batch, decision, evidence, rule=rule)
@@ -129,7 +196,7 @@ class Mandate:
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
         if isinstance(entry.decision, Promote | RollBack):
-            crown(self.managed, entry.decision)
+            crown(self.managed, entry.decision, self.fence)
         self.finish(entry)
 
     def finish(self, entry: LedgerEntry) -> None:
@@ -163,6 +230,15 @@ class Mandate:
         return ledger.training_batches(self.engine, self.managed.name)
 
 
+def adjusted(model: LoadedModel, entry: LedgerEntry) -> LoadedModel:
+    """Return the model with the weights and the recalibration that a decision put in force."""
+    decision = entry.decision
+    assert isinstance(decision, Recalibrate)  # noqa: S101 - the ledger gave it as one
+    return replace(
+        model, weights=decision.weights, recalibration=decision.recalibration, adjusted_by=entry.id
+    )
+
+
 _IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)
 """The mandate of the outermost flow: a flow and the flows that it calls are one run, under one lease."""
 
@@ -182,12 +258,30 @@ def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)
     with lease(engine, model, holder_name(run)) as held:
-        mine = Mandate(managed, engine, held, moment, run)
-        for entry in mine.unfinished():
-            if isinstance(entry.decision, Promote | RollBack):
-                mine.carry_out(entry)
+        mine = _tidied(Mandate(managed, engine, held, moment, run))
         token = _IN_FORCE.set(mine)
         try:
             yield mine
         finally:
             _IN_FORCE.reset(token)
+
+
+def _tidied(mine: Mandate) -> Mandate:
+    """End what a run that died left running in the registry, and carry out what it left in the journal."""
+    log = get_run_logger()
+    if mine.managed.spec.trust == "pickle":
+        log.warning(
+            "%s: its spec trusts pickles: reading such a model runs whatever is in it", mine.managed.name
+        )
+    try:
+        known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.after_a_death else None
+        for name in end_left_behind(mine.managed, mine.fence, known):
+            log.warning(
+                "%s: ended the MLflow run '%s', which a run that died left behind", mine.managed.name, name
+            )
+    except RegistryAwayError as error:
+        return replace(mine, registry_away=str(error))
+    for entry in mine.unfinished():
+        if isinstance(entry.decision, Promote | RollBack):
+            mine.carry_out(entry)
+    return mine

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from prefect import flow, get_run_logger
 
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
+from flows.labels import settle
 from flows.mandate import Mandate, mandate
-from flows.publish import publish
+from flows.panel import refresh
+from flows.publish import publish, publish_settled
 from flows.retrain import retrain
 from flows.run_name import run_name
 from flows.waiting import waiting_batches
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.drift.task import draw_evidently, measure_drift
-from tasks.evaluation.task import judge_performance
-from tasks.features.task import build_features
 from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.relabelled import relabelled
+from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ingest.task import ingest
 from tasks.records import (
     BatchRecord,
@@ -30,13 +33,14 @@ from tasks.records import (
     Retrain,
     RollBack,
 )
+from tasks.reports.task import write_label_page
 from tasks.scoring.task import score
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract, validate
 
 
 class BatchRefusedError(RuntimeError):
-    """At least one batch breaks its contract; it is kept, and nothing was trained or scored on it."""
+    """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained or scored on it."""
 
 
 class BatchNotThereError(LookupError):
@@ -61,35 +65,71 @@ async def monitor(
 ) -> tuple[BatchRecord, ...]:
     """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll back.
 
-    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through.
+    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through. When MLflow is
+    away, batches are scored by the verified copy of the champion, and RegistryAwayError at the end says what waits.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
         batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is new.
         as_of: Act as if it were this moment; batches that close later do not exist yet. Left out: now.
     """
-    seen = []
+    seen, refused = [], []
     with mandate(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
-        await finish_trainings(m)
+        labels, unread = take_in_labels(m)
+        if not m.registry_away:
+            await finish_trainings(m)
         for source in due_batches(m, batch):
-            record = take_in(m, source)
-            seen.append(record if record.completed else await answer(m, record))
-    refused = [record for record in seen if not record.accepted]
+            try:
+                record = take_in(m, source)
+            except UnreadableError as error:
+                refused.append(f"{model} {source.batch.id} refused: {error}")
+                continue
+            if not record.completed:
+                record = serve(m, record) if m.registry_away else await answer(m, record)
+            seen.append(record)
+        if not m.registry_away:
+            publish_settled(m, settle(m))
+        if m.unfinished() or not all(record.completed for record in seen):
+            m.need_registry()
+    refused += [
+        f"{r.model} {r.batch.id} refused: {r.snapshot.source}: {r.verdict.reason}"
+        for r in (*labels, *seen)
+        if not r.accepted
+    ]
     if refused:
-        raise BatchRefusedError(
-            "; ".join(f"{model} {r.batch.id} refused: {r.verdict.reason}" for r in refused)
-        )
+        raise BatchRefusedError("; ".join(refused))
+    if unread is not None:
+        raise unread
     return tuple(seen)
+
+
+def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
+    """Score a batch by the verified copy of the champion; what else it needs waits until the registry answers."""
+    champion = m.champion()
+    if record.accepted and champion is not None and record.predictions is None:
+        _check_usable(m, record, champion)
+        _, predictions = score(m.managed, champion, m.features([record]))
+        record = m.write_batch(record.model_copy(update={"predictions": predictions}))
+        get_run_logger().warning(
+            "%s %s: scored by the local copy of version %d; the rest waits, because %s",
+            m.managed.name, record.batch.id, champion.trained.version, m.registry_away,
+        )  # fmt: skip
+    return record
 
 
 async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
     """Observe a batch, decide, carry the decision out, and publish; what a run that died had answered stays as it is."""
     champion = m.champion()
     if not answered(m, record):
+        publish_settled(m, settle(m))
         if record.accepted and champion is not None:
-            record = observe(m, record, champion)
+            champion = refresh(m, champion)
+            observe(m, record, champion)
+            publish_settled(m, settle(m))
+            refresh(m, champion)
+        record = m.batches()[record.batch.id]
         entry = decide(m, record, champion)
         match entry.decision:
             case RollBack():
@@ -137,10 +177,30 @@ async def train(m: Mandate, entry: LedgerEntry) -> None:
     m.finish(entry)
 
 
+def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | None]:
+    """Take in every batch of labels that waits, and return them; labels behind one that cannot be read wait with it.
+
+    Labels that cannot be read do not stop the rows: the error is returned, to be raised when the rows have gone through.
+    """
+    stream, taken = m.managed.labels, list[BatchRecord]()
+    if stream is None:
+        return (), None
+    check_contract(stream)
+    own = replace(m, managed=stream)
+    try:
+        for source in waiting_batches(stream, m.engine, m.as_of):
+            record = take_in(own, source)
+            write_label_page(stream, record)
+            taken.append(own.write_batch(record.model_copy(update={"completed": True})))
+    except SourceError as error:
+        return tuple(taken), error
+    return tuple(taken), None
+
+
 def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
     """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
     snapshot = ingest(m.managed, source)
-    known = m.batches().get(source.batch.id)
+    last = known = m.batches().get(source.batch.id)
     if known is not None and known.snapshot.sha256 != snapshot.sha256:
         known = None
     if known is not None and known.spec_sha256 == m.managed.sha256:
@@ -151,57 +211,50 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
         # What was said of it then is history; only a batch that is let in at last begins anew.
         again = {"fingerprint": source.fingerprint, "spec_sha256": m.managed.sha256, "verdict": verdict}
         return m.write_batch(known.model_copy(update=again))
-    get_run_logger().info("%s %s: %s: %s", m.managed.name, source.batch.id, verdict.outcome, verdict.reason)
-    return m.write_batch(
-        BatchRecord(
-            model=m.managed.name,
-            batch=source.batch,
-            revision=0,
-            snapshot=snapshot,
-            verdict=verdict,
-            fingerprint=source.fingerprint,
-            spec_sha256=m.managed.sha256,
-            as_of=m.as_of,
-        )
+    get_run_logger().info(
+        "%s %s: %s: %s: %s", m.managed.name, source.batch.id, snapshot.source, verdict.outcome, verdict.reason
     )
+    record = BatchRecord(
+        model=m.managed.name,
+        batch=source.batch,
+        revision=0,
+        snapshot=snapshot,
+        verdict=verdict,
+        fingerprint=source.fingerprint,
+        spec_sha256=m.managed.sha256,
+        as_of=m.as_of,
+    )
+    if last is not None and relabelled(m.managed, last, record):
+        # Whoever predicted these rows is judged by their labels, not whoever reigns when they come.
+        kept = ("as_of", "drift", "predictions", "mlflow_run", "completed")
+        record = record.model_copy(update={name: getattr(last, name) for name in kept})
+    return m.write_batch(record)
 
 
 def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
-    """Score the batch by the champion, measure its drift, and judge every batch whose labels are mature by now.
+    """Score the batch by the champion, and measure its drift.
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its training.
     """
+    if record.predictions is not None:  # served by a run that went no further: what was served stays
+        champion = m.served(record.predictions)
+    _check_usable(m, record, champion)
+    frame = m.features([record])
+    predicted, predictions = score(m.managed, champion, frame)
+    mature = record.batch.id not in m.waits()
+    drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
+    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
+    draw_evidently(m.managed, champion, frame, drift, page, m.fence)
+    return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
+
+
+def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
     if broken := m.contract_broken(champion):
         raise ContractBrokenError(
             f"{m.managed.name} {record.batch.id}: the champion cannot be used: {broken}; put the contract back, or train "
             f"under the new one with 'kingmaker retrain {m.managed.name}' and crown it with 'kingmaker promote "
             f"{m.managed.name} --version N'"
         )
-    frame = build_features(m.managed, [record])
-    predicted, predictions = score(m.managed, champion, frame)
-    drift = measure_drift(m.managed, champion, frame, predicted)
-    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
-    draw_evidently(m.managed, champion, frame, drift, page)
-    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
-    for waiting in m.batches().values():
-        if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
-            judge(m, waiting)
-    return m.batches()[record.batch.id]
-
-
-def judge(m: Mandate, record: BatchRecord) -> None:
-    """Judge the model that scored a batch, and the first champion, by the batch's labels, as far as both are unseen."""
-    assert record.predictions is not None  # noqa: S101 - the caller's condition, for the type checker
-    scorer, first = m.model(record.predictions.version), m.first_champion()
-    models = [scorer] if first is None or first.trained.version == scorer.trained.version else [scorer, first]
-    unseen = [
-        one
-        for one in models
-        if one.trained.trained_until <= record.batch.start and not m.contract_broken(one)
-    ]
-    if scorer in unseen:
-        frame = build_features(m.managed, [record])
-        m.write_batch(record.model_copy(update={"performances": judge_performance(m.managed, frame, unseen)}))
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
@@ -213,14 +266,12 @@ def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> Led
     if champion is not None and (shadow := watch_evidence(m, record, champion)) is not None:
         watched = m.rule(WatchRule(settings=spec.watch), batch, shadow)
         if isinstance(watched.decision, RollBack):
-            m.rule(FreezeRule(settings=spec.watch), batch, freeze_evidence(m, record))
+            freeze_if_due(m, record)
             return watched
     evidence = policy_evidence(m, record, champion)
-    if frozen := m.frozen():
-        held = Hold(
-            reason=f"frozen since batch {frozen.batch}: 'kingmaker thaw {record.model}' when you have looked"
-        )
-        return m.decide(batch, held, evidence)
+    if frozen := freeze_if_due(m, record):
+        look = f"'kingmaker thaw {record.model}' when you have looked"
+        return m.decide(batch, Hold(reason=f"frozen since batch {frozen.batch}: {look}"), evidence)
     if champion is not None:
         judge_shadows(m, record, champion)
     return m.rule(PolicyRule(settings=spec.retrain, first=spec.training.first), batch, evidence)

@@ -12,7 +12,7 @@ from flows.run_name import run_name
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
-from tasks.records import Freeze, LedgerEntry, Promote, Record, Reject, RollBack, Thaw
+from tasks.records import Freeze, LedgerEntry, Promote, Recalibrate, Record, Reject, RollBack, Thaw
 from tasks.registry.task import previous_version
 from tasks.settings import Settings
 
@@ -34,16 +34,20 @@ class ByHand(Record):
     """The ledger's number of the decision whose evidence the person has seen; None for a rollback."""
 
 
+class NothingToTakeBackError(RuntimeError):
+    """Weights and recalibration are those that the champion was packaged with."""
+
+
+class NotFrozenError(RuntimeError):
+    """There is nothing to thaw."""
+
+
 class Expired(Record):
     """The evidence that nobody approved in time."""
 
     expired: int
     """The ledger's number of the decision that waited."""
     waited_since: datetime
-
-
-class NotFrozenError(RuntimeError):
-    """There is nothing to thaw."""
 
 
 @flow(name="promote", flow_run_name=run_name)
@@ -61,6 +65,7 @@ async def promote(
         person: Who decides; it is kept in the ledger.
     """
     with mandate(model, None) as m:
+        m.need_registry()
         _expire(m)
         basis = _basis(m, version)
         decision = Promote(
@@ -99,6 +104,7 @@ async def rollback(model: str, reason: str = "asked for by hand", person: str = 
         person: Who decides; it is kept in the ledger.
     """
     with mandate(model, None) as m:
+        m.need_registry()
         reigning, back = _reigning(m), previous_version(m.managed)
         if reigning is None or back is None or back == reigning:
             raise NoPreviousChampionError(
@@ -108,6 +114,32 @@ async def rollback(model: str, reason: str = "asked for by hand", person: str = 
         m.model(back)  # verified before it is crowned
         decision = RollBack(reason=f"by {person}: {reason}", version=back, previous=reigning)
         return _by_hand(m, decision, person, reason)
+
+
+@flow(name="take back", flow_run_name=run_name)
+async def take_back(model: str, reason: str = "asked for by hand", person: str = "a person") -> LedgerEntry:
+    """Serve the champion again with the weights and the recalibration before the newest refresh of them.
+
+    Raises NothingToTakeBackError when nothing was refreshed since the champion was crowned.
+
+    Args:
+        model: Name of a directory in deployments/, such as flights.
+        reason: Why, in one sentence; it is kept in the ledger.
+        person: Who decides; it is kept in the ledger.
+    """
+    with mandate(model, None) as m:
+        version = _reigning(m)
+        made = [] if version is None else m.adjustments(version)
+        if version is None or not made:
+            raise NothingToTakeBackError(
+                f"{model}: expected a refresh of weights or recalibration since the champion was crowned, found none"
+            )
+        before = m.model(version, made[-1].batch)
+        decision = Recalibrate(
+            reason=f"by {person}: {reason}", version=version, members=made[-1].decision.members,  # type: ignore[union-attr]  # it is one
+            weights=before.weights, recalibration=before.recalibration, taken_back=True,
+        )  # fmt: skip
+        return _by_hand(m, decision, person, reason, made[-1].batch)
 
 
 @flow(name="freeze", flow_run_name=run_name)
@@ -138,8 +170,14 @@ async def thaw(model: str, reason: str = "looked into", person: str = "a person"
         return _by_hand(m, Thaw(reason=f"by {person}: {reason}"), person, reason)
 
 
-def _by_hand(m: Mandate, decision: Freeze | Thaw | RollBack, person: str, reason: str) -> LedgerEntry:
-    batch = max(m.batches(), default="")
+def _by_hand(
+    m: Mandate,
+    decision: Freeze | Thaw | RollBack | Recalibrate,
+    person: str,
+    reason: str,
+    batch: str | None = None,
+) -> LedgerEntry:
+    batch = batch or max(m.batches(), default="")
     seen = ByHand(person=person, reason=reason, rests_on=None)
     entry = m.decide(batch, decision, seen, decided_by=person)
     m.carry_out(entry)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from prefect import flow
 
 from flows.monitor import BatchRefusedError, monitor
-from flows.waiting import waiting_batches
+from flows.waiting import is_idle, waiting_batches
 from tasks.batches import Batch
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
@@ -16,7 +18,7 @@ from tasks.settings import Settings
 
 @flow(name="replay", flow_run_name="replay {model}")
 async def replay(model: str, start: str | None = None, end: str | None = None) -> int:
-    """Monitor each waiting batch, oldest first, at the moment at which it could first be judged; return how many.
+    """Monitor each waiting batch, oldest first, at the moment at which it was closed; return how many.
 
     Batches that the ledger knows, unchanged, are passed over; a refused batch does not stop the ones after it.
 
@@ -29,16 +31,34 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     engine = open_ledger(managed.settings.ledger_url)
     first = managed.batch(start).start if start else datetime.min.replace(tzinfo=UTC)
     last = managed.batch(end).end if end else datetime.max.replace(tzinfo=UTC)
-    waiting = [item.batch for item in waiting_batches(managed, engine, datetime.now(UTC))]
+    now = datetime.now(UTC)
+    waiting = [item.batch for item in waiting_batches(managed, engine, now)]
     chosen = [batch for batch in waiting if first <= batch.start and batch.end <= last]
-    for batch in chosen:
-        try:
-            await monitor(model, batch.id, first_moment(managed, batch))
-        except BatchRefusedError:
-            continue  # the ledger, the pages and the failed run say so by name
+    for moment, batch in agenda(managed, chosen, now):
+        with suppress(BatchRefusedError):  # the ledger, the pages and the failed run say so by name
+            await monitor(model, batch.id, moment)
+    if not waiting and not is_idle(managed, engine, now):
+        await monitor(model)  # what came is no batch of rows: labels, or a decision to be finished
     return len(chosen)
 
 
-def first_moment(managed: ManagedModel, batch: Batch) -> datetime:
-    """Return when ``batch`` is closed and its labels are mature: the monitor's first good moment."""
-    return batch.end + max(managed.contract.lateness, managed.spec.labels.delay)
+def agenda(
+    managed: ManagedModel, batches: Sequence[Batch], until: datetime
+) -> tuple[tuple[datetime, Batch], ...]:
+    """Return when to monitor which batch: each when it is closed, and the last again whenever older labels are mature.
+
+    That is what scheduled runs would do: a batch is scored before its labels are known, and judged when they are.
+    """
+    arrivals = [(batch.end + managed.contract.lateness, batch) for batch in batches]
+    last = max((moment for moment, _ in arrivals), default=until)
+    later = sorted({moment for batch in batches if last < (moment := readable(managed, batch)) <= until})
+    return (*arrivals, *((moment, batches[-1]) for moment in later))
+
+
+def readable(managed: ManagedModel, batch: Batch) -> datetime:
+    """Return when the labels of ``batch`` are mature, and can have been read where they come from elsewhere."""
+    moment = managed.matures(batch)
+    if managed.labels is None:
+        return moment
+    last = managed.labels.batch_of(moment - moment.resolution)
+    return last.end + managed.labels.contract.lateness

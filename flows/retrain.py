@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,26 +10,30 @@ from prefect import flow, get_run_logger
 
 from flows.evidence import compared_or_why_not
 from flows.mandate import Mandate, mandate
+from flows.panel import join_panel, window_kind
 from flows.publish import ask_for_approval
 from flows.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
 from tasks.evaluation.task import check_guardrails
-from tasks.features.task import build_features, features_sha256
+from tasks.features.task import features_sha256
 from tasks.records import (
     AwaitApproval,
     BatchRecord,
     Evidence,
     FeatureFrame,
+    Guardrail,
     LedgerEntry,
     LoadedModel,
     Promote,
     Reject,
     Shadow,
     TrainedModel,
+    WindowKind,
 )
-from tasks.registry.task import load_model, register
+from tasks.registry.task import register
 from tasks.settings import code_version
+from tasks.training.config import Window
 from tasks.training.task import search_candidates, split, train
 
 if TYPE_CHECKING:
@@ -60,19 +65,23 @@ async def retrain(
     from tasks.training.fit import class_labels, contenders
 
     with mandate(model, as_of) as m:
+        m.need_registry()
         get_run_logger().info("%s: training a challenger, because %s", model, reason)
-        frame = build_features(m.managed, window(m))
+        spec, champion = m.managed.spec, m.champion()
+        seen = window_kind(m, champion)
+        frame = m.features(window(m, seen))
         parts = split(m.managed, frame)
-        champion = m.champion()
-        incumbent = None if champion is None else champion.trained.recipe
-        spec = m.managed.spec
-        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem))
+        incumbent = None if champion is None else champion.trained.newcomer or champion.trained.recipe
+        reigning = None if champion is None else champion.trained.recipe
+        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem), spec.metric)
         found = search_candidates(m.managed, parts, loss, incumbent)
         entry: LedgerEntry
-        for contender in contenders(found, features_sha256(m.managed, frame), spec.training, incumbent):
-            fitted = train(m.managed, contender, parts)
+        for contender in contenders(
+            found, features_sha256(m.managed, frame), in_words(m, seen), reigning, panel=spec.panel.members
+        ):
+            fitted, checks = join_panel(m, train(m.managed, contender, parts), champion, seen)
             as_fitted, trained = enter(m, fitted, found)
-            evidence = gather_evidence(m, fitted, trained, champion, as_fitted)
+            evidence = gather_evidence(m, fitted, trained, champion, as_fitted, checks)
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
             entry = m.rule(gate, evidence.batch, evidence)
             get_run_logger().info(
@@ -90,8 +99,8 @@ async def retrain(
         return entry
 
 
-def window(m: Mandate) -> list[BatchRecord]:
-    """Return the newest accepted, mature batches that the spec's window spans."""
+def window(m: Mandate, kind: WindowKind) -> list[BatchRecord]:
+    """Return the accepted, mature batches to train on: all, or the newest that the spec's window spans."""
     records = m.trainable()
     if not records:
         raise NothingToTrainError(
@@ -99,7 +108,12 @@ def window(m: Mandate) -> list[BatchRecord]:
             f"none of {len(m.batches())}; run 'kingmaker run {m.managed.name}' first"
         )
     last = m.managed.spec.training.window.last
-    return records if last is None else records[-last:]
+    return records if kind == "all history" or last is None else records[-last:]
+
+
+def in_words(m: Mandate, kind: WindowKind) -> str:
+    """Return the window as a recipe names it."""
+    return str(Window() if kind == "all history" else m.managed.spec.training.window)
 
 
 def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndarray, TrainedModel]:
@@ -114,7 +128,14 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
     weights = importance(
         fitted.pipeline, fitted.classes, parts.holdout, spec.problem, seed=spec.training.seed
     )
-    profile, baseline = make_baseline(m.managed, parts.train, as_fitted, weights)
+    profile, baseline = make_baseline(
+        m.managed,
+        parts.train,
+        parts.holdout,
+        as_fitted,
+        lambda features: predict(fitted.pipeline, features, spec.problem, fitted.classes),
+        weights,
+    )
     trained = register(
         m.managed,
         Training(
@@ -123,7 +144,10 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
             recipe=fitted.contender.recipe,
             kind=fitted.contender.kind,
             schema_=parts.train.schema,
-            trained_on=parts.trained_on,
+            trained_on=fitted.trained_on,
+            members=fitted.members,
+            newcomer=fitted.contender.newcomer,
+            newcomer_on=parts.trained_on if fitted.contender.newcomer else (),
             pipeline=fitted.pipeline,
             classes=fitted.classes,
             baseline=baseline,
@@ -136,22 +160,34 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
             seed=spec.training.seed,
             code_version=code_version(),
             seconds=fitted.seconds,
+            trust=spec.trust,
         ),
+        m.fence,
     )
     m.write_training(trained, batch)
     return as_fitted, trained
 
 
 def gather_evidence(
-    m: Mandate, fitted: Fitted, trained: TrainedModel, champion: LoadedModel | None, as_fitted: np.ndarray
+    m: Mandate,
+    fitted: Fitted,
+    trained: TrainedModel,
+    champion: LoadedModel | None,
+    as_fitted: np.ndarray,
+    checks: tuple[Guardrail, ...] = (),
 ) -> Evidence:
-    """Judge the challenger, as it comes back from the registry, and the champion on the same unseen rows."""
+    """Judge the challenger, as it comes back from the registry, and the champion on the same unseen rows.
+
+    The champion stands with the weights that it had before these rows came, and both without recalibration, which is
+    not the model's but the throne's: whoever reigns is served with it.
+    """
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout
-    challenger = load_model(m.managed, trained)
+    challenger = m.packaged(trained.version)
     comparison, not_compared = None, ""
     if champion is not None:
-        comparison, not_compared = compared_or_why_not(m, challenger, champion, (holdout, parts.held_out))
+        unseen = replace(m.model(champion.trained.version, parts.held_out[0].batch), recalibration=None)
+        comparison, not_compared = compared_or_why_not(m, challenger, unseen, (holdout, parts.held_out))
     return Evidence(
         model=m.managed.name,
         batch=max(span.batch for span in parts.held_out),
@@ -162,5 +198,5 @@ def gather_evidence(
         holdout=parts.held_out,
         comparison=comparison,
         not_compared=not_compared,
-        guardrails=check_guardrails(m.managed, challenger, holdout, as_fitted),
+        guardrails=(*checks, *check_guardrails(m.managed, challenger, holdout, as_fitted)),
     )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Engine
 
+from tasks.cohorts import due, why_waiting
 from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.model_spec import ManagedModel
+from tasks.records import Cohort
+
+SHOWN = 6
+"""Batches named in one list; of the others it is said how many there are."""
 
 
 def waiting_batches(managed: ManagedModel, engine: Engine, as_of: datetime) -> tuple[SourceBatch, ...]:
@@ -20,5 +27,75 @@ def waiting_batches(managed: ManagedModel, engine: Engine, as_of: datetime) -> t
 
 
 def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
-    """Whether no batch waits and no decision is half carried out."""
-    return not ledger.any_unfinished(engine, managed.name) and not waiting_batches(managed, engine, as_of)
+    """Whether no batch waits, of rows or of labels, none can be judged that was not, and no decision is half carried out."""
+    return (
+        not ledger.any_unfinished(engine, managed.name)
+        and not waiting_batches(managed, engine, as_of)
+        and not _labels_wait(managed, engine, as_of)
+        and not _any_due(managed, engine, as_of)
+    )
+
+
+def _labels_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
+    try:
+        return managed.labels is not None and bool(waiting_batches(managed.labels, engine, as_of))
+    except SourceError:
+        return True  # the run will say so by name, when it has done what can be done without them
+
+
+def _any_due(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
+    labels = _label_cohorts(managed, engine)
+    return any(due(managed, c, labels, as_of) for c in ledger.cohorts(engine, managed.name).values())
+
+
+def _label_cohorts(managed: ManagedModel, engine: Engine) -> tuple[Cohort, ...]:
+    return () if managed.labels is None else tuple(ledger.cohorts(engine, managed.labels.name).values())
+
+
+def waiting_for_labels(managed: ManagedModel, engine: Engine, as_of: datetime) -> dict[str, str]:
+    """Return batch id -> why the accepted batch's labels may not be used yet, oldest first."""
+    labels = _label_cohorts(managed, engine)
+    found = {
+        id: why_waiting(managed, cohort, labels, as_of)
+        for id, cohort in ledger.cohorts(engine, managed.name).items()
+        if cohort.accepted
+    }
+    return {id: reason for id, reason in found.items() if reason}
+
+
+def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> tuple[str, ...]:
+    """Return what a person should know of the labels: what waits for them, what never got one, what belongs to nobody."""
+    lines = [f"{id} waits: {reason}" for id, reason in waiting_for_labels(managed, engine, as_of).items()]
+    gaps = [
+        f"{id}: {c.labelled.waiting:,} of {c.labelled.rows:,} rows have no label"
+        for id, c in ledger.cohorts(engine, managed.name).items()
+        if c.labelled is not None and c.labelled.waiting
+    ]
+    unknown = [
+        f"{c.batch.id} of {managed.labels.contract.name}: {c.unknown:,} labels belong to no row that was accepted"
+        for c in _label_cohorts(managed, engine)
+        if c.unknown and managed.labels is not None
+    ]
+    return tuple(line for group in (lines, gaps, unknown) for line in _newest(group))
+
+
+def unread_labels(managed: ManagedModel, engine: Engine, as_of: datetime) -> str:
+    """Return which batches of labels wait to be read, or why they cannot be looked at; empty when there is nothing to say."""
+    if managed.labels is None:
+        return ""
+    try:
+        return listed(item.batch.id for item in waiting_batches(managed.labels, engine, as_of))
+    except SourceError as error:
+        return str(error)
+
+
+def listed(ids: Iterable[str]) -> str:
+    """Return the first few ids, and how many more there are."""
+    names = list(ids)
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _newest(lines: list[str]) -> list[str]:
+    rest = len(lines) - SHOWN
+    return ([f"{rest} older ones, and"] if rest > 0 else []) + lines[-SHOWN:]

@@ -6,13 +6,15 @@ sees a thing whole or not at all. Nothing else in the house writes a file that a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ POSITION = "_row"
 """Column of a quarantine file: the row's position in its snapshot."""
 REASONS = "_reasons"
 """Column of a quarantine file: the ids of the rules that the row breaks, joined by ``;``."""
+_ABANDONED = 24 * 3600
+"""Seconds after which a scratch directory belongs to nobody any more."""
 _EXACT = 2**53
 """Largest whole number up to which float64 holds every one."""
 
@@ -41,6 +45,27 @@ class DamagedFileError(RuntimeError):
         )
 
 
+class DiskFullError(RuntimeError):
+    """There is no room for what was to be written; nothing of it is left."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: expected room to write, found the disk, or what this account may use of it, full; nothing was kept of "
+            "what was being written; make room, and it is written at the next run"
+        )
+
+
+@contextmanager
+def named_when_full(path: Path) -> Iterator[None]:
+    """Turn the system's error about a full disk, a full quota or a file grown too large into DiskFullError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFullError(path) from error
+        raise
+
+
 def file_sha256(path: Path) -> str:
     """Return the hex digest of the file's bytes."""
     with path.open("rb") as file:
@@ -48,16 +73,17 @@ def file_sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part; DiskFullError when there is no room."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush(path.parent)
+        with named_when_full(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,24 +92,45 @@ def write_whole(path: Path, content: bytes) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """Give a temporary directory that becomes ``path`` when the block ends, and vanishes when it fails.
 
-    When ``path`` exists by then, it stays as it is: names in the lake carry a digest of the content.
+    When ``path`` exists by then, it stays as it is: names in the lake carry a digest of the content. Raises DiskFullError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.iterdir():
-            _flush(file)
-        _flush(temporary)
-        try:
-            temporary.replace(path)
-        except OSError:
-            if not path.is_dir():  # another process was first when it is one
-                raise
-        _flush(path.parent)
+        with named_when_full(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            _flush(temporary)
+            try:
+                temporary.replace(path)
+            except OSError:
+                if not path.is_dir():  # another process was first when it is one
+                    raise
+            _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch_directory(lake: Path, purpose: str) -> Iterator[Path]:
+    """Give a directory of one's own in the lake for what does not fit in memory; it is gone when the block ends.
+
+    What a process that was killed left there more than a day ago is removed as well. Raises DiskFullError.
+    """
+    with named_when_full(lake):
+        lake.mkdir(parents=True, exist_ok=True)
+        for old in lake.glob(".scratch-*"):
+            with suppress(FileNotFoundError):  # its owner, or another, was first
+                if time.time() - old.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(old, ignore_errors=True)
+        scratch = lake / f".scratch-{purpose}-{uuid.uuid4().hex}"
+        try:
+            scratch.mkdir()
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -174,6 +221,24 @@ def read_rows(parts: Sequence[Path], positions: Sequence[int]) -> pa.Table:
             tables.append(file.read().take(pa.array(own)))
         start = end
     return pa.concat_tables(tables)
+
+
+def read_span(part: Path, first: int, rows: int, columns: Sequence[str]) -> pa.Table:
+    """Return ``rows`` neighbouring rows of a Parquet file from position ``first`` on; only their row groups are read."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(part)
+    groups: list[int] = []
+    start = before = 0
+    for number in range(file.num_row_groups):
+        end = start + file.metadata.row_group(number).num_rows
+        if start < first + rows and end > first:
+            before = before if groups else start
+            groups.append(number)
+        start = end
+    # A dot in a name would mean a field within a column.
+    wanted = None if any("." in name for name in columns) else list(columns)
+    return file.read_row_groups(groups, wanted).select(list(columns)).slice(first - before, rows)
 
 
 def read_accepted(

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
-from tasks.decisions.config import ApprovalConfig, GateConfig, PolicyConfig, WatchConfig
+from tasks.decisions.config import (
+    ApprovalConfig,
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.drift.config import DriftConfig
+from tasks.evaluation.config import METRICS, known_metric
 from tasks.features.config import FeaturesConfig
-from tasks.records import Problem
+from tasks.records import Form, Problem
 from tasks.settings import Settings
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
-
-METRICS: dict[Problem, tuple[str, ...]] = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "precision", "recall"),
-    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),
-    "regression": ("mae", "rmse", "r2", "mape", "median_absolute_error"),
-}
 
 
 class BatchConfig(Config):
@@ -35,10 +37,28 @@ class BatchConfig(Config):
 
 
 class LabelsConfig(Config):
-    """When the target is known."""
+    """When the target is known, and where it comes from when the rows do not carry it."""
 
     delay: Duration = timedelta(0)
     """Time from the end of a batch until its labels are mature."""
+    contract: str | None = None
+    """A contract of labels, whose event time says when a label became known. Left out: the rows carry their labels."""
+    key: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Columns of both contracts that join a label to its row. Left out: the key of the rows. (Not ``on``: to YAML that
+    word is true.)"""
+    every: Every | None = None
+    """How the labels' own event time is cut. Left out: as that of the rows."""
+    min_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of a batch's rows that must have their label before the batch is judged or trained on."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> LabelsConfig:
+        stray = [name for name in ("key", "every") if getattr(self, name) is not None]
+        if self.contract is None and stray:
+            raise ValueError(
+                f"expected labels.contract beside {' and '.join(stray)}, which only it gives a meaning"
+            )
+        return self
 
 
 class Schedule(Config):
@@ -73,9 +93,13 @@ class ModelSpec(Config):
     slices: tuple[str, ...] = ()
     drift: DriftConfig = DriftConfig()
     retrain: PolicyConfig = PolicyConfig()
+    panel: PanelConfig = PanelConfig()
+    recalibrate: RecalibrationConfig = RecalibrationConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
+    trust: Form = "skops"
+    """What a stored model may be: ``skops``, held against our own list of types, or also a ``pickle``, which may run anything."""
     approval: ApprovalConfig = ApprovalConfig()
 
 
@@ -88,6 +112,8 @@ class ManagedModel:
     settings: Settings
     sha256: str
     """Digest of the spec file and the contract file."""
+    labels: ManagedModel | None = None
+    """The stream of its labels, managed like the rows under a name of its own; None when the rows carry them."""
 
     @property
     def name(self) -> str:
@@ -102,9 +128,20 @@ class ManagedModel:
         """Return the batch in which the aware ``moment`` lies."""
         return batch_of(moment, self.spec.batch.every, self.contract.timezone)
 
-    def mature(self, batch: Batch, as_of: datetime) -> bool:
-        """Whether every label of ``batch`` is known at ``as_of``."""
-        return batch.end + self.spec.labels.delay <= as_of
+    def matures(self, batch: Batch) -> datetime:
+        """Return the moment from which every label of ``batch`` is known.
+
+        Whole days are days of the contract's calendar, as batches are: 23 or 25 hours long when the clocks change.
+        """
+        delay = self.spec.labels.delay
+        if delay % timedelta(days=1):
+            return batch.end + delay
+        return (batch.end.astimezone(ZoneInfo(self.contract.timezone)) + delay).astimezone(UTC)
+
+    @property
+    def label_key(self) -> tuple[str, ...]:
+        """The columns that join a label to its row."""
+        return self.spec.labels.key or self.contract.key
 
     def closed(self, batch: Batch, as_of: datetime) -> bool:
         """Whether ``batch`` has ended and its lateness is over at ``as_of``."""
@@ -129,24 +166,102 @@ def manage(name: str, settings: Settings) -> ManagedModel:
             f"{name!r}{nearest(name, known)}",
         )  # fmt: skip
     spec = load_config(file, ModelSpec)
-    contract_file = settings.project / "data_contracts" / f"{spec.contract}.odcs.yaml"
-    contract = load_contract(contract_file)
-    _check(file, name, spec, contract)
-    digest = hashlib.sha256(file.read_bytes() + b"\0" + contract_file.read_bytes()).hexdigest()
-    return ManagedModel(spec, contract, settings, digest)
+    contract = load_contract(_contract_file(spec.contract, settings)).at(settings.server)
+    labels = None
+    if spec.labels.contract is not None:
+        if spec.labels.contract == spec.contract:
+            raise ConfigurationError(
+                file, "labels.contract", "another contract than the rows'; leave it out when they carry their labels",
+                repr(spec.contract),
+            )  # fmt: skip
+        theirs = load_contract(_contract_file(spec.labels.contract, settings)).at(settings.server)
+        labels = _label_stream(file, spec, theirs, settings)
+        _check_labels(file, spec, contract, labels.contract)
+    _check(file, name, spec, contract, labels.contract if labels else contract)
+    return ManagedModel(spec, contract, settings, _digest(file, contract), labels)
 
 
-def _check(file: Path, name: str, spec: ModelSpec, contract: Contract) -> None:
+def _contract_file(name: str, settings: Settings) -> Path:
+    return settings.project / "data_contracts" / f"{name}.odcs.yaml"
+
+
+def _digest(file: Path, contract: Contract) -> str:
+    return hashlib.sha256(file.read_bytes() + b"\0" + contract.file.read_bytes()).hexdigest()
+
+
+def _label_stream(file: Path, spec: ModelSpec, contract: Contract, settings: Settings) -> ManagedModel:
+    """The labels as a stream of batches of their own: taken in, judged and kept by the same code as the rows.
+
+    No model is called so: a slash stands in no model's name.
+    """
+    cut = spec.batch if spec.labels.every is None else BatchConfig(every=spec.labels.every)
+    stream = spec.model_copy(
+        update={
+            "model": f"{spec.model}/labels",
+            "contract": contract.name,
+            "batch": cut,
+            "labels": LabelsConfig(),
+        }
+    )
+    return ManagedModel(stream, contract, settings, _digest(file, contract))
+
+
+def _check_labels(file: Path, spec: ModelSpec, rows: Contract, labels: Contract) -> None:
+    """Refuse labels that could not be joined to their rows one to one."""
+    if spec.target in rows.column_names:
+        raise ConfigurationError(
+            file,
+            "target",
+            f"a column that contract {labels.name} alone has",
+            f"{spec.target!r} in {rows.name} too",
+        )
+    if not rows.key:
+        raise ConfigurationError(
+            file,
+            "labels.contract",
+            f"a primary key in contract {rows.name}, to join labels to its rows",
+            "none",
+        )
+    on = spec.labels.key or rows.key
+    for name in on:
+        for contract in (rows, labels):
+            if name not in contract.column_names:
+                raise ConfigurationError(
+                    file, "labels.key", f"a column of contract {contract.name}",
+                    f"{name!r}{nearest(name, contract.column_names)}",
+                )  # fmt: skip
+        kinds = [contract.column(name).logical_type for contract in (rows, labels)]
+        if kinds[0] != kinds[1]:
+            raise ConfigurationError(
+                file, "labels.key", f"a column of one type in {rows.name} and {labels.name}",
+                f"{name!r} of type {kinds[0]} and {kinds[1]}",
+            )  # fmt: skip
+    for contract in (rows, labels):
+        # The event time may be a part of the key: of the rows', or, where labels are corrected, of the labels'.
+        key = set(contract.key)
+        if set(on) not in (key, key - {contract.event_time}):
+            raise ConfigurationError(
+                file, "labels.key", f"the primary key of contract {contract.name}, {list(contract.key)}, with or without "
+                "its event time", repr(list(on)),
+            )  # fmt: skip
+
+
+def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: Contract) -> None:
     """Refuse what each part allows but the parts together do not."""
     if spec.model != name:
         raise ConfigurationError(file, "model", f"the name of its directory, {name!r}", repr(spec.model))
-    if spec.metric not in METRICS[spec.problem]:
+    if not known_metric(spec.metric, spec.problem):
         raise ConfigurationError(
             file, "metric", f"one of {list(METRICS[spec.problem])} for a {spec.problem} problem",
             f"{spec.metric!r}{nearest(spec.metric, METRICS[spec.problem])}",
         )  # fmt: skip
     columns = contract.column_names
-    named = {"target": (spec.target,), "slices": spec.slices, "features.exclude": spec.features.exclude}
+    if spec.target not in labels.column_names:
+        raise ConfigurationError(
+            file, "target", f"a column of contract {labels.name}",
+            f"{spec.target!r}{nearest(spec.target, labels.column_names)}",
+        )  # fmt: skip
+    named = {"slices": spec.slices, "features.exclude": spec.features.exclude}
     for where, names in {**named, "features.include": spec.features.include or ()}.items():
         for column in names:
             if column not in columns:
@@ -168,7 +283,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract) -> None:
     for column in spec.slices:
         if contract.column(column).sensitive:
             raise ConfigurationError(file, "slices", "columns that are not sensitive", repr(column))
-    target = contract.column(spec.target)
+    target = labels.column(spec.target)
     expected = {
         "binary": ("boolean", "integer"),
         "multiclass": ("string", "integer"),

@@ -1,10 +1,11 @@
-"""How every room asks a pipeline for predictions, so that all mean the same by one."""
+"""How every room asks a model for predictions, so that all mean the same by one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tasks.mixing import correct, mix
 from tasks.records import FeatureFrame, LoadedModel, Problem
 
 if TYPE_CHECKING:
@@ -36,7 +37,21 @@ def predict(pipeline: Any, features: Any, problem: Problem, classes: Sequence[st
 
 
 def predict_frame(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np.ndarray:
-    """Return the model's predictions for ``frame``; FeatureMismatchError names the features that differ."""
+    """Return the model's predictions for ``frame`` as they are served: mixed by its weights, and recalibrated.
+
+    FeatureMismatchError names the features that differ.
+    """
+    raw = predict_raw(model, frame, problem)
+    return raw if model.recalibration is None else correct(raw, model.recalibration)
+
+
+def predict_raw(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np.ndarray:
+    """Return the model's predictions for ``frame`` before recalibration: what recalibration is learned from."""
+    return mix(predict_members(model, frame, problem), model.weights or (1.0,))
+
+
+def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:
+    """Return the predictions of each member for ``frame``; a model that is no panel is its own only member."""
     expected, found = model.trained.schema_, frame.schema
     if (expected.numerical, expected.categorical) != (found.numerical, found.categorical):
         other = set(expected.numerical) ^ set(found.numerical) | set(expected.categorical) ^ set(
@@ -48,4 +63,5 @@ def predict_frame(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> 
             f"{model.trained.model} version {model.trained.version}: expected {len(expected.names)} features, "
             f"found {len(found.names)}; differing: {differing}; retrain the model, or restore the feature code"
         )
-    return predict(model.pipeline, frame.features, problem, model.trained.classes)
+    members = model.pipeline.members if model.trained.members else [model.pipeline]
+    return [predict(member, frame.features, problem, model.trained.classes) for member in members]

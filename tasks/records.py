@@ -1,19 +1,20 @@
 """The frozen records that pass between rooms. Rooms meet here and nowhere else.
 
 Records are plain values: they validate on construction, compare by value, and go to JSON and back unchanged,
-so a decision can be explained from the ledger years later. The two classes at the end hold frames in memory;
+so a decision can be explained from the ledger years later. The classes at the end hold what lives in memory only;
 they pass from task to task of one process and are never stored.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.batches import Batch
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Problem = Literal["binary", "multiclass", "regression"]
 WindowKind = Literal["all history", "sliding"]
+Form = Literal["skops", "pickle"]
 
 
 class Record(BaseModel):
@@ -94,6 +96,43 @@ class Verdict(Record):
         return self.outcome == "refuse"
 
 
+class Labelled(Record):
+    """How many rows of a batch had their label when it was looked at; the others wait, they are not negative."""
+
+    rows: int
+    """Accepted rows."""
+    labelled: int
+    as_of: datetime
+    """Labels that became known later did not count."""
+    read: str = ""
+    """Digest of the batches of labels that were there; empty when the rows carry their labels."""
+
+    @property
+    def waiting(self) -> int:
+        """Rows without a label."""
+        return self.rows - self.labelled
+
+    @property
+    def share(self) -> float:
+        """Share of the rows that have their label, 0 to 1."""
+        return self.labelled / self.rows if self.rows else 0.0
+
+
+class Cohort(Record):
+    """What of a batch says whether its labels may be used: the rows of one period of prediction, or one of labels."""
+
+    batch: Batch
+    snapshot: str
+    accepted: bool
+    verdict: str
+    """The verdict in one sentence."""
+    predicted: bool = False
+    judged: bool = False
+    labelled: Labelled | None = None
+    unknown: int | None = None
+    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
+
+
 # --- training --------------------------------------------------------------------------------------------
 
 
@@ -148,6 +187,45 @@ class Trial(Record):
     seconds: float
 
 
+# --- panel and recalibration -----------------------------------------------------------------------------
+
+
+class PanelMember(Record):
+    """One kept model of a panel, and how it has done."""
+
+    version: int
+    window: WindowKind
+    standing: float
+    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
+    losses: tuple[float, ...] = ()
+    """Its mean loss on each mature batch since it joined, oldest first."""
+
+
+class LabelSummary(Record):
+    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
+
+    batch: str
+    rows: int
+    labels: tuple[float, ...]
+    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
+    predictions: tuple[float, ...]
+    """The same of what was predicted: mean probabilities, or the median."""
+
+
+class Recalibration(Record):
+    """A correction of predictions without a training."""
+
+    problem: Problem
+    shift: tuple[float, ...]
+    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
+    rows: float
+    """Effective rows that it rests on."""
+    reason: str
+
+
+# --- registered versions ---------------------------------------------------------------------------------
+
+
 class TrainedModel(Record):
     """A registered version: what it is, what it was trained on, what its bytes are."""
 
@@ -162,6 +240,12 @@ class TrainedModel(Record):
     trained_until: datetime
     """No training row is at or after this moment."""
     artifact_sha256: str
+    form: Form = "skops"
+    """How the model is stored; reading ``pickle`` runs whatever is in it."""
+    sample_sha256: str = ""
+    """Digest of the baseline's sample; empty for a training from before it was kept."""
+    profile_sha256: str = ""
+    """Digest of the baseline's profile; empty for a training from before it was kept."""
     spec_sha256: str
     contract_version: str
     contract_text: str = ""
@@ -169,6 +253,12 @@ class TrainedModel(Record):
     seed: int
     code_version: str
     rows: int
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members as they stood when it was packaged, in its order, the newcomer last. Else empty."""
+    newcomer: Recipe | None = None
+    """Of a panel: how its newest member was made ..."""
+    newcomer_on: tuple[RowSpan, ...] = ()
+    """... and of which rows; ``trained_on`` has those of all members."""
 
 
 # --- evaluation ------------------------------------------------------------------------------------------
@@ -181,6 +271,14 @@ class Interval(Record):
     low: float
     high: float
 
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, value: object) -> object:
+        """A number alone, as older ledgers hold it, is an estimate whose interval is not known."""
+        if isinstance(value, int | float):
+            return {"value": value, "low": float("-inf"), "high": float("inf")}
+        return value
+
     def __str__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
@@ -191,8 +289,8 @@ class SliceScore(Record):
     column: str
     value: str
     rows: int
-    loss: float
-    score: float | None = None
+    loss: Interval
+    score: Interval | None = None
     """The user's metric; None where it is not defined, as AUC on one class."""
 
 
@@ -206,7 +304,7 @@ class Performance(Record):
     metric: str
     score: Interval
     loss: Interval
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Interval]
     slices: tuple[SliceScore, ...] = ()
 
 
@@ -278,17 +376,34 @@ class Evidence(Record):
 # --- drift -----------------------------------------------------------------------------------------------
 
 
+ColumnKind = Literal["numerical", "categorical", "prediction", "target"]
+
+
+class TimeBlock(Record):
+    """A stretch of training time; a feature's counts in each say how much it swings when nothing is wrong."""
+
+    start: datetime
+    end: datetime
+    """Just after the newest row."""
+    rows: int
+
+
 class FeatureProfile(Record):
-    """How one feature was distributed over the champion's training rows."""
+    """How one column was distributed over the champion's training rows."""
 
     feature: str
-    kind: Literal["numerical", "categorical", "prediction"]
+    kind: ColumnKind
     edges: tuple[float, ...] = ()
     """Inner bin edges of a number, increasing: ``len(edges) + 1`` bins."""
     categories: tuple[str, ...] = ()
     """The named bins of a category; a last bin holds everything else."""
     counts: tuple[int, ...]
     missing: int
+    blocks: tuple[tuple[int, ...], ...] = ()
+    """Counts in each of the baseline's time blocks, the missing values last: (blocks, bins + 1)."""
+    span: int | None = None
+    """Length, in time blocks, of what ``counts`` were counted on when it is not the training rows: the prediction's
+    are those of the holdout."""
     importance: float | None = None
 
 
@@ -297,6 +412,9 @@ class BaselineProfile(Record):
 
     rows: int
     features: tuple[FeatureProfile, ...]
+    blocks: tuple[TimeBlock, ...] = ()
+    """Oldest first, bounded in number; they need not cover all training time."""
+    blocks_per_batch: int = 1
 
 
 class Histogram(Record):
@@ -308,13 +426,16 @@ class Histogram(Record):
 
 
 class FeatureDrift(Record):
-    """How far one feature moved from the champion's training data."""
+    """How far one column moved from the reference."""
 
     feature: str
-    kind: Literal["numerical", "categorical", "prediction"]
+    kind: ColumnKind
     score: float | None
     """Population stability index; None when it could not be computed."""
     threshold: float
+    """The score beyond which it has drifted: the smallest that matters, or what chance and the usual swings reach."""
+    p_value: float | None = None
+    """Probability of such a score when nothing has changed; None when it could not be computed."""
     outcome: Literal["steady", "drifted", "not evaluable"]
     missing_before: float
     missing_after: float
@@ -322,6 +443,26 @@ class FeatureDrift(Record):
     """Loss added when the feature is shuffled, in the champion's holdout; None when unknown."""
     histogram: Histogram
     note: str = ""
+
+
+class DriftReference(Record):
+    """What a batch was held against, and how the thresholds were made."""
+
+    kind: Literal["training", "season"] = "training"
+    spans: tuple[tuple[datetime, datetime], ...] = ()
+    """From when to when, stretch by stretch."""
+    rows: int = 0
+    reason: str = ""
+    """Why this one, for people."""
+    runs: float = 0
+    """How many stretches as long as a batch the training time held; 0 when time could not be resampled."""
+    false_alarms: float = 0.05
+    """Probability that a report names anything when nothing has changed."""
+    level: float | None = None
+    """The p-value below which a column is named in this report, after Holm's correction."""
+    psi: float = 0.1
+    """The smallest score that matters."""
+    seed: int = 0
 
 
 class DriftSummary(Record):
@@ -332,10 +473,11 @@ class DriftSummary(Record):
     rows: int
     baseline_rows: int
     features: tuple[FeatureDrift, ...]
+    reference: DriftReference = DriftReference()
 
     @property
     def share(self) -> float:
-        """Share of the evaluable features that drifted; the prediction is not a feature."""
+        """Share of the evaluable features that drifted; prediction and target are no features."""
         judged = [f for f in self.inputs if f.outcome != "not evaluable"]
         return sum(f.outcome == "drifted" for f in judged) / len(judged) if judged else 0.0
 
@@ -355,6 +497,8 @@ class Predictions(Record):
     rows: int
     path: str
     sha256: str
+    adjusted_by: int | None = None
+    """The ledger's number of the recalibration in force; None for the model as it was packaged."""
 
 
 # --- decisions -------------------------------------------------------------------------------------------
@@ -391,7 +535,9 @@ class WatchEvidence(Record):
 
     model: str
     batch: str
+    """The batch that both were held against: that which is answered, or with late labels an earlier one."""
     revision: int
+    """Of the batch that is answered."""
     champion: int
     previous: int
     batches_watched: int
@@ -410,6 +556,32 @@ class FreezeEvidence(Record):
     """Batches at which the watch rolled back since a person last looked, oldest first."""
     recent: tuple[str, ...]
     """The newest accepted batches, this one included, oldest first: as many as the rule looks at."""
+
+
+class RecalibrationEvidence(Record):
+    """What the refresh of weights and recalibration on a mature batch looks at."""
+
+    model: str
+    batch: str
+    """The mature batch that is news."""
+    champion: int
+    problem: Problem
+    members: tuple[PanelMember, ...]
+    """The champion's members as they stood before this batch; empty when it is no panel."""
+    losses: Mapping[int, float]
+    """Version of a member -> its mean loss on the batch, of those that have not seen it."""
+    summaries: tuple[LabelSummary, ...]
+    """The newest mature batches, this one included, oldest first."""
+    weights: tuple[float, ...]
+    """In force."""
+    recalibration: Recalibration | None
+    """In force."""
+    weights_before: tuple[float, ...] = ()
+    """In force before those."""
+    recalibration_before: Recalibration | None = None
+    """In force before that."""
+    comparison: Comparison | None = None
+    """What was in force before, in the challenger's seat, against what is, on this batch; None without either."""
 
 
 class Refusal(Record):
@@ -496,6 +668,20 @@ class RollBack(Record):
     """The version that is deposed."""
 
 
+class Recalibrate(Record):
+    """Serve the same champion with other weights and another recalibration."""
+
+    kind: Literal["Recalibrate"] = "Recalibrate"
+    reason: str
+    version: int
+    members: tuple[PanelMember, ...]
+    weights: tuple[float, ...]
+    """One a member; empty when the champion is no panel."""
+    recalibration: Recalibration | None
+    taken_back: bool = False
+    """Whether the one before did harm, and what was in force before it is in force again."""
+
+
 class Freeze(Record):
     """Change nothing by oneself until a person has looked."""
 
@@ -511,7 +697,7 @@ class Thaw(Record):
 
 
 Decision = Annotated[
-    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Freeze | Thaw,
+    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Recalibrate | Freeze | Thaw,
     Field(discriminator="kind"),
 ]
 
@@ -548,9 +734,15 @@ class BatchRecord(Record):
     """Digest of the model spec and the contract that the batch was judged by."""
     as_of: datetime
     drift: DriftSummary | None = None
+    summary: LabelSummary | None = None
+    """Labels against the served predictions before recalibration; None while labels are not mature."""
     performances: tuple[Performance, ...] = ()
     """The reigning champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
+    labelled: Labelled | None = None
+    """None until its labels were mature, or have come again since."""
+    unknown: int | None = None
+    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
     mlflow_run: str | None = None
     completed: bool = False
     """Whether the monitor has come to its end with this revision; if not, the next run takes it up again."""
@@ -559,6 +751,20 @@ class BatchRecord(Record):
     def accepted(self) -> bool:
         """Whether the batch may be trained and scored on."""
         return not self.verdict.refused
+
+    @property
+    def cohort(self) -> Cohort:
+        """What of it says whether its labels may be used."""
+        return Cohort(
+            batch=self.batch,
+            snapshot=self.snapshot.sha256,
+            accepted=self.accepted,
+            verdict=self.verdict.reason,
+            predicted=self.predictions is not None,
+            judged=bool(self.performances),
+            labelled=self.labelled,
+            unknown=self.unknown,
+        )
 
 
 class Superseded(Record):
@@ -586,43 +792,16 @@ class Superseded(Record):
         )
 
 
-# --- panel and recalibration -----------------------------------------------------------------------------
-
-
-class PanelMember(Record):
-    """One kept model of a panel, and how it has done."""
-
-    version: int
-    window: WindowKind
-    standing: float
-    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
-    losses: tuple[float, ...] = ()
-    """Its mean loss on each mature batch since it joined, oldest first."""
-
-
-class LabelSummary(Record):
-    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
-
-    batch: str
-    rows: int
-    labels: tuple[float, ...]
-    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
-    predictions: tuple[float, ...]
-    """The same of what was predicted: mean probabilities, or the median."""
-
-
-class Recalibration(Record):
-    """A correction of predictions without a training."""
-
-    problem: Problem
-    shift: tuple[float, ...]
-    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
-    rows: float
-    """Effective rows that it rests on."""
-    reason: str
-
-
 # --- in memory only --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """The batches of labels that were read by a moment; what became known later does not count."""
+
+    batches: tuple[BatchRecord, ...]
+    """Newest revisions, oldest batch first, refused ones among them."""
+    as_of: datetime
 
 
 @dataclass(frozen=True)
@@ -679,3 +858,23 @@ class LoadedModel:
     baseline: pd.DataFrame
     """Sample of the training rows' features."""
     profile: BaselineProfile
+    weights: tuple[float, ...] = ()
+    """The members' weights in force; empty when it is no panel."""
+    recalibration: Recalibration | None = None
+    """In force; None: predictions are served as they are."""
+    adjusted_by: int | None = None
+    """The ledger's number of the decision that put weights and recalibration in force."""
+
+
+class RegistryAwayError(RuntimeError):
+    """MLflow could not be reached, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What keeps a run that lost its lease from writing where the ledger cannot refuse it: registry and pages."""
+
+    token: int
+    """The fencing token of the run's lease."""
+    hold: Callable[[], AbstractContextManager[None]]
+    """Gives a block in which the lease cannot pass to another; entering it raises LeaseLostError once it has."""

@@ -7,6 +7,8 @@ variable                   default                                    what
 ``KINGMAKER_PROJECT``      the directory of this repository           ``data_contracts/``, ``deployments/``
 ``KINGMAKER_LEDGER``       ``sqlite:///<home>/ledger.db``             SQLAlchemy URL of the ledger
 ``KINGMAKER_TRACKING``     ``sqlite:///<home>/mlflow.db``             MLflow tracking URI
+``KINGMAKER_SERVER``       the only one that there is                 which of a contract's ``servers`` to read
+                                                                      from, by its name or its environment
 =========================  =========================================  =====================================
 """
 
@@ -32,6 +34,11 @@ _QUIET = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # MLflow tries eight times, 120 s each: a run would hang for a quarter of an hour on a server that does not answer.
+    # These outlive a restart of the server (it was up in 7 to 20 s), and give up after two minutes at the worst.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
 }
 
 
@@ -44,6 +51,7 @@ class Settings(BaseSettings):
     project: Path = REPOSITORY
     ledger: str = ""
     tracking: str = ""
+    server: str = ""
 
     @property
     def lake(self) -> Path:
@@ -54,6 +62,11 @@ class Settings(BaseSettings):
     def reports(self) -> Path:
         """Directory of the pages that people read."""
         return self.home.resolve() / "reports"
+
+    @property
+    def models(self) -> Path:
+        """Directory of verified copies of registered models: scoring goes on from them when MLflow is away."""
+        return self.home.resolve() / "models"
 
     @property
     def ledger_url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -41,7 +42,41 @@ def test_every_source_example_is_accepted_as_it_stands(tmp_path):
         for text in examples
     ]
 
-    assert [server.type for server in servers] == [*["local"] * 3, "s3", "postgresql", "duckdb", "custom"]
+    assert [server.type for server in servers] == [
+        *["local"] * 3,
+        "s3",
+        "custom",
+        "azure",
+        "postgresql",
+        "duckdb",
+        "custom",
+    ]
+
+
+def test_every_example_of_labels_is_accepted_as_it_stands(tmp_path):
+    """The two forms of docs/labels.md fit the bookings, whose outcomes stand in a contract of their own or in theirs."""
+    alone, joined = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "labels.md").read_text("utf-8"), re.DOTALL
+    )
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "tests" / "projects" / "bookings", project)
+    file, rows = project / "deployments/bookings/model.yaml", project / "data_contracts/bookings.odcs.yaml"
+    spec = yaml.safe_load(file.read_text("utf-8"))
+
+    file.write_text(yaml.safe_dump(spec | yaml.safe_load(joined)), "utf-8")
+    second = manage("bookings", Settings(home=tmp_path / "home", project=project))
+    document = yaml.safe_load(rows.read_text("utf-8"))
+    later = [{"property": "availability", "value": "later"}]
+    column = {"name": "cancelled", "logicalType": "boolean", "customProperties": later}
+    document["schema"][0]["properties"].append(column)
+    rows.write_text(yaml.safe_dump(document), "utf-8")
+    file.write_text(yaml.safe_dump(spec | yaml.safe_load(alone)), "utf-8")
+    first = manage("bookings", Settings(home=tmp_path / "home", project=project))
+
+    assert second.labels is not None
+    assert second.labels.spec.batch.every == "day"
+    assert first.labels is None
+    assert first.spec.labels.delay == second.spec.labels.delay
 
 
 def test_every_path_that_the_readme_names_is_there():

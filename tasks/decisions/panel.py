@@ -86,6 +86,16 @@ def join(
     return (*(member for member in members if member is not leaver), newcomer)
 
 
+def settle(packaged: Sequence[PanelMember], known: Sequence[PanelMember]) -> tuple[PanelMember, ...]:
+    """Return the packaged members with the newest standing that is known of each; a newcomer stands with the best."""
+    newest = {member.version: member for member in known}
+    best = _best([newest[m.version] for m in packaged if m.version in newest])
+    return tuple(
+        newest.get(m.version, m if best is None else m.model_copy(update={"standing": best.standing}))
+        for m in packaged
+    )
+
+
 def _leaver(members: Sequence[PanelMember], config: PanelConfig) -> PanelMember:
     judged = [member for member in members if member.losses]
     if not judged:

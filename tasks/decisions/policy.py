@@ -8,7 +8,7 @@ from datetime import timedelta
 from statistics import fmean, stdev
 
 from tasks.decisions.config import Adaptation, PolicyConfig
-from tasks.records import Condition, Hold, PolicyEvidence, Retrain
+from tasks.records import Comparison, Condition, Hold, PolicyEvidence, Retrain
 
 _ASK = ("alarm", "clock", "staleness", "volume")
 _FORBID = ("cooldown", "budget")
@@ -65,6 +65,15 @@ def clock_period(gains: Sequence[float], config: PolicyConfig) -> int | None:
     for gain in gains:
         period = _adapted(period, gain, adapt)
     return period
+
+
+def realised_gain(watched: Sequence[Comparison]) -> float:
+    """Return what a promotion has gained on the batches that the watch has seen, as a share of the loss before it.
+
+    In each comparison the previous champion has the challenger's seat; NaN when nothing was watched or it lost nothing.
+    """
+    before = sum(one.rows * one.challenger_loss for one in watched)
+    return 1 - sum(one.rows * one.champion_loss for one in watched) / before if before else math.nan
 
 
 def _adapted(period: int, gain: float, adapt: Adaptation) -> int:

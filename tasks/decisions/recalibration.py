@@ -5,8 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tasks.decisions.config import RecalibrationConfig
-from tasks.records import LabelSummary, Problem, Recalibration
+from tasks.decisions.config import PanelConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.panel import judge_members, member_weights
+from tasks.decisions.watch import was_better
+from tasks.records import LabelSummary, Problem, Recalibrate, Recalibration, RecalibrationEvidence
+
+
+def decide_recalibration(
+    evidence: RecalibrationEvidence, panel: PanelConfig, config: RecalibrationConfig, watch: WatchConfig
+) -> Recalibrate:
+    """Return the weights and the recalibration to serve with from now on, and why, in one sentence.
+
+    When those in force did harm on the newest mature batch, as the watch understands it, those before them come back.
+    """
+    members = judge_members(evidence.members, evidence.losses, panel)
+    compared = evidence.comparison
+    if compared is not None and was_better(compared, watch):
+        return Recalibrate(
+            reason=f"taken back: loss {compared.champion_loss:.4g} on batch {evidence.batch}, and "
+            f"{compared.challenger_loss:.4g} with what was in force before (t {-compared.t:.2f})",
+            version=evidence.champion,
+            members=members,
+            weights=evidence.weights_before,
+            recalibration=evidence.recalibration_before,
+            taken_back=True,
+        )
+    weights = member_weights(members, panel) if members else ()
+    found = recalibrate(evidence.summaries, evidence.problem, config)
+    shares = f"; weights {', '.join(f'{w:.0%}' for w in weights)}" if len(weights) > 1 else ""
+    return Recalibrate(
+        reason=f"{found.reason}{shares}",
+        version=evidence.champion,
+        members=members,
+        weights=weights,
+        recalibration=found if any(found.shift) else None,
+    )
 
 
 def recalibrate(

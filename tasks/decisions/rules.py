@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from tasks.configuration import Config
-from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
+from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
 from tasks.decisions.gate import decide_promotion
 from tasks.decisions.policy import decide_retrain
+from tasks.decisions.recalibration import decide_recalibration
 from tasks.decisions.watch import decide_freeze, decide_watch
 from tasks.records import (
     AwaitApproval,
@@ -21,6 +22,8 @@ from tasks.records import (
     Hold,
     PolicyEvidence,
     Promote,
+    Recalibrate,
+    RecalibrationEvidence,
     Record,
     Reject,
     Retrain,
@@ -84,7 +87,21 @@ class FreezeRule(Config):
         return decide_freeze(evidence, self.settings)
 
 
-Rule = GateRule | PolicyRule | WatchRule | FreezeRule
+class RecalibrationRule(Config):
+    """Which weights and which recalibration to serve with."""
+
+    evidence: ClassVar[type[Record]] = RecalibrationEvidence
+    rule: Literal["recalibration"] = "recalibration"
+    panel: PanelConfig
+    settings: RecalibrationConfig
+    watch: WatchConfig
+
+    def decide(self, evidence: RecalibrationEvidence) -> Recalibrate:
+        """Return the refresh after a mature batch."""
+        return decide_recalibration(evidence, self.panel, self.settings, self.watch)
+
+
+Rule = GateRule | PolicyRule | WatchRule | FreezeRule | RecalibrationRule
 _RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="rule")])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tasks.decisions.config import WatchConfig
-from tasks.records import Freeze, FreezeEvidence, Hold, RollBack, WatchEvidence
+from tasks.records import Comparison, Freeze, FreezeEvidence, Hold, RollBack, WatchEvidence
 
 
 def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBack:
@@ -29,9 +29,15 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
         f"{comparison.champion_loss:.4g} ({gain:+.1%} better, t {-comparison.t:.2f}) in batch "
         f"{evidence.batches_watched} of {config.batches} of the watch"
     )
-    if -comparison.t > config.better_t and gain > config.better:
+    if was_better(comparison, config):
         return RollBack(reason=words, version=evidence.previous, previous=evidence.champion)
     return Hold(reason=f"the promotion stands: {words}")
+
+
+def was_better(comparison: Comparison, config: WatchConfig) -> bool:
+    """Whether what was before, in the challenger's seat, is better than what is, by t and by share."""
+    gain = 1 - comparison.challenger_loss / comparison.champion_loss if comparison.champion_loss else 0.0
+    return -comparison.t > config.better_t and gain > config.better
 
 
 def decide_freeze(evidence: FreezeEvidence, config: WatchConfig) -> Freeze | Hold:

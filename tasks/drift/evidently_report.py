@@ -1,29 +1,47 @@
-"""Evidently's interactive report of one batch, drawn from bounded, seeded samples with our thresholds."""
+"""Evidently's interactive report of one batch: pictures from bounded, seeded samples, verdicts and thresholds ours."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.lake import write_whole
-from tasks.records import DriftSummary
+from tasks.records import DriftSummary, FeatureDrift, FeatureFrame, Fence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+EVENT_TIME = "(event time)"
+"""Column of the baseline's sample that is no feature: by it the rows of a season are found."""
+_METHOD = "kingmaker"
 
 
 class ReportNotWrittenError(RuntimeError):
     """Evidently returned without writing its page."""
 
 
-def draw_sample(features: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Return at most ``rows`` rows of ``features``, drawn with ``seed``, in their own order."""
+def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return the features and the event time of at most ``rows`` rows, drawn with ``seed``, in their own order."""
+    features = frame.features.assign(**{EVENT_TIME: frame.event_time})
     return features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
 
 
-def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary) -> None:
-    """Write Evidently's page: one drift metric a feature, its test and threshold pinned to ours.
+def _inert(page: str, path: Path) -> str:
+    """The page with the data in its scripts escaped: Evidently writes them as they are, so ``</script>`` would end one."""
+    data = re.compile(r"^ *var \w+ = \{.*\};$", re.MULTILINE)
+    if len(data.findall(page)) != 2:
+        raise ReportNotWrittenError(
+            f"{path}: expected two lines of data in Evidently's page, found other ones"
+        )
+    return data.sub(lambda line: line[0].replace("<", "\\u003c"), page)
+
+
+def write_report(
+    path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary, fence: Fence
+) -> None:
+    """Write Evidently's page: one drift metric and one test a feature, with our score on all rows and our threshold.
 
     Column kinds come from the summary, never from a guess. Columns without a value are left out: one of them would end the
     whole report (Evidently #1480); our own page names them.
@@ -33,10 +51,11 @@ def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summar
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
+    reference = _rows_of_reference(baseline, summary)
     judged = [
         f
         for f in summary.inputs
-        if f.score is not None and baseline[f.feature].notna().any() and batch[f.feature].notna().any()
+        if f.score is not None and reference[f.feature].notna().any() and batch[f.feature].notna().any()
     ]
     kinds: Mapping[str, list[str]] = {
         "numerical_columns": [f.feature for f in judged if f.kind == "numerical"],
@@ -44,14 +63,56 @@ def write_report(path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summar
     }
     definition = DataDefinition(**kinds)
     names = [f.feature for f in judged]
-    report = Report([ValueDrift(column=f.feature, method="psi", threshold=f.threshold) for f in judged])
+    _register(judged)
+    report = Report(
+        [ValueDrift(column=f.feature, method=_METHOD, threshold=f.threshold) for f in judged],
+        include_tests=True,
+    )
     snapshot = report.run(
         Dataset.from_pandas(batch[names], data_definition=definition),
-        Dataset.from_pandas(baseline[names], data_definition=definition),
+        Dataset.from_pandas(reference[names], data_definition=definition),
     )
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "evidently.html"
         snapshot.save_html(str(file))  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
         if not file.is_file() or file.stat().st_size == 0:
             raise ReportNotWrittenError(f"{path}: Evidently wrote no page for batch {summary.batch}")
-        write_whole(path, file.read_bytes())
+        with fence.hold():
+            write_whole(path, _inert(file.read_text(encoding="utf-8"), path).encode())
+
+
+def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:
+    """The sampled rows that the batch was held against; all of them when the season has none in the sample."""
+    reference = summary.reference
+    if reference.kind != "season":
+        return baseline
+    times = baseline[EVENT_TIME]
+    inside = [(times >= start) & (times < end) for start, end in reference.spans]
+    chosen = baseline[sum(inside[1:], start=inside[0])]
+    return chosen if len(chosen) else baseline
+
+
+def _register(judged: list[FeatureDrift]) -> None:
+    """Give Evidently a test that says what we found: with its own bins and a sample it might contradict our page."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    found = {f.feature: f for f in judged}
+
+    def measured(
+        reference: pd.Series,
+        current: pd.Series,
+        kind: ColumnType,
+        threshold: float,
+    ) -> tuple[float, bool]:
+        feature = found[str(reference.name)]
+        return feature.score or 0.0, feature.outcome == "drifted"
+
+    register_stattest(
+        StatTest(
+            name=_METHOD,
+            display_name="population stability index on all rows, threshold by Kingmaker",
+            allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+        ),
+        default_impl=measured,
+    )

@@ -1,25 +1,16 @@
-"""Profiles of training data, and how far a batch lies from one: histograms that merge, on all rows.
+"""Profiles of training data: the bins, fixed when the model is trained, and the counts in blocks of training time.
 
-The baseline's bins are fixed when the model is trained and travel with it, so the same batch always gets the same
-score, whatever library or sample draws the picture.
+They travel with the model, so the same batch always gets the same score, whatever library or sample draws the picture.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
+from datetime import UTC
 from typing import TYPE_CHECKING
 
-from tasks.drift.config import DriftConfig
-from tasks.drift.thresholds import psi, psi_threshold
-from tasks.records import (
-    BaselineProfile,
-    DriftSummary,
-    FeatureDrift,
-    FeatureFrame,
-    FeatureProfile,
-    Histogram,
-)
+from tasks.drift.histograms import codes, count, watched_prediction
+from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile, TimeBlock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,33 +22,126 @@ CATEGORIES = 30
 """Categories told apart; the rest share one bin."""
 RARE = 10
 """A category with fewer training rows shares the bin of the rest: chosen for its luck, it would only seem to fall."""
-OTHER = "(other)"
+BLOCKS = 64
+"""Time blocks wanted: with fewer batches, each is cut into several."""
+MOST_BLOCKS = 128
+"""Of more batches than this, so many are taken at equal distances: the profile stays small."""
+PREDICTION, TARGET = "prediction", "target"
 
 
 def make_profile(
-    frame: FeatureFrame, predicted: np.ndarray, importance: Mapping[str, float]
+    train: FeatureFrame,
+    holdout: FeatureFrame,
+    predicted: np.ndarray,
+    seen: tuple[np.ndarray, np.ndarray],
+    importance: Mapping[str, float],
 ) -> BaselineProfile:
-    """Profile the training rows in ``frame``, and ``predicted``, (rows,) or (rows, classes).
+    """Profile the training rows, and the predictions for the holdout, (rows,) or (rows, classes).
 
-    The predictions are those for the holdout: on its own training rows a model is surer than it will ever be again.
+    ``seen`` holds positions of training rows, and the predictions for them.
+
+    On its own training rows a model is surer than it will ever be again, so the predictions for the holdout are the
+    reference; those for rows that it has seen only say how much predictions swing over time.
     """
+    block, blocks, per_batch = time_blocks(train)
+    schema = train.schema
+    found = [
+        *((_number_bins(train.features[name], name), train.features[name]) for name in schema.numerical),
+        *((_category_bins(train.features[name], name), train.features[name]) for name in schema.categorical),
+        (_target_bins(train.target), train.target),
+    ]
     features = [
-        _profile_number(frame.features[name], name, importance.get(name)) for name in frame.schema.numerical
+        profile.model_copy(
+            update={
+                **_counted(profile, values),
+                "blocks": _in_blocks(profile, values, block, len(blocks)),
+                "importance": None if profile.kind == TARGET else importance.get(profile.feature),
+            }
+        )
+        for profile, values in found
     ]
-    features += [
-        _profile_category(frame.features[name], name, importance.get(name))
-        for name in frame.schema.categorical
-    ]
-    features.append(_profile_prediction(predicted))
-    return BaselineProfile(rows=len(frame), features=tuple(features))
+    watched = watched_prediction(predicted)
+    # Not the holdout's own quantiles: in its own bins a short reference looks even, and everything else uneven.
+    bins = _number_bins(watched_prediction(seen[1]), PREDICTION).model_copy(update={"kind": PREDICTION})
+    features.append(
+        bins.model_copy(
+            update={
+                **_counted(bins, watched),
+                "blocks": _in_blocks(bins, watched_prediction(seen[1]), block[seen[0]], len(blocks)),
+                "span": _span(holdout, blocks),
+            }
+        )
+    )
+    return BaselineProfile(
+        rows=len(train), features=tuple(features), blocks=blocks, blocks_per_batch=per_batch
+    )
 
 
-def _profile_number(values: pd.Series, name: str, importance: float | None) -> FeatureProfile:
+def time_blocks(frame: FeatureFrame) -> tuple[np.ndarray, tuple[TimeBlock, ...], int]:
+    """Cut the rows' time into blocks of equal spans within each batch.
+
+    Returns each row's block, (rows,) int64, -1 where its batch was not taken; the blocks; and how many a batch has.
+    """
+    import numpy as np
+    import pandas as pd
+
+    batches = sorted(set(frame.batch))
+    taken = batches
+    if len(batches) > MOST_BLOCKS:
+        taken = [batches[i] for i in np.linspace(0, len(batches) - 1, MOST_BLOCKS).round().astype("int64")]
+    cuts = max(1, BLOCKS // len(taken)) if taken else 1
+    times = frame.moments.astype("int64")
+    batch = pd.Index(taken).get_indexer(pd.Index(frame.batch))
+    block = np.full(len(times), -1, dtype="int64")
+    for i in range(len(taken)):
+        rows = batch == i
+        own = times[rows]
+        start, length = own.min(), own.max() - own.min() + 1
+        block[rows] = i * cuts + (own - start) * cuts // length
+    names, block[block >= 0] = np.unique(
+        block[block >= 0], return_inverse=True
+    )  # an empty block says nothing
+    blocks = []
+    for i in range(len(names)):
+        own = times[block == i]
+        start, end = (
+            pd.Timestamp(int(moment), unit="us", tz=UTC).to_pydatetime()
+            for moment in (own.min(), own.max() + 1)
+        )
+        blocks.append(TimeBlock(start=start, end=end, rows=len(own)))
+    return block, tuple(blocks), max(1, round(len(blocks) / max(len(taken), 1)))
+
+
+def _in_blocks(
+    profile: FeatureProfile, values: pd.Series, block: np.ndarray, blocks: int
+) -> tuple[tuple[int, ...], ...]:
+    import numpy as np
+
+    width, taken = len(profile.counts) + 1, block >= 0
+    flat = block[taken] * width + codes(profile, values)[taken]
+    return tuple(map(tuple, np.bincount(flat, minlength=blocks * width).reshape(blocks, width).tolist()))
+
+
+def _counted(profile: FeatureProfile, values: pd.Series) -> dict[str, object]:
+    *counts, missing = count(profile, values).tolist()
+    return {"counts": tuple(counts), "missing": missing}
+
+
+def _span(holdout: FeatureFrame, blocks: tuple[TimeBlock, ...]) -> int:
+    """How many time blocks are as long as the holdout."""
+    import numpy as np
+
+    typical = float(np.median([(b.end - b.start).total_seconds() for b in blocks])) if blocks else 0.0
+    moments = holdout.moments
+    length = (moments.max() - moments.min()) / np.timedelta64(1, "s") if len(moments) else 0.0
+    return max(1, round(length / typical)) if typical > 0 else 1
+
+
+def _number_bins(values: pd.Series, name: str) -> FeatureProfile:
     import numpy as np
 
     numbers = values.to_numpy(dtype="float64")
-    known = numbers[~np.isnan(numbers)]
-    finite = known[np.isfinite(known)]
+    finite = numbers[np.isfinite(numbers)]
     edges = np.unique(np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1])) if len(finite) else np.array([])
     if len(edges) and edges[-1] == finite.max():
         # Many rows hold the largest value: it is a bin of its own, or a batch above it would look the same.
@@ -66,125 +150,26 @@ def _profile_number(values: pd.Series, name: str, importance: float | None) -> F
         feature=name,
         kind="numerical",
         edges=tuple(edges.tolist()),
-        counts=tuple(
-            np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1).tolist()
-        ),
-        missing=len(numbers) - len(known),
-        importance=importance,
+        counts=(0,) * (len(edges) + 1),
+        missing=0,
     )
 
 
-def _profile_category(values: pd.Series, name: str, importance: float | None) -> FeatureProfile:
+def _category_bins(values: pd.Series, name: str) -> FeatureProfile:
     counts = values.value_counts()
     # By count, then by name: the order of the rows must not choose between equals.
     frequent = sorted(counts.index[counts >= RARE], key=lambda category: (-counts[category], category))
-    kept = sorted(frequent[:CATEGORIES])
+    kept = tuple(sorted(frequent[:CATEGORIES]))
     return FeatureProfile(
-        feature=name,
-        kind="categorical",
-        categories=tuple(kept),
-        counts=(*(int(counts[c]) for c in kept), int(counts.sum() - counts[kept].sum())),
-        missing=0,
-        importance=importance,
+        feature=name, kind="categorical", categories=kept, counts=(0,) * (len(kept) + 1), missing=0
     )
 
 
-def _profile_prediction(predicted: np.ndarray) -> FeatureProfile:
+def _target_bins(target: pd.Series) -> FeatureProfile:
+    """Classes are categories, two numbers are classes, other numbers are cut by quantiles."""
     import pandas as pd
 
-    top = predicted.max(axis=1) if predicted.ndim == 2 else predicted
-    return _profile_number(pd.Series(top), "prediction", None).model_copy(update={"kind": "prediction"})
-
-
-def summarise_drift(
-    baseline: BaselineProfile, version: int, frame: FeatureFrame, predicted: np.ndarray, config: DriftConfig
-) -> DriftSummary:
-    """Hold the batch in ``frame`` against ``baseline``: one score, threshold and histogram a feature.
-
-    Missing values are a bin like any other, so a feature that goes missing drifts. A column that is all missing
-    cannot be scored; it is reported as not evaluable and the others still are.
-    """
-    import pandas as pd
-
-    top = predicted.max(axis=1) if predicted.ndim == 2 else predicted
-    columns = len(baseline.features)
-    drifts = []
-    for profile in baseline.features:
-        values = pd.Series(top) if profile.kind == "prediction" else frame.features[profile.feature]
-        drifts.append(_drift(profile, values, baseline.rows, columns, config))
-    return DriftSummary(
-        batch=max(frame.snapshots),
-        version=version,
-        rows=len(frame),
-        baseline_rows=baseline.rows,
-        features=tuple(drifts),
-    )
-
-
-def _drift(
-    profile: FeatureProfile, values: pd.Series, baseline_rows: int, columns: int, config: DriftConfig
-) -> FeatureDrift:
-    import numpy as np
-
-    if profile.kind == "categorical":
-        position = {category: i for i, category in enumerate(profile.categories)}
-        index = values.map(position).fillna(len(position)).to_numpy(dtype="int64")
-        counts = np.bincount(index, minlength=len(position) + 1)
-        labels, missing = (*profile.categories, OTHER), 0
-    else:
-        numbers = values.to_numpy(dtype="float64")
-        known = numbers[~np.isnan(numbers)]
-        edges = np.array(profile.edges)
-        counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
-        labels, missing = _bin_labels(profile.edges), len(numbers) - len(known)
-    before = np.array(profile.counts, dtype="float64")
-    after = counts.astype("float64")
-    n, m = before.sum(), after.sum()
-    gaps = profile.missing > 0 or missing > 0
-    all_before, all_after = (
-        np.append(known, gap) if gaps else known
-        for known, gap in ((before, profile.missing), (after, missing))
-    )
-    threshold = psi_threshold(
-        len(all_before), int(all_before.sum()), int(all_after.sum()),
-        at_least=config.psi, false_alarms=config.false_alarms / columns,
-    )  # fmt: skip
-    note = ""
-    if n == 0:
-        note = "the champion's training data held no value"
-    elif m == 0:
-        note = "this batch holds no value"
-    elif len(all_before) < 2:
-        note = f"no category had {RARE} training rows, so there is nothing to tell apart"
-    value = psi(all_before, all_after) if not note else None
-    drifted = value is not None and value > threshold
-    return FeatureDrift(
-        feature=profile.feature,
-        kind=profile.kind,
-        score=value,
-        threshold=threshold,
-        outcome="not evaluable" if value is None else "drifted" if drifted else "steady",
-        missing_before=profile.missing / baseline_rows,
-        missing_after=missing / len(values) if len(values) else 0.0,
-        importance=profile.importance,
-        histogram=Histogram(
-            labels=labels,
-            before=tuple((before / n).tolist()) if n else (),
-            after=tuple((after / m).tolist()) if m else (),
-        ),
-        note=note,
-    )
-
-
-def _bin_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
-    if not edges:
-        return ("all",)
-    import math
-
-    inner = [
-        f"{low:.4g}" if high == math.nextafter(low, math.inf) else f"{low:.4g} to {high:.4g}"
-        for low, high in itertools.pairwise(edges)
-    ]
-    single = len(edges) > 1 and edges[-1] == math.nextafter(edges[-2], math.inf)
-    last = f"above {edges[-1]:.4g}" if single else f"{edges[-1]:.4g} and above"
-    return (f"below {edges[0]:.4g}", *inner, last)
+    if pd.api.types.is_numeric_dtype(target.dtype) and target.nunique() > 2:
+        return _number_bins(target, TARGET).model_copy(update={"kind": TARGET})
+    text = target.dropna().map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v))
+    return _category_bins(text.astype("str"), TARGET).model_copy(update={"kind": TARGET})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,42 +10,84 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
-from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, LoadedModel
+from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, Fence, LoadedModel
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+SEEN = 50_000
+"""Training rows that the model predicts, to learn how much its predictions swing over time."""
+
 
 @task(name="profile training data", cache_policy=NO_CACHE)
 def make_baseline(
-    managed: ManagedModel, train: FeatureFrame, predicted: np.ndarray, importance: Mapping[str, float]
+    managed: ManagedModel,
+    train: FeatureFrame,
+    holdout: FeatureFrame,
+    predicted: np.ndarray,
+    predict: Callable[[pd.DataFrame], np.ndarray],
+    importance: Mapping[str, float],
 ) -> tuple[BaselineProfile, pd.DataFrame]:
-    """Return what travels with the model: the profile of its training rows, and a seeded sample of them."""
+    """Return what travels with the model: the profile of its training rows, and a seeded sample of them.
+
+    ``predicted`` are the model's predictions for the holdout, ``predict`` goes from features to predictions.
+    """
+    import numpy as np
+
     from tasks.drift.evidently_report import draw_sample
     from tasks.drift.profile import make_profile
 
-    sample = draw_sample(train.features, managed.spec.drift.sample, managed.spec.training.seed)
-    return make_profile(train, predicted, importance), sample
+    seed = managed.spec.training.seed
+    drawn = np.random.default_rng(seed).choice(len(train), min(len(train), SEEN), replace=False)
+    drawn.sort()
+    seen = drawn, predict(train.features.iloc[drawn])
+    profile = make_profile(train, holdout, predicted, seen, importance)
+    return profile, draw_sample(train, managed.spec.drift.sample, seed)
 
 
 @task(name="measure drift", cache_policy=NO_CACHE)
 def measure_drift(
-    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, predicted: np.ndarray
+    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, predicted: np.ndarray, *, mature: bool
 ) -> DriftSummary:
-    """Hold the batch against the baseline that travels with the champion."""
-    from tasks.drift.profile import summarise_drift
+    """Hold the batch against the baseline that travels with the champion; its target too when labels are ``mature``."""
+    from tasks.drift.histograms import count_part
+    from tasks.drift.summary import summarise_drift
 
-    return summarise_drift(champion.profile, champion.trained.version, frame, predicted, managed.spec.drift)
+    counts = count_part(champion.profile, frame, predicted, target=mature)
+    return summarise_drift(
+        champion.profile,
+        champion.trained.version,
+        max(frame.snapshots),
+        counts,
+        managed.spec.drift,
+        managed.spec.training.seed,
+    )
+
+
+@task(name="measure target drift", cache_policy=NO_CACHE)
+def measure_target(
+    managed: ManagedModel, model: LoadedModel, frame: FeatureFrame, drift: DriftSummary
+) -> DriftSummary:
+    """Add the target to what was said of a batch, now that its labels are mature; ``model`` is the one that scored it."""
+    from tasks.drift.histograms import count_target
+    from tasks.drift.summary import add_target
+
+    return add_target(drift, model.profile, count_target(model.profile, frame), managed.spec.drift)
 
 
 @task(name="draw Evidently's report", cache_policy=NO_CACHE)
 def draw_evidently(
-    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, summary: DriftSummary, path: Path
+    managed: ManagedModel,
+    champion: LoadedModel,
+    frame: FeatureFrame,
+    summary: DriftSummary,
+    path: Path,
+    fence: Fence,
 ) -> None:
     """Write Evidently's interactive page of the batch, from bounded, seeded samples."""
     # Evidently costs two seconds to import: only when there is something to draw.
     from tasks.drift.evidently_report import draw_sample, write_report
 
-    sample = draw_sample(frame.features, managed.spec.drift.sample, managed.spec.training.seed)
-    write_report(path, champion.baseline, sample, summary)
+    sample = draw_sample(frame, managed.spec.drift.sample, managed.spec.training.seed)
+    write_report(path, champion.baseline, sample, summary, fence)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from tasks.evaluation.compare import block_test, refuse_seen_rows, time_blocks
-from tasks.evaluation.metrics import (
-    GREATER_IS_BETTER,
-    EvaluationError,
-    row_losses,
-    score,
-    score_interval,
-)
+from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows, time_blocks
+from tasks.evaluation.config import greater_is_better
+from tasks.evaluation.metrics import EvaluationError, row_losses, score_interval
 from tasks.evaluation.slices import compare_slices, slice_scores
 from tasks.prediction import predict, predict_frame
 from tasks.records import (
@@ -43,15 +37,20 @@ def performance(
     """
     labelled = _labelled(frame)
     target, predicted = labelled.target.to_numpy(), predict_frame(model, labelled, problem)
-    losses = row_losses(target, predicted, problem, model.trained.classes)
+    losses = row_losses(target, predicted, problem, model.trained.classes, metric)
     blocks, _ = time_blocks(labelled.moments)
     test = block_test(losses, blocks)
 
-    def score_rows(rows: np.ndarray) -> float:
+    def interval(name: str, rows: np.ndarray | slice = slice(None)) -> Interval:
+        return score_interval(
+            name, target[rows], predicted[rows], blocks[rows], problem, model.trained.classes
+        )
+
+    def defined(name: str, rows: np.ndarray | slice = slice(None)) -> Interval | None:
         try:
-            return score(metric, target[rows], predicted[rows], problem, model.trained.classes)
+            return interval(name, rows)
         except EvaluationError:
-            return math.nan
+            return None
 
     return Performance(
         batch=max(frame.snapshots),
@@ -59,10 +58,10 @@ def performance(
         rows=len(labelled),
         blocks=test.blocks,
         metric=metric,
-        score=score_interval(metric, target, predicted, blocks, problem, model.trained.classes),
+        score=interval(metric),
         loss=test.mean,
-        metrics=_defined(metrics, target, predicted, problem, model.trained.classes),
-        slices=slice_scores(losses, labelled.slices, score_rows),
+        metrics={name: found for name in metrics if (found := defined(name)) is not None},
+        slices=slice_scores(losses, blocks, labelled.slices, lambda rows: defined(metric, rows)),
     )
 
 
@@ -80,8 +79,6 @@ def compare(
     NaN, and the losses are what they are: the gate says what follows. Raises SeenRowsError when either model was
     trained on a row as new, EvaluationError when no row is labelled.
     """
-    import numpy as np
-
     for model in (challenger, champion):
         refuse_seen_rows(spans, model.trained.trained_on, f"version {model.trained.version}")
     labelled = _labelled(frame)
@@ -89,12 +86,10 @@ def compare(
     blocks, hours = time_blocks(labelled.moments)
     predictions = [predict_frame(model, labelled, problem) for model in (challenger, champion)]
     theirs, its = (
-        row_losses(target, predicted, problem, model.trained.classes)
+        row_losses(target, predicted, problem, model.trained.classes, metric)
         for predicted, model in zip(predictions, (challenger, champion), strict=True)
     )
-    # Losses that agree to the last digits are equal: sums in another order prove nothing, however constant the gain.
-    its = np.where(np.isclose(theirs, its, rtol=1e-9, atol=1e-12), theirs, its)
-    test = block_test(theirs - its, blocks)
+    test = paired_test(theirs, its, blocks)
     scores = [
         _score_or_nan(metric, target, predicted, blocks, problem, model.trained.classes)
         for predicted, model in zip(predictions, (challenger, champion), strict=True)
@@ -111,7 +106,7 @@ def compare(
         metric=metric,
         challenger_score=scores[0],
         champion_score=scores[1],
-        greater_is_better=GREATER_IS_BETTER[metric],
+        greater_is_better=greater_is_better(metric),
         slices=compare_slices(theirs, its, blocks, labelled.slices),
         block_means=test.block_means,
     )
@@ -160,8 +155,6 @@ def _bias_check(residuals: np.ndarray, labelled: FeatureFrame, limit: float, uni
 
     The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by chance.
     """
-    import math
-
     blocks, _ = time_blocks(labelled.moments)
     means = [block_test(column, blocks).mean for column in residuals.T]
     allowed = [limit + (m.high - m.value if math.isfinite(m.high) else 0.0) for m in means]
@@ -208,21 +201,6 @@ def importance(
         name: max(0.0, loss(features.assign(**{name: features[name].to_numpy()[order]})) - whole)
         for name in features.columns
     }
-
-
-def _defined(
-    metrics: tuple[str, ...],
-    target: np.ndarray,
-    predicted: np.ndarray,
-    problem: Problem,
-    classes: tuple[str, ...],
-) -> dict[str, float]:
-    """The metrics that are defined on these rows: the others are left out."""
-    found = {}
-    for name in metrics:
-        with contextlib.suppress(EvaluationError):
-            found[name] = score(name, target, predicted, problem, classes)
-    return found
 
 
 def _score_or_nan(

@@ -1,21 +1,27 @@
-"""Losses a row, and the metrics that users ask for, with intervals that respect time."""
+"""Losses a row, and the metrics that users ask for, with intervals that respect time.
+
+Every metric here is a function of sums over rows: of losses, of hits and misses, of rows by bin of their score. So it
+is known without a block of time as soon as the sums of that block are taken away, and the jackknife over blocks costs one
+pass over the rows, however many blocks there are. scikit-learn gives no sums by block; the tests hold each value against
+scikit-learn's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.evaluation.config import quantile_of
 from tasks.records import Interval, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-GREATER_IS_BETTER = {
-    "roc_auc": True, "average_precision": True, "log_loss": False, "brier": False, "accuracy": True, "f1": True,
-    "precision": True, "recall": True, "f1_macro": True, "roc_auc_ovr": True, "mae": False, "rmse": False,
-    "r2": True, "mape": False, "median_absolute_error": False,
-}  # fmt: skip
-
+BINS = 4096
+"""Bins of scores that stand for single scores where a block is left out: the interval's width changes by under 1%."""
 _CLIP = 1e-7
 """Probabilities are kept this far from 0 and 1: one row may cost at most -log(1e-7) = 16 in log loss."""
 
@@ -25,120 +31,125 @@ class EvaluationError(ValueError):
 
 
 def row_losses(
-    target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str] = ()
+    target: np.ndarray,
+    predicted: np.ndarray,
+    problem: Problem,
+    classes: Sequence[str] = (),
+    metric: str = "",
 ) -> np.ndarray:
     """Return the loss of each row, shape (rows,): log loss in nats, or the absolute error in the target's unit.
 
-    These are the primary losses of the gate: they have more power than AUC or accuracy.
+    These are the primary losses of the gate: they have more power than AUC or accuracy. A regression that is asked
+    for a quantile, by the metric ``pinball_Q``, has that loss instead: the absolute error would prefer the median.
     """
     import numpy as np
 
-    losses: np.ndarray
     if problem == "regression":
-        losses = np.abs(target.astype("float64") - predicted)
-        return losses
+        return _pinball(target.astype("float64") - predicted, quantile_of(metric))
     if problem == "binary":
-        p = np.clip(predicted, _CLIP, 1 - _CLIP)
-        y = target.astype("float64")
-        losses = -(y * np.log(p) + (1 - y) * np.log1p(-p))
-        return losses
+        return _log_loss(target.astype("float64"), predicted)
     position = {label: i for i, label in enumerate(classes)}
     columns = np.array([position.get(str(label), -1) for label in target])
     own = np.where(columns >= 0, predicted[np.arange(len(columns)), columns], 0.0)
-    losses = -np.log(np.clip(own, _CLIP, 1.0))
+    losses: np.ndarray = -np.log(np.clip(own, _CLIP, 1.0))
     return losses
 
 
-def mean_loss(problem: Problem, classes: Sequence[str] = ()) -> Callable[[np.ndarray, np.ndarray], float]:
+def mean_loss(
+    problem: Problem, classes: Sequence[str] = (), metric: str = ""
+) -> Callable[[np.ndarray, np.ndarray], float]:
     """Return the function from target and prediction to the mean loss."""
 
     def loss(target: np.ndarray, predicted: np.ndarray) -> float:
-        return float(row_losses(target, predicted, problem, classes).mean())
+        return float(row_losses(target, predicted, problem, classes, metric).mean())
 
     return loss
+
+
+def _pinball(errors: np.ndarray, quantile: float | None) -> np.ndarray:
+    """The pinball loss of target minus prediction (Koenker and Bassett 1978); without a quantile, the absolute error."""
+    import numpy as np
+
+    losses: np.ndarray = (
+        np.abs(errors) if quantile is None else np.where(errors >= 0, quantile, quantile - 1) * errors
+    )
+    return losses
+
+
+def _log_loss(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    p = np.clip(predicted, _CLIP, 1 - _CLIP)
+    losses: np.ndarray = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+    return losses
+
+
+# --- metrics ---------------------------------------------------------------------------------------------
 
 
 def score(
     metric: str, target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str] = ()
 ) -> float:
-    """Return one metric by scikit-learn; classes are cut at 0.5, or at the largest probability.
+    """Return one metric; classes are cut at 0.5, or at the largest probability.
 
-    ``roc_auc_ovr`` is the mean over the classes that occur in the target. Raises EvaluationError when the metric is
-    not defined on these rows, as AUC is not on one class.
+    The target of a binary problem may hold probabilities, that of a multiclass one may be (rows, classes) of them: the
+    metric is then what labels drawn from them would give. ``_ovr`` is the mean over the classes that occur in the
+    target, each against the rest; ``_macro`` that over the classes that occur or are predicted. Raises
+    EvaluationError when the metric is not defined on these rows, as AUC is not on one class.
     """
-    import math
-
-    import numpy as np
-
-    if not np.isfinite(predicted).all():
-        raise EvaluationError(
-            f"expected finite predictions, found {int((~np.isfinite(predicted)).sum())} that are not"
-        )
-    if problem == "regression":
-        value = _regression(metric, target.astype("float64"), predicted)
-    elif problem == "multiclass":
-        value = _multiclass(metric, target, predicted, classes)
-    else:
-        value = _binary(metric, target.astype("float64"), predicted)
+    _refuse_no_numbers(predicted)
+    value = statistics.fmean(part.exact() for part in _parts(metric, target, predicted, problem, classes))
     if not math.isfinite(value):
         raise EvaluationError(f"{metric}: expected a number on {len(target):,} rows, found {value}")
     return value
 
 
-def _refuse_one_class(metric: str, target: np.ndarray) -> None:
-    if metric in ("roc_auc", "average_precision", "roc_auc_ovr") and len(set(target.tolist())) < 2:
-        raise EvaluationError(f"{metric}: expected at least two classes in the target, found one")
+def leave_one_out(
+    metric: str,
+    target: np.ndarray,
+    predicted: np.ndarray,
+    blocks: np.ndarray,
+    problem: Problem,
+    classes: Sequence[str] = (),
+) -> tuple[float, np.ndarray]:
+    """Return the metric, and the metric without each block in turn, (blocks with rows,), in the order of ``blocks``.
 
-
-def _multiclass(metric: str, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> float:
+    ``blocks`` (rows,), whole numbers from 0, is the block of time of each row. Where the metric is not defined without
+    a block it is NaN there. Raises as ``score`` does.
+    """
     import numpy as np
-    from sklearn import metrics as sk
 
-    _refuse_one_class(metric, target)
-    chosen = np.array(classes, dtype="object")[predicted.argmax(axis=1)]
-
-    def one_against_rest() -> float:
-        present = [i for i, label in enumerate(classes) if (target == label).any()]
-        return float(np.mean([sk.roc_auc_score(target == classes[i], predicted[:, i]) for i in present]))
-
-    functions: dict[str, Callable[[], float]] = {
-        "log_loss": lambda: float(row_losses(target, predicted, "multiclass", classes).mean()),
-        "accuracy": lambda: sk.accuracy_score(target, chosen),
-        "f1_macro": lambda: sk.f1_score(target, chosen, average="macro", zero_division=0.0),
-        "roc_auc_ovr": one_against_rest,
-    }
-    return float(functions[metric]())
+    value = score(metric, target, predicted, problem, classes)
+    used = np.bincount(blocks) > 0
+    without = []
+    for part in _parts(metric, target, predicted, problem, classes):
+        table = part.table(blocks, len(used))[used]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            without.append(part.value(table.sum(axis=0) - table))
+    return value, np.mean(without, axis=0)
 
 
-def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> float:
-    from sklearn import metrics as sk
+def jackknife(value: float, without: np.ndarray) -> Interval:
+    """Return ``value`` with its 95% interval, from what it is without each block, (blocks,).
 
-    _refuse_one_class(metric, y)
-    hard = (predicted >= 0.5).astype("float64")
-    functions: dict[str, Callable[[], float]] = {
-        "roc_auc": lambda: sk.roc_auc_score(y, predicted),
-        "average_precision": lambda: sk.average_precision_score(y, predicted),
-        "log_loss": lambda: float(row_losses(y, predicted, "binary").mean()),
-        "brier": lambda: sk.brier_score_loss(y, predicted),
-        "accuracy": lambda: sk.accuracy_score(y, hard),
-        "f1": lambda: sk.f1_score(y, hard, zero_division=0.0),
-        "precision": lambda: sk.precision_score(y, hard, zero_division=0.0),
-        "recall": lambda: sk.recall_score(y, hard, zero_division=0.0),
-    }
-    return float(functions[metric]())
+    With B blocks and theta_(b) the value without block b: se^2 = (B - 1) / B * sum (theta_(b) - mean)^2, and the
+    interval is theta +- t(0.975, B - 1) * se (Efron and Tibshirani 1993, chapter 11, with blocks for rows, Kunsch 1989).
+    It needs no independence within a block. It is endless with fewer than three blocks, and where the value hangs on one.
+    """
+    from scipy import stats
+
+    se = standard_error(without)
+    half = float(stats.t.ppf(0.975, len(without) - 1)) * se if math.isfinite(se) else math.inf
+    return Interval(value=value, low=value - half, high=value + half)
 
 
-def _regression(metric: str, target: np.ndarray, predicted: np.ndarray) -> float:
-    from sklearn import metrics as sk
+def standard_error(without: np.ndarray) -> float:
+    """Return the jackknife's standard error; infinite where there is none."""
+    import numpy as np
 
-    functions: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-        "mae": sk.mean_absolute_error,
-        "rmse": sk.root_mean_squared_error,
-        "r2": sk.r2_score,
-        "mape": sk.mean_absolute_percentage_error,
-        "median_absolute_error": sk.median_absolute_error,
-    }
-    return float(functions[metric](target, predicted))
+    if len(without) < 3 or not np.isfinite(without).all():
+        return math.inf
+    return float(np.sqrt((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum()))
 
 
 def score_interval(
@@ -149,28 +160,255 @@ def score_interval(
     problem: Problem,
     classes: Sequence[str] = (),
 ) -> Interval:
-    """Return the metric with a 95% interval by the delete-one-block jackknife.
+    """Return the metric with its 95% interval over blocks of time; raises as ``score`` does."""
+    return jackknife(*leave_one_out(metric, target, predicted, blocks, problem, classes))
 
-    ``blocks`` (rows,) int64 numbers the block of time of each row. With B blocks and theta_(b) the metric without
-    block b: se^2 = (B - 1) / B * sum (theta_(b) - mean)^2, and the interval is theta +- t(0.975, B - 1) * se (Efron
-    and Tibshirani 1993, chapter 11, with blocks for rows, Kunsch 1989). It holds for any smooth metric and needs no
-    independence within a block.
-    """
+
+def _refuse_no_numbers(predicted: np.ndarray) -> None:
     import numpy as np
-    from scipy import stats
 
-    theta = score(metric, target, predicted, problem, classes)
-    labels = np.unique(blocks)
-    if len(labels) < 3:
-        return Interval(value=theta, low=float("-inf"), high=float("inf"))
-    without = []
-    for label in labels:
-        keep = blocks != label
-        try:
-            without.append(score(metric, target[keep], predicted[keep], problem, classes))
-        except EvaluationError:
-            return Interval(value=theta, low=float("-inf"), high=float("inf"))
-    values = np.array(without)
-    se = float(np.sqrt((len(labels) - 1) / len(labels) * ((values - values.mean()) ** 2).sum()))
-    half = float(stats.t.ppf(0.975, len(labels) - 1)) * se
-    return Interval(value=theta, low=theta - half, high=theta + half)
+    if not np.isfinite(predicted).all():
+        raise EvaluationError(
+            f"expected finite predictions, found {int((~np.isfinite(predicted)).sum())} that are not"
+        )
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """A metric of sums over rows: ``value`` goes from the sums, (..., terms), to the metric, (...)."""
+
+    terms: Sequence[np.ndarray | float]
+    """What is summed, each (rows,); a number is the same in each row."""
+    value: Callable[[np.ndarray], np.ndarray]
+
+    def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
+        """The sums by block, (blocks, terms)."""
+        import numpy as np
+
+        def column(term: np.ndarray | float) -> np.ndarray:
+            if isinstance(term, float):
+                return term * np.bincount(blocks, minlength=size)
+            return np.bincount(blocks, weights=term, minlength=size)
+
+        return np.column_stack([column(term) for term in self.terms])
+
+    def exact(self) -> float:
+        import numpy as np
+
+        rows = next(len(term) for term in self.terms if not isinstance(term, float))
+        sums = [term * rows if isinstance(term, float) else float(term.sum()) for term in self.terms]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.value(np.array(sums)))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """A metric of the order of scores: ``of`` goes from the weights by score, rising, (..., scores), to the metric.
+
+    As one number it is exact. Without a block the scores are those of at most BINS bins of equal counts.
+    """
+
+    scores: np.ndarray
+    weights: Sequence[np.ndarray]
+    """What is counted of each score, each (rows,), such as positives and negatives."""
+    of: Callable[..., np.ndarray]
+
+    def exact(self) -> float:
+        import numpy as np
+
+        _, codes = np.unique(self.scores, return_inverse=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.of(*(np.bincount(codes, weights=weights) for weights in self.weights)))
+
+    def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
+        """The weights by block and bin, (blocks, weights x bins)."""
+        import numpy as np
+
+        edges = _edges(self.scores)
+        cells = np.searchsorted(edges, self.scores, side="right") - 1
+        cells += blocks * len(edges)
+        tables = [
+            np.bincount(cells, weights=weights, minlength=size * len(edges)).reshape(size, len(edges))
+            for weights in self.weights
+        ]
+        return np.concatenate(tables, axis=1)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        return self.of(*np.split(sums, len(self.weights), axis=-1))
+
+
+@dataclass(frozen=True)
+class _Median:
+    """The median of ``values`` (rows,). Without a block it is read off at most BINS bins of equal counts."""
+
+    values: np.ndarray
+
+    def exact(self) -> float:
+        import numpy as np
+
+        return float(np.median(self.values))
+
+    def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
+        """The rows by block and bin, (blocks, bins)."""
+        return _Ranked(self.values, (self.values * 0 + 1,), self.value).table(blocks, size)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        edges = _edges(self.values)
+        middles = sums.cumsum(axis=-1) - sums / 2
+        return np.array([np.interp(row.sum() / 2, at, edges) for row, at in zip(sums, middles, strict=True)])
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Lower edges of at most about BINS bins of equal counts, rising; each value is one where there are that few."""
+    import numpy as np
+
+    rising = np.sort(values)
+    return np.unique(rising[:: max(1, len(rising) // BINS)])
+
+
+def _roc_auc(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """The share of pairs in the right order, ties counted half (Hanley and McNeil 1982)."""
+    below = negative.cumsum(axis=-1) - negative / 2
+    auc: np.ndarray = (positive * below).sum(axis=-1) / positive.sum(axis=-1) / negative.sum(axis=-1)
+    return auc
+
+
+def _average_precision(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """The mean of the precisions at each positive, from the highest score down."""
+    import numpy as np
+
+    hits = positive[..., ::-1].cumsum(axis=-1)
+    found = hits + negative[..., ::-1].cumsum(axis=-1)
+    precision = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
+    mean = (positive[..., ::-1] * precision).sum(axis=-1) / positive.sum(axis=-1)
+    defined: np.ndarray = np.where(negative.sum(axis=-1) > 0, mean, np.nan)
+    return defined
+
+
+_RANKED = {"roc_auc": _roc_auc, "average_precision": _average_precision}
+
+
+def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """0 where nothing is counted, as scikit-learn's ``zero_division=0``."""
+    import numpy as np
+
+    ratio: np.ndarray = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+    return ratio
+
+
+_HITS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "f1": lambda hits, called, there: _ratio(2 * hits, called + there),
+    "precision": lambda hits, called, _: _ratio(hits, called),
+    "recall": lambda hits, _, there: _ratio(hits, there),
+}
+"""Of rows that are positive and called so, called so, and positive."""
+
+
+def _mean(losses: np.ndarray) -> _Terms:
+    return _Terms((losses, 1.0), lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def _parts(
+    metric: str, target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str]
+) -> Iterator[_Terms | _Ranked | _Median]:
+    """What the metric is the mean of."""
+    if problem == "regression":
+        yield _regression(metric, target.astype("float64"), predicted)
+    elif problem == "multiclass":
+        yield from _multiclass(metric, target, predicted, classes)
+    else:
+        yield _binary(metric, target.astype("float64"), predicted)
+
+
+def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _Ranked:
+    if metric in _RANKED:
+        if not 0 < y.sum() < len(y):
+            raise EvaluationError(f"{metric}: expected at least two classes in the target, found one")
+        return _Ranked(predicted, (y, 1 - y), _RANKED[metric])
+    called = (predicted >= 0.5).astype("float64")
+    if metric in _HITS:
+        of = _HITS[metric]
+        return _Terms((y * called, called, y), lambda sums: of(sums[..., 0], sums[..., 1], sums[..., 2]))
+    losses: dict[str, Callable[[], np.ndarray]] = {
+        "log_loss": lambda: _log_loss(y, predicted),
+        "brier": lambda: y * (1 - predicted) ** 2 + (1 - y) * predicted**2,
+        "accuracy": lambda: y * called + (1 - y) * (1 - called),
+    }
+    return _mean(losses[metric]())
+
+
+def _multiclass(
+    metric: str, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
+) -> Iterator[_Terms | _Ranked]:
+    import numpy as np
+
+    shares = _class_shares(target, classes)
+    name, _, mean = metric.rpartition("_")
+    if mean == "ovr":
+        there = [i for i in range(len(classes)) if shares[:, i].any()]
+        if len(there) < 2:
+            raise EvaluationError(f"{metric}: expected at least two classes in the target, found one")
+        for i in there:
+            yield _Ranked(predicted[:, i], (shares[:, i], 1 - shares[:, i]), _RANKED[name])
+        return
+    # A label that the model does not know is a class that it gives no probability.
+    predicted = np.pad(predicted, ((0, 0), (0, shares.shape[1] - predicted.shape[1])))
+    called = np.eye(shares.shape[1])[predicted.argmax(axis=1)]
+    if mean == "macro":
+        of = _HITS[name]
+
+        def macro(sums: np.ndarray) -> np.ndarray:
+            hits, calls, there = np.split(sums, 3, axis=-1)
+            seen = (calls + there > 0).sum(axis=-1)
+            found: np.ndarray = of(hits, calls, there).sum(axis=-1) / seen
+            return found
+
+        yield _Terms((*(shares * called).T, *called.T, *shares.T), macro)
+        return
+    losses = {
+        "log_loss": lambda: -(shares * np.log(np.clip(predicted, _CLIP, 1.0))).sum(axis=1),
+        "brier": lambda: (shares * (1 - 2 * predicted)).sum(axis=1) + (predicted**2).sum(axis=1),
+        "accuracy": lambda: (shares * called).sum(axis=1),
+    }
+    yield _mean(losses[metric]())
+
+
+def _class_shares(target: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The target as (rows, classes) of shares; labels beyond ``classes`` are columns after theirs."""
+    import numpy as np
+
+    if target.ndim == 2:
+        return target
+    labels = target.astype("str")
+    known = [*classes, *sorted(set(labels.tolist()) - set(classes))]
+    shares: np.ndarray = (labels[:, np.newaxis] == np.array(known)).astype("float64")
+    return shares
+
+
+def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _Median:
+    import numpy as np
+
+    errors = y - predicted
+    if metric == "median_absolute_error":
+        return _Median(np.abs(errors))
+    if metric == "rmse":
+        return _Terms((errors**2, 1.0), lambda sums: np.sqrt(sums[..., 0] / sums[..., 1]))
+    if metric == "r2":
+        centred = y - y.mean()  # R squared does not see the shift, and the sums keep their digits
+
+        def r2(sums: np.ndarray) -> np.ndarray:
+            spread = sums[..., 1] - sums[..., 2] ** 2 / sums[..., 3]
+            varies = spread > 1e-12 * sums[..., 1]
+            return np.where(varies, 1 - sums[..., 0] / np.where(varies, spread, 1.0), np.nan)
+
+        return _Terms((errors**2, centred**2, centred, 1.0), r2)
+    losses = {
+        "mae": lambda: np.abs(errors),
+        "mape": lambda: np.abs(errors) / np.maximum(np.abs(y), np.finfo("float64").eps),
+    }
+    quantile = quantile_of(metric)
+    return _mean(losses[metric]() if quantile is None else _pinball(errors, quantile))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.model_spec import METRICS, ManagedModel
+from tasks.evaluation.config import METRICS
+from tasks.model_spec import ManagedModel
 from tasks.records import Comparison, FeatureFrame, Guardrail, LoadedModel, Performance, RowSpan
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def judge_performance(
     from tasks.evaluation.metrics import EvaluationError
 
     spec, judged = managed.spec, list[Performance]()
+    metrics = tuple(dict.fromkeys((spec.metric, *METRICS[spec.problem])))
     for model in models:
         try:
-            judged.append(performance(model, frame, spec.problem, spec.metric, METRICS[spec.problem]))
+            judged.append(performance(model, frame, spec.problem, spec.metric, metrics))
         except EvaluationError as refused:
             name = f"{managed.name} version {model.trained.version}"
             get_run_logger().warning("%s is not judged on %s: %s", name, max(frame.snapshots), refused)

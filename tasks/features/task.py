@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.lake import read_accepted
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, FeatureFrame
+from tasks.records import BatchRecord, FeatureFrame, KnownLabels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @task(name="build features", cache_policy=NO_CACHE)
-def build_features(managed: ManagedModel, records: Sequence[BatchRecord]) -> FeatureFrame:
-    """Build the features of the accepted rows of ``records``: the one path for training and for scoring."""
+def build_features(
+    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels | None
+) -> FeatureFrame:
+    """Build the features of the accepted rows of ``records``: the one path for training and for scoring.
+
+    ``labels`` are what was read of the model's contract of labels, if it has one; None when the rows carry theirs.
+    """
     from tasks.features.frame import build_frame, load_code
 
-    spec, columns = managed.spec, managed.contract.column_names
+    spec = managed.spec
     code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
     return build_frame(
-        {r.batch.id: read_accepted(managed.settings.lake, r.snapshot, r.verdict, columns) for r in records},
+        _labelled_rows(managed, records, labels, managed.contract.column_names),
         {r.batch.id: r.snapshot.sha256 for r in records},
         managed.contract,
         spec.features,
@@ -29,6 +38,56 @@ def build_features(managed: ManagedModel, records: Sequence[BatchRecord]) -> Fea
         slices=spec.slices,
         code=code,
     )
+
+
+def count_labelled(managed: ManagedModel, record: BatchRecord, labels: KnownLabels | None) -> tuple[int, int]:
+    """Return how many accepted rows the batch has, and how many of them have their label."""
+    columns = (managed.spec.target,) if managed.labels is None else managed.label_key
+    (rows,) = _labelled_rows(managed, [record], labels, columns).values()
+    return rows.num_rows, rows.num_rows - rows[managed.spec.target].null_count
+
+
+def count_unknown(managed: ManagedModel, labels: BatchRecord, records: Iterable[BatchRecord]) -> int:
+    """Return how many rows of a batch of labels have a key that no row of ``records`` has.
+
+    ``records`` are gone through in their order until every label is found: the newest first is the shortest way.
+    """
+    from tasks.features.labels import without_row
+
+    on, lake = managed.label_key, managed.settings.lake
+    left = read_accepted(lake, labels.snapshot, labels.verdict, on)
+    for record in records:
+        if not left.num_rows:
+            break
+        left = without_row(left, read_accepted(lake, record.snapshot, record.verdict, on), on)
+    return int(left.num_rows)
+
+
+def _labelled_rows(
+    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels | None, columns: Sequence[str]
+) -> dict[str, pa.Table]:
+    """Batch id -> its accepted rows with these columns and their labels."""
+    lake = managed.settings.lake
+    rows = {r.batch.id: read_accepted(lake, r.snapshot, r.verdict, columns) for r in records}
+    if managed.labels is None or not rows:
+        return rows
+    import pyarrow as pa
+
+    from tasks.features.labels import add_labels, newest_labels
+    from tasks.lake import arrow_type
+
+    if labels is None:
+        raise ValueError(
+            f"{managed.name}: expected the labels that contract {managed.labels.contract.name} gave"
+        )
+    contract, on, target = managed.labels.contract, managed.label_key, managed.spec.target
+    first = min(record.batch.start for record in records)
+    read = [one for one in labels.batches if one.accepted and one.batch.end > first]
+    needed = dict.fromkeys([*on, target, contract.event_time])
+    none = pa.schema([(name, arrow_type(contract.column(name))) for name in needed]).empty_table()
+    tables = [none, *(read_accepted(lake, one.snapshot, one.verdict, list(needed)) for one in read)]
+    newest = newest_labels(tables, contract, on, target, labels.as_of)
+    return {id: add_labels(table, newest, on, target) for id, table in rows.items()}
 
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:

@@ -35,25 +35,30 @@ def open_source(managed: ManagedModel) -> Source:
 def _open_files(managed: ManagedModel) -> Source:
     from tasks.ingest.by_batch import FilesByBatch
     from tasks.ingest.growing import GrowingFiles
-    from tasks.ingest.stores import LocalStore, S3Store, Store
+    from tasks.ingest.stores import LocalStore, Store, open_store
 
     contract, settings, every = managed.contract, managed.settings, managed.spec.batch.every
-    key = "location" if contract.server.type == "s3" else "path"
-    written = contract.server.path
+    server, written = contract.server, contract.server.path
+    key = "path" if server.type == "local" else "location"
     if written.count("{batch}") > 1 or "**" in written or not written:
         raise SourceError(
-            f"{contract.file}: servers.0.{key}: expected '{{batch}}' at most once, and '*' within one name only, "
+            f"{contract.file}: {server.where}.{key}: expected '{{batch}}' at most once, and '*' within one name only, "
             f"found {written!r}"
         )
-    pattern = fill_in(written, contract, f"servers.0.{key}", settings.home)
+    pattern = fill_in(written, contract, key, settings.home)
     store: Store = LocalStore()
-    if contract.server.type == "s3":
-        endpoint = fill_in(contract.server.endpoint, contract, "servers.0.endpointUrl", settings.home)
-        store = S3Store(endpoint.text)
+    if key == "location":
+        endpoint = fill_in(server.endpoint, contract, "endpointUrl", settings.home)
+        options = {name: fill_in(value, contract, name, settings.home) for name, value in server.options}
+        pattern = pattern.hiding((endpoint, *options.values()))
+        with pattern.hidden_in_errors():
+            store = open_store(
+                pattern.text, endpoint.text, {name: value.text for name, value in options.items()}
+            )
     else:
         pattern = pattern.below(settings.project)
     if "{batch}" in written:
-        return FilesByBatch(contract, every, store, pattern)
+        return FilesByBatch(contract, every, store, pattern, settings.lake)
     return GrowingFiles(contract, every, store, pattern, settings.lake)
 
 

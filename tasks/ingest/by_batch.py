@@ -1,22 +1,28 @@
 """Files that are named by their period: ``{batch}`` stands in their path, once.
 
 One file a period, ``sales/{batch}.csv.gz``, or many, ``sales/{batch}/*.parquet``: all files whose path names the period are
-the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint.
+the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint. Files that cannot
+be read are kept as they are in the lake, under ``refused/``: the next delivery may take their place at the source.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
-from tasks.ingest.source import Address, SourceError, digest_of
-from tasks.ingest.stores import Store, find, look_at, read_whole
+from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
+from tasks.ingest.stores import Store, find, look_at, opened, read_whole
+from tasks.lake import write_whole
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from tasks.ingest.rows import Piece, Rows
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class FilesByBatch:
     every: Every
     store: Store
     pattern: Address
+    lake: Path
 
     @property
     def name(self) -> str:
@@ -57,21 +64,44 @@ class FilesByBatch:
         prints = {path: look_at(self.store, path).fingerprint for path in paths}
         return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
 
-    def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of all files of the batch; SourceError when one cannot be read, or they changed meanwhile."""
-        from tasks.ingest.conform import conform_table, join
-        from tasks.ingest.formats import parse_file
+    def read(self, batch: Batch) -> Rows:
+        """Return the rows of all files of the batch; reading them raises SourceError when they are not there, or changed.
+
+        It raises UnreadableError when one cannot be read; by then all of them are kept in the lake.
+        """
+        from tasks.ingest.rows import Rows
 
         where = self.name.replace("{batch}", batch.id)
+        return Rows(partial(self._pieces, batch, where), self.contract, where)
+
+    def _pieces(self, batch: Batch, where: str, as_text: frozenset[str]) -> Iterator[Piece]:
+        from tasks.ingest.formats import read_pieces
+        from tasks.ingest.rows import Piece
+
         with self.pattern.hidden_in_errors():
             paths = self.files().get(batch.id, [])
             if not paths:
                 raise SourceError(
                     f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
                 )
-            tables = [parse_file(read_whole(self.store, path), path, self.contract) for path in paths]
+            try:
+                for path in paths:
+                    with opened(self.store, path) as stream:
+                        for table in read_pieces(stream, path, self.contract, as_text):
+                            yield Piece(path, table)
+            except UnreadableError as error:
+                raise UnreadableError(f"{error}; it is kept in {self._keep(batch, paths)}") from error
             if self.files().get(batch.id) != paths:
                 raise SourceError(
                     f"{where}: files came or went while the batch was read; it will be read again at the next run"
                 )
-            return conform_table(join(tables, where), self.contract)
+
+    def _keep(self, batch: Batch, paths: list[str]) -> Path:
+        """Copy the files of the batch, byte for byte, to the directory that is returned; once for each content."""
+        directory = self.lake / "refused" / self.contract.name / batch.id
+        for path in paths:
+            content = read_whole(self.store, path)
+            file = directory / f"{hashlib.sha256(content).hexdigest()[:16]}-{path.rpartition('/')[2]}"
+            if not file.exists():
+                write_whole(file, content)
+        return directory

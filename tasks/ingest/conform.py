@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from datetime import date
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Column, Contract
-from tasks.ingest.source import MISSING, SourceError
+from tasks.ingest.source import MISSING
 from tasks.lake import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_DAY = 24 * 60 * 60 * 1_000_000
+"""Microseconds."""
 _OFFSET = r"(Z|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
-
-
-def conform_table(table: pa.Table, contract: Contract) -> pa.Table:
-    """Give each column the contract's type; one that does not fit its type stays as it was read.
-
-    Missing and extra columns are for validation to judge.
-    """
-    import pyarrow as pa
-
-    return pa.table({name: conform(table[name], contract, name) for name in table.column_names})
-
-
-def join(tables: Sequence[pa.Table], where: str) -> pa.Table:
-    """Return the rows of all tables, which must have the same columns; SourceError names ``where`` when they have not.
-
-    A column that is whole numbers in one and decimals in another becomes the wider type; where no type holds both, such
-    as numbers and text, it becomes text, for validation to judge.
-    """
-    import pyarrow as pa
-
-    for table in tables[1:]:
-        other = set(table.column_names) ^ set(tables[0].column_names)
-        if other:
-            raise SourceError(
-                f"{where}: expected the same columns in each of {len(tables)} parts, found {sorted(other)[:5]} only in some "
-                "of them; have the odd ones delivered again"
-            )
-    tables = [table.select(tables[0].column_names) for table in tables]
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        return pa.concat_tables(_agreed(tables))
-
-
-def _agreed(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """The tables with every column in one type: the common one, or text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    agreed = []
-    for name in tables[0].column_names:
-        try:
-            schemas = [pa.schema([table.schema.field(name)]) for table in tables]
-            agreed.append(pa.unify_schemas(schemas, promote_options="permissive").field(name))
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            agreed.append(pa.field(name, pa.string()))
-    return [
-        pa.table([pc.cast(table[field.name], field.type) for field in agreed], pa.schema(agreed))
-        for table in tables
-    ]
 
 
 def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.ChunkedArray:
@@ -74,10 +27,7 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
-        values = values.cast(pa.string())
+    values = plain(values)
     if name not in contract.column_names:
         return values
     column = contract.column(name)
@@ -96,9 +46,45 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
             fitting = values.cast(wanted)
     except pa.ArrowInvalid:
         return values
+    if pa.types.is_temporal(wanted):
+        return _on_calendar(fitting)
     if pa.types.is_float64(wanted):
         fitting = pc.if_else(pc.is_nan(fitting), pa.scalar(None, wanted), fitting)
     return fitting
+
+
+def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The moments or days; their numbers when one lies outside the years 1 to 9999: Arrow holds it, Python does not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_day = pa.types.is_date32(values.type)
+    numbers = as_numbers(values)
+    ends = pc.min_max(numbers).as_py()
+    first, last = (
+        pa.scalar(end, pa.date32()).value * (1 if is_day else _DAY) for end in (date.min, date.max)
+    )
+    if ends["min"] is None or (first <= ends["min"] and ends["max"] < last + (1 if is_day else _DAY)):
+        return values
+    return numbers
+
+
+def as_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Moments or days as what Arrow counts them by, since 1970."""
+    import pyarrow as pa
+
+    return values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
+
+
+def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values without Arrow's encodings: no dictionary, one kind of string."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
+        values = values.cast(pa.string())
+    return values
 
 
 def _parsed(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.ChunkedArray:
@@ -134,8 +120,33 @@ def timestamps(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    has_offset = pc.match_substring_regex(values, _OFFSET)
-    if not pc.any(pc.invert(has_offset)).as_py():
+    if not pc.any(pc.invert(pc.match_substring_regex(values, _OFFSET))).as_py():
         return values.cast(pa.timestamp("us", tz="UTC"))
     local = values.cast(pa.timestamp("us"))  # refuses those that have an offset
     return pc.assume_timezone(local, timezone).cast(pa.timestamp("us", tz="UTC"))
+
+
+def has_offset(values: pa.ChunkedArray) -> bool | None:
+    """Whether the first text that says something carries an offset; None when none says anything."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for chunk in values.chunks:
+        texts = pc.utf8_trim_whitespace(chunk)
+        at = pc.index(pc.fill_null(pc.is_in(texts, pa.array([*MISSING, None])), True), False).as_py()
+        if at >= 0:
+            return re.search(_OFFSET, texts[at].as_py()) is not None
+    return None
+
+
+def as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Each value as text; as Python writes it where Arrow has no text for the type."""
+    import pyarrow as pa
+
+    values = plain(values)
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return pa.chunked_array(
+            [pa.array([None if v is None else repr(v) for v in values.to_pylist()], pa.string())]
+        )

@@ -1,4 +1,4 @@
-"""From the bytes of one file to a table of what stands in it; nothing is guessed, nothing is read in part.
+"""From one file to tables of what stands in it, piece by piece; nothing is guessed, and a file that cannot be read to its end is refused.
 
 CSV cells are all read as text and JSON values as what they are: the contract says what they mean, not the reader. The end of
 the name says how a file is compressed: ``.gz``, ``.bz2``, ``.zst``. A compressed or Parquet file that broke off
@@ -9,56 +9,81 @@ one, so deliver those compressed, or have the contract count its rows.
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from data_contracts.contract import Contract
-from tasks.ingest.source import MISSING, SourceError
+from tasks.ingest.source import MISSING, UnreadableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROWS_AT_ONCE = 50_000
+"""Most rows of a piece."""
+CELL_BYTES = 16 * 2**20
+"""Longest row of CSV that can be read, and about how much of a text file is one piece."""
+_BYTES_AT_ONCE = 2**20
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
-    """Return what stands in the file called ``name``, whose bytes are ``content``.
+    """Return all that stands in the file called ``name``, whose bytes are ``content``; raises as ``read_pieces`` does."""
+    import pyarrow as pa
 
-    Raises SourceError, which names the file and shows no value of a contract with sensitive columns.
+    return pa.concat_tables(read_pieces(io.BytesIO(content), name, contract, at_once=None))
+
+
+def read_pieces(
+    stream: BinaryIO, name: str, contract: Contract,
+    as_text: Collection[str] = (), at_once: int | None = ROWS_AT_ONCE,
+) -> Iterator[pa.Table]:  # fmt: skip
+    """Give what stands in the file called ``name``, piece by piece, in the file's order; one piece at least.
+
+    ``stream`` can be read from its beginning more than once. A piece of text is about 16 MB, and has at most ``at_once`` rows of Parquet and
+    JSON; None means JSON all in one piece.
+    Values of JSON are of the one type that those of a piece have; those of the columns ``as_text`` are text.
+
+    Raises UnreadableError, which names the file and shows no value of a contract with sensitive columns.
     """
     import pyarrow as pa
 
     server = contract.server
     try:
-        content = _decompressed(content, name)
-        if not content.removeprefix(codecs.BOM_UTF8).strip():
-            raise SourceError(
+        if not _says_anything(stream, name):
+            raise UnreadableError(
                 f"{name}: the file is empty; expected {_EXPECTED[server.format]}; have it delivered again"
             )
         match server.format:
             case "csv":
-                table = _parse_csv(content, contract)
+                pieces = _csv_pieces(stream, name, contract)
             case "json":
-                table = _parse_json_lines(content.decode(_encoding(contract)), name)
+                pieces = _json_pieces(_text(stream, name, contract), name, as_text, at_once)
             case _:
-                table = _parse_parquet(content)
+                pieces = _parquet_pieces(stream, name)
+        for piece in pieces:
+            _each_column_once(piece.column_names, name)
+            yield piece
     except UnicodeError as error:
-        raise SourceError(
+        raise UnreadableError(
             f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is whole, set "
-            f"servers.0.encoding of {contract.file.name} to what it is written in"
+            f"{server.where}.encoding of {contract.file.name} to what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
         shown = _shown(error, contract)
-        raise SourceError(
+        raise UnreadableError(
             f"{name}: cannot be read as {server.format}: {shown}; have it delivered again"
         ) from error
-    double = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
+
+
+def _each_column_once(names: list[str], file: str) -> None:
+    double = sorted({column for column in names if names.count(column) > 1})
     if double:
-        raise SourceError(
-            f"{name}: expected each column once, found {double} more than once; have it delivered again"
+        raise UnreadableError(
+            f"{file}: expected each column once, found {double} more than once; have it delivered again"
         )
-    return table
 
 
 _EXPECTED = {
@@ -68,15 +93,91 @@ _EXPECTED = {
 }
 
 
-def _decompressed(content: bytes, name: str) -> bytes:
+def _says_anything(stream: BinaryIO, name: str) -> bool:
+    """Whether there is more in the file than white space."""
+    plain = _decompressed(stream, name)
+    start = plain.read(_BYTES_AT_ONCE).removeprefix(codecs.BOM_UTF8)
+    while start and not start.strip():
+        start = plain.read(_BYTES_AT_ONCE)
+    return bool(start)
+
+
+def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
+    """The file from its beginning, without its compression."""
     import pyarrow as pa
 
+    stream.seek(0)
     compression = next((kind for end, kind in _COMPRESSIONS.items() if name.endswith(end)), None)
-    if compression is None or not content:
-        return content
-    with pa.CompressedInputStream(pa.BufferReader(content), compression) as stream:
-        whole: bytes = stream.read()
-    return whole
+    if compression is None or not stream.read(1):
+        stream.seek(0)
+        return stream
+    stream.seek(0)
+    return cast("BinaryIO", pa.CompressedInputStream(_arrow_file(stream), compression))
+
+
+def _arrow_file(stream: BinaryIO) -> pa.NativeFile:
+    """The file as Arrow reads it; Arrow closes what it is given, and the file is still wanted then."""
+    import pyarrow as pa
+
+    return pa.PythonFile(_Lent(stream), mode="r")
+
+
+class _Lent(io.RawIOBase):
+    """A file that stays open when this one is closed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _text(stream: BinaryIO, name: str, contract: Contract) -> io.BufferedReader:
+    """The file from its beginning as UTF-8, without its compression, its encoding and the mark before it."""
+    plain = _decompressed(stream, name)
+    return io.BufferedReader(_Utf8(plain, _encoding(contract)), _BYTES_AT_ONCE)
+
+
+class _Utf8(io.RawIOBase):
+    """A file in some encoding, read as UTF-8; UnicodeDecodeError, with the position in the file, where it does not fit."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._ready = b""
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - as io.RawIOBase has it
+        while not self._ready:
+            content = self._stream.read(_BYTES_AT_ONCE)
+            before = self._read - len(self._decoder.getstate()[0])
+            try:
+                text = self._decoder.decode(content, final=not content)
+            except UnicodeDecodeError as error:
+                error.start += before
+                raise
+            self._read += len(content)
+            self._ready = text.encode()
+            if not content:
+                break
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
 
 
 def _encoding(contract: Contract) -> str:
@@ -98,65 +199,81 @@ def _position(error: UnicodeError) -> str:
 def _shown(error: Exception, contract: Contract) -> str:
     """What Arrow says, without the row that it quotes when a column of the contract is sensitive."""
     text = " ".join(str(error).split())[:300]
+    if "straddling" in text:
+        return f"expected no row longer than {CELL_BYTES // 2**20} MB, found one"
     if any(column.sensitive for column in contract.columns):
         text = re.sub(r"(Expected \d+ columns, got \d+):.*", r"\1", text)
     return text
 
 
-def _parse_parquet(content: bytes) -> pa.Table:
+def _parquet_pieces(stream: BinaryIO, name: str) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(pa.BufferReader(content)).read()
+    # Read by the page: a row group may be all of the file.
+    file = pq.ParquetFile(_arrow_file(stream), pre_buffer=False, buffer_size=_BYTES_AT_ONCE)
+    _each_column_once(file.schema_arrow.names, name)
+    yield file.schema_arrow.empty_table()
+    for batch in file.iter_batches(ROWS_AT_ONCE):
+        yield pa.Table.from_batches([batch])
 
 
-def _parse_csv(content: bytes, contract: Contract) -> pa.Table:
+def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    text = content.decode(_encoding(contract))  # refuses what does not fit, and says where
-    if not _is_utf8(contract):
-        content = text.encode()
-    del text
-    read = pc.ReadOptions()
+    read = pc.ReadOptions(block_size=CELL_BYTES)
     parse = pc.ParseOptions(newlines_in_values=True, delimiter=contract.server.delimiter)
-    header = pc.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
     convert = pc.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.string()),
+        default_column_type=pa.string(),
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
         null_values=MISSING,
     )
-    return pc.read_csv(
-        pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=convert
-    )
+    text = pa.PythonFile(_text(stream, name, contract), mode="r")
+    reader = pc.open_csv(text, read_options=read, parse_options=parse, convert_options=convert)
+    yield reader.schema.empty_table()
+    for batch in reader:
+        yield pa.Table.from_batches([batch])
 
 
-def _parse_json_lines(text: str, name: str) -> pa.Table:
+def _json_pieces(
+    lines: Iterable[bytes], name: str, as_text: Collection[str], at_once: int | None
+) -> Iterator[pa.Table]:
     """One object a line; a key that a line does not have is missing there."""
     import pyarrow as pa
 
     columns: dict[str, list[Any]] = {}
-    rows = 0
-    for number, line in enumerate(text.split("\n"), start=1):
+    rows = size = 0
+    given = False
+
+    def piece() -> pa.Table:
+        return pa.table({key: _json_column(values, key in as_text) for key, values in columns.items()})
+
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_each_once)
+            row = json.loads(line.decode(), object_pairs_hook=_each_once)
         except ValueError:
             row = None
         if not isinstance(row, dict):
             # The line is not quoted: it may hold what must not be shown.
-            raise SourceError(
+            raise UnreadableError(
                 f"{name}: line {number}: expected one whole JSON object with each key once, found something else; have it delivered again"
             )
         for key, value in row.items():
             columns.setdefault(key, [None] * rows).append(value)
         rows += 1
+        size += len(line)
         for values in columns.values():
             if len(values) < rows:
                 values.append(None)
-    return pa.table({key: _json_column(values) for key, values in columns.items()})
+        if at_once and columns and (rows >= at_once or size >= CELL_BYTES):
+            yield piece()
+            columns, rows, size, given = {key: [] for key in columns}, 0, 0, True
+    if rows or not given:
+        yield piece()
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -167,15 +284,17 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _json_column(values: list[Any]) -> pa.Array:
-    """The values in the one type that all of them have; else each as the JSON text that it was."""
+def _json_column(values: list[Any], as_text: bool) -> pa.Array:
+    """The values in the one type that all of them have; else, or when asked for, each as the JSON text that it was."""
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
     try:
-        if kinds == {int, float}:
+        if kinds == {int, float} and not as_text:
+            whole = [value for value in values if isinstance(value, int)]
+            pa.array(whole, pa.int64())  # beyond 64 bits they are text, whatever stands beside them
             return pa.array([None if value is None else float(value) for value in values], pa.float64())
-        if not kinds or kinds in ({int}, {float}, {bool}, {str}):
+        if not kinds or kinds == {str} or (not as_text and kinds in ({int}, {float}, {bool})):
             return pa.array(values, pa.string() if not kinds else None)
     except (pa.ArrowException, OverflowError):
         pass  # a whole number beyond 64 bits

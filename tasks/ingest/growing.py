@@ -7,27 +7,33 @@ appended for June leave May as it is, and late rows for May make a new revision 
 is a cache: without it the file is read again.
 
 A row without a legible event time belongs to no batch. It is not dropped: the file is refused until it is put right.
-One file is held in memory at a time, and of the others the rows of the wanted batch.
+Files are read piece by piece, and no more than a piece is held in memory.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, Every, batch_of, pattern_of
 from tasks.ingest.source import Address, SourceError, digest_of
-from tasks.ingest.stores import File, Store, find, look_at, read_whole
+from tasks.ingest.stores import File, Store, find, look_at, opened
 from tasks.lake import write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tasks.ingest.rows import Piece, Rows
+
+    Cuts = list[tuple[Batch, pa.Array]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,9 +57,7 @@ class GrowingFiles:
         """Return the files as they are now, in the order of their paths; SourceError when there is none."""
         paths = [path for path, _ in find(self.store, self.pattern.text, pattern_of(self.every))]
         if not paths:
-            raise SourceError(
-                f"{self.name}: no such file; the contract's servers.0 says that the data is there"
-            )
+            raise SourceError(f"{self.name}: no such file; the contract's server says that the data is there")
         return [look_at(self.store, path) for path in paths]
 
     def batches(self) -> dict[str, str]:
@@ -65,20 +69,31 @@ class GrowingFiles:
                     found[id][file.path] = digest
         return {id: digest_of(digests) for id, digests in sorted(found.items())}
 
-    def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of the batch from all files; SourceError when a file cannot be read or cut."""
-        from tasks.ingest.conform import conform_table, join
+    def read(self, batch: Batch) -> Rows:
+        """Return the rows of the batch from all files; reading them raises SourceError when one cannot be read or cut."""
+        from tasks.ingest.rows import Rows
 
-        tables = []
+        return Rows(partial(self._pieces, batch), self.contract, self.name)
+
+    def _pieces(self, batch: Batch, as_text: frozenset[str]) -> Iterator[Piece]:
+        """Give all pieces of the files that hold the batch: what columns a file has, all of its rows say."""
+        import pyarrow as pa
+
+        from tasks.ingest.rows import Piece
+
+        found = False
         with self.pattern.hidden_in_errors():
             for file in self.files():
-                if batch.id in self._index(file):
-                    tables += [rows for found, rows in self._cut(file) if found.id == batch.id]
-        if not tables:
+                if batch.id not in self._index(file):
+                    continue
+                for table, cuts in self._cut(file, as_text):
+                    rows = [positions for cut, positions in cuts if cut.id == batch.id]
+                    found = found or bool(rows)
+                    yield Piece(file.path, table, rows[0] if rows else pa.array([], pa.int64()))
+        if not found:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered again"
             )
-        return conform_table(join(tables, self.name), self.contract)
 
     def _index(self, file: File) -> dict[str, str]:
         """Batch id -> digest of its rows in the file: from the lake, or from the file when it has changed."""
@@ -98,46 +113,41 @@ class GrowingFiles:
                 return dict(known["batches"])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # no index yet, or a damaged one: it is written anew
-        from tasks.ingest.snapshot import canonical, content_sha256
+        from tasks.ingest.fingerprint import rows_fingerprint
 
-        batches = {
-            batch.id: content_sha256(canonical(rows, self.contract))[:16] for batch, rows in self._cut(file)
-        }
+        rows: dict[str, int] = defaultdict(int)
+        sums: dict[str, int] = defaultdict(int)
+        for table, cuts in self._cut(file):
+            for batch, positions in cuts:
+                rows[batch.id] += len(positions)
+                sums[batch.id] += rows_fingerprint(table.take(positions))
+        batches = {id: f"{rows[id]}-{sums[id] % 2**64:016x}" for id in sorted(rows)}
         write_whole(index, json.dumps({"state": state, "batches": batches}, indent=1).encode())
         return batches
 
-    def _cut(self, file: File) -> Iterator[tuple[Batch, pa.Table]]:
-        """Give the batches of the file, oldest first, each with its rows as they were read."""
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
+    def _cut(self, file: File, as_text: frozenset[str] = frozenset()) -> Iterator[tuple[pa.Table, Cuts]]:
+        """Give the file piece by piece, as it was read, each with the batches in it and the positions of their rows.
 
-        from tasks.ingest.formats import parse_file
+        Raises SourceError, at the end of the file, when there are rows that belong to no batch.
+        """
+        from tasks.ingest.formats import read_pieces
 
-        content = read_whole(self.store, file.path)
-        if self.contract.server.format in ("csv", "json") and file.path.endswith((".csv", ".json", ".jsonl")):
-            self._ends_whole(content, file.path)
-        table = parse_file(content, file.path, self.contract)
-        times = self._event_times(table, file.path)
-        order = pc.sort_indices(times)
-        moments = times.take(order).cast(pa.int64()).to_numpy()
-        start = 0
-        while start < len(moments):
-            first = int(moments[start])
-            try:
-                batch = batch_of(_EPOCH + timedelta(microseconds=first), self.every, self.contract.timezone)
-                last = int((batch.end - _EPOCH) / timedelta(microseconds=1))
-            except (OverflowError, ValueError):
-                raise SourceError(
-                    f"{file.path}: expected event times between the years 1 and 9999 in column {self.contract.event_time}, "
-                    "found another; have the file put right"
-                ) from None
-            end = int(np.searchsorted(moments, last))
-            yield batch, table.take(order[start:end])
-            start = end
+        moments = _Moments(self.contract, self.every, file.path)
+        with opened(self.store, file.path) as stream:
+            if self.contract.server.format in ("csv", "json") and file.path.endswith(
+                (".csv", ".json", ".jsonl")
+            ):
+                self._ends_whole(stream, file.path)
+            for table in read_pieces(stream, file.path, self.contract, as_text):
+                cuts = moments.cut(table)
+                if moments.sound:
+                    yield table, cuts
+        moments.complain()
 
-    def _ends_whole(self, content: bytes, path: str) -> None:
-        if content.strip() and not content.endswith(
+    def _ends_whole(self, stream: BinaryIO, path: str) -> None:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(0, size - 2))
+        if size and not stream.read(2).endswith(
             (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-16-be"))
         ):
             raise SourceError(
@@ -145,26 +155,79 @@ class GrowingFiles:
                 "read again at the next run"
             )
 
-    def _event_times(self, table: pa.Table, path: str) -> pa.ChunkedArray:
-        """When each row happened; SourceError when that is not to be read in one of them."""
+
+class _Moments:
+    """Cuts the pieces of one file by event time, and remembers what cannot be cut."""
+
+    def __init__(self, contract: Contract, every: Every, path: str) -> None:
+        self._contract, self._every, self._path = contract, every, path
+        self._missing = 0
+        self._foreign = ""
+        self._offset: bool | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether every row so far belongs to a batch."""
+        return not self._missing and not self._foreign
+
+    def cut(self, table: pa.Table) -> Cuts:
+        """Return the batches in ``table``, oldest first, each with the positions of its rows."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        times = self._times(table)
+        if times is None:
+            return []
+        order = pc.sort_indices(times)
+        moments = times.take(order).cast(pa.int64()).to_numpy()
+        cuts: Cuts = []
+        start = 0
+        while start < len(moments):
+            try:
+                first = _EPOCH + timedelta(microseconds=int(moments[start]))
+                batch = batch_of(first, self._every, self._contract.timezone)
+                last = int((batch.end - _EPOCH) / timedelta(microseconds=1))
+            except (OverflowError, ValueError):
+                raise SourceError(
+                    f"{self._path}: expected event times between the years 1 and 9999 in column "
+                    f"{self._contract.event_time}, found another; have the file put right"
+                ) from None
+            end = int(np.searchsorted(moments, last))
+            cuts.append((batch, order[start:end]))
+            start = end
+        return cuts
+
+    def _times(self, table: pa.Table) -> pa.ChunkedArray | None:
+        """When each row happened; None when that is not to be read in one of them."""
         import pyarrow as pa
 
-        from tasks.ingest.conform import conform
+        from tasks.ingest.conform import conform, has_offset
 
-        name = self.contract.event_time
-        if table.column_names.count(name) != 1:
+        name = self._contract.event_time
+        if name not in table.column_names:
             raise SourceError(
-                f"{path}: expected the column {name} once, to cut the file into batches, found {table.column_names[:20]}"
+                f"{self._path}: expected the column {name} once, to cut the file into batches, found {table.column_names[:20]}"
             )
-        times = conform(table[name], self.contract, name)
-        if not pa.types.is_timestamp(times.type) or times.null_count:
-            found = (
-                f"{times.null_count} rows without"
-                if times.null_count
-                else f"{times.type}, not all of it legible"
-            )
-            raise SourceError(
-                f"{path}: expected a moment in each row of {name}, to cut the file into batches, found {found}; have "
-                "these rows put right or left out"
-            )
-        return times
+        values = table[name]
+        times = conform(values, self._contract, name)
+        if pa.types.is_string(values.type):
+            offset = has_offset(values)
+            self._offset = offset if self._offset is None else self._offset
+            if offset is not None and offset != self._offset:
+                self._foreign = "string, not all of it legible"
+        if not pa.types.is_timestamp(times.type):
+            self._foreign = f"{times.type}, not all of it legible"
+            return None
+        self._missing += times.null_count
+        return None if times.null_count else times
+
+    def complain(self) -> None:
+        """Raise SourceError when there was a row that belongs to no batch."""
+        if self.sound:
+            return
+        found = self._foreign or f"{self._missing} rows without"
+        raise SourceError(
+            f"{self._path}: expected a moment in each row of {self._contract.event_time}, to cut the file into batches, "
+            f"found {found}; have these rows put right or left out"
+        )

@@ -100,7 +100,7 @@ def _blank(source: Path, name: str, format: str) -> Contract:
     """A contract that says nothing of any column: the file is read as it is."""
     return Contract(
         file=source, name=name, version="0.1.0", columns=(), key=(), event_time="", timezone="UTC",
-        lateness=timedelta(0), rules=(), server=Server("source", "local", str(source), format),
+        lateness=timedelta(0), rules=(), servers=(Server("source", "local", str(source), format),),
     )  # fmt: skip
 
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch
-from tasks.lake import file_sha256, new_directory
+from tasks.ingest.sorting import SortedRows
+from tasks.lake import file_sha256, new_directory, scratch_directory
 from tasks.records import Part, Snapshot
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+    from tasks.ingest.rows import Rows
 
 PART_ROWS = 500_000
 """Most rows in one part: memory is bounded by the part, not by the batch."""
+GROUP_ROWS = 100_000
+"""Rows of a part that can be read without the others."""
 
 
 class ManifestError(RuntimeError):
@@ -29,11 +37,10 @@ class ManifestError(RuntimeError):
         )
 
 
-def canonical(table: pa.Table, contract: Contract) -> pa.Table:
-    """Return the same rows in the one order that does not depend on how they arrived.
+def arranged(table: pa.Table, contract: Contract) -> pa.Table:
+    """Return the same rows with the columns in the contract's order, extra ones after them by name.
 
-    Columns stand in the contract's order, extra ones after them by name; rows are sorted by event time, key
-    and then every other column. Minus zero becomes zero: they are equal, so they have no order.
+    Minus zero becomes zero: they are equal, so they have no order.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -43,11 +50,20 @@ def canonical(table: pa.Table, contract: Contract) -> pa.Table:
     for i, field in enumerate(table.schema):
         if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
             table = table.set_column(i, field.name, pc.add(table[i], pa.scalar(0.0, field.type)))
-    first = [name for name in (contract.event_time, *contract.key) if name in known]
-    rest = [name for name in table.column_names if name not in first]
-    order = {name: _sortable(table[name]) for name in dict.fromkeys(first + rest)}
-    indices = pc.sort_indices(pa.table(order), sort_keys=[(name, "ascending") for name in order])
-    return table.take(indices).combine_chunks()
+    return table
+
+
+def canonical_order(table: pa.Table, contract: Contract) -> pa.Array:
+    """Return the positions of the rows, sorted by event time, key and then every other column.
+
+    This order does not depend on how the rows arrived: only rows that are the same in every column are equal in it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    first = [name for name in (contract.event_time, *contract.key) if name in table.column_names]
+    order = {name: _sortable(table[name]) for name in dict.fromkeys([*first, *table.column_names])}
+    return pc.sort_indices(pa.table(order), sort_keys=[(name, "ascending") for name in order])
 
 
 def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
@@ -62,39 +78,61 @@ def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     return column
 
 
-def content_sha256(table: pa.Table) -> str:
-    """Return a digest of names, types and values, independent of file formats and library versions.
+def content_sha256(schema: pa.Schema, rows: int, read: Callable[[str], Iterable[pa.ChunkedArray]]) -> str:
+    """Return a digest of names, types and values, independent of file formats, parts and library versions.
 
-    Each column contributes its validity and its values, with a neutral value where one is missing.
+    ``read`` gives the values of a column, in as many pieces as it likes, and is asked more than once. Each column contributes
+    its validity and its values, with a neutral value where one is missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     digest = hashlib.sha256()
-    digest.update(json.dumps([[field.name, str(field.type)] for field in table.schema]).encode())
-    digest.update(str(table.num_rows).encode())
-    for column in table.itercolumns():
-        valid = column.is_valid().to_numpy().astype("u1")
-        digest.update(valid.tobytes())
-        kind = column.type
+    digest.update(json.dumps([[field.name, str(field.type)] for field in schema]).encode())
+    digest.update(str(rows).encode())
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        for column in read(name):
+            digest.update(column.is_valid().to_numpy().astype("u1").tobytes())
         if pa.types.is_null(kind):
             continue
         if pa.types.is_string(kind) or pa.types.is_binary(kind):
-            filled = column.fill_null("" if pa.types.is_string(kind) else b"")
-            digest.update(pc.binary_length(filled).to_numpy().astype("<i8").tobytes())
-            for chunk in filled.chunks:
-                digest.update(_bytes_of(chunk))
-        elif pa.types.is_boolean(kind):
-            digest.update(column.fill_null(False).to_numpy().astype("u1").tobytes())
-        elif pa.types.is_timestamp(kind) or pa.types.is_date32(kind):
-            whole = column.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
-            digest.update(whole.fill_null(0).to_numpy().astype("<i8").tobytes())
-        elif pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind):
-            numbers = column.fill_null(0).to_numpy()
-            digest.update(numbers.astype(numbers.dtype.newbyteorder("<")).tobytes())
+            empty = "" if pa.types.is_string(kind) else b""
+            for column in read(name):
+                lengths = pc.binary_length(column.fill_null(empty)).to_numpy()
+                digest.update(lengths.astype("<i8").tobytes())
+            for column in read(name):
+                for chunk in column.fill_null(empty).chunks:
+                    digest.update(_bytes_of(chunk))
+        elif _has_bytes(kind):
+            for column in read(name):
+                digest.update(_numbers(column).tobytes())
         else:  # types that no contract has: only an unknown column can be such
-            digest.update(json.dumps([repr(value) for value in column.to_pylist()]).encode())
+            values = (json.dumps(repr(value)) for column in read(name) for value in column.to_pylist())
+            digest.update(f"[{', '.join(values)}]".encode())
     return digest.hexdigest()
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    kinds = ("boolean", "timestamp", "date32", "integer", "float32", "float64")
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in kinds)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """The values as numbers of fixed width, the lowest byte first; a missing one is zero."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column, width = column.fill_null(False), "u1"
+    elif pa.types.is_timestamp(kind) or pa.types.is_date32(kind):
+        whole = column.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+        column, width = whole.fill_null(0), "<i8"
+    else:
+        column, width = column.fill_null(0), ""
+    numbers: np.ndarray[Any, Any] = column.to_numpy()
+    return numbers.astype(width or numbers.dtype.newbyteorder("<"))
 
 
 def _bytes_of(texts: pa.Array) -> memoryview:
@@ -108,38 +146,81 @@ def _bytes_of(texts: pa.Array) -> memoryview:
     return memoryview(data)[ends[0] : ends[-1]]
 
 
-def write_snapshot(lake: Path, table: pa.Table, contract: Contract, batch: Batch, source: str) -> Snapshot:
+def write_snapshot(
+    lake: Path, rows: Rows | pa.Table, contract: Contract, batch: Batch, source: str
+) -> Snapshot:
     """Write the batch to the lake and return its record; what was written before is found, not written twice.
 
-    ``table`` holds the rows in any order. The directory ``snapshots/<contract>/<batch>/<digest>`` holds the
-    parts and ``manifest.json``, the record itself, which is written last. Raises ManifestError when the
-    directory is there but its manifest is not what was written.
+    ``rows`` come in any order, as a source reads them or as a table. No more than a part of them is in memory; what is
+    sorted meanwhile, and the parts before they have their name, lie in a scratch directory of the lake. The directory
+    ``snapshots/<contract>/<batch>/<digest>`` holds the parts and ``manifest.json``, the record itself, which is
+    written last. Raises ManifestError when the directory is there but its manifest is not what was written, and
+    DiskFullError when there is no room.
     """
+    with scratch_directory(lake, "ingest") as scratch:
+        schema, files = _write_parts(_sorted(rows, contract, scratch), scratch)
+        number = sum(files.values())
+        sha256 = content_sha256(schema, number, partial(_column, list(files), schema))
+        path = Path("snapshots") / contract.name / batch.id / sha256[:16]
+        if not (lake / path).exists():
+            with new_directory(lake / path) as directory:
+                parts = [Part(file=file.name, rows=n, sha256=file_sha256(file)) for file, n in files.items()]
+                for file in files:
+                    file.rename(directory / file.name)
+                written = Snapshot(
+                    contract=contract.name, contract_version=contract.version, batch=batch, sha256=sha256,
+                    rows=number, parts=tuple(parts), path=path.as_posix(), source=source,
+                )  # fmt: skip
+                (directory / "manifest.json").write_text(written.model_dump_json(indent=2), encoding="utf-8")
+    return read_manifest(lake, path.as_posix())
+
+
+def _sorted(rows: Rows | pa.Table, contract: Contract, scratch: Path) -> Iterator[pa.Table]:
+    """All rows in their canonical order, table by table."""
+    import pyarrow as pa
+
+    order = partial(canonical_order, contract=contract)
+    readings = iter([iter([rows])]) if isinstance(rows, pa.Table) else rows.readings()
+    for reading in readings:
+        found = SortedRows(order, scratch)  # what an earlier reading left is written over
+        for table in reading:
+            found.add(arranged(table, contract))
+    return found.tables()
+
+
+def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema, dict[Path, int]]:
+    """Write parts of PART_ROWS rows, the last one of what is left; their schema, and file -> number of rows."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = canonical(table, contract)
-    sha256 = content_sha256(table)
-    path = Path("snapshots") / contract.name / batch.id / sha256[:16]
-    if not (lake / path).exists():
-        with new_directory(lake / path) as directory:
-            parts = []
-            for number, start in enumerate(range(0, max(table.num_rows, 1), PART_ROWS)):
-                file = f"part-{number:05d}.parquet"
-                part = table.slice(start, PART_ROWS)
-                pq.write_table(part, directory / file, compression="zstd")
-                parts.append(Part(file=file, rows=part.num_rows, sha256=file_sha256(directory / file)))
-            written = Snapshot(
-                contract=contract.name,
-                contract_version=contract.version,
-                batch=batch,
-                sha256=sha256,
-                rows=table.num_rows,
-                parts=tuple(parts),
-                path=path.as_posix(),
-                source=source,
-            )
-            (directory / "manifest.json").write_text(written.model_dump_json(indent=2), encoding="utf-8")
-    return read_manifest(lake, path.as_posix())
+    files: dict[Path, int] = {}
+
+    def write(part: pa.Table) -> None:
+        file = directory / f"part-{len(files):05d}.parquet"
+        pq.write_table(part, file, compression="zstd", row_group_size=GROUP_ROWS)
+        files[file] = part.num_rows
+
+    rest: pa.Table | None = None
+    for table in tables:
+        rest = table if rest is None else pa.concat_tables([rest, table])
+        while rest.num_rows > PART_ROWS:
+            write(rest.slice(0, PART_ROWS))
+            rest = rest.slice(PART_ROWS)
+    if rest is None:
+        raise ValueError("expected tables to write, found none: a batch without rows has one that is empty")
+    if rest.num_rows or not files:
+        write(rest)
+    return rest.schema, files
+
+
+def _column(files: Sequence[Path], schema: pa.Schema, name: str) -> Iterator[pa.ChunkedArray]:
+    """The values of a column, part by part, in the type that they had before they were written."""
+    import pyarrow.parquet as pq
+
+    for file in files:
+        # A dot in a name would mean a field within a column.
+        table = pq.ParquetFile(file).read(None if "." in name else [name])
+        yield table[name].cast(schema.field(name).type)
 
 
 def read_manifest(lake: Path, path: str) -> Snapshot:

@@ -6,7 +6,8 @@ Three kinds, opened by ``arrivals.open_source`` from the contract's server:
 - ``growing.py``: one file or many that grow, cut by event time;
 - ``sql.py``: a table in a database, cut by event time.
 
-Files lie where ``stores.py`` can reach them, and are read by ``formats.py``. Whatever the kind, ``conform.py`` gives the columns the contract's types.
+Files lie where ``stores.py`` can reach them, and are read by ``formats.py``, piece by piece. Whatever the kind, ``rows.py`` and
+``conform.py`` give the columns the contract's types.
 """
 
 from __future__ import annotations
@@ -21,21 +22,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
+from data_contracts.servers import REFERENCE
 from tasks.batches import Batch
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from data_contracts.contract import Contract
+    from tasks.ingest.rows import Rows
 
 MISSING = ["", "NA", "NaN", "nan", "null", "NULL"]
 """What text says "no value"; in a column of type string only where it is not quoted."""
 
-_VARIABLE = re.compile(r"\$(?:\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bad>.?))", re.DOTALL)
+_BAD = re.compile(r"\$.?|\{\{.*?\}\}", re.DOTALL)
+"""What looks like a reference and is none."""
 
 
 class SourceError(RuntimeError):
     """The source cannot be read; the message names the file or the table, and says what to do."""
+
+
+class UnreadableError(SourceError):
+    """What was delivered of a batch is whole and still, and cannot be read: it stays so until it is delivered again."""
 
 
 class Source(Protocol):
@@ -52,8 +58,8 @@ class Source(Protocol):
         reached, because an absent source must not look like an idle one.
         """
 
-    def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of the batch, in the contract's types where they fit; SourceError when it cannot be read."""
+    def read(self, batch: Batch) -> Rows:
+        """Return the rows of the batch, which are read when they are asked for; SourceError, then, when they cannot be."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,13 @@ class Address:
 
     text: str = field(repr=False)
     filled: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Pairs of value and name of the variables that were filled in, the longest value first."""
+    """Pairs of a value that was filled in and the reference that stands for it, the longest value first."""
+
+    def hiding(self, others: Iterable[Address]) -> Address:
+        """Return the address, which hides what was filled in into ``others`` too."""
+        return replace(
+            self, filled=hiding({*self.filled, *(pair for one in others for pair in one.filled)}).filled
+        )
 
     def below(self, directory: Path) -> Address:
         """Return the address with a relative path counted from ``directory``."""
@@ -76,42 +88,57 @@ class Address:
         except SourceError as error:
             if not self.filled:
                 raise
-            raise SourceError(self.hide(str(error))) from None
+            raise type(error)(self.hide(str(error))) from None
 
     def hide(self, text: str) -> str:
-        """Return ``text`` with every filled-in value replaced by the variable that it came from."""
-        for value, name in self.filled:
+        """Return ``text`` with every filled-in value replaced by the reference that it came from."""
+        for value, reference in self.filled:
             for spelling in (value, quote(value, safe="")):
-                text = text.replace(spelling, f"${{{name}}}")
+                text = text.replace(spelling, reference)
         return text
 
 
-def fill_in(text: str, contract: Contract, where: str, home: Path) -> Address:
-    """Return ``text`` with ``${KINGMAKER_HOME}`` and the variables of the environment filled in.
+def fill_in(text: str, contract: Contract, key: str, home: Path) -> Address:
+    """Return ``text``, the ``key`` of the contract's server, with its references filled in.
 
-    The home is no secret and is shown; everything else that was filled in is hidden. Raises SourceError when a variable
-    is not set. A Prefect block reference ({{ prefect.blocks.secret.name }}) is not read: Prefect can put a block into
-    the environment of a run by its job variables.
+    The home is no secret and is shown; everything else that was filled in is hidden. Raises SourceError when a variable of
+    the environment is not set, or a Prefect block cannot be read.
     """
     filled: dict[str, str] = {}
+    where = f"{contract.file}: {contract.server.where}.{key}"
 
     def value(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name == "KINGMAKER_HOME":
+        if match["variable"] == "KINGMAKER_HOME":
             return str(home.resolve())
-        if name is None or not os.environ.get(name):
-            what = "variables as ${NAME}" if name is None else f"the environment variable {name} to be set"
-            raise SourceError(f"{contract.file}: {where}: expected {what}, found {text!r}")
-        filled[os.environ[name]] = name
-        return os.environ[name]
+        found = _block(match[0], where) if match["block"] else os.environ.get(match["variable"])
+        if not found:
+            raise SourceError(
+                f"{where}: expected the environment variable {match['variable']} to be set, found {text!r}"
+            )
+        filled[found] = match[0]
+        return found
 
+    if _BAD.search(REFERENCE.sub("", text)):
+        raise SourceError(
+            f"{where}: expected variables as ${{NAME}} and blocks as {{{{ prefect.blocks.TYPE.NAME }}}}, found {text!r}"
+        )
     account, at, rest = text.rpartition(
         "@"
     )  # within an account, an address needs '@' and '/' in another spelling
     full = (
-        _VARIABLE.sub(lambda match: quote(value(match), safe=""), account) + at + _VARIABLE.sub(value, rest)
+        REFERENCE.sub(lambda match: quote(value(match), safe=""), account) + at + REFERENCE.sub(value, rest)
     )
     return replace(hiding(filled.items()), text=full)
+
+
+def _block(reference: str, where: str) -> str:
+    # Only a contract with a block pays for the import of Prefect, which the room's face alone knows.
+    from tasks.ingest.task import read_block
+
+    try:
+        return read_block(reference)
+    except LookupError as error:
+        raise SourceError(f"{where}: {error}") from None
 
 
 def hiding(filled: Iterable[tuple[str, str]]) -> Address:

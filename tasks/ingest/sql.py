@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,6 +34,8 @@ from tasks.ingest.source import Address, SourceError, digest_of, fill_in, hiding
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Select
+
+    from tasks.ingest.rows import Piece, Rows
 
 ROWS_AT_ONCE = 50_000
 """Rows that are held as Python objects at a time."""
@@ -54,7 +57,7 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
 
     server = contract.server
     parts = {
-        key: fill_in(value, contract, f"servers.0.{key}", home)
+        key: fill_in(value, contract, key, home)
         for key, value in (
             ("url", server.url),
             ("host", server.host),
@@ -90,7 +93,7 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
             file = project / str(url.database)
             if not file.is_file():
                 raise SourceError(
-                    f"{hidden.hide(str(file))}: no such database; the contract's servers.0 says that it is there"
+                    f"{hidden.hide(str(file))}: no such database; the contract's server says that it is there"
                 )
             url = url.set(database=str(file))
             options["connect_args"] = {"read_only": True}
@@ -106,7 +109,7 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the cause: it may quote the address, and the account in it.
         raise SourceError(
-            f"{contract.file}: servers.0: expected the address of a database whose driver is installed, found "
+            f"{contract.file}: {server.where}: expected the address of a database whose driver is installed, found "
             f"{hidden.hide(' '.join(str(error).split())[:200])}"
         ) from None
     return SqlTable(contract, every, engine, hidden)
@@ -147,15 +150,20 @@ class SqlTable:
                 found |= self._look(connection, table, spans[start : start + _WINDOWS_AT_ONCE], has_zone)
         return found
 
-    def read(self, batch: Batch) -> pa.Table:
-        """Return the rows of the batch; SourceError when they cannot be read."""
+    def read(self, batch: Batch) -> Rows:
+        """Return the rows of the batch; reading them raises SourceError when they cannot be read."""
+        from tasks.ingest.rows import Rows
+
+        return Rows(partial(self._pieces, batch), self.contract, self.name)
+
+    def _pieces(self, batch: Batch, as_text: frozenset[str]) -> Iterator[Piece]:
+        """Give what one query returns, so the rows of one moment, as the database streams them."""
         import pyarrow as pa
-        import pyarrow.compute as pc
         from sqlalchemy import select
 
-        from tasks.ingest.conform import conform_table, join
+        from tasks.ingest.rows import Piece
 
-        tables = []
+        found = False
         with self._connection() as connection:
             table = self._table(connection)
             names = [column.name for column in table.columns]
@@ -166,18 +174,31 @@ class SqlTable:
             result = connection.execution_options(stream_results=True, yield_per=ROWS_AT_ONCE).execute(query)
             for rows in result.partitions():
                 columns = zip(*rows, strict=True)
-                arrays = [self._array(name, values) for name, values in zip(names, columns, strict=True)]
-                tables.append(pa.table(dict(zip(names, arrays, strict=True))))
-        if not tables:
+                arrays = [
+                    self._array(name, values, name in as_text)
+                    for name, values in zip(names, columns, strict=True)
+                ]
+                piece = pa.table(dict(zip(names, arrays, strict=True)))
+                yield Piece(self.name, piece, self._exactly(piece, batch))
+                found = True
+        if not found:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; were they deleted?"
             )
-        whole = conform_table(join(tables, self.name), self.contract)
-        times = whole[self.contract.event_time]
-        if pa.types.is_timestamp(times.type):  # exactly, where SQLite counts in milliseconds
-            start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))
-            whole = whole.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
-        return whole
+
+    def _exactly(self, piece: pa.Table, batch: Batch) -> pa.Array | None:
+        """Positions of the rows within the batch: SQLite counts in milliseconds."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from tasks.ingest.conform import conform
+
+        times = conform(piece[self.contract.event_time], self.contract, self.contract.event_time)
+        if not pa.types.is_timestamp(times.type):
+            return None
+        start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))
+        inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
+        return pc.indices_nonzero(inside)
 
     # --- the table -----------------------------------------------------------------------------------------
 
@@ -217,8 +238,8 @@ class SqlTable:
             )
         return table(server.table, *[column(name) for name in names], schema=server.schema or None)
 
-    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
-        """The values as Arrow; exact decimals become what the contract says the column is."""
+    def _array(self, name: str, values: Sequence[Any], as_text: bool) -> pa.Array:
+        """The values as Arrow, or all as text; exact decimals become what the contract says the column is."""
         import pyarrow as pa
 
         kinds = {type(value) for value in values}
@@ -231,9 +252,11 @@ class SqlTable:
         elif kind == "boolean" and self._is_sqlite and set(values) <= {0, 1, None}:  # SQLite has no booleans
             values = [None if value is None else bool(value) for value in values]
         try:
-            return pa.array(values)
+            if not as_text:
+                return pa.array(values)
         except (pa.ArrowException, OverflowError):
-            return pa.array([None if value is None else str(value) for value in values], pa.string())
+            pass  # no type holds them all
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
 
     # --- the windows ---------------------------------------------------------------------------------------
 

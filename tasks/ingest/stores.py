@@ -7,13 +7,15 @@ with a dot are not seen, because half-written files have such names.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
 from tasks.ingest.source import SourceError, hiding
@@ -24,9 +26,10 @@ class File:
     """One file as it is now."""
 
     path: str
-    size: int
-    changed: int
-    """Moment of the last change, in nanoseconds since 1970."""
+    size: int | None
+    """In bytes; None where the store does not say."""
+    changed: int | str
+    """What the store says that changes with the content: a moment, a digest, or several such."""
 
     @property
     def fingerprint(self) -> str:
@@ -44,8 +47,8 @@ class Store(Protocol):
     def file(self, path: str) -> File:
         """Return the file as it is now; FileNotFoundError when there is none."""
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file; OSError when they cannot be had."""
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file for reading, anywhere in it; OSError when it cannot be had."""
 
 
 class LocalStore:
@@ -61,27 +64,30 @@ class LocalStore:
         status = Path(path).stat()
         return File(path, status.st_size, status.st_mtime_ns)
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file."""
-        return Path(path).read_bytes()
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file."""
+        return Path(path).open("rb")
 
 
 class S3Store:
-    """A service that speaks S3; account and region come from the environment (``AWS_*``), never from the contract.
+    """A service that speaks S3; account and region come from the environment (``AWS_*``), or ``options`` name the account.
 
     S3 tells the time of a change to the second: an object that is replaced by one of the same size within one second is
     seen as unchanged until it changes again.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, options: Mapping[str, str]) -> None:
         from pyarrow.fs import S3FileSystem
 
+        if unknown := sorted(set(options) - set(_S3_OPTIONS)):
+            raise SourceError(f"storageOptions: expected some of {list(_S3_OPTIONS)} for S3, found {unknown}")
         split = urlsplit(endpoint)
         self._files = S3FileSystem(
             endpoint_override=split.netloc or None,
             scheme=split.scheme or "https",
             connect_timeout=10,
             request_timeout=60,
+            **{_S3_OPTIONS[name]: value for name, value in options.items()},
         )
 
     def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
@@ -103,11 +109,11 @@ class S3Store:
             raise FileNotFoundError("no such object")
         return File(path, info.size, info.mtime_ns)
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the object."""
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Open the object; what is read of it is fetched then."""
         with _without_account(), self._files.open_input_file(_key(path)) as stream:
-            whole: bytes = stream.read()
-        return whole
+            yield stream
 
 
 def _key(address: str) -> str:
@@ -122,11 +128,87 @@ def _without_account() -> Iterator[None]:
     except FileNotFoundError:
         raise FileNotFoundError("no such bucket or key") from None
     except OSError as error:
-        account = [(os.environ[name], name) for name in _ACCOUNT if os.environ.get(name)]
-        raise OSError(hiding(account).hide(str(error))) from None
+        raise OSError(_hidden(error)) from None
 
 
-_ACCOUNT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+def _hidden(error: Exception) -> str:
+    """What the error says, without any value of the environment that may be a part of an account."""
+    account = [
+        (value, f"${{{name}}}")
+        for name, value in os.environ.items()
+        if len(value) > 3 and _ACCOUNT.search(name)
+    ]
+    return hiding(account).hide(str(error) or type(error).__name__)
+
+
+_ACCOUNT = re.compile("FSSPEC_|PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONNECTION_STRING")
+_S3_OPTIONS = {"key": "access_key", "secret": "secret_key", "token": "session_token", "region": "region"}
+
+
+class UrlStore:
+    """Any other place that fsspec can open: ``gs``, ``abfs``, ``sftp``, ``https`` and many more, each with its own package.
+
+    Accounts come from the environment, as each of them has it (``GOOGLE_APPLICATION_CREDENTIALS``, ``FSSPEC_ABFS_...``), or from
+    ``options``. What a store says of a file's age or content is its fingerprint; one that says nothing is told by size.
+    """
+
+    def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
+        import fsspec
+
+        try:
+            self._files = fsspec.filesystem(
+                scheme, skip_instance_cache=True, use_listings_cache=False, **options
+            )
+        except (ValueError, ImportError, TypeError) as error:
+            raise SourceError(
+                f"{scheme}://: expected an address that fsspec can open here, found: {_hidden(error)}"
+            ) from None
+
+    def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """Give name and whether it is a directory."""
+        with _as_os_error():
+            found = self._files.ls(directory, detail=True)
+        for info in found:
+            yield info["name"].rstrip("/").rpartition("/")[2], info["type"] == "directory"
+
+    def file(self, path: str) -> File:
+        """Return the file as it is now."""
+        with _as_os_error():
+            info = self._files.info(path)
+        return File(path, info.get("size"), " ".join(str(info[sign]) for sign in _SIGNS if info.get(sign)))
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Fetch the file to the disk, and open it there: not every place can be read twice or from the middle."""
+        with tempfile.NamedTemporaryFile() as local:
+            with _as_os_error():
+                self._files.get_file(path, local.name)
+            with Path(local.name).open("rb") as stream:
+                yield stream
+
+
+_SIGNS = (
+    "mtime", "modified", "updated", "last_modified", "LastModified", "Last-Modified", "created", "etag", "ETag", "md5",
+    "md5Hash", "content_md5", "Content-MD5", "generation", "checksum",
+)  # fmt: skip
+"""What the file systems of fsspec call that which changes with a file."""
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Each file system has errors of its own, some of which quote the account."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError("no such file or directory") from None
+    except Exception as error:  # noqa: BLE001 - see above
+        raise OSError(_hidden(error)) from None
+
+
+def open_store(address: str, endpoint: str, options: Mapping[str, str]) -> Store:
+    """Return the store in which ``address`` lies; SourceError when nothing can open it, with what to install."""
+    scheme = address.partition("://")[0]
+    return S3Store(endpoint, options) if scheme == "s3" else UrlStore(scheme, options)
 
 
 def look_at(store: Store, path: str) -> File:
@@ -139,22 +221,63 @@ def look_at(store: Store, path: str) -> File:
         ) from error
 
 
-def read_whole(store: Store, path: str) -> bytes:
-    """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
+@contextmanager
+def opened(store: Store, path: str) -> Iterator[BinaryIO]:
+    """Open the file for reading; SourceError when it cannot be had, or changes while it is read."""
     try:
         before = store.file(path)
-        content = store.content(path)
-        after = store.file(path)
+        with store.open(path) as stream:
+            try:
+                yield cast("BinaryIO", _Guarded(stream, path))
+            except SourceError as error:
+                if store.file(path) != before:
+                    raise _changed(path) from error
+                raise
+        if store.file(path) != before:
+            raise _changed(path)
     except OSError as error:
-        reason = " ".join(str(error.strerror or error).split())[:300]
-        raise SourceError(
-            f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read"
-        ) from error
-    if after != before or len(content) != after.size:
-        raise SourceError(
-            f"{path}: the file changed while it was read; it will be read again at the next run"
-        )
-    return content
+        raise _out_of_reach(path, error) from error
+
+
+class _Guarded(io.RawIOBase):
+    """The file, whose own errors are told from those of what stands in it."""
+
+    def __init__(self, stream: BinaryIO, path: str) -> None:
+        self._stream, self._path = stream, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._stream.seek(offset, whence)
+        return self._stream.tell()
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read() if size < 0 else self._stream.read(size)
+        except OSError as error:
+            raise _out_of_reach(self._path, error) from error
+
+
+def _changed(path: str) -> SourceError:
+    return SourceError(f"{path}: the file changed while it was read; it will be read again at the next run")
+
+
+def _out_of_reach(path: str, error: OSError) -> SourceError:
+    reason = " ".join(str(error.strerror or error).split())[:300]
+    return SourceError(f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read")
+
+
+def read_whole(store: Store, path: str) -> bytes:
+    """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
+    with opened(store, path) as stream:
+        return stream.read()
 
 
 def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:
@@ -170,7 +293,7 @@ def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:
         found = list(_walk(store, base, names[fixed:], batch))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceError(
-            f"{base}: no such directory; the contract's servers.0 says that the data is there"
+            f"{base}: no such directory; the contract's server says that the data is there"
         ) from error
     except OSError as error:
         reason = " ".join(str(error).split())[:300]

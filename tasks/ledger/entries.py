@@ -16,9 +16,11 @@ from tasks.ledger.tables import batches, decisions, trainings
 from tasks.records import (
     AwaitApproval,
     BatchRecord,
+    Cohort,
     Decision,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Reject,
     Shadow,
@@ -82,6 +84,41 @@ def known_batches(engine: Engine, model: str) -> dict[str, BatchRecord]:
         return {row.batch: BatchRecord.model_validate(row.record) for row in rows}
 
 
+def cohorts(engine: Engine, model: str) -> dict[str, Cohort]:
+    """Return batch id -> what says whether its labels may be used, of the newest revisions, in the order of the ids.
+
+    The rest of a record, such as its histograms, is not read: an idle run asks this, too.
+    """
+    record = batches.c.record
+    found = {
+        "batch": record["batch"],
+        "snapshot": record[("snapshot", "sha256")],
+        "verdict": record[("verdict", "reason")],
+        "predicted": record[("predictions", "version")],
+        "judged": record[("performances", 0, "version")],
+        "labelled": record["labelled"],
+        "unknown": record["unknown"],
+    }
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(batches.c.batch, batches.c.verdict, *found.values())
+            .where(batches.c.model == model)
+            .order_by(batches.c.batch, batches.c.revision)
+        ).all()
+    return {row[0]: _cohort(row[1], dict(zip(found, row[2:], strict=True))) for row in rows}
+
+
+def _cohort(outcome: str, found: dict[str, Any]) -> Cohort:
+    return Cohort.model_validate(
+        found
+        | {
+            "accepted": outcome != "refuse",
+            "predicted": found["predicted"] is not None,
+            "judged": found["judged"] is not None,
+        }
+    )
+
+
 def finished_fingerprints(engine: Engine, model: str) -> dict[str, str]:
     """Return batch id -> fingerprint of the source, for the batches whose newest revision was monitored to its end."""
     with engine.connect() as connection:
@@ -120,6 +157,22 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     if row is None:
         raise KeyError(f"{model}: the ledger has no version {version}")
     return TrainedModel.model_validate(row.record)
+
+
+def known_versions(engine: Engine, model: str) -> tuple[int, ...]:
+    """Return the versions that the ledger names, oldest first; another that the registry holds is an orphan."""
+    with engine.connect() as connection:
+        found = select(trainings.c.version).where(trainings.c.model == model).order_by(trainings.c.version)
+        return tuple(connection.execute(found).scalars())
+
+
+def known_runs(engine: Engine, model: str) -> frozenset[str]:
+    """Return the MLflow runs that the ledger names: of every training, and of every revision of a batch."""
+    with engine.connect() as connection:
+        trained = connection.execute(select(trainings.c.record).where(trainings.c.model == model)).scalars()
+        seen = connection.execute(select(batches.c.record).where(batches.c.model == model)).scalars()
+        runs = [record["run_id"] for record in trained] + [record["mlflow_run"] for record in seen]
+    return frozenset(filter(None, runs))
 
 
 def training_batches(engine: Engine, model: str) -> tuple[str, ...]:
@@ -266,6 +319,11 @@ def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
             case Shadow() | Reject() | Promote() | AwaitApproval():
                 newest[entry.decision.version] = entry
     return tuple(e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow))
+
+
+def adjustments(entries: tuple[LedgerEntry, ...], version: int) -> tuple[LedgerEntry, ...]:
+    """Return the refreshes of weights and recalibration of a version, oldest first."""
+    return tuple(e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version)
 
 
 def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:

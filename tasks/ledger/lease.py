@@ -2,7 +2,10 @@
 
 Prefect's concurrency limits are lost when its server restarts (Prefect #20090), so the guard is ours. A lease is a
 row with a holder, an end, and a token that grows with every new holder; every decision carries the token of the
-lease under which it was made, and the ledger refuses an old one.
+lease under which it was made, and the ledger refuses an old one. What the ledger cannot refuse, such as the registry's
+alias, is written inside ``fenced``: while the lease's row is locked, nobody can take it over.
+
+Time is the database's where it has a server: machines whose clocks disagree still agree on when a lease ends.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
+from tasks.ledger import tables
 from tasks.ledger.tables import leases
 
 DURATION = timedelta(seconds=60)
@@ -40,6 +44,8 @@ class Lease:
     model: str
     holder: str
     token: int
+    after_a_death: bool = False
+    """Whether the last holder never gave it back: then it may have left things half done outside the ledger."""
 
 
 def holder_name(run: str) -> str:
@@ -66,15 +72,28 @@ def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
             connection.execute(
                 update(leases)
                 .where(leases.c.model == model, leases.c.token == held.token)
-                .values(holder="", expires_at=_now())
+                .values(holder="", expires_at=_now(connection))
             )
+
+
+@contextmanager
+def fenced(engine: Engine, held: Lease) -> Iterator[None]:
+    """Keep the lease from passing to another for the block; LeaseLostError when it has already.
+
+    For one short write outside the ledger. A process that is paused in the block blocks the next one, which is told so;
+    one that died, or a machine that is gone (``tables.open_ledger``), does not.
+    """
+    with engine.begin() as connection:
+        check_lease(connection, held)
+        yield
 
 
 def current_holder(engine: Engine, model: str) -> str:
     """Return who acts for the model now; an empty string when nobody does."""
     with engine.connect() as connection:
         row = connection.execute(select(leases).where(leases.c.model == model)).one_or_none()
-    alive = row is not None and _aware(row.expires_at) > _now() and not _died_here(row.holder)
+        now = _now(connection)
+    alive = row is not None and _aware(row.expires_at) > now and not _died_here(row.holder)
     return str(row.holder) if row is not None and alive else ""
 
 
@@ -102,35 +121,45 @@ def check_lease(connection: Connection, held: Lease) -> None:
 
 
 def _take(engine: Engine, model: str, holder: str) -> Lease:
-    now = _now()
-    with engine.begin() as connection:
-        row = connection.execute(
-            select(leases).where(leases.c.model == model).with_for_update()
-        ).one_or_none()
-        if row is None:
-            try:
-                connection.execute(
-                    insert(leases).values(model=model, holder=holder, token=1, expires_at=now + DURATION)
-                )
-            except IntegrityError as error:
-                raise LeaseHeldError(
-                    f"{model}: another run took the lease at this moment; try again"
-                ) from error
-            return Lease(model, holder, 1)
-        alive = _aware(row.expires_at) > now and not _died_here(row.holder)
-        if row.holder and alive:
-            raise LeaseHeldError(
-                f"{model}: {row.holder} acts for it now, until {_aware(row.expires_at):%H:%M:%S} UTC at least; wait "
-                "for it to end, or end it"
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{tables.PATIENCE_SECONDS}s'"))
+            return _take_in(connection, model, holder)
+    except OperationalError as error:
+        if "lock" not in str(error.orig):  # PostgreSQL: lock timeout; SQLite: database is locked
+            raise
+        raise LeaseHeldError(
+            f"{model}: {current_holder(engine, model) or 'another run'} is in the middle of a write, and has been for "
+            f"{tables.PATIENCE_SECONDS} s: it may be paused; wake it, or end it"
+        ) from error
+
+
+def _take_in(connection: Connection, model: str, holder: str) -> Lease:
+    row = connection.execute(select(leases).where(leases.c.model == model).with_for_update()).one_or_none()
+    now = _now(connection)
+    if row is None:
+        try:
+            connection.execute(
+                insert(leases).values(model=model, holder=holder, token=1, expires_at=now + DURATION)
             )
-        taken = connection.execute(
-            update(leases)
-            .where(leases.c.model == model, leases.c.token == row.token)
-            .values(holder=holder, token=row.token + 1, expires_at=now + DURATION)
+        except IntegrityError as error:
+            raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again") from error
+        return Lease(model, holder, 1)
+    alive = _aware(row.expires_at) > now and not _died_here(row.holder)
+    if row.holder and alive:
+        raise LeaseHeldError(
+            f"{model}: {row.holder} acts for it now, until {_aware(row.expires_at):%H:%M:%S} UTC at least; wait "
+            "for it to end, or end it"
         )
-        if taken.rowcount != 1:
-            raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again")
-        return Lease(model, holder, row.token + 1)
+    taken = connection.execute(
+        update(leases)
+        .where(leases.c.model == model, leases.c.token == row.token)
+        .values(holder=holder, token=row.token + 1, expires_at=now + DURATION)
+    )
+    if taken.rowcount != 1:
+        raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again")
+    return Lease(model, holder, row.token + 1, after_a_death=bool(row.holder))
 
 
 def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
@@ -141,7 +170,7 @@ def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
             renewed = connection.execute(
                 update(leases)
                 .where(leases.c.model == held.model, leases.c.token == held.token)
-                .values(expires_at=_now() + DURATION)
+                .values(expires_at=_now(connection) + DURATION)
             )
             if renewed.rowcount != 1:
                 return
@@ -162,8 +191,12 @@ def _died_here(holder: str) -> bool:
     return False
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _now(connection: Connection) -> datetime:
+    """The ledger's time: that of the server, or this machine's when the ledger is a file on it."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return _aware(now)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -43,7 +43,9 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
             if record.snapshot.sha256 == newest.snapshot.sha256:
                 continue
             trained_on_it = tuple(versions[batch, record.snapshot.sha256])
-            predictions = None if record.predictions is None else record.predictions.path
+            # Where only labels came, the predictions stand, and are the newest revision's too.
+            replaced = None if record.predictions == newest.predictions else record.predictions
+            predictions = None if replaced is None else replaced.path
             if trained_on_it or predictions:
                 found.append(
                     Superseded(

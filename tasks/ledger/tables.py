@@ -25,6 +25,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 metadata = MetaData()
+PATIENCE_SECONDS = 30
+"""How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's row can be locked."""
 
 batches = Table(
     "batches",
@@ -91,14 +93,24 @@ def open_ledger(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": 30})
+        engine = create_engine(url, connect_args={"timeout": PATIENCE_SECONDS})
 
         @event.listens_for(engine, "connect")
         def _durable(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
     else:
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+        @event.listens_for(engine, "connect")
+        def _notice_dead_clients(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
+            # A machine that lost its power while it held a lock would else be noticed after two hours.
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+                )
+            connection.commit()
+
     try:
         metadata.create_all(engine)
     except DBAPIError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import tempfile
 from pathlib import Path
 
-from tasks.records import BaselineProfile, LoadedModel, Promote, RollBack, TrainedModel
-from tasks.registry.runs import client
-from tasks.registry.safe_load import MODEL_FILE, read_model
+from tasks.lake import DamagedFileError, new_directory
+from tasks.records import BaselineProfile, Fence, Form, LoadedModel, Promote, RollBack, TrainedModel
+from tasks.registry.runs import BASELINE, PROFILE, SAMPLE, client
+from tasks.registry.safe_load import FILES, read_known, read_model
 from tasks.settings import Settings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
@@ -29,10 +32,11 @@ def aliased_version(settings: Settings, model: str, alias: str) -> int | None:
         raise
 
 
-def crown(settings: Settings, model: str, decision: Promote | RollBack) -> None:
+def crown(settings: Settings, model: str, decision: Promote | RollBack, fence: Fence) -> None:
     """Carry out a journalled decision: tags first, the alias ``champion`` last; every step may be repeated.
 
-    Raises ThroneError when someone else was crowned in the meantime.
+    MLflow has no compare-and-set, so each write is made while the lease cannot pass to another. Raises ThroneError
+    when someone else was crowned in the meantime, and LeaseLostError when the lease has passed on.
     """
     api = client(settings.tracking_uri)
     reigning = aliased_version(settings, model, CHAMPION)
@@ -43,33 +47,70 @@ def crown(settings: Settings, model: str, decision: Promote | RollBack) -> None:
         )
     version = str(decision.version)
     if decision.previous is not None:
-        api.set_model_version_tag(model, str(decision.previous), "reign", "ended")
-        api.set_registered_model_alias(model, PREVIOUS, str(decision.previous))
-    api.set_model_version_tag(model, version, "reign", "began")
-    api.set_model_version_tag(model, version, "reason", decision.reason[:4900])
+        with fence.hold():
+            api.set_model_version_tag(model, str(decision.previous), "reign", "ended")
+        with fence.hold():
+            api.set_registered_model_alias(model, PREVIOUS, str(decision.previous))
+    with fence.hold():
+        api.set_model_version_tag(model, version, "reign", "began")
+    with fence.hold():
+        api.set_model_version_tag(model, version, "reason", decision.reason[:4900])
     if aliased_version(settings, model, CHALLENGER) == decision.version:
-        api.delete_registered_model_alias(model, CHALLENGER)
-    api.set_registered_model_alias(model, CHAMPION, version)
+        with fence.hold():
+            api.delete_registered_model_alias(model, CHALLENGER)
+    with fence.hold():
+        api.set_registered_model_alias(model, CHAMPION, version)
+        crowned = aliased_version(settings, model, CHAMPION)
+    if crowned != decision.version:
+        raise ThroneError(
+            f"{model}: expected version {version} to reign after it was crowned, found version {crowned}; someone "
+            "else writes to this registry; the decision is in the journal, and the next run carries it out"
+        )
 
 
-def fetch(settings: Settings, trained: TrainedModel) -> LoadedModel:
-    """Return a registered version, read only after its bytes and types are verified."""
-    import mlflow
+def fetch(settings: Settings, trained: TrainedModel, trust: Form) -> LoadedModel:
+    """Return a registered version, read only after its bytes and types are verified.
+
+    It is read from the copy below ``settings.models``; the registry is asked when there is none, or a damaged one.
+    """
+    copy = settings.models / trained.model / f"{trained.version}-{trained.artifact_sha256[:16]}"
+    try:
+        return _read(copy, trained, trust)
+    except DamagedFileError:
+        shutil.rmtree(copy, ignore_errors=True)
+    with new_directory(copy) as directory:
+        _download(settings, trained, directory)
+        return _read(directory, trained, trust)
+
+
+def _read(directory: Path, trained: TrainedModel, trust: Form) -> LoadedModel:
     import pandas as pd
+
+    sample = read_known(directory / SAMPLE, trained.sample_sha256)
+    profile = read_known(directory / PROFILE, trained.profile_sha256)
+    pipeline = read_model(directory / FILES[trained.form], trained.artifact_sha256, trained.form, trust)
+    return LoadedModel(
+        trained=trained,
+        pipeline=pipeline,
+        baseline=pd.read_parquet(io.BytesIO(sample)),
+        profile=BaselineProfile.model_validate_json(profile),
+        weights=tuple(pipeline.weights) if trained.members else (),
+    )
+
+
+def _download(settings: Settings, trained: TrainedModel, directory: Path) -> None:
+    """Bring a version's model and baseline from the registry into ``directory``."""
+    import mlflow
 
     api = client(settings.tracking_uri)
     source = api.get_model_version(trained.model, str(trained.version)).source
     # A directory of our own: what MLflow downloads from a server to one of its own it never removes.
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as temporary:
         download = mlflow.artifacts.download_artifacts
-        stored = Path(download(artifact_uri=source, dst_path=f"{directory}/model"))
-        pipeline = read_model(stored / MODEL_FILE, trained.artifact_sha256)
+        stored = Path(download(artifact_uri=source, dst_path=f"{temporary}/model"))
         baseline = Path(
-            download(run_id=trained.run_id, artifact_path="baseline", dst_path=f"{directory}/baseline")
+            download(run_id=trained.run_id, artifact_path=BASELINE, dst_path=f"{temporary}/baseline")
         )
-        return LoadedModel(
-            trained=trained,
-            pipeline=pipeline,
-            baseline=pd.read_parquet(baseline / "sample.parquet"),
-            profile=BaselineProfile.model_validate_json((baseline / "profile.json").read_text("utf-8")),
-        )
+        for file in (stored / FILES[trained.form], baseline / SAMPLE, baseline / PROFILE):
+            if file.exists():
+                shutil.copyfile(file, directory / file.name)

@@ -8,22 +8,38 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.lake import file_sha256
-from tasks.records import BaselineProfile, FeatureSchema, Recipe, RowSpan, TrainedModel, Trial
-from tasks.registry.safe_load import MODEL_FILE, check_types
+from tasks.records import (
+    BaselineProfile,
+    FeatureSchema,
+    Fence,
+    Form,
+    PanelMember,
+    Recipe,
+    RegistryAwayError,
+    RowSpan,
+    TrainedModel,
+    Trial,
+)
+from tasks.registry.safe_load import FILES, form_of
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+
+KIND, TOKEN, TRUST = "kingmaker.kind", "kingmaker.token", "kingmaker.trust"
+"""Tags of our runs: what it is, the fencing token of the lease under which it was made, what its spec trusts."""
+BASELINE, SAMPLE, PROFILE = "baseline", "sample.parquet", "profile.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,12 @@ class Training:
     seed: int
     code_version: str
     seconds: float
+    trust: Form = "skops"
+    """What the model may be stored as."""
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members, the newcomer, which has version 0 until it is registered, last."""
+    newcomer: Recipe | None = None
+    newcomer_on: tuple[RowSpan, ...] = ()
 
 
 def client(tracking_uri: str) -> MlflowClient:
@@ -71,6 +93,24 @@ def _client(tracking_uri: str) -> MlflowClient:
     if tracking_uri.startswith("sqlite:///"):
         Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+@contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """Raise RegistryAwayError when a call to MLflow in the block gets no answer, after MLflow's own retries."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+            raise
+        where = re.sub(r"//[^/@]*@", "//", settings.tracking_uri)  # it may hold a password
+        raise RegistryAwayError(
+            f"MLflow at {where} does not answer: expected it to be up within "
+            f"{os.environ.get('MLFLOW_HTTP_REQUEST_MAX_RETRIES', 'its default number of')} retries; start it, and run "
+            "again: what waits is done then"
+        ) from error
 
 
 def experiment_id(settings: Settings, model: str) -> str:
@@ -97,18 +137,22 @@ def run(settings: Settings, model: str, name: str, tags: Mapping[str, str]) -> I
     mlflow.set_terminated(created.info.run_id, "FINISHED")
 
 
-def log_training(settings: Settings, training: Training) -> TrainedModel:
+def log_training(settings: Settings, training: Training, fence: Fence) -> TrainedModel:
     """Log one training, register its model with the alias ``challenger``, and return its record."""
     mlflow = client(settings.tracking_uri)
+    form, types = form_of(training.pipeline, training.trust)
     tags = {
-        "kingmaker.kind": "training",
+        KIND: "training",
         "kingmaker.batch": training.batch,
         "kingmaker.recipe": training.recipe.hash,
+        "kingmaker.form": form,
+        TRUST: training.trust,
+        TOKEN: str(fence.token),
     }
     with run(
         settings, training.model, f"train {training.model} {training.batch} {training.kind}", tags
     ) as run_id:
-        _log_candidates(settings, training, run_id)
+        _log_candidates(settings, training, run_id, fence)
         params = {
             "estimator": training.recipe.estimator,
             "window": training.recipe.window,
@@ -119,6 +163,7 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
             "contract_version": training.contract_version,
             "code_version": training.code_version,
             **{f"estimator.{name}": str(value) for name, value in training.recipe.params.items()},
+            **_newcomer(training),
         }
         _log(mlflow, run_id, params, {"training_seconds": training.seconds})
         mlflow.log_text(run_id, training.spec_text, "model.yaml")
@@ -128,13 +173,14 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
             "[" + ",\n ".join(s.model_dump_json() for s in training.trained_on) + "]",
             "trained_on.json",
         )
-        mlflow.log_text(run_id, training.profile.model_dump_json(), "baseline/profile.json")
         with tempfile.TemporaryDirectory() as directory:
-            sample = Path(directory) / "sample.parquet"
+            sample, profile = Path(directory) / SAMPLE, Path(directory) / PROFILE
             training.baseline.to_parquet(sample, index=False)
-            mlflow.log_artifact(run_id, str(sample), "baseline")
+            profile.write_text(training.profile.model_dump_json(), encoding="utf-8")
+            digests = {"sample_sha256": file_sha256(sample), "profile_sha256": file_sha256(profile)}
+            mlflow.log_artifacts(run_id, directory, BASELINE)
         _log_snapshots(mlflow, run_id, training)
-        version, sha256 = _register(settings, training, run_id)
+        version, sha256 = _register(settings, training, run_id, form, types, fence)
     return TrainedModel(
         model=training.model,
         version=version,
@@ -145,13 +191,81 @@ def log_training(settings: Settings, training: Training) -> TrainedModel:
         trained_on=training.trained_on,
         trained_until=max(span.end for span in training.trained_on),
         artifact_sha256=sha256,
+        form=form,
+        **digests,
         spec_sha256=training.spec_sha256,
         contract_version=training.contract_version,
         contract_text=training.contract_text,
         seed=training.seed,
         code_version=training.code_version,
         rows=sum(span.rows for span in training.trained_on),
+        members=tuple(
+            member.model_copy(update={"version": member.version or version}) for member in training.members
+        ),
+        newcomer=training.newcomer,
+        newcomer_on=training.newcomer_on,
     )
+
+
+def _newcomer(training: Training) -> dict[str, str]:
+    """What a panel is made of, for MLflow's page."""
+    if training.newcomer is None:
+        return {}
+    kept = ", ".join(str(member.version) for member in training.members[:-1])
+    return {
+        "panel.kept_versions": kept or "none",
+        "panel.newcomer": training.newcomer.estimator,
+        "panel.newcomer_window": training.newcomer.window,
+        **{f"panel.newcomer.{name}": str(value) for name, value in training.newcomer.params.items()},
+    }
+
+
+def end_left_behind(
+    settings: Settings, model: str, fence: Fence, known: Set[str] | None = None
+) -> tuple[str, ...]:
+    """Set the model's runs that an earlier lease left RUNNING to KILLED, and return their names.
+
+    Only runs of ours, and only older ones: a run that was paused here and lost its lease ends nothing of the next. Given
+    the ``known`` runs, those that the ledger names, what the last lease finished without it is ended too: its versions get
+    the tag ``orphan``, and challenge nobody.
+    """
+    mlflow = client(settings.tracking_uri)
+    with answering(settings):
+        found = mlflow.search_runs([experiment_id(settings, model)], "attributes.status = 'RUNNING'")
+    left = [
+        item.info
+        for item in found
+        if KIND in item.data.tags and int(item.data.tags.get(TOKEN, 0)) < fence.token
+    ]
+    if known is not None:
+        left += _orphans(mlflow, experiment_id(settings, model), fence.token - 1, known)
+    for info in left:
+        if known is not None:
+            _disown(mlflow, model, info.run_id, fence)
+        mlflow.set_terminated(info.run_id, "KILLED")
+    return tuple(info.run_name for info in left)
+
+
+def _orphans(mlflow: MlflowClient, experiment: str, token: int, known: Set[str]) -> list[Any]:
+    """Finished trainings and batches of the lease ``token`` that the ledger does not name."""
+    mine = f"tags.`{TOKEN}` = '{token}' and attributes.status = 'FINISHED'"
+    return [
+        item.info
+        for item in mlflow.search_runs([experiment], mine)
+        if item.data.tags[KIND] != "candidate" and item.info.run_id not in known
+    ]
+
+
+def _disown(mlflow: MlflowClient, model: str, run_id: str, fence: Fence) -> None:
+    """Mark the versions of a run that the ledger does not name."""
+    for version in mlflow.search_model_versions(f"name='{model}' and run_id='{run_id}'"):
+        with fence.hold():
+            mlflow.set_model_version_tag(
+                model, version.version, "orphan", "no training in the ledger names it"
+            )
+        if "challenger" in mlflow.get_model_version(model, version.version).aliases:
+            with fence.hold():
+                mlflow.delete_registered_model_alias(model, "challenger")
 
 
 def log_batch(
@@ -162,10 +276,12 @@ def log_batch(
     params: Mapping[str, str],
     metrics: Mapping[str, float],
     pages: Sequence[Path],
+    trust: Form,
+    fence: Fence,
 ) -> str:
     """Log what the monitor saw of one batch, with its pages, and return the run's id."""
     mlflow = client(settings.tracking_uri)
-    tags = {"kingmaker.kind": "monitor", "kingmaker.batch": batch}
+    tags = {KIND: "monitor", "kingmaker.batch": batch, TRUST: trust, TOKEN: str(fence.token)}
     with run(settings, model, f"monitor {model} {batch}", tags) as run_id:
         _log(mlflow, run_id, params, metrics)
         for page in pages:
@@ -198,13 +314,14 @@ def _metric_name(name: str) -> str:
     return allowed if allowed == name else f"{allowed}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
-def _log_candidates(settings: Settings, training: Training, parent: str) -> None:
+def _log_candidates(settings: Settings, training: Training, parent: str, fence: Fence) -> None:
     for trial in training.trials:
         name = trial.estimator.rpartition(".")[2]
         tags = {
             "mlflow.parentRunId": parent,
-            "kingmaker.kind": "candidate",
+            KIND: "candidate",
             "kingmaker.batch": training.batch,
+            TOKEN: str(fence.token),
         }
         with run(settings, training.model, name, tags) as run_id:
             _log(
@@ -240,19 +357,20 @@ def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> Non
     )
 
 
-def _register(settings: Settings, training: Training, run_id: str) -> tuple[int, str]:
-    """Store the pipeline by skops, register it, and return version and digest of its bytes."""
+def _register(
+    settings: Settings, training: Training, run_id: str, form: Form, types: list[str], fence: Fence
+) -> tuple[int, str]:
+    """Store the pipeline, register it, and return version and digest of its bytes."""
     import mlflow
     import sklearn
 
     api = client(settings.tracking_uri)
-    types = check_types(training.pipeline)
     with mlflow.start_run(run_id=run_id):
         info = mlflow.sklearn.log_model(
             training.pipeline,
             name="model",
-            serialization_format="skops",
-            skops_trusted_types=types,
+            serialization_format=form,
+            skops_trusted_types=types or None,
             signature=_signature(training),
             input_example=None,
             # Given, not inferred: inferring takes 3 to 6 s and starts a second interpreter.
@@ -260,7 +378,7 @@ def _register(settings: Settings, training: Training, run_id: str) -> tuple[int,
         )
     with tempfile.TemporaryDirectory() as directory:
         stored = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=directory)
-        sha256 = file_sha256(Path(stored) / MODEL_FILE)
+        sha256 = file_sha256(Path(stored) / FILES[form])
     _ensure_registered(api, training.model)
     version = int(
         api.create_model_version(
@@ -272,11 +390,13 @@ def _register(settings: Settings, training: Training, run_id: str) -> tuple[int,
                 "kind": training.kind,
                 "batch": training.batch,
                 "artifact_sha256": sha256,
+                "form": form,
             },
             model_id=info.model_id,
         ).version
     )
-    api.set_registered_model_alias(training.model, "challenger", str(version))
+    with fence.hold():
+        api.set_registered_model_alias(training.model, "challenger", str(version))
     return version, sha256
 
 

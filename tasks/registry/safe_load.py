@@ -3,6 +3,9 @@
 MLflow's own ``load_model`` is not used: it takes the list of trusted types from the artifact itself (MLflow
 #25686), which protects nothing. Here the digest in the ledger is checked first, then every type that skops would
 have to construct is held against the list below, and only then is anything read.
+
+An estimator that skops cannot hold is stored as a pickle, when its spec says ``trust: pickle``: reading one runs
+whatever is in it, so the digest in the ledger is then all that stands between a planted file and this process.
 """
 
 from __future__ import annotations
@@ -12,13 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from tasks.lake import DamagedFileError
+from tasks.records import Form
 
-MODEL_FILE = "model.skops"
+FILES: dict[Form, str] = {"skops": "model.skops", "pickle": "model.pkl"}
+"""The names that MLflow gives to a stored model."""
 
 TRUSTED_TYPES = frozenset(
     {
         "builtins.slice",
+        "collections.OrderedDict",
         "functools.partial",
+        # LightGBM's and XGBoost's own classes: reading them sets attributes, and hands the booster's bytes to the
+        # library's own parser (read in lightgbm 4.7.0, xgboost 3.2.0). They come back to the same predictions.
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
+        "xgboost.sklearn.XGBRegressor",
         "numpy.dtype",
         "numpy.random._mt19937.MT19937",
         "sklearn._loss._loss.CyAbsoluteError",
@@ -46,6 +60,7 @@ TRUSTED_TYPES = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.tree._tree.Tree",
         "sklearn.utils.validation.check_array",
+        "tasks.training.panel.Panel",
     }
 )
 """Types beyond skops' own defaults that the estimators of scikit-learn are made of. Add one only after reading it."""
@@ -56,36 +71,78 @@ class UntrustedModelError(RuntimeError):
 
     def __init__(self, where: str, types: list[str]) -> None:
         super().__init__(
-            f"{where}: expected only types on the list in tasks/registry/safe_load.py, found {types}; "
-            "if you trust them, add them there after reading what they do"
+            f"{where}: expected only types on the list in tasks/registry/safe_load.py, found {types}; if you trust "
+            "them, add them there after reading what they do, or set 'trust: pickle' in the model's spec"
         )
 
 
-def check_types(pipeline: Any) -> list[str]:  # noqa: ANN401 - a fitted pipeline
-    """Return the types that reading ``pipeline`` back needs beyond skops' defaults; refuse those not on our list."""
-    from skops import io
+class PickleNotTrustedError(UntrustedModelError):
+    """A model is, or would have to be, a pickle, and its spec does not trust pickles."""
 
-    types: list[str] = io.get_untrusted_types(data=io.dumps(pipeline))
-    _refuse_unlisted(type(pipeline).__name__, types)
-    return types
+    def __init__(self, where: str, why: str) -> None:
+        RuntimeError.__init__(
+            self,
+            f"{where}: expected a model that skops can hold, found {why}; reading a pickle runs whatever is in it: if "
+            "you trust who can write to the registry and to the ledger, set 'trust: pickle' in the model's spec",
+        )
 
 
-def read_model(path: Path, sha256: str) -> Any:  # noqa: ANN401 - a fitted pipeline
-    """Return the pipeline in the skops file ``path``.
+def form_of(pipeline: Any, trust: Form) -> tuple[Form, list[str]]:  # noqa: ANN401 - a fitted pipeline
+    """Return how to store ``pipeline``, and the types beyond skops' defaults that reading it back needs.
 
-    Raises DamagedFileError when its bytes are not those with digest ``sha256``, and UntrustedModelError when it
-    holds a type that is not on our list; in both cases nothing of it has been constructed.
+    Raises UntrustedModelError for types that are not on our list, and PickleNotTrustedError for what skops cannot
+    hold at all; both are stored as a pickle where ``trust`` allows it.
     """
     from skops import io
+    from skops.io.exceptions import UnsupportedTypeException
 
+    name = type(pipeline).__name__
+    try:
+        types: list[str] = io.get_untrusted_types(data=io.dumps(pipeline))
+        _refuse_unlisted(name, types)
+    except UnsupportedTypeException as error:
+        if trust != "pickle":
+            raise PickleNotTrustedError(name, str(error)) from error
+    except UntrustedModelError:
+        if trust != "pickle":
+            raise
+    else:
+        return "skops", types
+    return "pickle", []
+
+
+def read_model(path: Path, sha256: str, form: Form, trust: Form) -> Any:  # noqa: ANN401 - a fitted pipeline
+    """Return the pipeline in the file ``path``, stored as ``form``.
+
+    Raises DamagedFileError when its bytes are not those with digest ``sha256``, UntrustedModelError when it holds a
+    type that is not on our list, and PickleNotTrustedError when it is a pickle and ``trust`` is not; in all cases
+    nothing of it has been constructed.
+    """
     # Read once: what is checked is what is constructed, whatever happens to the file in between.
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise DamagedFileError(path, sha256, found)
+    content = read_known(path, sha256)
+    if form == "pickle":
+        import pickle
+
+        if trust != "pickle":
+            raise PickleNotTrustedError(str(path), "a pickle")
+        return pickle.loads(content)  # noqa: S301 - the digest is the ledger's, and the spec trusts it by name
+    from skops import io
+
     types: list[str] = io.get_untrusted_types(data=content)
     _refuse_unlisted(str(path), types)
     return io.loads(content, trusted=types)
+
+
+def read_known(path: Path, sha256: str) -> bytes:
+    """Return the file's bytes; DamagedFileError unless their digest is ``sha256``, where there is one to compare."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedFileError(path, sha256, "nothing") from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 and found != sha256:
+        raise DamagedFileError(path, sha256, found)
+    return content
 
 
 def _refuse_unlisted(where: str, types: list[str]) -> None:

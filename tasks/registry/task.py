@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +10,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
-from tasks.records import LoadedModel, Promote, RollBack, TrainedModel
+from tasks.records import Fence, LoadedModel, Promote, RollBack, TrainedModel
 
 if TYPE_CHECKING:
     from tasks.registry.runs import Training
 
 
 @task(name="register challenger", cache_policy=NO_CACHE)
-def register(managed: ManagedModel, training: Training) -> TrainedModel:
+def register(managed: ManagedModel, training: Training, fence: Fence) -> TrainedModel:
     """Log the training to MLflow and register its model as ``challenger``."""
     from tasks.registry.runs import log_training
 
-    return log_training(managed.settings, training)
+    return log_training(managed.settings, training, fence)
 
 
 @task(name="load model", cache_policy=NO_CACHE)
@@ -29,15 +29,15 @@ def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
     """Fetch a version, verify its bytes and its types, and read it."""
     from tasks.registry.aliases import fetch
 
-    return fetch(managed.settings, trained)
+    return fetch(managed.settings, trained, managed.spec.trust)
 
 
 @task(name="crown", cache_policy=NO_CACHE)
-def crown(managed: ManagedModel, decision: Promote | RollBack) -> None:
+def crown(managed: ManagedModel, decision: Promote | RollBack, fence: Fence) -> None:
     """Carry out a journalled promotion or rollback; the alias ``champion`` is moved last."""
     from tasks.registry import aliases
 
-    aliases.crown(managed.settings, managed.name, decision)
+    aliases.crown(managed.settings, managed.name, decision, fence)
 
 
 @task(name="log batch", cache_policy=NO_CACHE)
@@ -47,11 +47,22 @@ def log_batch(
     params: Mapping[str, str],
     metrics: Mapping[str, float],
     pages: Sequence[Path],
+    fence: Fence,
 ) -> str:
     """Log what the monitor saw of a batch to MLflow, pages included, and return the run's id."""
     from tasks.registry import runs
 
-    return runs.log_batch(managed.settings, managed.name, batch, params=params, metrics=metrics, pages=pages)
+    return runs.log_batch(
+        managed.settings, managed.name, batch,
+        params=params, metrics=metrics, pages=pages, trust=managed.spec.trust, fence=fence,
+    )  # fmt: skip
+
+
+def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None) -> tuple[str, ...]:
+    """End the MLflow runs that a run that died left behind, and return their names."""
+    from tasks.registry.runs import end_left_behind
+
+    return end_left_behind(managed.settings, managed.name, fence, known)
 
 
 @task(name="log page", cache_policy=NO_CACHE)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.records import BatchRecord, DriftSummary, FeatureDrift, Interval, LedgerEntry, Performance
+from tasks.records import (
+    BatchRecord,
+    DriftReference,
+    DriftSummary,
+    FeatureDrift,
+    Interval,
+    LedgerEntry,
+    Performance,
+)
 from tasks.reports.bars import Bars, Meter, distribution, meter
 from tasks.reports.charts import Area, LineChart, Measured, line_chart
 from tasks.reports.figures import (
@@ -15,6 +23,7 @@ from tasks.reports.figures import (
     interval,
     interval_known,
     number,
+    odds,
     percent,
     times_threshold,
 )
@@ -29,6 +38,9 @@ from tasks.reports.summary import (
     newest_revisions,
 )
 
+_NO_FEATURE = ("prediction", "target")
+_HIDDEN = 10.0
+"""A threshold beyond this is out of reach: distributions that share no value score little more."""
 WORST_SLICES = 10
 """Slices shown, from the highest loss down."""
 _SPARK = Area(width=460, height=150, left=52, right=10, top=12, bottom=24)
@@ -43,6 +55,8 @@ class FeatureRow:
     times: float | None
     """Score as a multiple of its threshold."""
     score_bar: Meter
+    meaning: str
+    """The score against chance, in words."""
     reliance: float | None
     """Importance as a share of the most important feature's, 0 to 1."""
     bars: Bars
@@ -63,8 +77,8 @@ class SliceRow:
     column: str
     value: str
     rows: int
-    loss: float
-    score: float | None
+    loss: Interval
+    score: Interval | None
     times: float | None
 
 
@@ -77,11 +91,13 @@ def render_drift_page(
     history: Sequence[BatchRecord],
     evidently: str | None,
     validation: str | None,
+    waits: str = "",
 ) -> str:
     """Return the HTML page of one batch.
 
     ``entries`` are all of the model's decisions (the first champion is found in them), ``units`` goes from feature
     to unit of measure, ``history`` holds the model's other batches, of which the earlier ones are shown.
+    ``waits`` says why its labels may not be used yet.
     ``evidently`` and ``validation`` are addresses relative to the page. ValueError when one leads away from it.
     """
     earlier = [r for r in newest_revisions(history) if r.batch.start < record.batch.start]
@@ -102,6 +118,7 @@ def render_drift_page(
         slices=_slices(performance) if performance else (),
         evidently=evidently,
         validation=validation,
+        waits=waits,
     )
 
 
@@ -119,7 +136,15 @@ def headline(record: BatchRecord, earlier: Sequence[BatchRecord], row: BatchRow)
 
 
 def moved_in_words(drift: DriftSummary) -> str:
-    """Return how many features moved and how much of the champion's importance they carry."""
+    """Return how many features moved, how much of the champion's importance they carry, and whether its output did."""
+    also = [
+        f"what {name}" for kind, name in (("prediction", "it predicts"), ("target", "came true"))
+        if any(f.kind == kind and f.outcome == "drifted" for f in drift.features)
+    ]  # fmt: skip
+    return _features_in_words(drift) + (f"; {' and '.join(also)} moved too" if also else "")
+
+
+def _features_in_words(drift: DriftSummary) -> str:
     judged = [f for f in drift.inputs if f.outcome != "not evaluable"]
     moved = [f for f in judged if f.outcome == "drifted"]
     if not judged:
@@ -132,6 +157,22 @@ def moved_in_words(drift: DriftSummary) -> str:
         return text
     carried = sum(max(f.importance or 0.0, 0.0) for f in moved) / whole
     return f"{text}, carrying {percent(carried)} of the champion\N{RIGHT SINGLE QUOTATION MARK}s importance"
+
+
+def meaning(f: FeatureDrift, reference: DriftReference) -> str:
+    """Return what a score says, in words: how rare it is when nothing has changed, and whether it is large enough."""
+    if f.p_value is None:
+        return ""
+    rare = f"{odds(f.p_value)} if nothing had changed"
+    if f.outcome == "drifted":
+        return rare
+    if reference.level is not None and f.p_value <= reference.level:
+        return f"{rare}, but too small to matter"
+    if f.threshold > _HIDDEN:
+        return f"{rare}; training time swung too much to tell"
+    if f.score is not None and f.score > reference.psi:
+        return f"{rare}: within its usual swings"
+    return rare
 
 
 def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
@@ -199,17 +240,21 @@ def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, t
             unit=units.get(f.feature, ""),
             times=times[f.feature],
             score_bar=meter(times[f.feature], longest),
+            meaning=meaning(f, drift.reference),
             reliance=max(f.importance, 0.0) / most if f.importance is not None and most > 0 else None,
             bars=distribution(f.histogram),
         )
         for f in ordered
     ]
     groups = [
-        ("What the champion predicts", tuple(line for line in lines if line.feature.kind == "prediction"))
+        (
+            "What the champion predicts, and what came true",
+            tuple(line for line in lines if line.feature.kind in _NO_FEATURE),
+        )
     ]
     for outcome, title in (("drifted", "Moved"), ("steady", "Steady"), ("not evaluable", "Not evaluable")):
         own = tuple(
-            line for line in lines if line.feature.kind != "prediction" and line.feature.outcome == outcome
+            line for line in lines if line.feature.kind not in _NO_FEATURE and line.feature.outcome == outcome
         )
         groups.append((f"{title}: {counted(len(own), 'feature', 'features')}", own))
     return tuple((title, own) for title, own in groups if own)
@@ -217,8 +262,8 @@ def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, t
 
 def _slices(performance: Performance) -> tuple[SliceRow, ...]:
     whole = performance.loss.value
-    worst = sorted(performance.slices, key=lambda s: -s.loss)[:WORST_SLICES]
+    worst = sorted(performance.slices, key=lambda s: -s.loss.value)[:WORST_SLICES]
     return tuple(
-        SliceRow(s.column, s.value, s.rows, s.loss, s.score, s.loss / whole if whole > 0 else None)
+        SliceRow(s.column, s.value, s.rows, s.loss, s.score, s.loss.value / whole if whole > 0 else None)
         for s in worst
     )

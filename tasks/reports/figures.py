@@ -56,6 +56,17 @@ def percent(share: float | None) -> str:
     return f"{share:.0%}" if share >= 0.0995 or share == 0 else f"{share:.1%}"
 
 
+def odds(p_value: float | None) -> str:
+    """Return a small probability as ``1 in 4,800``, rounded to two digits, and a large one as a percentage."""
+    if p_value is None:
+        return NOTHING
+    if p_value >= 0.1:
+        return percent(p_value)
+    if p_value < 1e-6:
+        return "less than 1 in a million"
+    return f"1 in {int(float(f'{1 / p_value:.2g}')):,}"
+
+
 def interval_known(interval: Interval) -> bool:
     """Whether both ends are finite: on too few blocks of time they are not."""
     return math.isfinite(interval.low) and math.isfinite(interval.high)

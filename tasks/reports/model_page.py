@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.records import BatchRecord, FeatureDrift, LedgerEntry, Promote, RollBack
+from tasks.records import BatchRecord, FeatureDrift, Labelled, LedgerEntry, Promote, RollBack
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
 from tasks.reports.figures import NOTHING, number, ratio, times_threshold
@@ -20,8 +20,12 @@ from tasks.reports.summary import (
     reign_changes,
 )
 
+_QUIET = ("Hold", "Recalibrate")
+"""Decisions that change nobody: folded away."""
 HEAT_ROWS = 30
 """Features in the heat map, the most drifting first."""
+LABEL_ROWS = 12
+"""Batches in the table of labels, the newest first."""
 _WORDED = 16
 """Up to so many batches a cell of the heat map is wide enough for its number."""
 _AREA = Area(width=1080, height=330, left=194, right=8, top=44, bottom=30)
@@ -58,6 +62,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class LabelRow:
+    """One batch that waits for labels, or whose labels have gaps."""
+
+    batch: str
+    found: Labelled | None
+    """None until its labels were mature."""
+    waits: str
+    """Why its labels may not be used yet; empty when they are."""
+
+
+@dataclass(frozen=True)
 class HeatMap:
     """Drift of features (rows) in batches (columns)."""
 
@@ -76,10 +91,12 @@ def render_model_page(
     records: Sequence[BatchRecord],
     entries: Sequence[LedgerEntry],
     link: Callable[[str], str | None],
+    waits: Mapping[str, str] | None = None,
 ) -> str:
     """Return the HTML page of one model.
 
-    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot be followed.
+    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot be followed;
+    ``waits`` from the batches whose labels may not be used yet to the reason.
     """
     batches = newest_revisions(records)
     newest_first = sorted(entries, key=lambda entry: -entry.id)
@@ -118,9 +135,20 @@ def render_model_page(
         events=_events(chart, batches, reigns),
         marks=_marks(chart, batches),
         heat=_heat_map(batches, chart),
-        turning=[entry for entry in newest_first if entry.decision.kind != "Hold"],
-        holds=[entry for entry in newest_first if entry.decision.kind == "Hold"],
+        turning=[entry for entry in newest_first if entry.decision.kind not in _QUIET],
+        holds=[entry for entry in newest_first if entry.decision.kind in _QUIET],
+        labels=_label_rows(batches, waits or {}),
     )
+
+
+def _label_rows(batches: Sequence[BatchRecord], waits: Mapping[str, str]) -> tuple[LabelRow, ...]:
+    """The newest batches that wait for labels, or have rows that never got one, newest first."""
+    rows = [
+        LabelRow(record.batch.id, record.labelled, waits.get(record.batch.id, ""))
+        for record in reversed(batches)
+        if record.batch.id in waits or (record.labelled is not None and record.labelled.waiting)
+    ]
+    return tuple(rows[:LABEL_ROWS])
 
 
 def _note(record: BatchRecord, entries: Sequence[LedgerEntry]) -> str:

@@ -44,6 +44,7 @@ def _environment() -> Environment:
         "number": figures.number,
         "ratio": figures.ratio,
         "percent": figures.percent,
+        "odds": figures.odds,
         "estimate": figures.estimate,
         "ends": figures.ends,
         "interval": figures.interval,

@@ -20,7 +20,7 @@ REFUSED = "refused"
 UNDECIDED = "undecided"
 
 _CONSEQUENCE = (
-    "Hold", "Retrain", "Reject", "Shadow", "AwaitApproval", "Thaw", "Promote", "RollBack", "Freeze",
+    "Recalibrate", "Hold", "Retrain", "Reject", "Shadow", "AwaitApproval", "Thaw", "Promote", "RollBack", "Freeze",
 )  # fmt: skip
 """From the least to the most consequential."""
 

@@ -10,8 +10,11 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, LedgerEntry
+from tasks.records import BatchRecord, Fence, LedgerEntry
 
+PICKLE_TRUSTED = (
+    "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run code here."
+)
 DRIFT, VALIDATION, MODEL, EVIDENTLY = "drift.html", "validation.html", "model.html", "evidently.html"
 
 
@@ -21,9 +24,12 @@ def write_batch_pages(
     record: BatchRecord,
     entries: Sequence[LedgerEntry],
     known: Mapping[str, BatchRecord],
+    waits: Mapping[str, str],
+    fence: Fence,
 ) -> tuple[Path, ...]:
     """Write the pages of a batch and return them all, the drift page first.
 
+    ``waits`` goes from the batches whose labels may not be used yet to the reason.
     With them stands the model's page as it was after this batch, for MLflow; nothing in its viewer can be followed.
     """
     from tasks.reports.drift_page import render_drift_page
@@ -42,17 +48,27 @@ def write_batch_pages(
         [r for id, r in known.items() if id < batch],
         EVIDENTLY if evidently.exists() else None,
         VALIDATION,
+        waits.get(batch, ""),
     )
-    write_whole(directory / DRIFT, drift.encode())
-    write_whole(
-        directory / VALIDATION, render_validation_page(contract, record.snapshot, record.verdict).encode()
-    )
+    validation = render_validation_page(contract, record.snapshot, record.verdict)
     model = render_model_page(
-        managed.name, spec.description, spec.metric, list(known.values()), entries, lambda _: None
+        managed.name, _description(managed), spec.metric, list(known.values()), entries, lambda _: None, waits
     )
-    write_whole(directory / MODEL, model.encode())
+    with fence.hold():
+        for name, page in ((DRIFT, drift), (VALIDATION, validation), (MODEL, model)):
+            write_whole(directory / name, page.encode())
     pages = (directory / DRIFT, directory / VALIDATION, directory / MODEL, evidently)
     return tuple(page for page in pages if page.exists())
+
+
+@task(name="write label page", cache_policy=NO_CACHE)
+def write_label_page(stream: ManagedModel, record: BatchRecord) -> Path:
+    """Write the page of a batch of labels, which says what its contract found, and return it."""
+    from tasks.reports.validation_page import render_validation_page
+
+    page = stream.settings.reports / stream.name / record.batch.id / VALIDATION
+    write_whole(page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode())
+    return page
 
 
 @task(name="write approval page", cache_policy=NO_CACHE)
@@ -74,7 +90,11 @@ def approval_page(managed: ManagedModel, entry: LedgerEntry) -> Path:
 
 @task(name="write model page", cache_policy=NO_CACHE)
 def write_model_page(
-    managed: ManagedModel, records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
+    managed: ManagedModel,
+    records: Sequence[BatchRecord],
+    entries: Sequence[LedgerEntry],
+    waits: Mapping[str, str],
+    fence: Fence,
 ) -> tuple[Path, ...]:
     """Rebuild the model's page and the picture of its scores over time."""
     from tasks.reports.model_page import render_model_page
@@ -83,12 +103,21 @@ def write_model_page(
     directory = managed.settings.reports / managed.name
     page = render_model_page(
         managed.name,
-        managed.spec.description,
+        _description(managed),
         managed.spec.metric,
         records,
         entries,
         lambda id: f"{id}/{DRIFT}",
+        waits,
     )
-    write_whole(directory / "index.html", page.encode())
-    draw_timeline(directory / "timeline.png", managed.name, managed.spec.metric, records, entries)
+    with fence.hold():
+        write_whole(directory / "index.html", page.encode())
+        draw_timeline(directory / "timeline.png", managed.name, managed.spec.metric, records, entries)
     return directory / "index.html", directory / "timeline.png"
+
+
+def _description(managed: ManagedModel) -> str:
+    """The spec's own words, and aloud what a reader must know of a model that may run anything when it is read."""
+    if managed.spec.trust == "skops":
+        return managed.spec.description
+    return f"{managed.spec.description} {PICKLE_TRUSTED}".strip()

@@ -30,7 +30,8 @@ def write_predictions(
     version = pa.array([trained.version] * len(frame), pa.int64())
     table = table.append_column("model_version", version)
     snapshot = frame.snapshots[batch]
-    path = Path("predictions") / trained.model / batch / f"v{trained.version}-{snapshot[:16]}.parquet"
+    served = f"v{trained.version}" if model.adjusted_by is None else f"v{trained.version}.{model.adjusted_by}"
+    path = Path("predictions") / trained.model / batch / f"{served}-{snapshot[:16]}.parquet"
     sha256 = write_table(lake / path, table)
     return Predictions(
         model=trained.model,
@@ -40,4 +41,5 @@ def write_predictions(
         rows=len(frame),
         path=path.as_posix(),
         sha256=sha256,
+        adjusted_by=model.adjusted_by,
     )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.mixing import summarise
 from tasks.model_spec import ManagedModel
-from tasks.prediction import predict_frame
-from tasks.records import FeatureFrame, LoadedModel, Predictions
+from tasks.prediction import predict_frame, predict_raw
+from tasks.records import FeatureFrame, LabelSummary, LoadedModel, Predictions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,3 +25,13 @@ def score(
 
     predicted = predict_frame(champion, frame, managed.spec.problem)
     return predicted, write_predictions(managed.settings.lake, champion, frame, predicted)
+
+
+@task(name="sum up labels", cache_policy=NO_CACHE)
+def sum_up_labels(managed: ManagedModel, served: LoadedModel, frame: FeatureFrame) -> LabelSummary | None:
+    """Hold the labels of a batch against what was predicted before recalibration; None without a label."""
+    labelled = frame.where(frame.target.notna().to_numpy())
+    if not len(labelled):
+        return None
+    raw, problem = predict_raw(served, labelled, managed.spec.problem), managed.spec.problem
+    return summarise(max(frame.snapshots), labelled.target.to_numpy(), raw, problem, served.trained.classes)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tasks.records import Problem, Recipe
-from tasks.training.config import TrainingConfig
+from tasks.records import PanelMember, Problem, Recipe, RowSpan
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
@@ -22,6 +21,13 @@ class Contender:
     recipe: Recipe
     folds_loss: float | None
     """Mean loss on the folds; None when the recipe was not among those searched."""
+    newcomer: Recipe | None = None
+    """Of a panel: the recipe that is trained, to join the members that are kept. Else ``recipe`` is."""
+
+    @property
+    def trained(self) -> Recipe:
+        """The recipe that is fitted."""
+        return self.newcomer or self.recipe
 
 
 @dataclass(frozen=True)
@@ -33,39 +39,78 @@ class Fitted:
     split: Split
     classes: tuple[str, ...]
     seconds: float
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members, the newcomer last, with version 0 until it is registered."""
+    trained_on: tuple[RowSpan, ...] = ()
+    """Rows that the pipeline, every member of it, was trained on."""
+
+
+PANEL = "tasks.training.panel.Panel"
 
 
 def contenders(
-    found: Sequence[Found], features_sha256: str, config: TrainingConfig, champion: Recipe | None
+    found: Sequence[Found],
+    features_sha256: str,
+    window: str,
+    champion: Recipe | None,
+    *,
+    panel: int = 1,
 ) -> tuple[Contender, ...]:
     """Return who challenges, in order: a better recipe when the folds show one, then the champion's own, refreshed.
 
     A refused change of recipe must not cost the refresh: newer data is worth having under the old recipe too.
-    ``found`` is best first.
+    ``found`` is best first, ``window`` says what is trained on. With a ``panel`` of more than one member the best found
+    joins it, whatever its own recipe, for it earns its weight by its losses: that refreshes a champion that is such a
+    panel over the same features, and is a change of recipe for any other.
     """
     recipes = [
         Recipe(
             estimator=item.trial.estimator,
             params=_in_order(item.trial.params),
             encode=item.candidate.encode,
-            window=str(config.window),
+            window=window,
             features=features_sha256,
         )
         for item in found
     ]
+    together = Recipe(
+        estimator=PANEL,
+        params={"members": panel},
+        encode="auto",
+        window="each its own",
+        features=features_sha256,
+    )
+    best_loss = found[0].trial.loss
     losses = {recipe.hash: item.trial.loss for recipe, item in zip(recipes, found, strict=True)}
+    if panel > 1:
+        if champion is None:
+            return (Contender("first", together, best_loss, recipes[0]),)
+        if champion.hash == together.hash:
+            return (Contender("refresh", together, best_loss, recipes[0]),)
+        joined = Contender("change of recipe", together, best_loss, recipes[0])
+        return (
+            (joined,)
+            if champion.estimator == PANEL
+            else (joined, _own(champion, losses, window, features_sha256))
+        )
     if champion is None:
-        return (Contender("first", recipes[0], found[0].trial.loss),)
+        return (Contender("first", recipes[0], best_loss),)
+    if champion.estimator == PANEL:
+        return (Contender("change of recipe", recipes[0], best_loss),)
+    refresh = _own(champion, losses, window, features_sha256)
+    if recipes[0].hash == refresh.recipe.hash:
+        return (refresh,)
+    return (Contender("change of recipe", recipes[0], best_loss), refresh)
+
+
+def _own(champion: Recipe, losses: Mapping[str, float], window: str, features_sha256: str) -> Contender:
+    """The champion's own recipe on newer data: a refresh, unless window or features have changed."""
     champion = champion.model_copy(update={"params": _in_order(champion.params)})
-    own = champion.model_copy(update={"window": str(config.window), "features": features_sha256})
-    own_kind: Literal["refresh", "change of recipe"] = (
+    own = champion.model_copy(update={"window": window, "features": features_sha256})
+    kind: Literal["refresh", "change of recipe"] = (
         "refresh" if own.hash == champion.hash else "change of recipe"
     )
-    refresh = Contender(own_kind, own, losses.get(own.hash))
-    best = recipes[0]
-    if best.hash == own.hash:
-        return (refresh,)
-    return (Contender("change of recipe", best, found[0].trial.loss), refresh)
+    return Contender(kind, own, losses.get(own.hash))
 
 
 def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +123,7 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
     import os
 
     began = time.perf_counter()
-    recipe = contender.recipe
+    recipe = contender.trained
     schema = with_values(split.train.schema, split.train.features)
     pipeline = make_pipeline(recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed)
     estimator = pipeline.named_steps["estimator"]
@@ -93,7 +138,36 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
         # A forest that predicts in parallel adds its trees up in any order: the last digits would vary.
         estimator.set_params(n_jobs=jobs)
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
-    return Fitted(contender, pipeline, split, classes, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Fitted(contender, pipeline, split, classes, seconds, trained_on=split.trained_on)
+
+
+def packaged(
+    fitted: Fitted,
+    members: Sequence[PanelMember],
+    weights: Sequence[float],
+    kept: Mapping[int, tuple[Any, Sequence[RowSpan]]],
+) -> Fitted:
+    """Return the newcomer and the kept members as one panel.
+
+    ``members`` are all of them, the newcomer last; ``kept`` has pipeline and training rows of each of the others, by
+    its version.
+    """
+    from tasks.training.panel import Panel
+
+    others = [kept[member.version] for member in members[:-1]]
+    panel = Panel([*(pipeline for pipeline, _ in others), fitted.pipeline], list(weights))
+    spans = merged([span for _, rows in others for span in rows] + list(fitted.split.trained_on))
+    classes = tuple(str(label) for label in panel.classes_) if fitted.classes else ()
+    return replace(fitted, pipeline=panel, classes=classes, members=tuple(members), trained_on=spans)
+
+
+def merged(spans: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
+    """Return one span a snapshot: the longest, for members of a panel that saw more or less of the same batch."""
+    longest: dict[tuple[str, str], RowSpan] = {}
+    for span in sorted(spans, key=lambda span: span.rows):
+        longest[span.batch, span.snapshot] = span
+    return tuple(longest[key] for key in sorted(longest))
 
 
 def class_labels(target: Any, problem: Problem) -> tuple[str, ...]:  # noqa: ANN401 - a Series

@@ -1,21 +1,25 @@
 """The rules judged by two engines that must agree: Great Expectations, and the scan.
 
 Great Expectations holds a whole frame in memory. A batch of one part it judges whole; of a larger one it judges, part
-by part, every part in which the scan saw a row break a rule, and one part in which it saw none.
+by part, every part in which the scan saw a row break a rule, and a sample of one part in which it saw none. It is imported
+while the scan is on its way.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract, Rule
-from tasks.lake import to_frame
+from tasks.lake import read_span, to_frame
 from tasks.records import Snapshot
-from tasks.validation.expectations import RuleResult, run_rules
+from tasks.validation.custom_rule import judged_by_part, needed_columns
+from tasks.validation.expectations import RuleResult, broken_rows, counted_rules, held, run_rules
+from tasks.validation.gx_import import import_great_expectations
 from tasks.validation.scan import scan_rules
 
 if TYPE_CHECKING:
@@ -23,6 +27,21 @@ if TYPE_CHECKING:
 
 WHOLE_ROWS = 500_000
 """Most rows of a batch of several parts that Great Expectations is given as one frame."""
+WHOLE_VALUES = 50_000_000
+"""Most values that one expectation is given at once: some 400 MB of numbers."""
+SAMPLE_ROWS = 50_000
+"""Rows of the part without a break that Great Expectations is given."""
+
+
+class TooLargeError(RuntimeError):
+    """A rule needs more of the batch in memory at once than the house allows, so there is no verdict."""
+
+    def __init__(self, snapshot: Snapshot, rule: Rule, columns: int) -> None:
+        super().__init__(
+            f"batch {snapshot.batch.id}: rule {rule.id} names an expectation that looks at all rows at once: expected at most "
+            f"{WHOLE_VALUES:,} values, found {columns} columns of {snapshot.rows:,} rows; write the rule as a query (type: sql), "
+            "which may be larger than memory, or cut the data into smaller batches"
+        )
 
 
 class DisagreementError(RuntimeError):
@@ -43,7 +62,10 @@ def judge_rules(
     ``scratch`` is a directory for what does not fit in memory. Raises DisagreementError when the engines disagree,
     and RuleCrashedError when a check of Great Expectations failed to run.
     """
-    scanned = scan_rules(parts, rules, contract, snapshot.batch, scratch)
+    with ThreadPoolExecutor(1) as importing:
+        imported = importing.submit(import_great_expectations)
+        scanned = scan_rules(parts, rules, contract, snapshot.batch, scratch)
+        imported.result()
     if len(parts) == 1 or snapshot.rows <= WHOLE_ROWS:
         judged = run_rules(_frame(parts, contract.column_names), rules, contract, snapshot.batch)
         _compare(judged, scanned, snapshot, "the whole batch")
@@ -56,35 +78,54 @@ def _judge_by_part(
     scanned: Sequence[RuleResult],
 ) -> tuple[RuleResult, ...]:  # fmt: skip
     by_id = {result.rule.id: result for result in scanned}
-    # What has no scan and looks across rows is judged with all of them in memory: docs/contracts.md says which kinds.
-    whole = [r for r in rules if r.id not in by_id and (r.scope == "batch" or r.check == "custom")]
-    if whole:
-        frame = _frame(parts, contract.column_names)
-        by_id |= {one.rule.id: one for one in run_rules(frame, whole, contract, snapshot.batch)}
+    for rule in rules:
+        if rule.id not in by_id and rule.check == "custom" and not judged_by_part(rule):
+            by_id[rule.id] = _judge_at_once(rule, parts, snapshot, contract)
     # What has no scan and looks at one row at a time, Great Expectations judges in every part.
-    unscanned = {rule.id for rule in rules if rule.id not in by_id}
-    row_rules = [rule for rule in rules if rule.scope == "row" and rule not in whole]
+    counts = {r.id: counted_rules(r) for r in rules if r.check == "count" and r.id not in by_id}
+    numbers = dict.fromkeys(counts, 0)
+    counted = [one for ones in counts.values() for one in ones]
+    unscanned = {rule.id for rule in rules if rule.id not in by_id and rule.id not in counts}
+    known = [r for r in rules if r.scope == "row" and (r.id in unscanned or r.id in by_id)]
+    row_rules = [r for r in known if r.check != "custom" or r.id in unscanned] + counted
+    unscanned.update(rule.id for rule in counted)
     columns = list(dict.fromkeys(name for rule in row_rules for name in rule.columns))
-    found: dict[str, list[int]] = {rule_id: [] for rule_id in unscanned}
-    crosschecked = _crosschecked(snapshot, scanned)
+    found: dict[str, list[int]] = {rule.id: [] for rule in rules if rule.id in unscanned}
+    broken, drawn = _crosschecked(snapshot, scanned)
     start = 0
     for number, (part, path) in enumerate(zip(snapshot.parts, parts, strict=True)):
-        asked = [rule for rule in row_rules if number in crosschecked or rule.id in unscanned]
+        crosschecked = number in broken or number == drawn
+        asked = [rule for rule in row_rules if crosschecked or rule.id in unscanned]
         if asked:
-            judged = run_rules(_frame([path], columns), asked, contract, snapshot.batch)
-            for result in judged:
-                if result.rule.id in unscanned:
-                    found[result.rule.id] += [start + position for position in result.positions]
-            own = [_within(by_id[rule.id], start, part.rows) for rule in asked if rule.id in by_id]
+            whole_part = number in broken or bool(unscanned)
+            offset, rows = (0, part.rows) if whole_part else _sampled(snapshot, part.rows)
+            frame = to_frame(read_span(path, offset, rows, columns))
+            judged = run_rules(frame, asked, contract, snapshot.batch)
+            by_rule = {result.rule.id: result for result in judged}
+            for rule_id in found:
+                found[rule_id] += [start + position for position in by_rule[rule_id].positions]
+            for rule_id, ones in counts.items():
+                numbers[rule_id] += broken_rows([by_rule[one.id] for one in ones], part.rows)
+            own = [_within(by_id[rule.id], start + offset, rows) for rule in asked if rule.id in by_id]
             _compare(judged, own, snapshot, part.file)
         start += part.rows
-    return tuple(
-        by_id.get(rule.id) or RuleResult(rule, not found[rule.id], tuple(found[rule.id]), "")
-        for rule in rules
-    )
+    for rule in rules:
+        if rule.id in numbers:
+            by_id[rule.id] = held(rule, numbers[rule.id], snapshot.rows)
+        elif rule.id in found:
+            by_id[rule.id] = RuleResult(rule, not found[rule.id], tuple(found[rule.id]), "")
+    return tuple(by_id[rule.id] for rule in rules)
 
 
-def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> set[int]:
+def _judge_at_once(rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract) -> RuleResult:
+    """Judge an expectation that may look across all rows, and so has its columns of all of them in memory."""
+    columns = needed_columns(rule, contract)
+    if snapshot.rows * len(columns) > WHOLE_VALUES:
+        raise TooLargeError(snapshot, rule, len(columns))
+    return run_rules(_frame(parts, columns), [rule], contract, snapshot.batch)[0]
+
+
+def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> tuple[set[int], int | None]:
     """Numbers of the parts with a row that breaks a rule, and of one without, drawn by the snapshot's content."""
     import numpy as np
 
@@ -93,8 +134,13 @@ def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> set[int]
     for result in scanned:
         broken.update(np.unique(np.searchsorted(ends, result.positions, side="right")).tolist())
     clean = sorted(set(range(len(ends))) - broken)
-    drawn = [random.Random(snapshot.sha256).choice(clean)] if clean else []  # noqa: S311 - a sample, no secret
-    return broken.union(drawn)
+    return broken, random.Random(snapshot.sha256).choice(clean) if clean else None  # noqa: S311 - a sample, no secret
+
+
+def _sampled(snapshot: Snapshot, rows: int) -> tuple[int, int]:
+    """First row and number of rows of the sample from a part of ``rows`` rows: neighbours, so that little is read."""
+    number = min(rows, SAMPLE_ROWS)
+    return random.Random(snapshot.sha256).randint(0, rows - number), number  # noqa: S311 - a sample, no secret
 
 
 def _within(result: RuleResult, start: int, rows: int) -> RuleResult:

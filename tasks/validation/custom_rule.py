@@ -7,6 +7,31 @@ from typing import Any
 
 from data_contracts.contract import Contract, ContractError, Rule, nearest
 
+_ROW_BY_ROW = frozenset(
+    "expect_column_" + name
+    for name in (
+        "value_lengths_to_be_between", "value_lengths_to_equal", "values_to_be_between", "values_to_be_in_set",
+        "values_to_be_null", "values_to_match_json_schema", "values_to_match_regex", "values_to_match_regex_list",
+        "values_to_not_be_in_set", "values_to_not_be_null", "values_to_not_match_regex",
+        "values_to_not_match_regex_list", "pair_values_a_to_be_greater_than_b", "pair_values_to_be_equal",
+        "pair_values_to_be_in_set",
+    )
+) | {"expect_multicolumn_sum_to_equal", "expect_select_column_values_to_be_unique_within_record"}  # fmt: skip
+"""Expectations that judge a row without looking at another; of those that are not named here nobody has made sure."""
+
+
+def judged_by_part(rule: Rule) -> bool:
+    """Return whether a batch can be given to the rule part by part: it blames rows, and each for itself."""
+    return rule.scope == "row" and rule.arguments["expectation"] in _ROW_BY_ROW
+
+
+def needed_columns(rule: Rule, contract: Contract) -> tuple[str, ...]:
+    """Return the columns that the expectation may look at: all when it names none."""
+    said = repr(rule.arguments["kwargs"])
+    if not rule.columns:
+        return contract.column_names
+    return tuple(name for name in contract.column_names if name in rule.columns or name in said)
+
 
 def custom_expectation(rule: Rule, kwargs: Mapping[str, Any], contract: Contract) -> Any:  # noqa: ANN401 - an Expectation
     """Return the expectation that ``rule`` names, with ``kwargs``.

@@ -14,6 +14,7 @@ from data_contracts.contract import Contract, Rule
 from data_contracts.limits import holds
 from tasks.batches import Batch
 from tasks.validation import formats
+from tasks.validation.gx_import import import_great_expectations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +128,7 @@ def run_rules(
     Raises RuleCrashedError when a check raised an exception, or when the number of results is not that of the
     rules: a suite that ran nothing has not passed.
     """
-    counted = {rule.id: _counted(rule) for rule in rules if rule.check == "count"}
+    counted = {rule.id: counted_rules(rule) for rule in rules if rule.check == "count"}
     asked = [one for rule in rules for one in counted.get(rule.id, (rule,))]
     expected = [rule for rule in asked if rule.check not in formats.CHECKS]
     results = _run_expectations(frame, expected, contract, batch) if expected else {}
@@ -136,21 +137,25 @@ def run_rules(
             positions = formats.broken_positions(rule, frame[rule.columns[0]])
             results[rule.id] = RuleResult(rule, not positions, positions, "")
     return tuple(
-        _held(rule, [results[one.id] for one in counted[rule.id]], len(frame))
+        held(rule, broken_rows([results[one.id] for one in counted[rule.id]], len(frame)), len(frame))
         if rule.check == "count"
         else results[rule.id]
         for rule in rules
     )
 
 
-def _counted(rule: Rule) -> tuple[Rule, ...]:
-    """The row rules whose broken rows are counted, under ids that no other rule has."""
+def counted_rules(rule: Rule) -> tuple[Rule, ...]:
+    """Return the row rules whose broken rows ``rule`` counts, under ids that no other rule has."""
     return tuple(replace(one, id=f"{rule.id} of {one.id}") for one in rule.arguments["rules"])
 
 
-def _held(rule: Rule, results: Sequence[RuleResult], rows: int) -> RuleResult:
-    """The number of rows that break any of the counted rules, or of all rows, held against the rule's limit."""
-    count = len({row for result in results for row in result.positions}) if results else rows
+def broken_rows(results: Sequence[RuleResult], rows: int) -> int:
+    """Return how many of ``rows`` rows break any of the counted rules; all of them when nothing is counted."""
+    return len({row for result in results for row in result.positions}) if results else rows
+
+
+def held(rule: Rule, count: int, rows: int) -> RuleResult:
+    """Return ``count``, the number of rows that a rule counts among ``rows``, held against its limit."""
     percent = rule.arguments["unit"] == "percent"
     # Rounded, so that 70 of 100 rows are 70% in spite of binary fractions.
     number = round(100 * count / rows, 9) if percent and rows else count
@@ -165,6 +170,7 @@ def _held(rule: Rule, results: Sequence[RuleResult], rows: int) -> RuleResult:
 def _run_expectations(
     frame: pd.DataFrame, rules: Sequence[Rule], contract: Contract, batch: Batch
 ) -> dict[str, RuleResult]:
+    import_great_expectations()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

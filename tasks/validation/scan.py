@@ -7,9 +7,7 @@ that are broken. A kind of rule is one case in ``_broken`` (row) or ``_measured`
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Column, Contract, Rule
 from tasks.batches import Batch
-from tasks.validation.expectations import RuleResult, moment, observed
+from tasks.lake import scratch_directory
+from tasks.validation.expectations import RuleResult, held, moment, observed
 
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY_LIMIT = "1GB"
-"""What DuckDB may hold in memory before it writes to its temporary directory."""
+MEMORY_A_THREAD = 48
+"""MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more for each column."""
+MOST_THREADS = 8
+"""Threads that DuckDB uses at most, so that its memory does not grow with the machine."""
 _SCANNED = (
-    "not_null", "between", "within_batch", "in_set", "matches", "length_between", "unique",
-    "row_count", "null_share", "fresh",
+    "not_null", "between", "within_batch", "in_set", "not_in_set", "matches", "length_between", "unique",
+    "row_count", "null_share", "fresh", "count",
 )  # fmt: skip
 """The kinds of rule that have a scan; the others are judged by Great Expectations alone."""
 _EXACT = 2**53
@@ -44,6 +45,8 @@ class _Scan:
     """All columns of the parts, in their order."""
     first_rows: tuple[int, ...]
     """Position of each part's first row in the snapshot."""
+    rows: int
+    """Rows of the snapshot."""
     contract: Contract
     batch: Batch
 
@@ -92,9 +95,25 @@ def scan_rules(
     """
     with _opened(parts, contract, batch, scratch) as scan:
         scanned = [rule for rule in rules if _scannable(scan.connection, rule, contract)]
-        single = [rule for rule in scanned if rule.check != "unique"]
+        single = [rule for rule in scanned if not _looks_for_doubles(rule)]
         results = dict(zip((rule.id for rule in single), _scanned(scan, single), strict=True))
-        return tuple(results[rule.id] if rule.id in results else _unique(scan, rule) for rule in scanned)
+        for rule in sorted((r for r in scanned if _looks_for_doubles(r)), key=lambda r: len(r.columns)):
+            # What has a column with no gap and no value twice has no key twice: it costs no second look.
+            known = _told_apart(results.values())
+            results[rule.id] = _unique(scan, rule, none=bool(known & set(rule.columns)))
+        return tuple(results[rule.id] for rule in scanned)
+
+
+def _looks_for_doubles(rule: Rule) -> bool:
+    """Whether the rule is, or counts what breaks, one that a row cannot be judged by alone."""
+    return "unique" in (rule.check, *(one.check for one in rule.arguments.get("rules", ())))
+
+
+def _told_apart(results: Iterable[RuleResult]) -> set[str]:
+    """Columns in which every row has a value of its own, as far as rules that were judged say."""
+    kept = [result.rule for result in results if result.success]
+    full = {rule.columns[0] for rule in kept if rule.check == "not_null"}
+    return {rule.columns[0] for rule in kept if rule.check == "unique" and len(rule.columns) == 1} & full
 
 
 @contextmanager
@@ -106,14 +125,20 @@ def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Pa
     for part in parts:
         first_rows.append(rows)
         rows += pq.read_metadata(part).num_rows
-    spill = scratch / f".scan-{uuid.uuid4().hex}"  # of its own: two engines must not share one
-    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
-    try:
-        names = tuple(pq.read_schema(parts[0]).names)
-        yield _Scan(connection, tuple(parts), names, tuple(first_rows), contract, batch)
-    finally:
-        connection.close()
-        shutil.rmtree(spill, ignore_errors=True)
+    with scratch_directory(scratch, "scan") as spill:  # of its own: two engines must not share one
+        connection = duckdb.connect(
+            config={"temp_directory": str(spill), "preserve_insertion_order": "false"}
+        )
+        try:
+            names = tuple(pq.read_schema(parts[0]).names)
+            of_the_machine = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+            threads = min(of_the_machine, MOST_THREADS)
+            memory = max(2, threads) * (MEMORY_A_THREAD + len(names))
+            connection.execute(f"SET threads = {threads}")
+            connection.execute(f"SET memory_limit = '{memory}MB'")
+            yield _Scan(connection, tuple(parts), names, tuple(first_rows), rows, contract, batch)
+        finally:
+            connection.close()
 
 
 def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Contract) -> bool:
@@ -122,6 +147,8 @@ def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Cont
 
     if rule.check not in _SCANNED:
         return False
+    if rule.check == "count":
+        return all(_scannable(connection, one, contract) for one in rule.arguments["rules"])
     if rule.check == "between":
         kind = contract.column(rule.columns[0]).logical_type
         bounds = [bound for bound in (rule.arguments["min"], rule.arguments["max"]) if bound is not None]
@@ -185,6 +212,8 @@ def _broken(rule: Rule, scan: _Scan) -> str:
             return f"{at} < {start} OR {at} >= {end}"
         case "in_set":
             return f"{at} NOT IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
+        case "not_in_set":
+            return f"{at} IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
         case "matches":
             return f"NOT regexp_matches({at}, {_text(given['pattern'])})"
         case "length_between":
@@ -201,6 +230,9 @@ def _measured(rule: Rule, scan: _Scan) -> str:
     match rule.check:
         case "row_count":
             return "count(*)"
+        case "count":
+            broken = [f"({_broken(one, scan)})" for one in rule.arguments["rules"]]
+            return f"count(*) FILTER (WHERE {' OR '.join(broken) or 'TRUE'})"
         case "null_share":
             return f"count(*) - count({at[0]})"
         case "fresh":
@@ -219,6 +251,8 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
             low, high = given["min"], given["max"]
             success = (low is None or low <= rows) and (high is None or rows <= high)
             found = rows
+        case "count":
+            return held(rule, sum(by_part), rows)
         case "null_share":
             missing = sum(by_part)
             # The rounded complement, as for Great Expectations: a share exactly at its limit passes.
@@ -234,26 +268,31 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
     return RuleResult(rule, success, (), observed(found, rule, scan.contract))
 
 
-def _unique(scan: _Scan, rule: Rule) -> RuleResult:
-    """Rows whose key another row of any part has too; a row without any value of the key has none.
+def _unique(scan: _Scan, rule: Rule, none: bool) -> RuleResult:
+    """The rows whose key another row of any part has too, or their number; ``none`` says that there are none.
 
-    The first pass groups hashes of eight bytes, whatever the key. Equal keys have equal hashes, so when no hash comes
-    twice no key does; only rows whose hash does are compared by their values.
+    A row without any value of the key has none. The first pass groups hashes of eight bytes, whatever the key. Equal keys have
+    equal hashes, so when no hash comes twice no key does; only rows whose hash does are compared by their values.
     """
     columns = ", ".join(scan.columns(rule))
     source = scan.source(rule.columns)
     valued = " OR ".join(f"{at} IS NOT NULL" for at in scan.columns(rule))
-    scan.connection.execute(
-        "CREATE OR REPLACE TEMP TABLE doubles AS "
-        f"SELECT hash({columns}) AS key FROM {source} WHERE {valued} "
-        "GROUP BY key HAVING count(*) > 1"
-    )
+    if not none:
+        scan.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE doubles AS "
+            f"SELECT hash({columns}) AS key FROM {source} WHERE {valued} "
+            "GROUP BY key HAVING count(*) > 1"
+        )
+        none = scan.connection.execute("SELECT count(*) FROM doubles").fetchall() == [(0,)]
+    candidates = f"FROM {source} WHERE ({valued}) AND hash({columns}) IN (SELECT key FROM doubles)"
+    if rule.check == "count":
+        groups = f"SELECT count(*) AS rows {candidates} GROUP BY {columns} HAVING count(*) > 1"
+        found = [] if none else scan.connection.execute(f"SELECT sum(rows) FROM ({groups})").fetchall()
+        return held(rule, int(found[0][0] or 0) if found else 0, scan.rows)
     positions: tuple[int, ...] = ()
-    if scan.connection.execute("SELECT count(*) FROM doubles").fetchall() != [(0,)]:
+    if not none:
         positions = scan.positions(
-            f"SELECT part, row FROM {source} WHERE ({valued}) "
-            f"AND hash({columns}) IN (SELECT key FROM doubles) "
-            f"QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
+            f"SELECT part, row {candidates} QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
         )
     return RuleResult(rule=rule, success=not positions, positions=positions, found="")
 

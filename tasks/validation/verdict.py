@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_contracts.contract import Column, Contract, Rule
+from data_contracts.contract import Column, Contract, Rule, nearest
 from tasks.lake import (
     POSITION,
     REASONS,
@@ -40,9 +40,10 @@ def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: Validation
 
     The order is fixed: columns and types, then whether there are rows at all, then everything else. When columns
     or types are broken, or there are no rows, the other rules are not run and the batch is refused. No more is in
-    memory than one part and the rows that break a rule, but for rules without a scan that look across rows (counts,
-    expectations by name): they are given the whole batch. Raises DamagedFileError when a part is not what was
-    written, RuleCrashedError when a check itself failed, and DisagreementError when the engines disagree.
+    memory than one part and the rows that break a rule, but for expectations by name that look across rows: they are
+    given their columns of the whole batch. Raises DamagedFileError when a part is not what was written, RuleCrashedError
+    when a check itself failed, DisagreementError when the engines disagree, and TooLargeError for an expectation that
+    would need too much at once.
     """
     with checked_parts(lake, snapshot) as parts:
         return _judge(lake, parts, snapshot, contract, config)
@@ -131,7 +132,13 @@ def _schema_outcome(rule: Rule, parts: Sequence[Path], contract: Contract) -> Ru
     names = pq.read_schema(parts[0]).names
     found = ""
     if rule.check == "present":
-        found = "" if rule.columns[0] in names else f"it is missing; the columns are {', '.join(names[:30])}"
+        unknown = set(names).difference(contract.column_names)
+        hint = nearest(rule.columns[0], sorted(unknown))
+        found = (
+            ""
+            if rule.columns[0] in names
+            else f"it is missing{hint}; the columns are {', '.join(names[:30])}"
+        )
     elif rule.check == "known_columns":
         extra = sorted(set(names) - set(rule.columns))
         found = f"unknown columns {', '.join(extra)}" if extra else ""
@@ -155,7 +162,12 @@ def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
     if kind == arrow_type(column):
         return ""
     if not pa.types.is_string(kind):
-        return f"it is of type {kind}"
+        first = next(pq.ParquetFile(parts[0]).iter_batches(EXAMPLES, columns=[name]), None)
+        try:
+            texts = [] if first is None else first[0].drop_null().cast(pa.string()).to_pylist()
+        except pa.ArrowException:  # a type that has no text, such as a list
+            texts = []
+        return f"it is of type {kind}" + (f", such as {_shown(texts, column)}" if texts else "")
     by_part = [pq.ParquetFile(part).read([name])[name].unique() for part in parts]
     distinct = [value for value in pa.chunked_array(by_part).unique().to_pylist() if value is not None]
     misfits = [value for value in distinct if not _fits(value, column, contract.timezone)]
@@ -188,13 +200,15 @@ def _outcome(result: RuleResult, frame: pd.DataFrame, contract: Contract) -> Rul
     found = result.found
     if rule.scope == "row" and result.positions:
         rows = frame.loc[list(result.positions[:LOOKED_AT])]
-        if len(rule.columns) == 1:
-            values = rows[rule.columns[0]].drop_duplicates().head(EXAMPLES).tolist()
-            shown = _examples(values, contract.column(rule.columns[0]))
+        # A value that is missing tells nothing: the row is told by its key instead.
+        columns = (contract.key or (contract.event_time,)) if rule.check == "not_null" else rule.columns
+        if len(columns) == 1:
+            values = rows[columns[0]].drop_duplicates().head(EXAMPLES).tolist()
+            shown = _examples(values, contract.column(columns[0]))
         else:
             shown = ", ".join(
-                "(" + ", ".join(_examples([row[name]], contract.column(name)) for name in rule.columns) + ")"
-                for _, row in rows[list(rule.columns)].drop_duplicates().head(EXAMPLES).iterrows()
+                "(" + ", ".join(_examples([row[name]], contract.column(name)) for name in columns) + ")"
+                for _, row in rows[list(columns)].drop_duplicates().head(EXAMPLES).iterrows()
             )
         found = f"{len(result.positions):,} row{'s' if len(result.positions) > 1 else ''}, such as {shown}"
     elif rule.check == "fresh" and not result.success:
@@ -214,10 +228,15 @@ def _not_run(rule: Rule) -> RuleOutcome:
 
 
 def _examples(values: Sequence[object], column: Column) -> str:
+    return _shown(
+        [repr(value) if isinstance(value, str) else str(value) for value in values[:EXAMPLES]], column
+    )
+
+
+def _shown(texts: Sequence[str], column: Column) -> str:
     if column.sensitive:
         return "(hidden: the contract classifies the column)"
-    shown = [repr(value) if isinstance(value, str) else str(value) for value in values[:EXAMPLES]]
-    return ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in shown)
+    return ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts[:EXAMPLES])
 
 
 def _more(text: str, rest: int) -> str:

@@ -401,7 +401,7 @@ def _two_tables(document: Document) -> None:
         ),
         (
             lambda d: d.update(servers=[{"server": "x", "type": "kafka", "host": "h:1"}]),
-            "servers.0.type: expected one of ['local', 's3', 'postgresql', 'postgres', 'duckdb', 'custom'], found 'kafka'",
+            "servers.0.type: expected one of ['local', 's3', 'azure', 'sftp', 'custom', 'postgresql', 'postgres', 'duckdb'], found 'kafka'",
         ),
         (
             lambda d: d["servers"][0].update(customProperties=[{"property": "delimeter", "value": ";"}]),

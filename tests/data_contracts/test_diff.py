@@ -43,7 +43,7 @@ def _custom(name: str, property: str, value: str) -> Callable[[Document], object
          "amount lies in [0, 1000) -> amount lies in [0, inf]", "compatible"),
         (lambda d: column(d, "shop")["quality"][0].update(severity="info"), "shop:in_set",
          "shop is one of A, B, C -> shop is one of A, B, C, error -> info", "compatible"),
-        (lambda d: d["servers"][0].update(path="elsewhere/{batch}.csv"), "server", "", "compatible"),
+        (lambda d: d["servers"][0].update(path="elsewhere/{batch}.csv"), "servers", "", "compatible"),
         (lambda d: d.update(slaProperties=[{"property": "latency", "value": 1, "unit": "d"}]), "latency",
          "0:00:00 -> 1 day, 0:00:00", "compatible"),
     ],

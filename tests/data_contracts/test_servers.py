@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_contracts.contract import ContractError
+from data_contracts.contract import Contract, ContractError
 from tests.sample_contract import Document, sample_contract
 
 CANARY = "c4nary"
@@ -55,6 +55,12 @@ def test_physical_name_names_schema_and_table(tmp_path: Path) -> None:
             {"type": "s3", "format": "csv", "location": "s3://b/x.csv", "endpointUrl": f"https://u:{CANARY}@h"},
             "endpointUrl",
         ),
+        ({"type": "azure", "format": "csv", "location": f"abfs://c/x.csv?sig={CANARY}"}, "location"),
+        (
+            {"type": "azure", "format": "csv", "location": "abfs://c/{batch}.csv",
+             "customProperties": [{"property": "storageOptions", "value": {"account_key": CANARY}}]},
+            "customProperties.storageOptions.account_key",
+        ),
     ],
 )  # fmt: skip
 def test_secret_in_clear_is_refused(tmp_path: Path, server: Document, where: str) -> None:
@@ -62,7 +68,7 @@ def test_secret_in_clear_is_refused(tmp_path: Path, server: Document, where: str
     with pytest.raises(ContractError) as caught:
         sample_contract(tmp_path, lambda d: d.update(servers=[{"server": "db", **server}]))
 
-    assert f"servers.0.{where}: expected its password as a variable of the environment" in str(caught.value)
+    assert f"servers.0.{where}: expected its secret as a reference" in str(caught.value)
     assert CANARY not in str(caught.value)
 
 
@@ -83,3 +89,104 @@ def test_s3_needs_bucket_and_key(tmp_path: Path, location: str) -> None:
         ContractError, match=r"servers\.0\.location: expected an address such as 's3://bucket"
     ):
         sample_contract(tmp_path, lambda d: d.update(servers=[server]))
+
+
+@pytest.mark.parametrize("value", ["x", {"a": {"b": "c"}}, {"a": 1}])
+def test_storage_options_are_texts(tmp_path: Path, value: object) -> None:
+    """Anything else than one text for each option is refused, and not shown."""
+    custom = [{"property": "storageOptions", "value": value}]
+    server = {
+        "server": "lake",
+        "type": "custom",
+        "format": "csv",
+        "location": "gs://b/x.csv",
+        "customProperties": custom,
+    }
+
+    with pytest.raises(
+        ContractError, match=r"storageOptions: expected options with one text each, .* found another value"
+    ):
+        sample_contract(tmp_path, lambda d: d.update(servers=[server]))
+
+
+@pytest.mark.parametrize("server", [{"type": "azure"}, {"type": "custom", "location": "no-address"}])
+def test_files_elsewhere_need_an_address(tmp_path: Path, server: Document) -> None:
+    """A location is an address with a scheme."""
+    where = {"server": "lake", "format": "csv", "location": "in/{batch}.csv"} | server
+
+    with pytest.raises(ContractError, match=r"servers\.0\.location: expected an address such as"):
+        sample_contract(tmp_path, lambda d: d.update(servers=[where]))
+
+
+def test_block_as_a_password(tmp_path: Path) -> None:
+    """A reference to a Prefect block is no secret in clear."""
+    reference = "{{ prefect.blocks.secret.shop-password }}"
+    server = {"server": "db", **POSTGRES, "customProperties": custom(password=reference)}
+
+    assert sample_contract(tmp_path, lambda d: d.update(servers=[server])).server.password == reference
+
+
+# --- several servers -------------------------------------------------------------------------------------
+
+
+def several(tmp_path: Path, *servers: tuple[str, str]) -> Contract:
+    """A contract with servers of these names and environments."""
+    document = [
+        {"server": name, "type": "local", "format": "csv", "path": f"{name}/{{batch}}.csv"}
+        | ({"environment": environment} if environment else {})
+        for name, environment in servers
+    ]
+    return sample_contract(tmp_path, lambda d: d.update(servers=document))
+
+
+@pytest.mark.parametrize(
+    ("servers", "wanted", "found"),
+    [
+        ((("a", ""),), "", "a"),
+        ((("a", ""),), "prod", "a"),
+        ((("a", "test"), ("b", "prod")), "prod", "b"),
+        ((("a", "test"), ("b", "prod")), "a", "a"),
+        ((("a", "prod"), ("b", "prod")), "b", "b"),
+    ],
+)
+def test_server_is_chosen(
+    tmp_path: Path, servers: tuple[tuple[str, str], ...], wanted: str, found: str
+) -> None:
+    """By its name or its environment; one without an environment serves in all of them."""
+    assert several(tmp_path, *servers).at(wanted).server.name == found
+
+
+@pytest.mark.parametrize(
+    ("servers", "wanted", "found"),
+    [
+        ((("a", "test"), ("b", "prod")), "", "it not set"),
+        ((("a", ""), ("b", "")), "", "it not set"),
+        ((("a", "test"), ("b", "prod")), "stage", "'stage'"),
+        ((("a", "prod"), ("b", "prod")), "prod", "'prod'"),
+        ((("a", "test"),), "prod", "'prod'"),
+    ],
+)
+def test_ambiguous_server_is_refused(
+    tmp_path: Path, servers: tuple[tuple[str, str], ...], wanted: str, found: str
+) -> None:
+    """None is taken by chance: the error names them, and the variable that decides."""
+    contract = several(tmp_path, *servers)
+
+    with pytest.raises(
+        ContractError, match=rf"servers: expected KINGMAKER_SERVER to name one of \['a.*, found {found}"
+    ):
+        contract.at(wanted)
+    if len(servers) > 1:
+        with pytest.raises(ContractError, match="KINGMAKER_SERVER"):
+            _ = contract.server
+
+
+def test_every_server_is_checked(tmp_path: Path) -> None:
+    """One that is not chosen holds no secret in clear either, and no two have one name."""
+    bad = {"server": "db", **POSTGRES, "customProperties": custom(password=CANARY)}
+    with pytest.raises(ContractError, match=r"servers\.1\.customProperties\.password"):
+        sample_contract(tmp_path, lambda d: d["servers"].append(bad))
+    with pytest.raises(
+        ContractError, match=r"servers: expected each server once, found \['till'\] more than once"
+    ):
+        sample_contract(tmp_path, lambda d: d["servers"].append(d["servers"][0]))

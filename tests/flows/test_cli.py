@@ -98,9 +98,13 @@ def test_check_passes_the_repository_itself(tmp_path):
     assert "flights: all is well" in said.stdout
 
 
-def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path):
-    """With nothing new, the command looks at source and ledger, says so, and has paid for nothing else."""
-    (tmp_path / "sources" / "weather").mkdir(parents=True)
+@pytest.mark.parametrize(
+    ("model", "sources"), [("weather", ["weather"]), ("bookings", ["bookings", "outcomes"])]
+)
+def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path, model, sources):
+    """With nothing new, the command looks at sources and ledger, says so, and has paid for nothing else."""
+    for source in sources:
+        (tmp_path / "sources" / source).mkdir(parents=True)
     code = (
         "import sys, flows.cli as cli\n"
         "try: cli.main()\n"
@@ -110,7 +114,7 @@ def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path):
     )
 
     said = subprocess.run(
-        [sys.executable, "-c", code, "--home", str(tmp_path), "--project", str(WEATHER_PROJECT), "run", "weather"],
+        [sys.executable, "-c", code, "--home", str(tmp_path), "--project", str(WEATHER_PROJECT.parent / model), "run", model],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

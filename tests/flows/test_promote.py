@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ from flows.promote import (
 from flows.replay import replay
 from flows.retrain import NothingToTrainError, retrain
 from tasks.ledger import entries as ledger
+from tasks.ledger.lease import lease
 from tasks.ledger.tables import open_ledger
-from tasks.records import AwaitApproval, Promote
+from tasks.records import AwaitApproval, Promote, RollBack
 from tasks.registry.aliases import aliased_version
-from tests.conftest import WEATHER_PROJECT
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 from tests.flows.conftest import run_flow
 
 pytestmark = pytest.mark.flow
@@ -96,6 +98,27 @@ def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, qu
 
     assert ledger.frozen(ledger.history(engine, "weather")) is None
     assert "frozen" not in ledger.history(engine, "weather")[-1].decision.reason
+
+
+def test_two_rollbacks_freeze_the_model(use_home, make_weather_home, quick_project):
+    """After two rollbacks in four batches the next batch finds the model frozen, and is held."""
+    settings = use_home(make_weather_home(3), quick_project)
+    run_flow(replay("weather"))
+    engine = open_ledger(settings.ledger_url)
+    version = ledger.reigns(ledger.history(engine, "weather"))[-1].decision.version
+    again = RollBack(reason="worse", version=version, previous=version)
+    with lease(engine, "weather", "the test") as held:
+        for week in WEATHER_WEEKS[1:3]:
+            entry = ledger.record_decision(engine, held, week, again, {}, as_of=datetime.now(UTC))
+            ledger.mark_effective(engine, held, entry)
+    make_weather_home(4)
+
+    run_flow(replay("weather"))
+
+    frozen, answer = ledger.history(engine, "weather")[-2:]
+    assert frozen.decision.kind == "Freeze"
+    assert "2 rollbacks in 4 batches (2013-W03, 2013-W04)" in frozen.decision.reason
+    assert answer.decision.reason.startswith("frozen since batch 2013-W05")
 
 
 def test_every_decision_is_made_again_from_its_record(replayed_home):

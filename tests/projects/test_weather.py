@@ -26,7 +26,7 @@ def ingested(settings: Settings) -> dict[str, tuple[Snapshot, Verdict]]:
     source = open_source(managed)
     found = {}
     for week in source.batches():
-        table = source.read(managed.batch(week))
+        table = source.read(managed.batch(week)).table()
         snapshot = write_snapshot(settings.lake, table, managed.contract, managed.batch(week), source.name)
         found[week] = (snapshot, judge(settings.lake, snapshot, managed.contract, managed.spec.validation))
     return found

@@ -282,7 +282,7 @@ def a_contract(**changes: object) -> Contract:
         "file": Path("data_contracts/flights.odcs.yaml"), "name": "flights", "version": "1.0.0",
         "columns": (Column("distance", "number", unit="mile"),), "key": (), "event_time": "scheduled_departure",
         "timezone": "America/New_York", "lateness": timedelta(days=1), "rules": (),
-        "server": Server("warehouse", "local", "/data/{batch}.csv.gz", "csv"),
+        "servers": (Server("warehouse", "local", "/data/{batch}.csv.gz", "csv"),),
     }  # fmt: skip
     return Contract(**(values | changes))
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 import html
 import math
 import re
+from datetime import UTC, datetime
 
-from tasks.records import Hold, Interval, Promote
+from tasks.records import DriftReference, Hold, Interval, Promote
 from tasks.reports.drift_page import render_drift_page
 from tests.reports.conftest import (
     a_drift,
@@ -52,7 +53,10 @@ def test_the_headline_says_what_moved_how_it_did_and_what_was_decided():
 
     text = page_of(record, history=[with_loss(FEBRUARY, 0.48), record])
 
-    assert "1 of 2 features moved, carrying 25% of the champion’s importance." in text
+    assert (
+        "1 of 2 features moved, carrying 25% of the champion’s importance; what it predicts moved too."
+        in text
+    )
     assert "The champion’s loss is 0.490 [0.470, 0.510], as before." in text
     assert "Decision: Hold. Hold 1 batch since the last training of 3" in text
 
@@ -133,11 +137,46 @@ def test_a_journalled_decision_is_not_in_effect():
 
 
 def test_links_carry_their_warning():
-    """Evidently's page is linked with why its figures differ; without it nothing is promised."""
+    """Evidently's page is linked with what it is drawn from; without it nothing is promised."""
     with_links = page_of(a_record(MARCH), evidently="evidently.html", validation="validation.html")
 
     assert (
-        "Drawn from a sample; its own binning, so its figures differ slightly from ours, which are on all rows"
+        "Its pictures are drawn from a sample; scores, thresholds and verdicts are ours, on all rows"
         in with_links
     )
     assert "Evidently" not in page_of(a_record(MARCH))
+
+
+def test_a_score_is_told_against_chance():
+    """How rare it is, and why a large score may be steady, or a rare one too small."""
+    features = [
+        a_feature("rare", p_value=0.00021),
+        a_feature("swinging", outcome="steady", score=0.4, threshold=0.9, p_value=0.3),
+        a_feature("tiny", outcome="steady", score=0.02, p_value=1e-9),
+        a_feature("wild", outcome="steady", score=0.4, threshold=50.0, p_value=0.02),
+        a_feature("the_target", kind="target", score=0.5, p_value=1e-4),
+    ]
+    reference = DriftReference(kind="training", rows=81_403, runs=6, level=0.002, reason="as configured")
+
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", features, reference=reference)))
+
+    assert "1 in 4,800 if nothing had changed" in text
+    assert "30% if nothing had changed: within its usual swings" in text
+    assert "less than 1 in a million if nothing had changed, but too small to matter" in text
+    assert "1 in 50 if nothing had changed; training time swung too much to tell" in text
+    assert "what came true moved too" in text
+    assert "all training rows (as configured)" in text
+    assert "Rarer than 1 in 500 counts" in text
+
+
+def test_a_season_is_named():
+    """The page says that the batch was held against its own season, and from when to when that was."""
+    start, end = (datetime(2012, month, 1, tzinfo=UTC) for month in (3, 4))
+    reference = DriftReference(
+        kind="season", rows=9_000, spans=((start, end),), reason="training rows reach back to it"
+    )
+
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", [a_feature()], reference=reference)))
+
+    assert "against 9,000 training rows of version 1, the same season of earlier years" in text
+    assert "2012-03-01 to 2012-04-01" in text

@@ -11,12 +11,14 @@ import pytest
 
 from tasks.records import Interval
 from tasks.reports.figures import (
+    NOTHING,
     ends,
     estimate,
     in_words,
     interval,
     moment,
     number,
+    odds,
     percent,
     ratio,
     times_threshold,
@@ -72,3 +74,10 @@ def test_names_and_multiples():
     assert ratio(times_threshold(a_feature(score=0.31, threshold=0.1))) == "3.1×"
     assert times_threshold(a_feature(score=None, outcome="not evaluable")) is None
     assert ratio(times_threshold(a_feature(threshold=0.0))) == "infinite"
+
+
+def test_odds():
+    """Small probabilities are one in so many, to two digits; large ones are shares."""
+    assert [odds(p) for p in (None, 0.5, 0.1, 0.04, 0.00021, 3e-6, 1e-9)] == [
+        NOTHING, "50%", "10%", "1 in 25", "1 in 4,800", "1 in 330,000", "less than 1 in a million",
+    ]  # fmt: skip

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.records import AwaitApproval, Promote
+from tasks.records import AwaitApproval, Labelled, Promote
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
 from tests.reports.conftest import a_drift, a_feature, a_record, an_entry, months
 
@@ -74,6 +74,29 @@ def test_what_waits_is_shown_on_top():
     assert "is journalled" in top
     assert "not in effect yet" in top
     assert "No champion yet." in top
+
+
+def test_what_waits_for_labels_is_told_with_its_reason():
+    """Batches that wait, and rows that never got a label; a batch with all its labels takes no room."""
+    first, second, third = months(3)
+    moment = first.end
+    whole = a_record(first, labelled=Labelled(rows=100, labelled=100, as_of=moment))
+    gaps = a_record(second, labelled=Labelled(rows=1200, labelled=1188, as_of=moment))
+    page = render_model_page(
+        "flights",
+        "",
+        "roc_auc",
+        [whole, gaps, a_record(third)],
+        [],
+        link,
+        {third.id: "labels of <2013-03> are refused"},
+    )
+
+    own = page[page.index('id="labels"') : page.index('id="decisions"')]
+    assert re.findall(r'<th scope="row" class="nowrap">([^<]+)</th>', own) == [third.id, second.id]
+    assert "labels of &lt;2013-03&gt; are refused" in own
+    assert '<td class="n">99%</td><td class="n">12</td>' in own
+    assert 'id="labels"' not in page_of([whole], [])
 
 
 def test_an_empty_model_has_a_page():

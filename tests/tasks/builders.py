@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from tasks.records import (
     Evidence,
     FeatureFrame,
     FeatureSchema,
+    Fence,
     Guardrail,
     Interval,
     LoadedModel,
@@ -32,6 +34,9 @@ from tasks.records import (
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 PASSED = Guardrail(name="finite predictions", outcome="passed", found="100.0% finite", limit="all")
+
+OPEN = Fence(token=1, hold=nullcontext)
+"""The fence of a run that nobody can take the lease from."""
 
 
 def at(days: float) -> datetime:

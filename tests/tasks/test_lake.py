@@ -1,5 +1,9 @@
 """Tests of the lake: things are whole or absent, and what was damaged is refused."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +23,8 @@ from tasks.lake import (
     read_reasons,
     read_rows,
     read_snapshot,
+    read_span,
+    scratch_directory,
     to_frame,
     write_table,
     write_whole,
@@ -227,3 +233,57 @@ def test_rows_are_read_from_their_parts(tmp_path: Path) -> None:
 
     assert read_rows(parts, [0, 4, 5]).equals(sample_table(6).take([0, 4, 5]))
     assert read_rows(parts, []).equals(sample_table(6).slice(0, 0))
+
+
+_FILLING = """
+import resource, signal, sys
+from pathlib import Path
+from tasks.ingest.snapshot import write_snapshot
+from tests.sample_contract import BATCH, sample_contract, sample_table
+import pyarrow.parquet, pyarrow.compute, duckdb
+home = Path(sys.argv[1])
+contract = sample_contract(home)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+write_snapshot(home / "lake", sample_table(5000), contract, BATCH, "test")
+"""
+
+
+@pytest.mark.parametrize("room", [0, 1000, 20_000])
+def test_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path, room: int) -> None:
+    """The system ends a write in the middle of a part: an error by name, and neither snapshot nor scratch."""
+    found = subprocess.run(
+        [sys.executable, "-c", _FILLING, str(tmp_path), str(room)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "DiskFullError" in found.stderr.splitlines()[-1], found.stderr
+    assert "expected room to write" in found.stderr
+    assert [path for path in (tmp_path / "lake").rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "lake").glob(".*")) == []
+
+
+def test_scratch_is_gone_afterwards_and_so_is_what_was_abandoned(tmp_path: Path) -> None:
+    """A directory of today may have an owner; one of the day before yesterday has none."""
+    for name in ("young", "old"):
+        (tmp_path / f".scratch-ingest-{name}").mkdir()
+    long_ago = time.time() - 2 * 86_400
+    os.utime(tmp_path / ".scratch-ingest-old", (long_ago, long_ago))
+
+    with scratch_directory(tmp_path, "ingest") as scratch:
+        (scratch / "run").write_text("x")
+
+    assert [path.name for path in tmp_path.iterdir()] == [".scratch-ingest-young"]
+
+
+@pytest.mark.parametrize(("first", "rows"), [(0, 7), (2, 3), (3, 1), (6, 1), (0, 0)])
+def test_span_reads_neighbouring_rows(tmp_path: Path, first: int, rows: int) -> None:
+    """Wherever the row groups end."""
+    table = sample_table(7)
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=3)
+
+    found = read_span(tmp_path / "x.parquet", first, rows, ["id", "shop"])
+
+    assert found.equals(table.select(["id", "shop"]).slice(first, rows))

@@ -52,13 +52,12 @@ def test_our_models_are_valid(project: Path, name: str) -> None:
 
 
 def test_labels_and_lateness(project: Path) -> None:
-    """Labels are mature after their delay, a batch is closed after the contract's lateness; not earlier."""
+    """Labels mature after their delay, a batch is closed after the contract's lateness; not earlier."""
     managed = manage("flights", settings_of(project))
     batch = managed.batch("2013-05")
     day, moment = timedelta(days=1), timedelta(microseconds=1)
 
-    assert managed.mature(batch, batch.end + day)
-    assert not managed.mature(batch, batch.end + day - moment)
+    assert managed.matures(batch) == batch.end + day
     assert managed.closed(batch, batch.end + day)
     assert not managed.closed(batch, batch.end + day - moment)
 
@@ -147,6 +146,99 @@ def test_refused_by_name(project: Path, edit: Callable[[Spec], object], message:
     parts = message.split(".*")
     assert found.removeprefix(f"{project / FLIGHTS}: ").startswith(parts[0])
     assert all(part in found for part in parts)
+
+
+BOOKINGS = Path(__file__).parent.parent / "projects" / "bookings"
+
+
+@pytest.fixture
+def bookings(tmp_path: Path) -> Path:
+    """A copy of the project whose labels come from a contract of their own."""
+    return Path(shutil.copytree(BOOKINGS, tmp_path / "bookings"))
+
+
+def test_labels_from_a_second_contract(bookings: Path) -> None:
+    """They are a stream of their own, cut as the rows are unless the spec says otherwise."""
+    managed = manage("bookings", settings_of(bookings))
+
+    assert managed.labels is not None
+    assert (managed.labels.name, managed.labels.contract.name) == ("bookings/labels", "outcomes")
+    assert managed.label_key == ("booking_id",)
+    assert managed.labels.batch("2024-W05") == managed.batch("2024-W05")
+    _change_labels(bookings, lambda labels: [labels.pop("key"), labels.update(every="day")])
+    managed = manage("bookings", settings_of(bookings))
+    assert managed.labels is not None
+    assert managed.label_key == ("booking_id",), "the key of the rows is the default"
+    assert managed.labels.batch("2024-02-03").id == "2024-02-03"
+
+
+def _change_labels(project: Path, edit: Callable[[Spec], object]) -> None:
+    file = project / "deployments" / "bookings" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    edit(spec["labels"])
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda s: s.update(contarct=s.pop("contract")), "labels.contarct: expected one of ['contract', 'delay', "
+         "'every', 'key', 'min_share'], found 'contarct' (did you mean 'contract'?)"),
+        (lambda s: s.update(contract="outcoms"), "file: expected "),
+        (lambda s: s.update(contract="bookings"), "labels.contract: expected another contract than the rows'"),
+        (lambda s: s.pop("contract"), "labels: expected labels.contract beside key, "),
+        (lambda s: s.update(key=["bookng_id"]), "labels.key: expected a column of contract bookings, found "
+         "'bookng_id' (did you mean 'booking_id'?)"),
+        (lambda s: s.update(key=["price"]), "labels.key: expected a column of contract outcomes, found 'price'"),
+        (lambda s: s.update(key=[]), "labels.key: expected "),
+        (lambda s: s.update(min_share=1.5), "labels.min_share: expected "),
+        (lambda s: s.update(every="wek"), "labels.every: expected "),
+    ],
+)  # fmt: skip
+def test_labels_refused_by_name(bookings: Path, edit: Callable[[Spec], object], message: str) -> None:
+    """What could not be joined is refused before anything runs, with the nearest name."""
+    _change_labels(bookings, edit)
+
+    with pytest.raises((ConfigurationError, ContractError)) as caught:
+        manage("bookings", settings_of(bookings))
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("contract", "before", "after", "message"),
+    [
+        ("outcomes", "name: cancelled, logicalType: boolean", "name: gone, logicalType: boolean",
+         "target: expected a column of contract outcomes, found 'cancelled'"),
+        ("outcomes", "logicalType: boolean", "logicalType: string", "target: expected a column of type boolean or "
+         "integer for a binary problem, found 'cancelled' of type string"),
+        ("outcomes", "name: booking_id, logicalType: integer", "name: booking_id, logicalType: string",
+         "labels.key: expected a column of one type in bookings and outcomes, found 'booking_id' of type integer and "
+         "string"),
+        ("outcomes", "{name: cancelled, logicalType: boolean}",
+         "{name: cancelled, logicalType: boolean}\n      - {name: desk, logicalType: string, required: true, "
+         "primaryKey: true, primaryKeyPosition: 3}",
+         "labels.key: expected the primary key of contract outcomes, ['booking_id', 'known_at', 'desk'], with or "
+         "without its event time, found ['booking_id']"),
+        ("bookings", ", primaryKey: true, primaryKeyPosition: 1", "", "labels.contract: expected a primary key in "
+         "contract bookings, to join labels to its rows, found none"),
+        ("bookings", "name: price,", "name: cancelled,", "target: expected a column that contract outcomes alone has, "
+         "found 'cancelled' in bookings too"),
+    ],
+)  # fmt: skip
+def test_contracts_that_do_not_join_are_refused(
+    bookings: Path, contract: str, before: str, after: str, message: str
+) -> None:
+    """Target, key and types of both contracts must fit."""
+    file = bookings / "data_contracts" / f"{contract}.odcs.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert before in text
+    file.write_text(text.replace(before, after), encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("bookings", settings_of(bookings))
+
+    assert message in str(caught.value)
 
 
 def test_batches_of_another_period_are_refused(project: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.decisions.config import PanelConfig
-from tasks.decisions.panel import join, judge_members, may_join, member_weights, next_window
+from tasks.decisions.panel import join, judge_members, may_join, member_weights, next_window, settle
 from tasks.records import PanelMember
 
 CONFIG = PanelConfig()
@@ -156,3 +156,16 @@ def test_single_in_one_word() -> None:
 
     assert config == PanelConfig(members=1)
     assert [one.version for one in join([member(1, losses=(0.5,))], 2, "sliding", 0.9, config)] == [2]
+
+
+def test_settled_panel_stands_as_its_predecessor_does() -> None:
+    """Kept members bring their newest standing, one that left is forgotten, and the newcomer stands with the best."""
+    packaged = tuple(PanelMember(version=v, window="sliding", standing=0.9) for v in (1, 3, 4))
+    known = tuple(
+        PanelMember(version=v, window="sliding", standing=s) for v, s in ((1, 0.5), (2, 0.1), (3, 0.4))
+    )
+
+    settled = settle(packaged, known)
+
+    assert [(m.version, m.standing) for m in settled] == [(1, 0.5), (3, 0.4), (4, 0.4)]
+    assert settle(packaged, ()) == packaged

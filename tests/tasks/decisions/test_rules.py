@@ -1,14 +1,42 @@
 """Tests of decisions made again from their record."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
-from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
-from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, Rule, WatchRule, decide_again, made_by
-from tasks.records import FreezeEvidence, Record, WatchEvidence
+from tasks.decisions.config import (
+    Adaptation,
+    Budget,
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
+from tasks.decisions.rules import (
+    FreezeRule,
+    GateRule,
+    PolicyRule,
+    RecalibrationRule,
+    Rule,
+    WatchRule,
+    decide_again,
+    made_by,
+)
+from tasks.records import (
+    FreezeEvidence,
+    LabelSummary,
+    PanelMember,
+    RecalibrationEvidence,
+    Record,
+    WatchEvidence,
+)
 from tests.tasks.builders import comparison, evidence, policy_evidence
 
+POLICY = PolicyConfig(
+    adapt=Adaptation(), stale_after=timedelta(days=7), volume=5000, budget=Budget(trainings=1, batches=3)
+)
 WATCHED = WatchEvidence(
     model="flights", batch="2020-03", revision=1, champion=2, previous=1, batches_watched=1,
     comparison=comparison(challenger_loss=0.4, t=-5.0),
@@ -16,6 +44,14 @@ WATCHED = WatchEvidence(
 ROLLED_BACK = FreezeEvidence(
     model="flights", batch="d", revision=1, rollbacks=("b", "d"), recent=("a", "b", "c", "d")
 )
+
+RECALIBRATION = RecalibrationRule(panel=PanelConfig(), settings=RecalibrationConfig(), watch=WatchConfig())
+LABELLED = RecalibrationEvidence(
+    model="flights", batch="2020-03", champion=2, problem="binary",
+    members=(PanelMember(version=1, window="sliding", standing=0.5), PanelMember(version=2, window="sliding", standing=0.4)),
+    losses={1: 0.4}, summaries=(LabelSummary(batch="2020-03", rows=900, labels=(0.3,), predictions=(0.2,)),),
+    weights=(0.1, 0.9), recalibration=None,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -26,8 +62,19 @@ ROLLED_BACK = FreezeEvidence(
         (GateRule(settings=GateConfig(alpha=0.6), approval_required=False), evidence(), "Reject"),
         (PolicyRule(settings=PolicyConfig(every=1), first=3), policy_evidence(), "Retrain"),
         (PolicyRule(settings=PolicyConfig(every=None), first=3), policy_evidence(), "Hold"),
+        (
+            PolicyRule(settings=POLICY, first=3),
+            policy_evidence(training_age=timedelta(days=9), gains=(0.0,)),
+            "Retrain",
+        ),
+        (
+            PolicyRule(settings=POLICY, first=3),
+            policy_evidence(training_age=timedelta(days=9), trainings=(2,)),
+            "Hold",
+        ),
         (WatchRule(settings=WatchConfig()), WATCHED, "RollBack"),
         (WatchRule(settings=WatchConfig(better=0.9)), WATCHED, "Hold"),
+        (RECALIBRATION, LABELLED, "Recalibrate"),
         (FreezeRule(settings=WatchConfig()), ROLLED_BACK, "Freeze"),
         (FreezeRule(settings=WatchConfig(freeze_batches=2)), ROLLED_BACK, "Hold"),
     ],
@@ -45,3 +92,29 @@ def test_same_decision_from_the_record(rule: Rule, seen: Record, kind: str) -> N
 def test_a_persons_word_is_not_made_again() -> None:
     """Evidence without a rule is no rule's decision."""
     assert decide_again({"person": "Ada", "reason": "approved", "rests_on": 3}) is None
+
+
+def test_refresh_of_weights_and_recalibration() -> None:
+    """The judged member moves by three tenths of its loss, the other stays, and the gap to the labels is closed a little."""
+    decision = RECALIBRATION.decide(LABELLED)
+
+    assert [m.standing for m in decision.members] == pytest.approx([0.7 * 0.5 + 0.3 * 0.4, 0.4])
+    assert sum(decision.weights) == pytest.approx(1)
+    assert decision.weights[0] < decision.weights[1]
+    assert decision.recalibration.shift[0] > 0
+    assert not decision.taken_back
+
+
+@pytest.mark.parametrize(
+    ("loss", "t", "taken_back"), [(0.4, -5.0, True), (0.495, -5.0, False), (0.4, -1.0, False)]
+)
+def test_harmful_refresh_is_taken_back(loss: float, t: float, taken_back: bool) -> None:
+    """What was in force before comes back when it was better on the batch by the watch's t and share."""
+    compared = comparison(challenger_loss=loss, champion_loss=0.5, t=t)
+    seen = LABELLED.model_copy(update={"weights_before": (0.8, 0.2), "comparison": compared})
+
+    decision = RECALIBRATION.decide(seen)
+
+    assert decision.taken_back == taken_back
+    assert (decision.weights == (0.8, 0.2)) == taken_back
+    assert [m.losses for m in decision.members] == [(0.4,), ()], "standings move whatever is served"

@@ -8,8 +8,10 @@ import pytest
 
 from tasks.drift.config import DriftConfig
 from tasks.drift.evidently_report import draw_sample, write_report
-from tasks.drift.profile import make_profile, summarise_drift
-from tests.tasks.builders import frame_of
+from tasks.drift.histograms import count_part
+from tasks.drift.profile import make_profile
+from tasks.drift.summary import summarise_drift
+from tests.tasks.builders import OPEN, frame_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Evidently's own, many of them
 
@@ -20,8 +22,9 @@ def _write(path: Path, before: pd.DataFrame, after: pd.DataFrame) -> str:
         frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=categorical) for f in (before, after)
     )
     p = np.linspace(0, 1, 50)
-    summary = summarise_drift(make_profile(ours, p, {}), 1, theirs, p, DriftConfig())
-    write_report(path, before, after, summary)
+    profile = make_profile(ours, ours, p, (np.arange(50), p), {})
+    summary = summarise_drift(profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0)
+    write_report(path, draw_sample(ours, 10_000, 0), draw_sample(theirs, 10_000, 0), summary, OPEN)
     return path.read_text(encoding="utf-8")
 
 
@@ -68,11 +71,78 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
 
 def test_sample_is_bounded_seeded_and_in_order() -> None:
     """A sample holds at most so many rows, the same ones each time, in their own order."""
-    frame = pd.DataFrame({"x": np.arange(1000)})
+    frame = frame_of(pd.DataFrame({"x": np.arange(1000.0)}), np.zeros(1000), days=np.arange(1000))
 
     sample = draw_sample(frame, 100, seed=3)
 
     assert len(sample) == 100
     assert sample["x"].is_monotonic_increasing
     pd.testing.assert_frame_equal(sample, draw_sample(frame, 100, seed=3))
-    assert draw_sample(frame, 1000, seed=3) is frame
+    assert len(draw_sample(frame, 1000, seed=3)) == 1000
+
+
+def test_evidently_says_what_we_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scores, thresholds and verdicts are those of our summary, whatever the sample and its own bins would say."""
+    import evidently
+
+    found = []
+    run = evidently.Report.run
+    monkeypatch.setattr(evidently.Report, "run", lambda *args: found.append(run(*args)) or found[-1])
+    before, after = _columns(500, 0), _columns(300, 1)
+    after["wind"] += 2
+    ours, theirs = (
+        frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=["carrier"]) for f in (before, after)
+    )
+    p = np.linspace(0, 1, 50)
+    profile = make_profile(ours, ours, p, (np.arange(50), p), {})
+    summary = summarise_drift(profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0)
+
+    write_report(tmp_path / "e.html", draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary, OPEN)
+
+    said = found[0].dict()
+    assert {m["config"]["column"]: (m["value"], m["config"]["threshold"]) for m in said["metrics"]} == {
+        f.feature: (f.score, f.threshold) for f in summary.inputs
+    }
+    assert {t["metric_config"]["params"]["column"]: t["status"] for t in said["tests"]} == {
+        "wind": "FAIL", "few": "SUCCESS", "carrier": "SUCCESS",
+    }  # fmt: skip
+
+
+def test_a_season_is_drawn_from_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the rows of the season, when it is the season that the batch was held against."""
+    import evidently
+
+    seen = []
+    run = evidently.Report.run
+    monkeypatch.setattr(
+        evidently.Report,
+        "run",
+        lambda self, now, before: seen.append(before.as_dataframe()) or run(self, now, before),
+    )
+    days = np.linspace(0, 720, 4000, endpoint=False)
+    before = frame_of(pd.DataFrame({"x": days}), np.zeros(4000), days=days)
+    after = frame_of(pd.DataFrame({"x": days[:200]}), np.zeros(200), days=np.linspace(720, 750, 200))
+    p = np.linspace(0, 1, 50)
+    profile = make_profile(before, after, p, (np.arange(50), p), {})
+    summary = summarise_drift(profile, 1, "b", count_part(profile, after, p), DriftConfig(), seed=0)
+
+    write_report(
+        tmp_path / "e.html", draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary, OPEN
+    )
+
+    assert summary.reference.kind == "season"
+    assert 0 < len(seen[0]) < 1000
+    assert all(any(s <= t < e for s, e in summary.reference.spans) for t in before.event_time[seen[0].index])
+
+
+def test_no_value_ends_a_script(tmp_path: Path) -> None:
+    """A column name or category that closes a script element stays text in the page's data."""
+    hostile = "</script><script>alert(1)</script>"
+    before, after = _columns(200, 1), _columns(200, 2)
+    for frame in (before, after):
+        frame[hostile] = np.where(frame["carrier"] == "AA", hostile, "x")
+
+    page = _write(tmp_path / "evidently.html", before, after)
+
+    assert hostile not in page
+    assert hostile.replace("<", "\\u003c") in page

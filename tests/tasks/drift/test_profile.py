@@ -1,30 +1,45 @@
 """Tests of profiles and of drift summaries."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tasks.drift.config import DriftConfig
-from tasks.drift.profile import CATEGORIES, OTHER, RARE, make_profile, summarise_drift
-from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
+from tasks.drift.histograms import OTHER, count_part, count_target
+from tasks.drift.profile import BLOCKS, CATEGORIES, MOST_BLOCKS, RARE, make_profile, time_blocks
+from tasks.drift.summary import add_target, summarise_drift
+from tasks.records import BaselineProfile, DriftSummary, FeatureDrift, FeatureFrame
 from tests.tasks.builders import frame_of
 
 CONFIG = DriftConfig()
 
 
-def _frame(features: pd.DataFrame) -> FeatureFrame:
+def _frame(features: pd.DataFrame, days: object = None) -> FeatureFrame:
     categorical = [name for name in features if not pd.api.types.is_numeric_dtype(features[name])]
-    return frame_of(features, np.zeros(len(features)), days=np.zeros(len(features)), categorical=categorical)
+    when = np.zeros(len(features)) if days is None else days
+    return frame_of(features, np.zeros(len(features)), days=when, categorical=categorical)
+
+
+def _profile(frame: FeatureFrame, predicted: np.ndarray, importance: dict[str, float]) -> BaselineProfile:
+    seen = np.arange(min(len(predicted), len(frame)))
+    return make_profile(frame, frame, predicted, (seen, predicted[seen]), importance)
+
+
+def _summary(profile: BaselineProfile, batch: FeatureFrame, predicted: np.ndarray) -> DriftSummary:
+    return summarise_drift(
+        profile, 1, "b", count_part(profile, batch, predicted, target=True), CONFIG, seed=0
+    )
 
 
 def _drift(
     before: pd.DataFrame,
     after: pd.DataFrame,
     predictions: tuple[np.ndarray, np.ndarray] = (np.arange(10.0), np.arange(10.0)),
+    days: object = None,
 ) -> DriftSummary:
-    return summarise_drift(
-        make_profile(_frame(before), predictions[0], {}), 1, _frame(after), predictions[1], CONFIG
-    )
+    return _summary(_profile(_frame(before, days), predictions[0], {}), _frame(after), predictions[1])
 
 
 def _one(before: object, after: object) -> FeatureDrift:
@@ -51,7 +66,8 @@ def test_false_alarms_on_shuffled_rows(baseline: int, batch: int) -> None:
     rng, reports, alarms = np.random.default_rng(7), 100, 0
     for _ in range(reports):
         rows, p = _realistic(rng, baseline + batch), rng.random(baseline + batch)
-        summary = _drift(rows[:baseline], rows[baseline:], (p[:baseline], p[baseline:]))
+        days = np.linspace(0, 180, baseline, endpoint=False)
+        summary = _drift(rows[:baseline], rows[baseline:], (p[:baseline], p[baseline:]), days)
         alarms += any(f.outcome == "drifted" for f in summary.features)
 
     assert alarms / reports <= 0.05
@@ -81,7 +97,7 @@ def test_share_counts_evaluable_features_only() -> None:
     summary = _drift(before, after, (np.zeros(100), np.ones(100)))
 
     assert {f.feature: f.outcome for f in summary.features} == {
-        "moved": "drifted", "steady": "steady", "gone": "not evaluable", "prediction": "drifted",
+        "moved": "drifted", "steady": "steady", "gone": "not evaluable", "prediction": "drifted", "target": "steady",
     }  # fmt: skip
     assert summary.share == 0.5
 
@@ -139,7 +155,7 @@ def test_rare_categories_share_a_bin() -> None:
     """A category of fewer than ten training rows is not told apart; nor are more than thirty."""
     rows = [f"c{i:02d}" for i in range(40) for _ in range(RARE + i)] + ["rare"] * (RARE - 1)
 
-    (profile, _) = make_profile(_frame(pd.DataFrame({"x": rows})), np.arange(3.0), {}).features
+    profile = _profile(_frame(pd.DataFrame({"x": rows})), np.arange(3.0), {}).features[0]
 
     assert len(profile.categories) == CATEGORIES
     assert profile.categories == tuple(f"c{i:02d}" for i in range(10, 40))
@@ -173,13 +189,13 @@ def test_order_of_rows_does_not_matter() -> None:
     predicted = rng.random(len(rows))
 
     profiles = [
-        make_profile(_frame(frame), p, {"n0": 0.5})
+        _profile(_frame(frame), p, {"n0": 0.5})
         for frame, p in ((rows, predicted), (shuffled, predicted[::-1]))
     ]
 
     assert profiles[0] == profiles[1]
-    assert summarise_drift(profiles[0], 1, _frame(rows), predicted, CONFIG) == summarise_drift(
-        profiles[1], 1, _frame(shuffled), predicted[::-1], CONFIG
+    assert _summary(profiles[0], _frame(rows), predicted) == _summary(
+        profiles[1], _frame(shuffled), predicted[::-1]
     )
 
 
@@ -198,9 +214,11 @@ def test_importance_travels_with_the_profile() -> None:
     """What the champion's holdout said of a feature stands beside its drift; unknown stays unknown."""
     frame = _frame(pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)}))
 
-    profile = make_profile(frame, np.arange(5.0), {"x": 0.25})
+    profile = _profile(frame, np.arange(5.0), {"x": 0.25})
 
-    assert {f.feature: f.importance for f in profile.features} == {"x": 0.25, "y": None, "prediction": None}
+    assert {f.feature: f.importance for f in profile.features} == {
+        "x": 0.25, "y": None, "target": None, "prediction": None,
+    }  # fmt: skip
 
 
 def test_infinite_values_do_not_break_the_bins() -> None:
@@ -211,3 +229,58 @@ def test_infinite_values_do_not_break_the_bins() -> None:
 
     assert found.score == 0.0
     assert not any("nan" in label or "inf" in label for label in found.histogram.labels)
+
+
+def test_blocks_of_time_hold_every_row_once() -> None:
+    """Blocks are in order of time, do not overlap, and their counts add up to those of the whole."""
+    rng = np.random.default_rng(2)
+    frame = _frame(_realistic(rng, 3000), days=rng.uniform(0, 90, 3000))
+
+    profile = _profile(frame, rng.random(3000), {})
+
+    assert len(profile.blocks) == BLOCKS // 3 * 3
+    assert profile.blocks_per_batch == BLOCKS // 3
+    assert all(one.end <= other.start for one, other in itertools.pairwise(profile.blocks))
+    assert sum(block.rows for block in profile.blocks) == 3000
+    for feature in profile.features:
+        assert np.sum(feature.blocks, axis=0).tolist() == [*feature.counts, feature.missing]
+
+
+def test_many_batches_are_taken_at_equal_distances() -> None:
+    """The profile of a long history is no larger: some of its batches stand for all, the first and the last among them."""
+    days = np.arange(1000.0) * 30
+
+    block, blocks, per_batch = time_blocks(_frame(pd.DataFrame({"x": days}), days))
+
+    assert len(blocks) == MOST_BLOCKS
+    assert per_batch == 1
+    assert (block[0], block[-1], (block >= 0).sum()) == (0, MOST_BLOCKS - 1, MOST_BLOCKS)
+
+
+def test_the_target_is_watched_once_its_labels_are_mature() -> None:
+    """Before that it is not evaluable and says why; then its classes are compared like any category."""
+    rng = np.random.default_rng(4)
+    features, predicted = pd.DataFrame({"x": rng.normal(size=2000)}), rng.random(2000)
+    days = np.linspace(0, 180, 2000, endpoint=False)
+    before, same, more = (
+        frame_of(features, (rng.random(2000) < share).astype("float64"), days=days)
+        for share in (0.2, 0.2, 0.6)
+    )
+    profile = _profile(before, predicted, {})
+
+    early = summarise_drift(profile, 1, "b", count_part(profile, more, predicted), CONFIG, seed=0)
+    late = {
+        name: _summary(profile, batch, predicted).features[1]
+        for name, batch in (("same", same), ("more", more))
+    }
+
+    assert [f.kind for f in early.features] == ["numerical", "target", "prediction"]
+    assert (early.features[1].outcome, early.features[1].note) == (
+        "not evaluable",
+        "labels are not mature yet",
+    )
+    assert {name: f.outcome for name, f in late.items()} == {"same": "steady", "more": "drifted"}
+    assert late["more"].histogram.labels == ("0", "1", OTHER)
+    added = add_target(early, profile, count_target(profile, more), CONFIG)
+    assert added.features[1] == late["more"]
+    assert added.features[0] == early.features[0]

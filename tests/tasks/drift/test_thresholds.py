@@ -1,4 +1,4 @@
-"""Tests of the population stability index and of its threshold."""
+"""Tests of the population stability index, of its null distribution, and of Holm's level."""
 
 import math
 
@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.drift.thresholds import psi, psi_threshold
+from tasks.drift.thresholds import Null, holm_level, null_by_resampling, null_in_theory, psi
 
 counts = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 10_000), min_size=bins, max_size=bins)] * 2)
+)
+nulls = st.builds(
+    Null, mean=st.floats(1e-6, 10), d=st.floats(1, 30), freedom=st.floats(1, 1000) | st.just(math.inf)
 )
 
 
@@ -35,27 +38,81 @@ def test_psi_by_hand() -> None:
     assert psi(1e9 * p, 1e9 * q) == pytest.approx(((q - p) * np.log(q / p)).sum(), rel=1e-6)
 
 
-def test_threshold_falls_with_the_sample_size() -> None:
-    """The larger the batch, the lower the threshold, down to what matters in practice."""
-    found = [
-        psi_threshold(10, 20_000, m, at_least=0.1, false_alarms=0.005) for m in (50, 100, 200, 500, 5000)
-    ]
+@given(nulls, st.floats(1e-7, 0.5))
+def test_threshold_and_p_value_are_each_others_inverse(null: Null, level: float) -> None:
+    """The p-value of the score at a level is that level, so a score beyond its threshold is one below its level."""
+    score = null.score_at(level)
+
+    if score < 1e12:
+        assert null.p_value(score) == pytest.approx(level, rel=1e-6)
+
+
+def test_null_by_hand() -> None:
+    """The mean times F, and with an infinite denominator chi-squared over its degrees of freedom."""
+    assert Null(2.0, 9, 45).score_at(0.01) == pytest.approx(2 * stats.f.isf(0.01, 9, 45))
+    assert Null(2.0, 9, math.inf).score_at(0.01) == pytest.approx(2 * stats.chi2.isf(0.01, 9) / 9)
+    assert null_in_theory(10, 20_000, 50).score_at(0.005) == pytest.approx(
+        stats.chi2.isf(0.005, 9) * (1 / 20_000 + 1 / 50)
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.001, 0.5))
+def test_one_level_says_what_holms_procedure_rejects(p_values: list[float], false_alarms: float) -> None:
+    """Those up to the level, and no others, are rejected step by step from the smallest on."""
+    rejected = 0
+    for p in sorted(p_values):
+        if p > false_alarms / (len(p_values) - rejected):
+            break
+        rejected += 1
+
+    level = holm_level(p_values, false_alarms)
+
+    assert sum(p <= level for p in p_values) == rejected
+
+
+def _runs(blocks: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    starts, position = np.arange(blocks - length + 1)[:, None], np.arange(blocks)
+    runs = (position >= starts) & (position < starts + length)
+    return runs, ~runs
+
+
+def _null(counts: np.ndarray, rows: int, length: int = 10) -> Null:
+    runs, others = _runs(len(counts), length)
+    return null_by_resampling(
+        counts, runs, others, (int(counts.sum()), rows), len(counts) / length, np.random.default_rng(0)
+    )
+
+
+def test_independent_rows_give_the_theory() -> None:
+    """Where time says nothing, the mean is that of chi-squared, or little above; smaller batches have a larger one."""
+    rng = np.random.default_rng(1)
+    counts = rng.multinomial(200, np.full(10, 0.1), size=60)
+
+    found = [_null(counts, rows).mean for rows in (100, 500, 2000)]
 
     assert found == sorted(found, reverse=True)
-    assert found[0] > found[1] > found[2]
-    assert found[-1] == 0.1
-    assert found[0] == pytest.approx(stats.chi2.ppf(0.995, 9) * (1 / 20_000 + 1 / 50))
+    for mean, rows in zip(found, (100, 500, 2000), strict=True):
+        assert 0.9 < mean / null_in_theory(10, 10_000, rows).mean < 1.4
 
 
-def test_threshold_rises_with_fewer_false_alarms_and_more_bins() -> None:
-    """Fewer false alarms, or more bins, need a higher threshold."""
-    base = psi_threshold(10, 1000, 100, at_least=0.0, false_alarms=0.05)
+def test_swings_that_last_raise_the_threshold_and_lengthen_the_tail() -> None:
+    """Blocks that follow each other make a larger threshold than the same blocks in random order."""
+    rng = np.random.default_rng(2)
+    swing = np.sin(np.arange(60) / 60 * 4 * np.pi)
+    counts = np.array([rng.multinomial(200, [0.5 + 0.3 * s, 0.5 - 0.3 * s]) for s in swing])
 
-    assert psi_threshold(10, 1000, 100, at_least=0.0, false_alarms=0.005) > base
-    assert psi_threshold(20, 1000, 100, at_least=0.0, false_alarms=0.05) > base
+    lasting, shuffled = _null(counts, 2000), _null(rng.permutation(counts), 2000)
+
+    assert lasting.mean > 3 * shuffled.mean
+    assert lasting.d < 1.5
+    assert lasting.score_at(0.005) > 4 * shuffled.score_at(0.005)
 
 
-@pytest.mark.parametrize(("bins", "before", "after"), [(1, 10, 10), (10, 0, 10), (10, 10, 0)])
-def test_nothing_to_calibrate_on(bins: int, before: int, after: int) -> None:
-    """Without rows, or with one bin, only what matters in practice is left."""
-    assert psi_threshold(bins, before, after, at_least=0.1, false_alarms=0.05) == 0.1
+def test_a_column_that_never_varied_has_a_null_all_the_same() -> None:
+    """One bin holds everything: the null is that of one degree of freedom, and is no division by zero."""
+    counts = np.tile([20, 0], (60, 1))
+
+    null = _null(counts, 200)
+
+    assert null.p_value(0.0) == 1.0
+    assert 0 < null.score_at(0.01) < 0.5

@@ -9,9 +9,9 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from tasks.evaluation.compare import SeenRowsError
+from tasks.evaluation.config import METRICS
 from tasks.evaluation.judgement import compare, guardrails, importance, performance
 from tasks.evaluation.metrics import EvaluationError
-from tasks.model_spec import METRICS
 from tasks.records import FeatureFrame
 from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model, span
 
@@ -44,7 +44,10 @@ def test_performance() -> None:
     assert (found.rows, found.blocks, found.version) == (360, 20, 1)
     assert found.loss.value == pytest.approx(sk.log_loss(y, p))
     assert found.loss.low < found.loss.value < found.loss.high
-    assert found.score.value == found.metrics["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p))
+    assert found.score.value == pytest.approx(sk.roc_auc_score(y, p))
+    assert found.score == found.metrics["roc_auc"]
+    assert all(of.low < of.value < of.high for of in found.metrics.values())
+    assert all(s.loss.low < s.loss.value < s.loss.high for s in found.slices)
     assert set(found.metrics) == set(METRICS["binary"])
     assert sum(s.rows for s in found.slices) == 360
 

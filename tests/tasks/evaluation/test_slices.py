@@ -6,6 +6,8 @@ import pytest
 
 from tasks.evaluation.compare import block_test
 from tasks.evaluation.slices import compare_slices, slice_scores
+from tasks.records import Interval
+from tests.tasks.builders import interval
 
 RNG = np.random.default_rng(2)
 SLICES = pd.DataFrame(
@@ -22,9 +24,9 @@ def test_scores_are_a_group_by() -> None:
         for value, group in pd.Series(OURS).groupby(SLICES[column])
     }
 
-    found = slice_scores(OURS, SLICES)
+    found = slice_scores(OURS, BLOCKS, SLICES, lambda _: None)
 
-    assert {(s.column, s.value): (s.rows, s.loss) for s in found} == {
+    assert {(s.column, s.value): (s.rows, s.loss.value) for s in found} == {
         key: (rows, pytest.approx(loss)) for key, (rows, loss) in expected.items()
     }
     for column in SLICES:
@@ -33,19 +35,28 @@ def test_scores_are_a_group_by() -> None:
 
 
 def test_metric_of_each_slice_and_none_where_it_is_not_defined() -> None:
-    """The metric is asked for the slice's own rows; NaN, a metric that is not defined there, is None."""
+    """The metric is asked for the slice's own rows; where it is not defined it is None."""
 
-    def score(rows: np.ndarray) -> float:
-        return float("nan") if "JFK" in set(SLICES["origin"].iloc[rows]) else float(OURS[rows].max())
+    def score(rows: np.ndarray) -> Interval | None:
+        return None if "JFK" in set(SLICES["origin"].iloc[rows]) else interval(OURS[rows].max())
 
-    found = {s.value: s.score for s in slice_scores(OURS, SLICES[["origin"]], score)}
+    found = {s.value: s.score for s in slice_scores(OURS, BLOCKS, SLICES[["origin"]], score)}
 
-    assert found == {"JFK": None, "LGA": OURS[SLICES["origin"] == "LGA"].max()}
+    assert found == {"JFK": None, "LGA": interval(OURS[SLICES["origin"] == "LGA"].max())}
+
+
+def test_loss_of_a_slice_has_the_interval_of_its_own_blocks() -> None:
+    """The interval is that of the block test on the slice's rows alone."""
+    rows = (SLICES["origin"] == "JFK").to_numpy()
+
+    found = {s.value: s.loss for s in slice_scores(OURS, BLOCKS, SLICES[["origin"]], lambda _: None)}
+
+    assert found["JFK"] == block_test(OURS[rows], BLOCKS[rows]).mean
 
 
 def test_no_slices() -> None:
     """A spec without slices has none."""
-    assert slice_scores(OURS, pd.DataFrame(index=range(200))) == ()
+    assert slice_scores(OURS, BLOCKS, pd.DataFrame(index=range(200)), lambda _: None) == ()
 
 
 def test_comparison_is_the_block_test_of_the_slice() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from data_contracts.contract import ContractError
 from tasks.ingest.arrivals import SourceBatch, closed_batches, open_source
 from tasks.ingest.by_batch import FilesByBatch
 from tasks.ingest.growing import GrowingFiles
@@ -82,7 +83,7 @@ def test_closed_batches(tmp_path: Path) -> None:
 def look_and_read(managed: ManagedModel) -> None:
     """Look at the source, and read the sample day."""
     open_source(managed).batches()
-    open_source(managed).read(BATCH)
+    open_source(managed).read(BATCH).table()
 
 
 @pytest.mark.parametrize("name", ["{batch}.csv", "{batch}/*.csv", "all.csv"])
@@ -127,3 +128,27 @@ def test_look_at_an_unchanged_growing_file_is_cheap(tmp_path: Path) -> None:
     told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
 
     assert told.split() == [f"['{DAY}']", "[]"]
+
+
+def test_environment_chooses_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KINGMAKER_SERVER says where to read from when a contract has servers for test and production."""
+    servers = [
+        {
+            "server": name,
+            "environment": name,
+            "type": "local",
+            "path": f"{name}/{{batch}}.csv",
+            "format": "csv",
+        }
+        for name in ("test", "prod")
+    ]
+    with pytest.raises(
+        ContractError, match=r"KINGMAKER_SERVER to name one of \['test \(test\)', 'prod \(prod\)'\]"
+    ):
+        managed_sales(tmp_path, lambda d: d.update(servers=servers))
+
+    monkeypatch.setenv("KINGMAKER_SERVER", "prod")
+
+    assert open_source(managed_sales(tmp_path, lambda d: d.update(servers=servers))).name.endswith(
+        "prod/{batch}.csv"
+    )

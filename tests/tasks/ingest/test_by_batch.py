@@ -1,7 +1,9 @@
 """Tests of files by period: which batches there are, and all of a batch or nothing of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +19,9 @@ from tests.sample_contract import BATCH, DAY, sample_contract, sample_table
 def source_at(pattern: Path, every: Every = "month", **server: str) -> FilesByBatch:
     """The source with files like ``pattern``."""
     contract = sample_contract(pattern.parents[1], lambda d: d["servers"][0].update(server))
-    return FilesByBatch(contract, every, LocalStore(), Address(pattern.as_posix()))
+    return FilesByBatch(
+        contract, every, LocalStore(), Address(pattern.as_posix()), pattern.parents[1] / "lake"
+    )
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def test_home_and_environment_are_filled_in(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SHARE", "/mnt/secret-share")
     contract = sample_contract(tmp_path)
 
-    address = fill_in("${KINGMAKER_HOME}/${SHARE}/x", contract, "servers.0.path", tmp_path)
+    address = fill_in("${KINGMAKER_HOME}/${SHARE}/x", contract, "path", tmp_path)
 
     assert address.text == f"{tmp_path}//mnt/secret-share/x"
     assert address.hide(address.text) == f"{tmp_path}/${{SHARE}}/x"
@@ -55,7 +59,7 @@ def test_variable_that_is_not_set(tmp_path: Path, text: str, monkeypatch: pytest
     monkeypatch.delenv("NOT_SET", raising=False)
 
     with pytest.raises(SourceError, match=r"sales\.odcs\.yaml: servers\.0\.path: expected"):
-        fill_in(text, sample_contract(tmp_path), "servers.0.path", tmp_path)
+        fill_in(text, sample_contract(tmp_path), "path", tmp_path)
 
 
 # --- which batches there are -----------------------------------------------------------------------------
@@ -115,7 +119,7 @@ def test_fingerprint_changes_with_any_file(parts: FilesByBatch) -> None:
     ):
         change()
         seen.add(parts.batches()[DAY])
-        parts.read(BATCH)
+        parts.read(BATCH).table()
         assert parts.batches()[DAY] in seen
 
     assert len(seen) == 4
@@ -130,7 +134,7 @@ def test_many_files_are_one_batch(parts: FilesByBatch) -> None:
     write_part(parts, "a.parquet", sample_table(6).slice(0, 3))
     write_part(parts, ".c.parquet", sample_table(6))
 
-    assert parts.read(BATCH).equals(sample_table(6))
+    assert parts.read(BATCH).table().equals(sample_table(6))
 
 
 def test_files_of_several_types(parts: FilesByBatch) -> None:
@@ -139,11 +143,11 @@ def test_files_of_several_types(parts: FilesByBatch) -> None:
     narrow = table.set_column(1, "id", table["id"].cast(pa.int16()))
     write_part(parts, "a.parquet", narrow)
     write_part(parts, "b.parquet", table)
-    assert parts.read(BATCH)["id"].type == pa.int64()
+    assert parts.read(BATCH).table()["id"].type == pa.int64()
 
     write_part(parts, "b.parquet", table.set_column(1, "id", pa.array(["x", "3"])))
 
-    assert parts.read(BATCH)["id"].to_pylist() == ["1", "2", "x", "3"]
+    assert parts.read(BATCH).table()["id"].to_pylist() == ["1", "2", "x", "3"]
 
 
 def test_files_of_several_columns(parts: FilesByBatch) -> None:
@@ -154,7 +158,7 @@ def test_files_of_several_columns(parts: FilesByBatch) -> None:
     with pytest.raises(
         SourceError, match=rf"{DAY}/\*\.parquet: expected the same columns .* found \['note'\] only in some"
     ):
-        parts.read(BATCH)
+        parts.read(BATCH).table()
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -162,7 +166,7 @@ def test_missing_file(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
 
     with pytest.raises(SourceError, match=rf"in/{DAY}\.csv: expected the files of batch {DAY}, found none"):
-        source_at(tmp_path / "in" / "{batch}.csv", "day").read(BATCH)
+        source_at(tmp_path / "in" / "{batch}.csv", "day").read(BATCH).table()
 
 
 class WrittenWhileRead(LocalStore):
@@ -171,11 +175,12 @@ class WrittenWhileRead(LocalStore):
     def __init__(self, act: Callable[[Path], object]) -> None:
         self.act = act
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file, and act."""
-        content = super().content(path)
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Open the file, and act when all was read."""
+        with super().open(path) as stream:
+            yield stream
         self.act(Path(path))
-        return content
 
 
 @pytest.mark.parametrize(
@@ -192,10 +197,10 @@ def test_file_changed_while_read(tmp_path: Path, act: Callable[[Path], object], 
     file.parent.mkdir(parents=True)
     file.write_text("id\n1\n")
     source = source_at(tmp_path / "in" / "{batch}" / "*.csv", "day")
-    changing = FilesByBatch(source.contract, "day", WrittenWhileRead(act), source.pattern)
+    changing = FilesByBatch(source.contract, "day", WrittenWhileRead(act), source.pattern, source.lake)
 
     with pytest.raises(SourceError, match=says):
-        changing.read(BATCH)
+        changing.read(BATCH).table()
 
 
 def test_fingerprint_of_a_file() -> None:
@@ -220,4 +225,4 @@ def test_double_column_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(
         SourceError, match=rf"{DAY}\.csv: expected each column once, found \['id'\] more than once"
     ):
-        source_at(tmp_path / "in" / "{batch}.csv", "day").read(BATCH)
+        source_at(tmp_path / "in" / "{batch}.csv", "day").read(BATCH).table()

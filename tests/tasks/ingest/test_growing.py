@@ -1,12 +1,16 @@
 """Tests of files that grow: cut by event time, read once for each state, late rows found in the batch that they belong to."""
 
 import json
+import shutil
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from tasks.batches import batch_named
+from tasks.ingest import formats
 from tasks.ingest.growing import GrowingFiles
 from tasks.ingest.source import Address, SourceError
 from tasks.ingest.stores import LocalStore
@@ -20,10 +24,10 @@ class CountingStore(LocalStore):
 
     reads = 0
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file."""
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file."""
         self.reads += 1
-        return super().content(path)
+        return super().open(path)
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def append(source: GrowingFiles, text: str, name: str = "all.csv") -> Path:
 
 def ids(source: GrowingFiles, day: str) -> list[int]:
     """The ids of the rows of the day."""
-    found: list[int] = source.read(batch_named(day, "day", "America/New_York"))["id"].to_pylist()
+    found: list[int] = source.read(batch_named(day, "day", "America/New_York")).table()["id"].to_pylist()
     return found
 
 
@@ -136,4 +140,34 @@ def test_without_event_time(source: GrowingFiles) -> None:
     Path(source.pattern.text).with_name("all.csv").write_text("id\n1\n")
 
     with pytest.raises(SourceError, match="expected the column sold_at once, to cut the file into batches"):
+        source.batches()
+
+
+def test_cut_piece_by_piece(source: GrowingFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are whole, and signs of change the same, wherever the pieces of a file end."""
+    rows = [f"2013-05-{17 + i % 3}T12:00:00Z,{i},{'x' * 50}\n" for i in range(200)]
+    append(source, "".join(rows))
+    at_once = source.batches()
+    shutil.rmtree(source.lake)
+    monkeypatch.setattr(formats, "CELL_BYTES", 500)
+
+    assert source.batches() == at_once
+    assert sorted(ids(source, "2013-05-18")) == list(range(1, 200, 3))
+
+
+@pytest.mark.parametrize(
+    ("last", "says"),
+    [
+        ("2013-05-17T12:00:00,9,a\n" * 50, "string, not all of it legible"),
+        (",9,a\n" * 3, "found 3 rows without"),
+    ],
+)
+def test_a_row_that_cannot_be_cut_is_found_in_any_piece(
+    source: GrowingFiles, monkeypatch: pytest.MonkeyPatch, last: str, says: str
+) -> None:
+    """What each piece of the file could be read as alone does not count: the file is judged as one."""
+    monkeypatch.setattr(formats, "CELL_BYTES", 500)
+    append(source, "".join(f"2013-05-17T12:00:00Z,{i},{'x' * 50}\n" for i in range(50)) + last)
+
+    with pytest.raises(SourceError, match=says):
         source.batches()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from data_contracts.contract import Contract, load_contract
 from tasks.batches import batch_named
-from tasks.ingest.conform import conform_table
 from tasks.ingest.formats import parse_file
 from tasks.ingest.infer import infer_contract, read_typed
+from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import SourceError
 from tasks.validation.config import ValidationConfig
@@ -97,7 +97,8 @@ def test_any_file_keeps_its_own_contract(tmp_path: Path, data: st.DataObject, ro
     contract = inferred(source)
 
     batch = batch_named("2013-05-17", "day", "UTC")
-    rows = conform_table(parse_file(source.read_bytes(), source.name, contract), contract)
+    piece = Piece(source.name, parse_file(source.read_bytes(), source.name, contract))
+    rows = Rows(lambda _: iter([piece]), contract, source.name)
     snapshot = write_snapshot(tmp_path / "lake", rows, contract, batch, "test")
     verdict = judge(tmp_path / "lake", snapshot, contract, ValidationConfig())
     assert (verdict.outcome, verdict.quarantined) == ("accept", 0), verdict.reason

@@ -112,7 +112,7 @@ def test_the_same_rows_as_from_a_file(database: Database) -> None:
     """Every type of the contract comes through a database as it comes from a file."""
     database.insert()
 
-    table = database.source().read(BATCH)
+    table = database.source().read(BATCH).table()
 
     assert table.sort_by("id").equals(sample_table())
 
@@ -129,7 +129,7 @@ def test_batches_are_windows_of_event_time(database: Database) -> None:
 
     assert list(source.batches()) == ["2013-05-17", "2013-05-18", "2013-05-20"]
     read = {
-        day: source.read(batch_named(day, "day", "America/New_York"))["id"].to_pylist()
+        day: source.read(batch_named(day, "day", "America/New_York")).table()["id"].to_pylist()
         for day in source.batches()
     }
     assert {day: sorted(ids) for day, ids in read.items()} == {
@@ -146,7 +146,7 @@ def test_moments_without_zone(database: Database) -> None:
     source = database.source()
 
     assert list(source.batches()) == [DAY, "2013-05-18"]
-    assert source.read(BATCH)["sold_at"].to_pylist() == moments("2013-05-18T00:00:00")
+    assert source.read(BATCH).table()["sold_at"].to_pylist() == moments("2013-05-18T00:00:00")
 
 
 def test_fingerprint(database: Database) -> None:
@@ -184,7 +184,7 @@ def test_streamed_in_chunks(database: Database, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sql, "_WINDOWS_AT_ONCE", 2)
     database.insert(11, amount=[None] * 8 + [1.5, 2.0, None])
 
-    table = database.source().read(BATCH)
+    table = database.source().read(BATCH).table()
 
     assert table.num_rows == 11
     assert table["amount"].type == pa.float64()
@@ -196,7 +196,7 @@ def test_exact_decimals(database: Database) -> None:
     database.create(amount="numeric(12, 2)", id="numeric(12)")
     database.insert()
 
-    table = database.source().read(BATCH).sort_by("id")
+    table = database.source().read(BATCH).table().sort_by("id")
 
     assert table.select(["id", "amount"]).equals(sample_table().select(["id", "amount"]))
 
@@ -278,7 +278,7 @@ def test_reader_needs_only_to_read(postgres: str, tmp_path: Path) -> None:
     try:
         source = database.source(lambda d: d["schema"][0].update(physicalName="public.Sales 1"))
 
-        assert source.read(BATCH).num_rows == 6
+        assert source.read(BATCH).table().num_rows == 6
         with (
             pytest.raises(sa.exc.InternalError, match="read-only transaction"),
             source.engine.begin() as connection,

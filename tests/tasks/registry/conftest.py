@@ -13,7 +13,7 @@ from tasks.records import BaselineProfile, FeatureProfile, FeatureSchema, Traine
 from tasks.registry.runs import Training, log_training
 from tasks.settings import Settings, prepare_environment
 from tasks.training.pipeline import make_pipeline
-from tests.tasks.builders import recipe, span
+from tests.tasks.builders import OPEN, recipe, span
 
 SCHEMA = FeatureSchema(numerical=("x",), categorical=("carrier",))
 FEATURES = pd.DataFrame({"carrier": ["AA", "UA"] * 50, "x": np.linspace(-1, 1, 100)})
@@ -72,4 +72,4 @@ def settings(empty_store: Path, tmp_path: Path) -> Settings:
 @pytest.fixture
 def trained(settings: Settings) -> TrainedModel:
     """The first version, registered."""
-    return log_training(settings, training())
+    return log_training(settings, training(), OPEN)

@@ -1,16 +1,22 @@
 """Tests of the throne: fetching what is verified, and crowning so that a crash anywhere can be repeated."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.lake import DamagedFileError
-from tasks.records import Promote, RollBack, TrainedModel
+from tasks.ledger.lease import LeaseLostError
+from tasks.records import Fence, Promote, RollBack, TrainedModel
 from tasks.registry import aliases
 from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, ThroneError, aliased_version, crown, fetch
 from tasks.registry.runs import client, log_training
 from tasks.settings import Settings
+from tests.tasks.builders import OPEN
 from tests.tasks.registry.conftest import FEATURES, PROFILE, training
 
 WRITES = (
@@ -66,9 +72,9 @@ def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) ->
     home = tmp_path_factory.mktemp("two")
     (home / "mlflow.db").write_bytes(empty_store.read_bytes())
     settings = Settings(home=home)
-    log_training(settings, training())
-    crown(settings, "flights", FIRST)
-    log_training(settings, training(C=0.1))
+    log_training(settings, training(), OPEN)
+    crown(settings, "flights", FIRST, OPEN)
+    log_training(settings, training(C=0.1), OPEN)
     return home / "mlflow.db"
 
 
@@ -82,7 +88,7 @@ def two(settings: Settings, store_of_two: Path) -> Settings:
 def test_nobody_reigns_at_first(settings: Settings) -> None:
     """A model that the registry does not know has no champion; nor has one that was never crowned."""
     assert aliased_version(settings, "flights", CHAMPION) is None
-    log_training(settings, training())
+    log_training(settings, training(), OPEN)
     assert aliased_version(settings, "flights", CHAMPION) is None
 
 
@@ -90,7 +96,7 @@ def test_coronation(two: Settings) -> None:
     """The challenger reigns, the champion is the previous one, and nobody challenges."""
     assert (aliased_version(two, "flights", CHAMPION), aliased_version(two, "flights", CHALLENGER)) == (1, 2)
 
-    crown(two, "flights", SECOND)
+    crown(two, "flights", SECOND, OPEN)
 
     assert _state(two) == {
         CHAMPION: 2, CHALLENGER: None, PREVIOUS: 1, "1 reign": "ended", "2 reign": "began",
@@ -100,8 +106,8 @@ def test_coronation(two: Settings) -> None:
 
 def test_rollback(two: Settings) -> None:
     """The previous champion reigns again, and the deposed one is the previous champion."""
-    crown(two, "flights", SECOND)
-    crown(two, "flights", BACK)
+    crown(two, "flights", SECOND, OPEN)
+    crown(two, "flights", BACK, OPEN)
 
     state = _state(two)
     assert (state[CHAMPION], state[PREVIOUS]) == (1, 2)
@@ -112,7 +118,7 @@ def test_champion_is_moved_last(two: Settings, monkeypatch: pytest.MonkeyPatch) 
     """Of all that is written, the alias champion is the last."""
     watched = _die_after(monkeypatch, two, -1)
 
-    crown(two, "flights", SECOND)
+    crown(two, "flights", SECOND, OPEN)
 
     champion = [i for i, call in enumerate(watched.wrote) if CHAMPION in call]
     assert champion == [len(watched.wrote) - 1]
@@ -126,7 +132,7 @@ def test_a_crash_after_any_write_can_be_repeated(
     """Cut after each write in turn, the throne is never empty, and done again it ends the same."""
     settings, api = two, client(two.tracking_uri)
     if decision is BACK:
-        crown(settings, "flights", SECOND)
+        crown(settings, "flights", SECOND, OPEN)
 
     def reset() -> None:
         for alias, version in begin.items():
@@ -138,7 +144,7 @@ def test_a_crash_after_any_write_can_be_repeated(
     begin = {alias: aliased_version(settings, "flights", alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
     with monkeypatch.context() as patch:
         watched = _die_after(patch, settings, -1)
-        crown(settings, "flights", decision)
+        crown(settings, "flights", decision, OPEN)
     whole = _state(settings)
 
     for writes in range(1, len(watched.wrote) + 1):
@@ -146,20 +152,20 @@ def test_a_crash_after_any_write_can_be_repeated(
         with monkeypatch.context() as patch:
             _die_after(patch, settings, writes)
             with pytest.raises(PowerCutError):
-                crown(settings, "flights", decision)
+                crown(settings, "flights", decision, OPEN)
         assert aliased_version(settings, "flights", CHAMPION) in (decision.previous, decision.version)
 
-        crown(settings, "flights", decision)
+        crown(settings, "flights", decision, OPEN)
 
         assert _state(settings) == whole
 
 
 def test_done_twice_is_done_once(two: Settings) -> None:
     """A coronation that is carried out again changes nothing."""
-    crown(two, "flights", SECOND)
+    crown(two, "flights", SECOND, OPEN)
     once = _state(two)
 
-    crown(two, "flights", SECOND)
+    crown(two, "flights", SECOND, OPEN)
 
     assert _state(two) == once
 
@@ -170,14 +176,14 @@ def test_another_champion_stops_the_coronation(two: Settings, previous: int | No
     before = _state(two)
 
     with pytest.raises(ThroneError, match=f"expected version {previous} to reign.*found version 1"):
-        crown(two, "flights", Promote(reason="stale", version=2, previous=previous))
+        crown(two, "flights", Promote(reason="stale", version=2, previous=previous), OPEN)
 
     assert _state(two) == before
 
 
 def test_fetch(settings: Settings, trained: TrainedModel) -> None:
     """A version comes back with its sample and profile, and predicts the same bits."""
-    found = fetch(settings, trained)
+    found = fetch(settings, trained, "skops")
 
     assert found.trained == trained
     assert found.profile == PROFILE
@@ -194,7 +200,7 @@ def test_fetch_refuses_changed_bytes(settings: Settings, trained: TrainedModel) 
     stored.write_bytes(content)
 
     with pytest.raises(DamagedFileError):
-        fetch(settings, trained)
+        fetch(settings, trained, "skops")
 
 
 def test_fetch_leaves_nothing_behind(
@@ -204,6 +210,107 @@ def test_fetch_leaves_nothing_behind(
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
 
-    fetch(settings, trained)
+    fetch(settings, trained, "skops")
 
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def _copies(settings: Settings) -> list[Path]:
+    return sorted(file for file in settings.models.rglob("*") if file.is_file())
+
+
+def test_second_fetch_needs_no_registry(
+    settings: Settings, trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once verified, a version is read from the copy below the home, when the registry is away too."""
+    expected = fetch(settings, trained, "skops").pipeline.predict_proba(FEATURES)
+    monkeypatch.setattr(aliases, "_download", lambda *_: pytest.fail("the registry was asked"))
+
+    found = fetch(settings, trained, "skops")
+
+    assert found.pipeline.predict_proba(FEATURES).tobytes() == expected.tobytes()
+    assert found.profile == PROFILE
+
+
+@pytest.mark.parametrize("name", ["model.skops", "sample.parquet", "profile.json"])
+def test_damaged_copy_is_fetched_again(settings: Settings, trained: TrainedModel, name: str) -> None:
+    """A copy with a flipped byte, or without a file, is never used: the registry's own takes its place."""
+    fetch(settings, trained, "skops")
+    whole = {file: file.read_bytes() for file in _copies(settings)}
+    (copy,) = settings.models.rglob(name)
+
+    copy.write_bytes(b"x" + copy.read_bytes()[1:])
+    fetch(settings, trained, "skops")
+    assert {file: file.read_bytes() for file in _copies(settings)} == whole
+
+    copy.unlink()
+    fetch(settings, trained, "skops")
+    assert {file: file.read_bytes() for file in _copies(settings)} == whole
+
+
+@pytest.mark.parametrize("name", ["sample.parquet", "profile.json"])
+def test_changed_baseline_is_refused(settings: Settings, trained: TrainedModel, name: str) -> None:
+    """The baseline too is what the ledger says; of what was refused no copy stays."""
+    (stored,) = Path(settings.artifacts).rglob(name)
+    stored.write_bytes(stored.read_bytes() + b" ")
+
+    with pytest.raises(DamagedFileError, match=name):
+        fetch(settings, trained, "skops")
+
+    assert _copies(settings) == []
+
+
+def test_run_that_lost_its_lease_moves_nothing(two: Settings) -> None:
+    """A fence that is closed stops every write: the coronation, and the challenger's alias of a late training."""
+
+    def lost() -> nullcontext[None]:
+        raise LeaseLostError("passed on")
+
+    before, closed = _state(two), Fence(token=1, hold=lost)
+
+    with pytest.raises(LeaseLostError):
+        crown(two, "flights", SECOND, closed)
+    with pytest.raises(LeaseLostError):
+        log_training(two, training(C=0.2), closed)
+
+    assert _state(two) == before
+
+
+def test_every_write_of_a_coronation_is_fenced(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write is made outside the block in which the lease cannot pass on."""
+    inside: list[bool] = []
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.clear()
+
+    watched = _die_after(monkeypatch, two, -1)
+    monkeypatch.setattr(watched, "left", _Fenced(inside))
+
+    crown(two, "flights", SECOND, Fence(token=1, hold=hold))
+
+    assert len(watched.wrote) == 6
+
+
+class _Fenced:
+    """Counts for ``Failing``, and fails when a write is outside the fence."""
+
+    def __init__(self, inside: list[bool]) -> None:
+        self.inside = inside
+
+    def __sub__(self, _: int) -> _Fenced:
+        assert self.inside == [True]
+        return self
+
+
+def test_crown_that_was_taken_away_at_once_is_noticed(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When somebody else moves the alias at that moment, the decision does not count as carried out."""
+    answers = iter([1, 2, 1])
+    monkeypatch.setattr(aliases, "aliased_version", lambda *_: next(answers))
+
+    with pytest.raises(
+        ThroneError, match="expected version 2 to reign after it was crowned, found version 1"
+    ):
+        crown(two, "flights", SECOND, OPEN)

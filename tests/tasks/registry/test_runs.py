@@ -1,16 +1,31 @@
 """Tests of what is logged to MLflow, on a real store."""
 
 import json
+import operator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 
-from tasks.records import BaselineProfile, TrainedModel
-from tasks.registry.runs import client, experiment_id, log_batch, log_training, run
+from tasks.lake import DamagedFileError
+from tasks.records import BaselineProfile, Fence, RegistryAwayError, TrainedModel
+from tasks.registry.aliases import aliased_version, fetch
+from tasks.registry.runs import (
+    KIND,
+    TOKEN,
+    client,
+    end_left_behind,
+    experiment_id,
+    log_batch,
+    log_training,
+    run,
+)
+from tasks.registry.safe_load import PickleNotTrustedError, UntrustedModelError
 from tasks.settings import Settings
-from tests.tasks.builders import at
+from tests.tasks.builders import OPEN, at
 from tests.tasks.registry.conftest import FEATURES, PROFILE, training
 
 
@@ -59,7 +74,7 @@ def test_candidates_are_nested_runs(settings: Settings, trained: TrainedModel) -
 
 def test_versions_count_up(settings: Settings, trained: TrainedModel) -> None:
     """A second training is the second version, and the challenger now; other bytes have another digest."""
-    second = log_training(settings, training(C=0.1))
+    second = log_training(settings, training(C=0.1), OPEN)
 
     assert second.version == 2
     assert second.artifact_sha256 != trained.artifact_sha256
@@ -79,7 +94,14 @@ def test_batch_is_logged_with_its_pages(settings: Settings, tmp_path: Path) -> N
     }
 
     run_id = log_batch(
-        settings, "flights", "2020-01", params={"verdict": "accept"}, metrics=metrics, pages=[page]
+        settings,
+        "flights",
+        "2020-01",
+        params={"verdict": "accept"},
+        metrics=metrics,
+        pages=[page],
+        trust="skops",
+        fence=OPEN,
     )
 
     found = client(settings.tracking_uri).get_run(run_id)
@@ -108,7 +130,93 @@ def test_two_stores_in_one_process(settings: Settings, tmp_path: Path, empty_sto
     (tmp_path / "other" / "mlflow.db").write_bytes(empty_store.read_bytes())
     other = Settings(home=tmp_path / "other")
     client(settings.tracking_uri)
-    log_training(other, training())
+    log_training(other, training(), OPEN)
 
-    assert log_training(settings, training()).version == 1
+    assert log_training(settings, training(), OPEN).version == 1
     assert len(_runs(settings)) == len(_runs(other)) == 3
+
+
+def test_runs_that_a_dead_run_left_are_ended(settings: Settings) -> None:
+    """Ours of an earlier lease are KILLED; this lease's, a later one's, and those that are not ours go on."""
+    api, experiment = client(settings.tracking_uri), experiment_id(settings, "flights")
+    for name, tags in {
+        "left": {KIND: "training", TOKEN: "4"},
+        "old": {KIND: "candidate"},
+        "mine": {KIND: "monitor", TOKEN: "5"},
+        "later": {KIND: "monitor", TOKEN: "12"},
+        "a person's": {},
+    }.items():
+        api.create_run(experiment, run_name=name, tags=tags)
+
+    ended = end_left_behind(settings, "flights", Fence(token=5, hold=nullcontext))
+
+    assert set(ended) == {"left", "old"}
+    status = {r.info.run_name: r.info.status for r in _runs(settings)}
+    assert {name for name, word in status.items() if word == "KILLED"} == {"left", "old"}
+    assert {name for name, word in status.items() if word == "RUNNING"} == {"mine", "later", "a person's"}
+
+
+def test_version_that_the_ledger_does_not_name_challenges_nobody(settings: Settings) -> None:
+    """A training that was finished but never written down is ended, and its version marked; a known one stays."""
+    api = client(settings.tracking_uri)
+    known = log_training(settings, training(), OPEN)
+    orphan = log_training(settings, training(C=0.1), OPEN)
+
+    ended = end_left_behind(settings, "flights", Fence(token=2, hold=nullcontext), {known.run_id})
+
+    assert len(ended) == 1
+    assert api.get_run(orphan.run_id).info.status == "KILLED"
+    assert api.get_run(known.run_id).info.status == "FINISHED"
+    assert "orphan" in api.get_model_version("flights", str(orphan.version)).tags
+    assert "orphan" not in api.get_model_version("flights", str(known.version)).tags
+    assert aliased_version(settings, "flights", "challenger") is None
+
+
+def test_registry_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After bounded retries the error says where MLflow was expected, and nothing secret."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings = Settings(tracking="http://somebody:c4nary@127.0.0.1:9")
+
+    with pytest.raises(RegistryAwayError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer") as raised:
+        end_left_behind(settings, "flights", OPEN)
+
+    assert "c4nary" not in str(raised.value)
+
+
+class Unheld:
+    """An estimator that skops cannot hold: a function made at run time is part of it."""
+
+    def __init__(self) -> None:
+        self.rule = operator.itemgetter("x")
+
+    def predict(self, features: pd.DataFrame) -> pd.Series:
+        """Predict the column x."""
+        return self.rule(features)
+
+
+def test_pickle_only_where_the_spec_trusts_it(settings: Settings) -> None:
+    """What skops cannot hold is refused; trusted, it is a pickle, said so by tags, and verified before it is read."""
+    plain = replace(training(), pipeline=Unheld())
+    with pytest.raises(UntrustedModelError, match="set 'trust: pickle' in the model's spec"):
+        log_training(settings, plain, OPEN)
+    assert _runs(settings) == []
+
+    trained = log_training(settings, replace(plain, trust="pickle"), OPEN)
+
+    assert trained.form == "pickle"
+    api = client(settings.tracking_uri)
+    tags = api.get_run(trained.run_id).data.tags
+    assert (tags["kingmaker.form"], tags["kingmaker.trust"]) == ("pickle", "pickle")
+    assert api.get_model_version("flights", "1").tags["form"] == "pickle"
+    assert fetch(settings, trained, "pickle").pipeline.predict(FEATURES).equals(FEATURES["x"])
+    with pytest.raises(PickleNotTrustedError, match="found a pickle"):
+        fetch(settings, trained, "skops")
+    for stored in [*settings.artifacts.rglob("model.pkl"), *settings.models.rglob("model.pkl")]:
+        stored.write_bytes(stored.read_bytes() + b".")
+    with pytest.raises(DamagedFileError):
+        fetch(settings, trained, "pickle")
+
+
+def test_trust_changes_nothing_for_what_skops_can_hold(settings: Settings) -> None:
+    """Under ``trust: pickle`` an estimator of scikit-learn is still stored by skops."""
+    assert log_training(settings, replace(training(), trust="pickle"), OPEN).form == "skops"

@@ -1,13 +1,19 @@
 """Tests of safe loading: nothing is constructed whose bytes or types are not known."""
 
 import hashlib
+import pickle
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
 from skops import io
 
 from tasks.lake import DamagedFileError
-from tasks.registry.safe_load import UntrustedModelError, check_types, read_model
+from tasks.records import Form, TrainedModel
+from tasks.registry.aliases import fetch
+from tasks.registry.safe_load import FILES, PickleNotTrustedError, UntrustedModelError, form_of, read_model
+from tasks.settings import Settings
 from tests.tasks.registry.conftest import FEATURES, training
 
 SPRUNG: list[str] = []
@@ -40,7 +46,7 @@ def _sha256(file: Path) -> str:
 def test_malicious_object_is_refused_and_did_not_run(trap: Path) -> None:
     """A type that is not on our list is refused by name, though its digest is right, and nothing of it ran."""
     with pytest.raises(UntrustedModelError, match=r"test_safe_load\.Trap"):
-        read_model(trap, _sha256(trap))
+        read_model(trap, _sha256(trap), "skops", "skops")
 
     assert SPRUNG == []
     io.load(trap, trusted=[f"{__name__}.Trap"])
@@ -50,7 +56,7 @@ def test_malicious_object_is_refused_and_did_not_run(trap: Path) -> None:
 def test_digest_comes_before_everything(trap: Path) -> None:
     """A file with another digest is not even looked into."""
     with pytest.raises(DamagedFileError):
-        read_model(trap, "0" * 64)
+        read_model(trap, "0" * 64, "skops", "pickle")
 
     assert SPRUNG == []
 
@@ -58,7 +64,7 @@ def test_digest_comes_before_everything(trap: Path) -> None:
 def test_untrusted_pipeline_is_refused_when_it_is_stored() -> None:
     """What could not be read back is refused before it is registered."""
     with pytest.raises(UntrustedModelError, match="Trap"):
-        check_types(Trap())
+        form_of(Trap(), "skops")
 
 
 @pytest.mark.parametrize(
@@ -72,10 +78,10 @@ def test_untrusted_pipeline_is_refused_when_it_is_stored() -> None:
 def test_models_come_back_as_they_were(tmp_path: Path, estimator: str, params: dict[str, object]) -> None:
     """The three kinds of the example are on the list, and predict the same bits after reading."""
     pipeline, file = training(estimator, **params).pipeline, tmp_path / "model.skops"
-    check_types(pipeline)
+    assert form_of(pipeline, "pickle")[0] == "skops"
     file.write_bytes(io.dumps(pipeline))
 
-    found = read_model(file, _sha256(file))
+    found = read_model(file, _sha256(file), "skops", "skops")
 
     assert found.predict_proba(FEATURES).tobytes() == pipeline.predict_proba(FEATURES).tobytes()
 
@@ -90,4 +96,73 @@ def test_one_flipped_byte_is_refused(tmp_path: Path, position: int) -> None:
     file.write_bytes(content)
 
     with pytest.raises(DamagedFileError, match="expected sha256"):
-        read_model(file, digest)
+        read_model(file, digest, "skops", "skops")
+
+
+class Bomb:
+    """An object whose pickle acts as soon as it is read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _spring, ()
+
+
+def _spring() -> None:
+    SPRUNG.append("sprung")
+
+
+@pytest.mark.parametrize("disguise", ["skops", "pickle"])
+def test_planted_pickle_is_refused_and_did_not_run(tmp_path: Path, disguise: Form) -> None:
+    """A pickle is not read where the spec does not trust it, whatever it is called, with the right digest or not."""
+    SPRUNG.clear()
+    file = tmp_path / FILES[disguise]
+    file.write_bytes(pickle.dumps(Bomb()))
+
+    with pytest.raises((PickleNotTrustedError, zipfile.BadZipFile)):
+        read_model(file, _sha256(file), disguise, "skops")
+    with pytest.raises(DamagedFileError):
+        read_model(file, "0" * 64, disguise, "pickle")
+
+    assert SPRUNG == []
+    pickle.loads(file.read_bytes())  # noqa: S301 - so the bomb was a real one
+    assert SPRUNG == ["sprung"]
+
+
+def test_list_that_travels_with_the_model_is_not_believed(
+    trap: Path, settings: Settings, trained: TrainedModel
+) -> None:
+    """An artefact whose own metadata names its types as trusted is refused all the same: only our list counts."""
+    (stored,) = settings.artifacts.rglob("model.skops")
+    stored.write_bytes(trap.read_bytes())
+    described = stored.with_name("MLmodel")
+    text = described.read_text(encoding="utf-8")
+    widened = re.sub(r"(\s+)skops_trusted_types:.*", rf"\1skops_trusted_types: ['{__name__}.Trap']", text)
+    assert widened != text
+    described.write_text(widened, encoding="utf-8")
+    planted = trained.model_copy(update={"artifact_sha256": _sha256(stored)})  # its digest is right, too
+
+    with pytest.raises(UntrustedModelError, match=r"test_safe_load\.Trap"):
+        fetch(settings, planted, "skops")
+
+    assert SPRUNG == []
+    assert list(settings.models.rglob("*.skops")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("lightgbm.sklearn", ["LGBMClassifier", "LGBMRegressor"]),
+        ("xgboost.sklearn", ["XGBClassifier", "XGBRegressor"]),
+    ],
+)
+def test_boosters_come_back_as_they_were(tmp_path: Path, module: str, names: list[str]) -> None:
+    """Where the library is installed, its estimators are stored by skops and predict the same bits after reading."""
+    library = pytest.importorskip(module)
+    for name in names:
+        model = getattr(library, name)(n_estimators=3, n_jobs=1).fit(FEATURES[["x"]], FEATURES["x"] > 0)
+        file = tmp_path / f"{name}.skops"
+        assert form_of(model, "skops")[0] == "skops"
+        file.write_bytes(io.dumps(model))
+
+        found = read_model(file, _sha256(file), "skops", "skops")
+
+        assert found.predict(FEATURES[["x"]]).tobytes() == model.predict(FEATURES[["x"]]).tobytes()

@@ -6,11 +6,11 @@ import pytest
 
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, Recipe, Trial
-from tasks.training.config import Candidate, TrainingConfig, Window
-from tasks.training.fit import Contender, class_labels, contenders, fit
+from tasks.training.config import Candidate, Window
+from tasks.training.fit import PANEL, Contender, class_labels, contenders, fit, merged
 from tasks.training.search import Found
 from tasks.training.split import split_by_time
-from tests.tasks.builders import frame_of, recipe
+from tests.tasks.builders import frame_of, recipe, span
 
 FOREST, LINEAR = "sklearn.ensemble.RandomForestClassifier", "sklearn.linear_model.LogisticRegression"
 
@@ -21,8 +21,8 @@ def _found(estimator: str, loss: float, **params: object) -> Found:
 
 
 def _contenders(champion: Recipe | None, *found: Found, window: int | None = None) -> list[tuple[str, str]]:
-    config = TrainingConfig(candidates=(Candidate(estimator=LINEAR),), window=Window(last=window))
-    return [(c.kind, c.recipe.estimator.rpartition(".")[2]) for c in contenders(found, "f", config, champion)]
+    spoken = str(Window(last=window))
+    return [(c.kind, c.recipe.estimator.rpartition(".")[2]) for c in contenders(found, "f", spoken, champion)]
 
 
 def test_first_contender() -> None:
@@ -80,13 +80,35 @@ def test_changed_features_are_a_change_of_recipe() -> None:
 
 def test_folds_loss_belongs_to_its_recipe() -> None:
     """Each contender carries its own loss on the folds; one that was not searched has none."""
-    config = TrainingConfig(candidates=(Candidate(estimator=LINEAR),))
-
-    searched = contenders((_found(FOREST, 0.4), _found(LINEAR, 0.5)), "f", config, recipe())
-    unsearched = contenders((_found(FOREST, 0.4),), "f", config, recipe())
+    searched = contenders((_found(FOREST, 0.4), _found(LINEAR, 0.5)), "f", "all history", recipe())
+    unsearched = contenders((_found(FOREST, 0.4),), "f", "all history", recipe())
 
     assert [c.folds_loss for c in searched] == [0.4, 0.5]
     assert [c.folds_loss for c in unsearched] == [0.4, None]
+
+
+def test_newcomer_of_a_panel() -> None:
+    """It refreshes a panel over the same features whatever its recipe; of any other champion it is a change."""
+    (first,) = contenders((_found(FOREST, 0.4),), "f", "last 6 batches", None, panel=6)
+    assert (first.kind, first.trained.estimator, first.recipe.estimator) == ("first", FOREST, PANEL)
+
+    (again,) = contenders((_found(LINEAR, 0.4),), "f", "all history", first.recipe, panel=6)
+    assert (again.kind, again.trained.estimator, again.trained.window) == ("refresh", LINEAR, "all history")
+    (others,) = contenders((_found(LINEAR, 0.4),), "other features", "all history", first.recipe, panel=6)
+    assert others.kind == "change of recipe"
+
+    joined, own = contenders((_found(FOREST, 0.4),), "f", "all history", recipe(), panel=6)
+    assert (joined.kind, joined.recipe.estimator) == ("change of recipe", PANEL)
+    assert (own.kind, own.trained.estimator) == ("refresh", LINEAR)
+    (alone,) = contenders((_found(FOREST, 0.4),), "f", "all history", first.recipe)
+    assert (alone.kind, alone.recipe.estimator) == ("change of recipe", FOREST)
+
+
+def test_merged_spans() -> None:
+    """Of one snapshot the longest span stays, so that nothing that any member saw is left out."""
+    short, long, other = span(0, 5, rows=50), span(0, 9, rows=90), span(30, 40, batch="b001")
+
+    assert merged([other, short, long]) == (long, other)
 
 
 def _frame(labels: tuple[object, ...]) -> FeatureFrame:

@@ -15,7 +15,7 @@ from tasks.lake import read_reasons
 from tasks.records import Verdict
 from tasks.validation import crosscheck
 from tasks.validation.config import ValidationConfig
-from tasks.validation.crosscheck import DisagreementError
+from tasks.validation.crosscheck import DisagreementError, TooLargeError
 from tasks.validation.expectations import RuleResult
 from tasks.validation.verdict import judge
 from tests.sample_contract import BATCH, column, sample_contract, sample_table
@@ -109,6 +109,56 @@ def test_broken_parts_and_one_clean_part_are_judged_twice(
     assert sorted(asked[0]) == ["3 rows, 1 rules"] + [f"3 rows, {row_rules} rules"] * 3
 
 
+def test_of_a_clean_part_a_sample_is_judged_twice(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the second look costs does not grow with the parts."""
+    monkeypatch.setattr(crosscheck, "SAMPLE_ROWS", 2)
+    monkeypatch.setattr(ingest, "PART_ROWS", 6)
+    monkeypatch.setattr(ingest, "GROUP_ROWS", 2)
+    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+    asked: list[list[int]] = []
+    run_rules = crosscheck.run_rules
+
+    def recorded(frame: Any, rules: Any, *rest: Any) -> Any:
+        if len(rules) > 1:
+            asked.append(frame["id"].tolist())
+        return run_rules(frame, rules, *rest)
+
+    monkeypatch.setattr(crosscheck, "run_rules", recorded)
+    sound = sample_contract(tmp_path)
+    table = sample_table(12, sold_at=[NOON + timedelta(minutes=i) for i in range(12)])
+
+    assert judged(tmp_path, sound, table).outcome == "accept"
+    assert [len(ids) for ids in asked] == [2]
+    assert asked[0][1] == asked[0][0] + 1
+
+
+def test_an_expectation_over_too_many_values_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can only be judged with all rows in memory says so, before it takes the memory."""
+
+    def change(document: Any) -> None:
+        column(document, "amount")["quality"] = [
+            {
+                "type": "custom", "engine": "greatExpectations",
+                "implementation": {"type": "expect_column_median_to_be_between", "kwargs": {"min_value": 0}},
+            },
+        ]  # fmt: skip
+
+    contract = sample_contract(tmp_path, change)
+    monkeypatch.setattr(ingest, "PART_ROWS", 3)
+    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+    monkeypatch.setattr(crosscheck, "WHOLE_VALUES", 6)
+
+    assert judged(tmp_path / "six", contract, sample_table(6)).outcome == "accept"
+    with pytest.raises(
+        TooLargeError, match=r"amount:expect_column_median.* at most 6 values, found 1 columns of 7"
+    ):
+        judged(tmp_path / "seven", contract, sample_table(7))
+
+
 def _overlooked(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
     return tuple(replace(result, success=True, positions=()) for result in results)
 
@@ -181,6 +231,9 @@ def test_rules_without_a_scan_are_judged_by_part_as_whole(
                 "type": "custom", "engine": "greatExpectations",
                 "implementation": {"type": "expect_column_values_to_be_unique", "kwargs": {}},
             },
+            {"type": "custom", "engine": "greatExpectations", "id": "bare",
+             "implementation": {"type": "expect_column_values_to_not_match_regex", "kwargs": {"regex": "^n3"}}},
+            {"metric": "invalidValues", "arguments": {"pattern": "^(?!n[45])"}, "mustBeLessThan": 2, "id": "some"},
         ]  # fmt: skip
 
     contract = sample_contract(tmp_path, change)
@@ -199,4 +252,4 @@ def test_rules_without_a_scan_are_judged_by_part_as_whole(
     failed = {o.rule: o.count for o in by_part.rules if o.outcome == "failed"}
     assert by_part.rules == whole.rules
     assert failed["amount:multiple_of"] == 1
-    assert len(failed) == 3, failed
+    assert len(failed) == 5, failed

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from data_contracts.contract import Contract, Rule
 from tasks.lake import to_frame
+from tasks.validation import scan
 from tasks.validation.expectations import RuleResult, run_rules
 from tasks.validation.scan import scan_rules
 from tests.sample_contract import BATCH, column, sample_contract, sample_table
@@ -145,6 +146,7 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     }.items():
         chosen = tuple(draw(st.lists(allowed, min_size=1, max_size=4)))
         found.append(Rule(f"{name}:in_set", "row", "in_set", (name,), {"values": chosen}))
+        found.append(Rule(f"{name}:not_in_set", "row", "not_in_set", (name,), {"values": chosen}))
     pattern = draw(st.sampled_from(PATTERNS))
     found.append(Rule("note:matches", "row", "matches", ("note",), {"pattern": pattern}))
     length = draw(st.sampled_from([(None, 1), (1, None), (1, 1), (0, 2), (2, 3)]))
@@ -157,7 +159,23 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     found.append(Rule("rows", "batch", "row_count", (), {"min": limit[0], "max": limit[1]}))
     seconds = draw(st.sampled_from([0.0, 1e-6, 3600.0, 86_400.0]))
     found.append(Rule("fresh", "batch", "fresh", ("sold_at",), {"seconds": seconds}))
+    alone = [rule for rule in found if rule.scope == "row" and rule.check != "unique"]
+    found += [
+        _count(
+            "some", draw(st.lists(st.sampled_from(alone), max_size=2, unique_by=lambda rule: rule.id)), draw
+        ),
+        _count(
+            "doubles", [next(rule for rule in found if rule.check == "unique" and rule.columns == key)], draw
+        ),
+    ]
     return found
+
+
+def _count(name: str, counted: list[Rule], draw: st.DrawFn) -> Rule:
+    limit, unit = draw(st.sampled_from([0, 2, 50])), draw(st.sampled_from(["rows", "percent"]))
+    columns = tuple(dict.fromkeys(name for rule in counted for name in rule.columns))
+    given = {"rules": tuple(counted), "operator": "mustBeLessThan", "limit": limit, "unit": unit}
+    return Rule(f"{name}:count", "batch", "count", columns, given)
 
 
 @settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
@@ -185,6 +203,31 @@ def test_doubles_are_found_across_parts(tmp_path: Path, contract: Contract) -> N
     (result,) = scanned(tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[2, 4])
 
     assert result.positions == (0, 3)
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_key_with_a_unique_column_needs_no_look(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch, gap: bool
+) -> None:
+    """Where each row has an id of its own no key with the id comes twice; with gaps among the ids one may."""
+    looks: list[str] = []
+    unique = scan._unique
+
+    def counted(of: Any, rule: Rule, none: bool) -> RuleResult:
+        looks.append(f"{rule.id}: {'known' if none else 'looked for'}")
+        return unique(of, rule, none)
+
+    monkeypatch.setattr(scan, "_unique", counted)
+    rules = [
+        Rule("key", "row", "unique", ("shop", "id")), Rule("id:unique", "row", "unique", ("id",)),
+        Rule("id:not_null", "row", "not_null", ("id",)),
+    ]  # fmt: skip
+    table = sample_table(4, shop=["A"] * 4, id=[1, 2, None, None] if gap else [1, 2, 3, 4])
+
+    key, *_ = scanned(tmp_path, table, rules, contract)
+
+    assert looks == ["id:unique: looked for", f"key: {'looked for' if gap else 'known'}"]
+    assert key.positions == ((2, 3) if gap else ())
 
 
 def test_pattern_that_sql_does_not_know_has_no_result(tmp_path: Path, contract: Contract) -> None:

@@ -1,0 +1,111 @@
+"""How often the gate promotes an equal recipe, and how often it finds a better one: seeded simulations of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.decisions.config import GateConfig
+from tasks.decisions.gate import decide_promotion
+from tasks.evaluation.compare import block_test
+from tasks.evaluation.metrics import row_losses
+from tasks.records import Comparison, Evidence, Guardrail, Interval, Promote
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_PASSED = Guardrail(name="simulated", outcome="passed", found="nothing is checked", limit="none")
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class World:
+    """Two models that estimate the same log odds, each with an error of its own: all are normal, with these deviations.
+
+    The error is not shrunk, as that of a fitted model is not. ``days`` is how much of its variance is the same all day,
+    as weather is: rows are then not independent.
+    """
+
+    truth: float
+    challenger: float
+    champion: float
+    rows: int = 2000
+    blocks: int = 20
+    days: float = 0.0
+
+    def losses(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the challenger's and the champion's log losses and the block of each row, all (rows,)."""
+        target, theirs, its, blocks = self._draw(rng)
+        return row_losses(target, theirs, "binary"), row_losses(target, its, "binary"), blocks
+
+    def auc_gain(self, rng: np.random.Generator) -> float:
+        """Return the challenger's AUC less the champion's, on these many rows."""
+        from sklearn.metrics import roc_auc_score
+
+        target, theirs, its, _ = self._draw(rng)
+        return float(roc_auc_score(target, theirs) - roc_auc_score(target, its))
+
+    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Labels, what the challenger and the champion predict, and the block of each row, (rows,)."""
+        import numpy as np
+
+        blocks = np.arange(self.rows) * self.blocks // self.rows
+        odds = rng.normal(0, self.truth, self.rows)
+        predictions = []
+        for error in (self.challenger, self.champion):
+            by_day, by_row = rng.normal(0, 1, self.blocks)[blocks], rng.normal(0, 1, self.rows)
+            seen = odds + error * (np.sqrt(self.days) * by_day + np.sqrt(1 - self.days) * by_row)
+            predictions.append(1 / (1 + np.exp(-seen)))
+        target = (rng.random(self.rows) < 1 / (1 + np.exp(-odds))).astype("float64")
+        return target, predictions[0], predictions[1], blocks
+
+
+EQUAL = {
+    "independent rows": World(truth=1.5, challenger=0.5, champion=0.5),
+    "rows of a day alike": World(truth=1.5, challenger=0.5, champion=0.5, days=0.5),
+}
+BETTER = {
+    "errors of 0.3 and 0.63": World(truth=1.5, challenger=0.3, champion=0.629),
+    "errors of 0.5 and 0.77": World(truth=1.5, challenger=0.5, champion=0.769),
+    "errors of 0.8 and 1.04": World(truth=1.5, challenger=0.8, champion=1.036),
+}
+"""The champion's errors are such that its AUC is 0.02 below the challenger's."""
+
+
+def promoted(world: World, rng: np.random.Generator, attempt: int, config: GateConfig) -> bool:
+    """Judge one change of recipe by the house's block test and gate, on a holdout of its own."""
+    challenger, champion, blocks = world.losses(rng)
+    test = block_test(challenger - champion, blocks)
+    losses = [Interval(value=float(one.mean()), low=0.0, high=10.0) for one in (challenger, champion)]
+    comparison = Comparison(
+        rows=world.rows, blocks=test.blocks, block_hours=24.0, challenger_loss=losses[0].value,
+        champion_loss=losses[1].value, difference=test.mean, t=test.t, p_better=test.p_below, metric="log_loss",
+        challenger_score=losses[0], champion_score=losses[1], greater_is_better=False,
+    )  # fmt: skip
+    evidence = Evidence(
+        model="simulated", batch="simulated", kind="change of recipe", challenger=attempt + 1, champion=1,
+        attempt=attempt, holdout=(), comparison=comparison, guardrails=(_PASSED,),
+    )  # fmt: skip
+    return isinstance(decide_promotion(evidence, config), Promote)
+
+
+def share(times: int, seed: int, happens: Callable[[np.random.Generator], bool]) -> float:
+    """Return in what share of ``times`` seeded worlds something happens."""
+    import numpy as np
+
+    return sum(happens(np.random.default_rng([seed, i])) for i in range(times)) / times
+
+
+def any_promotion(world: World, times: int, seed: int = 0) -> float:
+    """Return P(any promotion) in twenty attempts of an equal recipe."""
+    config = GateConfig()
+    return share(
+        times, seed, lambda rng: any(promoted(world, rng, i, config) for i in range(1, ATTEMPTS + 1))
+    )
+
+
+def power(world: World, times: int, seed: int = 0) -> float:
+    """Return how often a better recipe is promoted at its first attempt."""
+    config = GateConfig()
+    return share(times, seed, lambda rng: promoted(world, rng, 1, config))

@@ -1,0 +1,122 @@
+"""Histograms of one part of a batch in a baseline's bins. They merge by adding, so a batch need never be whole."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+OTHER = "(other)"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows, their stretch of time (datetime64[us]), and the counts (bins + 1,) of each column of the baseline, in its
+    order, missing values last; None for a target that is not known yet."""
+
+    rows: int
+    start: np.datetime64
+    end: np.datetime64
+    columns: tuple[np.ndarray | None, ...]
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            rows=self.rows + other.rows,
+            start=min(self.start, other.start),
+            end=max(self.end, other.end),
+            columns=tuple(
+                None if mine is None or theirs is None else mine + theirs
+                for mine, theirs in zip(self.columns, other.columns, strict=True)
+            ),
+        )
+
+
+def count_part(
+    baseline: BaselineProfile, part: FeatureFrame, predicted: np.ndarray, *, target: bool = False
+) -> Counts:
+    """Count one part of a batch, with ``predicted`` (rows,) or (rows, classes); ``target`` when labels are mature."""
+    columns: list[np.ndarray | None] = []
+    for profile in baseline.features:
+        if profile.kind == "target":
+            columns.append(count(profile, part.target.dropna()) if target else None)
+        elif profile.kind == "prediction":
+            columns.append(count(profile, watched_prediction(predicted)))
+        else:
+            columns.append(count(profile, part.features[profile.feature]))
+    return Counts(rows=len(part), start=part.moments.min(), end=part.moments.max(), columns=tuple(columns))
+
+
+def count_target(baseline: BaselineProfile, part: FeatureFrame) -> Counts:
+    """Count the target of one part of a batch alone, once its labels are mature."""
+    columns = tuple(
+        count(profile, part.target.dropna()) if profile.kind == "target" else None
+        for profile in baseline.features
+    )
+    return Counts(rows=len(part), start=part.moments.min(), end=part.moments.max(), columns=columns)
+
+
+def watched_prediction(predicted: np.ndarray) -> pd.Series:
+    """Return what is watched of predictions: the value itself, or the surest class's probability."""
+    import pandas as pd
+
+    return pd.Series(predicted.max(axis=1) if predicted.ndim == 2 else predicted)
+
+
+def count(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
+    """Count ``values`` in the profile's bins: (bins + 1,), missing values last."""
+    import numpy as np
+
+    counts: np.ndarray = np.bincount(codes(profile, values), minlength=len(profile.counts) + 1)
+    return counts
+
+
+def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
+    """Return the bin of each value, (rows,) int64; a missing value's is the number of bins."""
+    import numpy as np
+    import pandas as pd
+
+    bins = len(profile.counts)
+    if profile.categories or not pd.api.types.is_numeric_dtype(values.dtype):
+        position = {category: i for i, category in enumerate(profile.categories)}
+        found, distinct = pd.factorize(values)
+        lookup = np.array(
+            [*(position.get(_name(value), bins - 1) for value in distinct), bins], dtype="int64"
+        )
+        index: np.ndarray = lookup[found]  # a missing value is -1: the last
+        return index
+    numbers = values.to_numpy(dtype="float64")
+    # Comparing with each of the few edges is several times faster than a binary search for each value.
+    small = np.zeros(len(numbers), dtype="int8")
+    for edge in profile.edges:
+        small += numbers >= edge
+    index = small.astype("int64")
+    index[np.isnan(numbers)] = bins
+    return index
+
+
+def _name(value: object) -> str:
+    """A category's text; a class label of a binary target is a whole number."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def bin_labels(profile: FeatureProfile) -> tuple[str, ...]:
+    """Return a label for each bin, without the missing values."""
+    if profile.categories:
+        return (*profile.categories, OTHER)
+    edges = profile.edges
+    if not edges:
+        return ("all",) * len(profile.counts)
+    inner = [
+        f"{low:.4g}" if high == math.nextafter(low, math.inf) else f"{low:.4g} to {high:.4g}"
+        for low, high in itertools.pairwise(edges)
+    ]
+    single = len(edges) > 1 and edges[-1] == math.nextafter(edges[-2], math.inf)
+    last = f"above {edges[-1]:.4g}" if single else f"{edges[-1]:.4g} and above"
+    return (f"below {edges[0]:.4g}", *inner, last)

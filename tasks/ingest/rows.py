@@ -1,0 +1,207 @@
+"""The rows of one batch, read piece by piece: no more of them in memory than one piece, each column of one type.
+
+Whether a column fits the contract's type is known only when its last value was seen. So the first reading takes it that
+all do, and that a column the contract does not name is what its first piece is. When that turns out wrong, and it does for broken
+batches only, the rest is read to learn what the columns are, and the batch is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Contract
+from tasks.ingest.source import SourceError, UnreadableError
+from tasks.lake import arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MOST_READINGS = 6
+"""A source that stands still needs four: a column does not fit, is text, does not fit as text either, and is kept."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows as they were read."""
+
+    file: str
+    """Where they stand: all pieces of one file together have its columns."""
+    table: pa.Table
+    chosen: pa.Array | None = None
+    """Positions of the rows that belong to the batch; None when all do."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a whole reading has taught about the columns."""
+
+    columns: tuple[str, ...] = ()
+    kinds: dict[str, pa.DataType] = field(default_factory=dict)
+    """Column -> the one type that holds what was read of it."""
+    as_text: frozenset[str] = frozenset()
+    """Columns whose values have no type in common: each is its text."""
+    unfit: frozenset[str] = frozenset()
+    """Columns of the contract with a value that does not fit: they stay as they were read."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch that can be read from its beginning as often as it needs."""
+
+    read: Callable[[frozenset[str]], Iterator[Piece]]
+    """Reads the batch; JSON and SQL give the columns that are named as text, whatever their values are."""
+    contract: Contract
+    where: str
+    """Name of the source in errors."""
+
+    def readings(self) -> Iterator[Iterator[pa.Table]]:
+        """Give one reading after another, each to be read to its end: the last one holds the batch's rows.
+
+        Its tables have the same columns in the same types: the contract's where all values fit it exactly, else the type
+        that holds them all, or text. Raises SourceError when the rows cannot be read, UnreadableError when files of one batch
+        have different columns.
+        """
+        known = _Known()
+        for _ in range(_MOST_READINGS):
+            reading = _Reading(self, known)
+            yield reading.tables()
+            if reading.held:
+                return
+            known = reading.learned()
+        raise SourceError(
+            f"{self.where}: the columns changed while they were read; they will be read again at the next run"
+        )
+
+    def table(self) -> pa.Table:
+        """Return all rows at once, in memory."""
+        import pyarrow as pa
+
+        tables: list[pa.Table] = []
+        for reading in self.readings():
+            tables = list(reading)
+        return pa.concat_tables(tables)
+
+
+class _Reading:
+    """One reading of all rows, and what it teaches."""
+
+    def __init__(self, rows: Rows, known: _Known) -> None:
+        self.held = True
+        """Whether every column was so far what it was taken for; nothing is given after it was not."""
+        self._rows, self._known = rows, known
+        self._columns = known.columns
+        self._kinds: dict[str, pa.DataType] = {}  # of the pieces with a value
+        self._empty: dict[str, pa.DataType] = {}  # of those without
+        self._taken = dict(known.kinds)
+        self._as_text, self._unfit = set(known.as_text), set(known.unfit)
+        self._offsets: dict[str, bool] = {}
+        self._names: dict[str, dict[str, None]] = {}
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Give the tables, as long as the reading holds."""
+        for piece in self._rows.read(self._known.as_text):
+            self._names.setdefault(piece.file, {}).update(dict.fromkeys(piece.table.column_names))
+            self._learn(piece.table)
+            chosen = piece.table if piece.chosen is None else piece.table.take(piece.chosen)
+            if self.held:
+                fitted = self._fitted(chosen)
+                if self.held:
+                    yield fitted
+        self._same_columns()
+
+    def learned(self) -> _Known:
+        """Return what is to be taken for granted at the next reading."""
+        new_text = self._as_text - self._known.as_text
+        return _Known(
+            columns=tuple(next(iter(self._names.values()), ())),
+            kinds=self._empty | self._kinds,
+            as_text=frozenset(self._as_text),
+            unfit=frozenset(self._unfit - new_text),  # as text it may fit
+        )
+
+    def _learn(self, table: pa.Table) -> None:
+        """Find the type that holds what this piece and those before it have, or else that it is text."""
+        import pyarrow as pa
+
+        from tasks.ingest.conform import plain
+
+        for field_, values in zip(table.schema, table.columns, strict=True):
+            name = field_.name
+            kind = pa.string() if name in self._as_text else plain(values.slice(0, 0)).type
+            if values.null_count == len(values):  # a piece without a value has no say
+                self._empty.setdefault(name, kind)
+                continue
+            known = self._kinds.setdefault(name, kind)
+            if known != kind:
+                self._kinds[name] = _common(known, kind) or pa.string()
+                if pa.types.is_string(self._kinds[name]):
+                    self._as_text.add(name)
+
+    def _fitted(self, table: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        self._columns = self._columns or tuple(table.column_names)
+        self.held = set(table.column_names) <= set(self._columns) and self._as_text == self._known.as_text
+        present = set(table.column_names)
+        columns = {}
+        for name in self._columns:
+            values = table[name] if name in present else pa.chunked_array([pa.nulls(table.num_rows)])
+            columns[name] = self._column(name, values)
+        return pa.table(columns)
+
+    def _column(self, name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        import pyarrow as pa
+
+        from tasks.ingest.conform import as_numbers, as_text, conform, has_offset, plain
+
+        values = plain(values)
+        if name in self._as_text and not pa.types.is_string(values.type):
+            values = as_text(values)
+        contract = self._rows.contract
+        if name in contract.column_names and name not in self._unfit:
+            wanted = arrow_type(contract.column(name))
+            fitting = conform(values, contract, name)
+            agree = True
+            if pa.types.is_timestamp(wanted) and pa.types.is_string(values.type):
+                offset = has_offset(values)  # mixed within a piece, they did not fit
+                agree = offset is None or self._offsets.setdefault(name, offset) == offset
+            if fitting.type == wanted and agree:
+                return fitting
+            self._unfit.add(name)
+            self.held = False
+            return values
+        if name in self._unfit and values.type == arrow_type(contract.column(name)):
+            return as_numbers(values)  # the type is right, so some moment lies beyond the calendar
+        taken = self._taken.setdefault(name, values.type)
+        if values.type == taken:
+            return values
+        if values.null_count == len(values):
+            return pa.chunked_array([pa.nulls(len(values), taken)])
+        if name in self._known.kinds:
+            return values.cast(taken, safe=False)  # whole numbers beyond 2^53 among decimals are rounded
+        self.held = False
+        return values
+
+    def _same_columns(self) -> None:
+        """Raise UnreadableError when one file has a column that another has not."""
+        first, *others = self._names.values() or [{}]
+        for names in others:
+            other = set(names) ^ set(first)
+            if other:
+                raise UnreadableError(
+                    f"{self._rows.where}: expected the same columns in each of {len(self._names)} files, found "
+                    f"{sorted(other)[:5]} only in some of them; have the odd ones delivered again"
+                )
+
+
+def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The type that holds the values of both; None when there is none."""
+    import pyarrow as pa
+
+    schemas = [pa.schema([("column", kind)]) for kind in (one, other)]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return None

@@ -1,0 +1,91 @@
+"""Sorting more rows than memory should hold: sorted runs on the disk, merged block by block.
+
+A block is a few thousand neighbouring rows of a sorted run. The blocks are read in the order of their first rows, so
+whatever has not been read yet comes after the first row of the next block: what comes before it is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RUN_ROWS = 400_000
+"""Most rows that are sorted at a time."""
+RUN_BYTES = 256 * 2**20
+"""Most bytes that are sorted at a time: rows may be wide."""
+BLOCK_ROWS = 2048
+"""Rows of a block: one block of each run may be in memory while they are merged."""
+
+
+class SortedRows:
+    """Takes tables of one schema in any order, and gives their rows in one: no more than a run is in memory."""
+
+    def __init__(self, order: Callable[[pa.Table], pa.Array], scratch: Path) -> None:
+        """``order`` returns the positions of a table's rows, sorted; ``scratch`` is a directory for the runs."""
+        self._order, self._scratch = order, scratch
+        self._pending: list[pa.Table] = []
+        self._first: list[pa.Table] = []
+        self._blocks: list[tuple[Path, int]] = []
+        self._runs = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Take some rows; OSError when the disk is full."""
+        self._pending.append(table)
+        rows = sum(pending.num_rows for pending in self._pending)
+        if rows >= RUN_ROWS or sum(pending.nbytes for pending in self._pending) >= RUN_BYTES:
+            self._spill()
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Give all rows, sorted, as tables of about a run's size; one at least, and that may be empty."""
+        import pyarrow as pa
+
+        if not self._blocks:
+            whole = pa.concat_tables(self._pending)
+            yield whole.take(self._order(whole)).combine_chunks()
+            return
+        if self._pending:
+            self._spill()
+        yield from self._merged()
+
+    def _spill(self) -> None:
+        """Write what is pending as a sorted run, block by block."""
+        import pyarrow as pa
+
+        table = pa.concat_tables(self._pending)
+        self._pending = []
+        table = table.take(self._order(table)).combine_chunks()
+        file = self._scratch / f"run-{self._runs:05d}.arrow"
+        self._runs += 1
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as out:
+            for number, start in enumerate(range(0, table.num_rows, BLOCK_ROWS)):
+                # A copy of the one row: a slice would keep the whole run in memory.
+                self._first.append(table.take([start]).combine_chunks())
+                self._blocks.append((file, number))
+                out.write_batch(table.slice(start, BLOCK_ROWS).combine_chunks().to_batches()[0])
+
+    def _merged(self) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        first = pa.concat_tables(self._first).combine_chunks()
+        order = self._order(first).to_pylist()
+        files = {file: pa.ipc.open_file(pa.OSFile(str(file))) for file in {file for file, _ in self._blocks}}
+        held, rows = [], 0
+        for at, block in enumerate(order):
+            file, number = self._blocks[block]
+            held.append(pa.Table.from_batches([files[file].get_batch(number)]))
+            rows += held[-1].num_rows
+            last = at + 1 == len(order)
+            if rows < RUN_ROWS and not last:
+                continue
+            # The next block's first row is put behind the others, so that what equals it is final too.
+            table = pa.concat_tables([*held, first.slice(0, 0) if last else first.slice(order[at + 1], 1)])
+            found = self._order(table)
+            final = len(found) if last else found.index(table.num_rows - 1).as_py()
+            yield table.take(found.slice(0, final))
+            held = [] if last else [table.take(found.slice(final + 1)).combine_chunks()]
+            rows = sum(rest.num_rows for rest in held)

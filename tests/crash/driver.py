@@ -1,0 +1,111 @@
+"""A process that has imported everything and does nothing itself: each job runs in a fork of it, and may die.
+
+Jobs come as lines of JSON on standard input; the answer to each is one line with the exit status and what was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.ledger import tables
+from tests.crash.state import throne, whole_state
+from tests.crash.writes import Writes
+
+
+def main() -> None:
+    """Import what a run needs, then fork for each job."""
+    _import_everything()
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        job = json.loads(line)
+        if "wake" in job:
+            child = job["wake"]
+            os.kill(child, signal.SIGCONT)
+        else:
+            child = _start(job)
+        _, status = os.waitpid(child, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            print(json.dumps({"paused": child}), flush=True)
+            continue
+        answer = Path(job["answer"])
+        found = json.loads(answer.read_text("utf-8")) if answer.exists() else None
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status), "found": found}), flush=True)
+
+
+def _start(job: dict[str, Any]) -> int:
+    Path(job["answer"]).unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        _work(job, Path(job["answer"]))
+    return child
+
+
+def _import_everything() -> None:
+    import evidently
+    import great_expectations
+    import mlflow.sklearn
+    import skops.io
+
+    import tasks.drift.profile
+    import tasks.evaluation.judgement
+    import tasks.reports.timeline
+    import tasks.training.search
+    import tasks.validation.verdict  # noqa: F401
+
+    _ = evidently, great_expectations, mlflow, skops
+
+
+def _work(job: dict[str, Any], answer: Path) -> None:
+    """In the fork: look at the throne, run the monitor, and say what the state is then."""
+    code = 1
+    try:
+        os.environ |= job["environment"]
+        _draw_quickly()
+        tables.PATIENCE_SECONDS = 3
+        stop = signal.SIGSTOP if job.get("pause") else signal.SIGKILL
+        writes = Writes(Path(job["environment"]["KINGMAKER_HOME"]), job.get("fatal"), stop)
+        found: dict[str, Any] = {}
+        if job.get("look"):
+            found["throne"] = throne("weather")
+        if job.get("watch"):
+            writes.install()
+        from flows.monitor import monitor
+
+        try:
+            asyncio.run(monitor("weather", None, datetime.fromisoformat(job["as_of"])))
+        except Exception as error:  # noqa: BLE001 - the test decides what is right
+            found["error"] = f"{type(error).__name__}: {error}"
+        found["writes"] = list(writes.seen)
+        found["state"] = whole_state("weather")
+        answer.write_text(json.dumps(found), encoding="utf-8")
+        code = 0
+    except BaseException:  # noqa: BLE001 - it is told, and the fork must not come back
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _draw_quickly() -> None:
+    """Evidently draws for seconds and writes nothing of ours: a page of one word is written in its place."""
+    from tasks.drift import evidently_report
+    from tasks.lake import write_whole
+
+    def write_report(path: Path, *arguments: Any) -> None:
+        with arguments[-1].hold():
+            write_whole(path, b"<html>drawn</html>")
+
+    evidently_report.write_report = write_report
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    main()

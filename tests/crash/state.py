@@ -1,0 +1,80 @@
+"""What must be the same at the end, with or without a crash: ledger, lake, registry and pages, without drawn ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tasks.ledger import entries as ledger
+from tasks.ledger.tables import open_ledger
+from tasks.model_spec import manage
+from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, aliased_version, fetch
+from tasks.registry.runs import KIND, client, experiment_id
+from tasks.settings import Settings
+
+
+def throne(model: str) -> dict[str, Any]:
+    """Who reigns at this moment: the alias, and that the version loads and verifies."""
+    settings = Settings()
+    version = aliased_version(settings, model, CHAMPION)
+    assert version is not None, "the throne is empty"
+    trained = ledger.training(open_ledger(settings.ledger_url), model, version)
+    fetch(settings, trained, "skops")
+    return {"version": version}
+
+
+def whole_state(model: str) -> dict[str, Any]:
+    """Everything that a crash must not change."""
+    settings = Settings()
+    engine = open_ledger(settings.ledger_url)
+    managed = manage(model, settings)
+    entries = ledger.history(engine, model)
+    records = ledger.known_batches(engine, model)
+    versions = ledger.known_versions(engine, model)
+    rank = {version: number for number, version in enumerate(versions, 1)}
+    api = client(settings.tracking_uri)
+    runs = api.search_runs([experiment_id(settings, model)], max_results=1000)
+    named = ledger.known_runs(engine, model)
+    finished = [r for r in runs if r.info.status == "FINISHED" and r.data.tags[KIND] != "candidate"]
+    registered = api.search_model_versions(f"name='{model}'")
+    alias = {name: aliased_version(settings, model, name) for name in (CHAMPION, PREVIOUS, CHALLENGER)}
+    pages = settings.reports / model
+    state: dict[str, Any] = {
+        "batches": {
+            id: [record.revision, record.completed, record.verdict.outcome, record.snapshot.sha256,
+                 record.predictions and [rank[record.predictions.version], _digest(settings.lake / record.predictions.path)],
+                 [[rank[p.version], p.loss.value] for p in record.performances],
+                 record.drift and record.drift.share]
+            for id, record in records.items()
+        },
+        "decisions": [
+            [entry.batch, entry.decision.kind, entry.effective_at is not None,
+             rank.get(getattr(entry.decision, "version", None)), rank.get(getattr(entry.decision, "previous", None))]
+            for entry in entries
+        ],
+        "trainings": [
+            [one.recipe.hash, one.rows, str(one.trained_until)]
+            for one in (ledger.training(engine, model, v) for v in versions)
+        ],
+        "aliases": {name: rank.get(version, version) for name, version in alias.items()},
+        "running": sorted(r.info.run_name for r in runs if r.info.status == "RUNNING"),
+        "finished but unknown": sorted(r.info.run_name for r in finished if r.info.run_id not in named),
+        "known but unfinished": len(named - {r.info.run_id for r in finished}),
+        "unmarked orphans": sorted(
+            int(v.version) for v in registered
+            if int(v.version) not in rank and "orphan" not in v.tags and api.get_run(v.run_id).info.status == "FINISHED"
+        ),
+        "lake": sorted(
+            f"{path.relative_to(settings.lake)} {_digest(path)}" for path in settings.lake.rglob("*")
+            if path.is_file() and not any(part.endswith(".tmp") for part in path.parts)
+        ),
+        "pages": sorted(str(p.relative_to(pages)) for p in pages.rglob("*") if p.is_file() and p.suffix != ".tmp"),
+    }  # fmt: skip
+    for version in versions:
+        fetch(settings, ledger.training(engine, model, version), managed.spec.trust)
+    return json.loads(json.dumps(state))
+
+
+def _digest(path: Any) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

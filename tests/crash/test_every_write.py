@@ -1,0 +1,35 @@
+"""SIGKILL before each write of ingest, scoring, training, registration, promotion and publishing; then the next run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.crash.conftest import Stage
+from tests.crash.writes import site
+
+pytestmark = pytest.mark.flow
+
+
+def test_killed_before_any_write_the_next_run_comes_to_the_same_end(stage: Stage) -> None:
+    """Every distinct write is found by a run that is watched; death before each costs nothing but time."""
+    whole = stage.ask(watch=True, look=True)
+    assert whole["status"] == 0, whole
+    assert "error" not in whole["found"], whole["found"]["error"]
+    expected, writes = whole["found"]["state"], list(dict.fromkeys(whole["found"]["writes"]))
+    if not os.environ.get("KINGMAKER_CRASH_ALL"):  # `make crash`: every way to every line that writes
+        writes = list({site(write): write for write in reversed(writes)}.values())[::-1]
+    assert [d[1] for d in expected["decisions"]][-2:] == ["Retrain", "Promote"], expected["decisions"]
+    assert (expected["aliases"]["champion"], expected["aliases"]["previous_champion"]) == (2, 1)
+    wrong = {}
+    for number, write in enumerate(writes, 1):
+        print(f"{number} of {len(writes)} ({len(wrong)} wrong): {write}", flush=True)
+        stage.reset()
+        killed = stage.ask(watch=True, fatal=write)
+        assert killed["status"] == -9, (write, killed)
+        after = stage.ask(look=True)
+        if after["status"] != 0 or "error" in after["found"] or after["found"]["state"] != expected:
+            wrong[write] = after
+
+    assert wrong == {}

@@ -1,0 +1,172 @@
+"""Bad data in the real flow: what a person is told, what is kept, and that the good batches go through."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import yaml
+
+from flows.monitor import BatchRefusedError, monitor
+from tasks.configuration import ConfigurationError
+from tasks.ledger import entries as ledger
+from tasks.ledger.tables import open_ledger
+from tasks.registry.aliases import aliased_version
+from tests.bad_data.shop import csv_text
+from tests.flows.conftest import run_flow
+from tests.sample_contract import sample_contract, sample_rows
+
+pytestmark = pytest.mark.flow
+
+SPEC = {
+    "model": "sales",
+    "contract": "sales",
+    "problem": "binary",
+    "target": "returned",
+    "batch": {"every": "day"},
+    "training": {
+        "first": 2,
+        "candidates": [{"estimator": "sklearn.linear_model.LogisticRegression"}],
+        "tuning": {"trials": 1},
+    },
+    "metric": "roc_auc",
+}
+FIRST = date(2013, 5, 13)
+DAYS = tuple(str(FIRST + timedelta(days=i)) for i in range(5))
+
+
+@pytest.fixture
+def shop(use_home, tmp_path):
+    """Settings of a shop that predicts which sales come back; five sound days wait in ``sound``."""
+    project = tmp_path / "project"
+    sample_contract(project / "data_contracts")
+    (project / "deployments" / "sales").mkdir(parents=True)
+    (project / "deployments" / "sales" / "model.yaml").write_text(yaml.safe_dump(SPEC), encoding="utf-8")
+    (tmp_path / "home" / "in").mkdir(parents=True)
+    return use_home(tmp_path / "home", project)
+
+
+def a_day(day: str, **columns) -> dict:
+    """Columns of 120 sound sales of a day: the dearer one is, the likelier it comes back."""
+    draw = random.Random(day)  # noqa: S311 - made-up sales
+    start = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC) + timedelta(hours=12)
+    amounts = [draw.uniform(0, 999) for _ in range(120)]
+    rows = sample_rows(120, amount=amounts, returned=[draw.random() < amount / 999 for amount in amounts])
+    rows["sold_at"] = [start + timedelta(minutes=i) for i in range(120)]
+    return rows | columns
+
+
+def deliver(settings, day, content=None):
+    """Write the file of a day: a sound one unless ``content`` says otherwise."""
+    content = a_day(day) if content is None else content
+    file = settings.home / "in" / f"{day}.csv"
+    file.write_bytes(csv_text(content).encode() if isinstance(content, dict) else content)
+
+
+def reasons(settings):
+    """Batch, kind and reason of every decision, oldest first."""
+    entries = ledger.history(open_ledger(settings.ledger_url), "sales")
+    return [(entry.batch, entry.decision.kind, entry.decision.reason) for entry in entries]
+
+
+def test_bad_days_are_told_and_kept_and_the_good_ones_go_through(shop):
+    """A file that cannot be read, one without a column, one with broken rows and a sound one, in one run."""
+    unreadable = csv_text(a_day(DAYS[0], note=["Zürich"] * 120)).encode("latin-1")
+    deliver(shop, DAYS[0], unreadable)
+    deliver(shop, DAYS[1], {name: cells for name, cells in a_day(DAYS[1]).items() if name != "amount"})
+    deliver(shop, DAYS[2], a_day(DAYS[2], shop=["X", "Y", "Z", *["A"] * 117]))
+    deliver(shop, DAYS[3])
+
+    with pytest.raises(BatchRefusedError) as caught:
+        run_flow(monitor("sales"))
+
+    first, second = str(caught.value).split("; sales ")
+    assert first.startswith(
+        f"sales {DAYS[0]} refused: {shop.home}/in/{DAYS[0]}.csv: cannot be read as utf-8: "
+    )
+    assert second.startswith(
+        f"{DAYS[1]} refused: {shop.home}/in/{DAYS[1]}.csv: column amount is there: it is missing"
+    )
+    records = ledger.known_batches(open_ledger(shop.ledger_url), "sales")
+    assert {id: record.verdict.outcome for id, record in records.items()} == {
+        DAYS[1]: "refuse",
+        DAYS[2]: "accept with quarantine",
+        DAYS[3]: "accept",
+    }
+    assert records[DAYS[2]].verdict.reason.endswith("(3 rows, such as 'X', 'Y', 'Z')")
+    assert all(record.completed for record in records.values())
+    (kept,) = (shop.lake / "refused" / "sales" / DAYS[0]).iterdir()
+    assert kept.read_bytes() == unreadable
+
+    deliver(shop, DAYS[0])
+    (record,) = run_flow(monitor("sales"))
+
+    assert (record.batch.id, record.verdict.outcome) == (DAYS[0], "accept")
+    assert kept.read_bytes() == unreadable
+
+
+def test_one_class_in_the_target(shop, caplog):
+    """Days on which everything comes back are accepted and scored, and judge nobody; the champion goes on."""
+    for day in DAYS[:2]:
+        deliver(shop, day)
+    run_flow(monitor("sales"))
+    assert aliased_version(shop, "sales", "champion") == 1
+    for day in DAYS[2:4]:
+        deliver(shop, day, a_day(day, returned=[True] * 120))
+    deliver(shop, DAYS[4])
+
+    records = {record.batch.id: record for record in run_flow(monitor("sales"))}
+
+    assert {record.predictions.version for record in records.values()} == {1}
+    assert [bool(record.performances) for record in records.values()] == [False, False, True]
+    for day in DAYS[2:4]:
+        assert f"sales version 1 is not judged on {day}: " in caplog.text
+    assert "expected at least two classes in the target, found one" in caplog.text
+    assert aliased_version(shop, "sales", "champion") == 1
+    assert [(batch, kind) for batch, kind, _ in reasons(shop) if kind == "Promote"] == [(DAYS[1], "Promote")]
+
+
+def test_one_class_in_all_that_there_is(shop):
+    """Nothing can be learned from one class: held by name; when the other class has come, a model is trained."""
+    for day in DAYS[:2]:
+        deliver(shop, day, a_day(day, returned=[True] * 120))
+
+    run_flow(monitor("sales"))
+
+    batch, kind, reason = reasons(shop)[-1]
+    assert (batch, kind) == (DAYS[1], "Hold")
+    assert reason.endswith("expected at least two classes in the target to train on, found one")
+    deliver(shop, DAYS[2])
+    run_flow(monitor("sales"))
+    # A model was trained; two such days beside one sound one make it lean too far, and the gate says so.
+    assert [(batch, kind) for batch, kind, _ in reasons(shop)][-2:] == [
+        (DAYS[2], "Retrain"),
+        (DAYS[2], "Reject"),
+    ]
+
+
+def test_quarantine_can_be_looked_at(shop, capsys):
+    """The command lists the broken rows with their rules, hides what is classified, and writes a CSV that is inert."""
+    from flows.cli import quarantine
+
+    deliver(shop, DAYS[0], a_day(DAYS[0], shop=["=cmd()", *["A"] * 119]))
+    deliver(shop, DAYS[1])
+    run_flow(monitor("sales"))
+
+    quarantine("sales", DAYS[0])
+    listed = capsys.readouterr().out
+    quarantine("sales", DAYS[0], as_csv=True)
+    heading, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    quarantine("sales", DAYS[1])
+
+    assert "shop:in_set" in listed
+    found = dict(zip(heading, row, strict=True))
+    assert (found["rules"], found["shop"], found["email"]) == ("shop:in_set", "'=cmd()", "(hidden)")
+    assert "nothing in quarantine: accept" in capsys.readouterr().err
+    with pytest.raises(
+        ConfigurationError, match=r"expected a batch that sales has taken in, found '2013-06-01'"
+    ):
+        quarantine("sales", "2013-06-01")

@@ -1,0 +1,87 @@
+"""Tests of what a batch is held against."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from tasks.drift.reference import LEAST_RUNS, choose_reference, pair_runs, run_length
+from tasks.records import BaselineProfile, TimeBlock
+from tests.tasks.builders import START
+
+
+def _baseline(months: int, per_batch: int = 2) -> BaselineProfile:
+    """Months of thirty days, each of so many blocks of 100 rows."""
+    length = timedelta(days=30 / per_batch)
+    blocks = tuple(
+        TimeBlock(start=START + i * length, end=START + (i + 1) * length, rows=100)
+        for i in range(months * per_batch)
+    )
+    return BaselineProfile(rows=100 * len(blocks), features=(), blocks=blocks, blocks_per_batch=per_batch)
+
+
+def test_a_short_history_has_no_season() -> None:
+    """Half a year of training data is all there is to compare with, and the reason says so."""
+    found = choose_reference(_baseline(6), START + timedelta(days=195), "auto")
+
+    assert (found.kind, found.rows, found.taken.all()) == ("training", 1200, True)
+    assert "do not reach back" in found.reason
+
+
+@pytest.mark.parametrize(("months", "years"), [(13, 1), (26, 2)])
+def test_the_same_season_of_earlier_years(months: int, years: int) -> None:
+    """With a year of training data a batch is held against its own season, and with two against both."""
+    baseline = _baseline(months)
+    middle = baseline.blocks[-1].end + timedelta(days=15)
+
+    found = choose_reference(baseline, middle, "auto")
+
+    taken = [b for b, is_in in zip(baseline.blocks, found.taken, strict=True) if is_in]
+    assert found.kind == "season"
+    assert found.rows == sum(b.rows for b in taken)
+    assert len(found.spans) == years
+    for block in taken:
+        away = (middle - (block.start + (block.end - block.start) / 2)) / timedelta(days=365.2425)
+        assert round(away) >= 1
+        assert abs(away - round(away)) * 365.2425 <= 15
+
+
+def test_the_season_can_be_switched_off() -> None:
+    """``training`` holds against all training rows, whatever they hold."""
+    baseline = _baseline(26)
+
+    assert choose_reference(baseline, baseline.blocks[-1].end, "training").kind == "training"
+
+
+@pytest.mark.parametrize("kind", ["training", "season"])
+@pytest.mark.parametrize("months", [3, 13, 26])
+@pytest.mark.parametrize("span", [None, 1])
+def test_a_run_is_never_held_against_itself(kind: str, months: int, span: int | None) -> None:
+    """Every run is as long as a batch, or a quarter of history, and shares no block with its reference."""
+    baseline = _baseline(months)
+
+    runs, references = pair_runs(baseline, kind, span, np.random.default_rng(0))  # type: ignore[arg-type]
+
+    assert len(runs)
+    assert set(runs.sum(1)) == {min(2, months * 2 // LEAST_RUNS)}
+    assert not (runs & references).any()
+    assert references.any(1).all()
+    if span is not None:
+        assert set(references.sum(1)) == {span}
+
+
+def test_runs_of_two_years_are_held_against_their_season() -> None:
+    """Where another year has the season, that is the reference of a run; elsewhere its neighbours are."""
+    runs, references = pair_runs(_baseline(26), "season", None, np.random.default_rng(0))
+
+    for run, reference in zip(runs, references, strict=True):
+        away = abs(np.flatnonzero(reference)[:, None] - np.flatnonzero(run)).min(1) * 15
+        assert (away >= 330).all() or (away <= 60).all()
+    assert (np.flatnonzero(references[0]) * 15 >= 330).all()
+
+
+def test_one_moment_cannot_be_resampled() -> None:
+    """A single block has no runs."""
+    assert run_length(_baseline(1, per_batch=1)) == 0
