@@ -37,9 +37,9 @@ audit:
 bench: .venv/installed
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(BENCH_ARGS) || exit 1; done
 
-# Both recorded histories in a browser, on loopback, until Ctrl-C.
+# Prefect, MLflow and a worker on this machine, behind passwords, until Ctrl-C; then: .venv/bin/kingmaker deploy
 up: .venv/installed
-	@trap 'kill 0' INT TERM; $(BIN)/kingmaker open prefect & $(BIN)/kingmaker open mlflow & wait
+	@$(BIN)/kingmaker up $(UP_ARGS)
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'

@@ -36,6 +36,8 @@ _FLOWS = {
     "retrain": "trains a challenger now, and lets the gate decide",
     "promote": "crowns a judged version, by a person's word",
     "rollback": "brings the previous champion back, by a person's word",
+    "freeze": "lets the champion serve and changes nothing else, by a person's word",
+    "thaw": "lets a frozen model go on, by a person's word",
     "replay": "runs history through the production code",
 }
 _HEADER = """\
@@ -148,7 +150,7 @@ def _definition(managed: ManagedModel, flow: str) -> dict[str, Any]:
     schedule = managed.spec.schedule if flow == "monitor" else None
     described = f"{managed.name}: {_FLOWS[flow]}."
     schedules = [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}] if schedule else []
-    module = "promote" if flow == "rollback" else flow
+    module = "promote" if flow in ("rollback", "freeze", "thaw") else flow
     return _versioned(
         {
             "name": managed.name,

@@ -157,6 +157,7 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
         "PREFECT_SERVER_ENCRYPTION_KEY": known.encryption,
         "PREFECT_SERVER_UI_API_URL": f"{there.prefect_url}/api",  # else its page calls port 4200
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # runs older than 90 days go
     }
     if known.prefect_store:
         prefect["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = known.prefect_store

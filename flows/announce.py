@@ -17,6 +17,7 @@ DECIDED = {
     "AwaitApproval": "kingmaker.approval.awaited",
     "RollBack": "kingmaker.rolled-back",
     "Freeze": "kingmaker.frozen",
+    "Thaw": "kingmaker.thawed",
 }
 REFUSED = "kingmaker.batch.refused"
 

@@ -17,7 +17,7 @@ import typer
 
 from data_contracts.contract import ContractError
 from flows import contract_cli, server_cli
-from flows.servers import find_servers
+from flows.servers import find_servers, running
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
@@ -389,6 +389,9 @@ def open_page(
 ) -> None:
     """Show MLflow's or Prefect's own page over what was recorded here, on this machine only, until Ctrl-C."""
     settings, programs = Settings(), Path(sys.executable).parent
+    if (there := running(settings.home)) is not None:
+        print(f"{there.mlflow_url if page is Page.MLFLOW else there.prefect_url}: 'kingmaker up' runs it")
+        return
     if page is Page.MLFLOW:
         at = port or 5000
         command = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]

@@ -201,7 +201,9 @@ class Mandate:
 
     def finish(self, entry: LedgerEntry) -> None:
         """Mark a journalled decision effective."""
-        announce(ledger.mark_effective(self.engine, self.lease, entry))
+        done = ledger.mark_effective(self.engine, self.lease, entry)
+        if entry.effective_at is None:
+            announce(done)
 
     def unfinished(self) -> tuple[LedgerEntry, ...]:
         """Return the journalled decisions that have not taken effect, oldest first."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 
 from flows.mandate import Mandate
-from tasks.records import BatchRecord, LedgerEntry, LoadedModel, TrainedModel
+from tasks.ledger import entries as ledger
+from tasks.records import AwaitApproval, BatchRecord, LedgerEntry, LoadedModel
 from tasks.registry.task import log_batch, log_page
-from tasks.reports.task import write_approval_page, write_batch_pages, write_model_page
+from tasks.reports.task import approval_page, write_approval_page, write_batch_pages, write_model_page
 
 
 async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
@@ -20,6 +21,9 @@ async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None)
     record = m.write_batch(record.model_copy(update={"mlflow_run": run_id, "completed": True}))
     publish_model(m)
     decided = [entry for entry in entries if entry.batch == batch]
+    for entry in decided:
+        if isinstance(entry.decision, AwaitApproval) and not approval_page(m.managed, entry).exists():
+            await ask_for_approval(m, entry)
     key = f"{m.managed.name}-{batch}".lower().replace("_", "-")
     await acreate_table_artifact(
         key=f"{key}-batch",
@@ -43,8 +47,9 @@ def publish_settled(m: Mandate, settled: Sequence[str]) -> None:
         publish_model(m)
 
 
-async def ask_for_approval(m: Mandate, entry: LedgerEntry, trained: TrainedModel) -> None:
+async def ask_for_approval(m: Mandate, entry: LedgerEntry) -> None:
     """Show a person what the gate's yes rests on: a page in the challenger's MLflow run, an artifact on Prefect."""
+    trained = ledger.training(m.engine, m.managed.name, entry.decision.version)  # type: ignore[union-attr]  # AwaitApproval
     page, text = write_approval_page(m.managed, entry)
     log_page(m.managed, trained.run_id, page)
     key = f"{m.managed.name}-version-{trained.version}-approval".replace("_", "-")

@@ -92,7 +92,7 @@ async def retrain(
                     m.carry_out(entry)
                     break
                 case AwaitApproval():
-                    await ask_for_approval(m, entry, trained)
+                    await ask_for_approval(m, entry)
                     break
                 case Reject() | Shadow():
                     continue

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.servers import running
+from flows.servers import rotate_secrets, running, secrets_file, sole_runner
 from tasks.lake import write_whole
 from tasks.model_spec import manage
 from tasks.settings import Settings
@@ -109,6 +109,35 @@ def reconcile() -> None:
 
     for sentence in asyncio.run(reconcile_flow()) or ("nothing to do",):
         print(sentence)
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help="Keep what is younger, such as 30d or 12w.")] = "30d",
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it (default: only say what would go).")] = False,
+) -> None:
+    """Say what may go from the disk, since nothing rests on it: no training, no prediction, no reign."""
+    from flows.prune import prune as prune_lake
+    from tasks.configuration import parse_duration
+
+    try:
+        age = parse_duration(older_than)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    found = prune_lake(Settings(), age, remove=yes)  # type: ignore[arg-type]  # a timedelta
+    for removal in found:
+        print(f"{removal.bytes / 1e6:10.1f} MB  {os.path.relpath(removal.path)}: {removal.why}")
+    total = sum(removal.bytes for removal in found) / 1e6
+    print(f"{total:10.1f} MB  {'removed' if yes else 'would go; --yes removes it'}")
+
+
+@app.command("rotate-secrets")
+def rotate() -> None:
+    """Draw new passwords for the servers of the home; the encryption key stays. Needs the servers to be down."""
+    settings = Settings()
+    with sole_runner(settings.home):
+        rotate_secrets(settings.home)
+    print(f"new passwords are in {os.path.relpath(secrets_file(settings.home))}; 'kingmaker up' uses them")
 
 
 class NoServerError(RuntimeError):

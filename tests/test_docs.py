@@ -107,3 +107,24 @@ def test_no_committed_file_names_a_registry_or_a_machine():
     assert "--index-url" not in lock
     assert "://" not in lock
     assert lock.count("--hash=sha256:") > 500
+
+
+def test_every_command_of_the_runbook_exists():
+    """Each ``kingmaker X`` in docs/operations.md is a command, each ``make X`` a target."""
+    from typer.main import get_command
+
+    from flows.cli import app
+
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    commands = set(
+        re.findall(
+            r"kingmaker ([a-z]+(?:-[a-z]+)*)", " ".join(re.findall(r"`[^`]+`|```.*?```", text, re.DOTALL))
+        )
+    )
+    targets = set(
+        re.findall(r"^([a-z.][\w./-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+    assert commands - {"type"} <= set(get_command(app).commands)  # type: ignore[attr-defined]  # a group
+    assert {"up", "deploy", "prune", "rotate-secrets", "rollback"} <= commands
+    assert set(re.findall(r"`make ([^`]+)`", text)) <= targets  # fmt: skip

@@ -22,7 +22,7 @@ class Table:
 
 def render_approval_page(entry: LedgerEntry, deadline: datetime) -> str:
     """Return the HTML page of a promotion that waits for a person until ``deadline``."""
-    evidence = Evidence.model_validate(entry.evidence)
+    evidence = _evidence(entry)
     return render_page(
         "approval.html.j2",
         entry=entry,
@@ -34,7 +34,7 @@ def render_approval_page(entry: LedgerEntry, deadline: datetime) -> str:
 
 def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
     """Return the same as Markdown; what comes from data cannot become markup."""
-    evidence = Evidence.model_validate(entry.evidence)
+    evidence = _evidence(entry)
     lines = [
         f"# {_inert(evidence.model)}: version {evidence.challenger} awaits approval",
         _inert(entry.decision.reason),
@@ -46,6 +46,11 @@ def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
         rows = [table.headings, ("---",) * len(table.headings), *table.rows]
         lines.append("\n".join(f"| {' | '.join(map(_inert, row))} |" for row in rows))
     return "\n\n".join(lines)
+
+
+def _evidence(entry: LedgerEntry) -> Evidence:
+    """What the gate looked at; the rule by which it looked stands beside it in the ledger."""
+    return Evidence.model_validate({k: v for k, v in entry.evidence.items() if k in Evidence.model_fields})
 
 
 def _command(evidence: Evidence) -> str:

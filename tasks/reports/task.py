@@ -16,7 +16,6 @@ PICKLE_TRUSTED = (
     "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run code here."
 )
 DRIFT, VALIDATION, MODEL, EVIDENTLY = "drift.html", "validation.html", "model.html", "evidently.html"
-APPROVAL = "approval.html"
 
 
 @task(name="write batch pages", cache_policy=NO_CACHE)
@@ -78,9 +77,15 @@ def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path
     from tasks.reports.approval_page import render_approval_page, render_approval_text
 
     deadline = entry.recorded_at + managed.spec.approval.within
-    page = managed.settings.reports / managed.name / entry.batch / APPROVAL
+    page = approval_page(managed, entry)
     write_whole(page, render_approval_page(entry, deadline).encode())
     return page, render_approval_text(entry, deadline)
+
+
+def approval_page(managed: ManagedModel, entry: LedgerEntry) -> Path:
+    """Return where the page of a promotion that waits is, or will be."""
+    version = entry.decision.version  # type: ignore[union-attr]  # AwaitApproval
+    return managed.settings.reports / managed.name / entry.batch / f"approval-v{version}.html"
 
 
 @task(name="write model page", cache_policy=NO_CACHE)

@@ -38,6 +38,8 @@ class Servers:
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = None
+    silent: str = ""
+    """Id of a run that a test module has left without a sign of life."""
 
     def __enter__(self) -> Servers:
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "1"}

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -20,7 +22,7 @@ from tests.deployments.conftest import Servers, until
 
 pytestmark = pytest.mark.flow
 
-FLOWS = ("monitor", "retrain", "promote", "rollback", "replay")
+FLOWS = ("monitor", "retrain", "promote", "rollback", "freeze", "thaw", "replay")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,30 @@ def servers(
     with Servers(home, project, {"KINGMAKER_NOTIFY_URL": mailbox[0]}) as running_servers:
         said = running_servers.kingmaker("deploy")
         assert said.returncode == 0, said.stderr
+        running_servers.silent = silent_run(running_servers)
         yield running_servers
+
+
+def silent_run(servers: Servers) -> str:
+    """A run that gave one sign of life and no other, as when its machine is gone; its id."""
+    replay = deployments(servers)["replay/weather"]["id"]
+    run = servers.api(
+        f"/deployments/{replay}/create_flow_run",
+        {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}},
+    )
+    servers.api(
+        f"/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
+    )
+    heartbeat = {
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "id": str(uuid4()),
+        "payload": {},
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run['id']}"},
+        "related": [{"prefect.resource.id": "prefect.tag.kingmaker", "prefect.resource.role": "tag"}],
+    }
+    servers.api("/events", [heartbeat])
+    return run["id"]  # fmt: skip
 
 
 def deployments(servers: Servers) -> dict[str, dict]:
@@ -86,7 +111,7 @@ def runs(servers: Servers, flow: str) -> list[dict]:
 
 
 def test_each_model_has_its_deployments(servers):
-    """Five flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
+    """Seven flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
     found = deployments(servers)
 
     assert set(found) == {f"{flow}/weather" for flow in FLOWS} | {"reconcile/all models"}
@@ -246,6 +271,15 @@ def test_a_model_that_is_gone_is_told_and_then_pruned(servers, project):
     names = [one["name"] for one in servers.api("/automations/filter", {})]
     assert "kingmaker: retrain weather when asked" in names
     assert "kingmaker: retrain weather2 when asked" not in names
+
+
+def test_a_run_that_went_silent_is_ended_by_the_server(servers):
+    """Ninety seconds after its last heartbeat, without any help of ours, it has crashed."""
+    look = f"/flow_runs/{servers.silent}"
+
+    state = until(lambda: (found := servers.api(look))["state_type"] != "RUNNING" and found["state"], 180)
+
+    assert (state["type"], state["message"][:15]) == ("CRASHED", "No sign of life")
 
 
 def test_without_a_server_deploy_says_how_to_start_one(tmp_path):

@@ -47,7 +47,7 @@ def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiti
     assert "| loss |" in text
     run_id = ledger.training(engine, "weather", version).run_id
     mlflow = client(settings.tracking_uri)
-    assert "approval.html" in [file.path for file in mlflow.list_artifacts(run_id)]
+    assert f"approval-v{version}.html" in [file.path for file in mlflow.list_artifacts(run_id)]
     assert expire_approvals("weather") == (), "there is time yet"
 
     with engine.begin() as connection:

@@ -22,7 +22,7 @@ def entry_of(value: str = "UA", reason: str = "a refresh, not clearly worse") ->
     return LedgerEntry(
         id=7, model=seen.model, batch=seen.batch,
         decision=AwaitApproval(reason=reason, version=seen.challenger, previous=seen.champion),
-        evidence=seen.model_dump(mode="json"), evidence_sha256="ab" * 32, as_of=moment, recorded_at=moment,
+        evidence=seen.model_dump(mode="json") | {"rule": {"rule": "gate"}}, evidence_sha256="ab" * 32, as_of=moment, recorded_at=moment,
         effective_at=moment, flow_run="", decided_by="kingmaker",
     )  # fmt: skip
 

@@ -1,0 +1,120 @@
+"""What died is ended, what crashed is run again, and not for ever; on a real Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Crashed, Pending, Running, Scheduled
+
+from flows import reconcile as reconciling
+from flows.reconcile import MOST_TRIES, _drop_overdue, _end_dead, _run_again
+
+pytestmark = pytest.mark.flow
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def act(prefect_server):
+    """Function: run a coroutine function with a client."""
+
+    def run(story):
+        async def with_client():
+            async with get_client() as client:
+                return await story(client)
+
+        return asyncio.run(with_client())
+
+    return run
+
+
+async def run_of(client, flow, name, state, tags=()):
+    """A run of a deployment ``flow/name`` in ``state``."""
+    flow_id = await client.create_flow_from_name(flow)
+    deployment = await client.create_deployment(flow_id=flow_id, name=name, tags=["kingmaker"])
+    first = state if state.type is StateType.SCHEDULED else None
+    run = await client.create_flow_run_from_deployment(
+        deployment, parameters={"model": name}, tags=["kingmaker", *tags], state=first
+    )
+    if first is None:
+        await client.set_flow_run_state(run.id, state, force=True)
+    return await client.read_flow_run(run.id)
+
+
+def test_a_run_without_a_sign_of_life_is_ended(act, monkeypatch):
+    """Taken and never begun, or silent after heartbeats: crashed. Alive, or never heard of: left."""
+    heard = {}
+
+    async def last_heartbeat(_client, run):
+        return heard.get(run.id)
+
+    monkeypatch.setattr(reconciling, "_last_heartbeat", last_heartbeat)
+
+    async def story(client):
+        never_began = await run_of(client, "monitor", "dead-1", Pending())
+        silent = await run_of(client, "monitor", "dead-2", Running())
+        alive = await run_of(client, "monitor", "dead-3", Running())
+        unheard = await run_of(client, "monitor", "dead-4", Running())
+        later = datetime.now(UTC) + timedelta(minutes=20)
+        heard.update({silent.id: later - timedelta(minutes=6), alive.id: later - timedelta(minutes=1)})
+        # its state is as old as the others': only the heartbeat speaks for it
+        said = await _end_dead(client, later)
+        assert len(said) == 2, said
+        return [
+            (await client.read_flow_run(run.id)).state_type for run in (never_began, silent, alive, unheard)
+        ]
+
+    assert act(story) == [StateType.CRASHED, StateType.CRASHED, StateType.RUNNING, StateType.RUNNING]  # fmt: skip
+
+
+def test_of_late_runs_the_newest_stays(act, monkeypatch):
+    """A week without a worker leaves one run of a monitor waiting, not a week of them; runs by hand are not touched."""
+    read = reconciling._runs
+
+    async def story(client):
+        now = datetime.now(UTC)
+        late = [Scheduled(name="Late", scheduled_time=now - timedelta(days=days)) for days in (3, 1, 2)]
+        runs = [await run_of(client, "monitor", "late-1", state) for state in late]
+        by_hand = await run_of(client, "monitor", "late-1", late[0])
+        mine = {run.id for run in runs}
+
+        async def scheduled_by_the_server(*arguments, **more):
+            found = await read(*arguments, **more)
+            return [run.model_copy(update={"auto_scheduled": run.id in mine}) for run in found]
+
+        monkeypatch.setattr(reconciling, "_runs", scheduled_by_the_server)
+        await _drop_overdue(client)
+        return [(await client.read_flow_run(run.id)).state_type for run in (*runs, by_hand)]
+
+    assert act(story) == [StateType.CANCELLED, StateType.SCHEDULED, StateType.CANCELLED, StateType.SCHEDULED]
+
+
+def test_what_crashed_is_run_again_once_and_not_for_ever(act):
+    """With its own parameters, under one key; not a person's word, not the fourth time, not when time has gone on."""
+
+    async def story(client):
+        crashed = await run_of(client, "monitor", "again-1", Crashed())
+        await run_of(client, "promote", "again-2", Crashed())
+        await run_of(client, "retrain", "again-3", Crashed(), tags=[f"again:first:{MOST_TRIES}"])
+        await run_of(client, "replay", "again-4", Crashed())
+        await run_of(client, "replay", "again-4", Running())
+        await _run_again(client, datetime.now(UTC))
+        await _run_again(client, datetime.now(UTC))
+        await _run_again(client, datetime.now(UTC) + timedelta(days=3))
+        runs = await client.read_flow_runs(limit=200)
+        begun = [
+            run
+            for run in runs
+            if run.state_type is StateType.SCHEDULED and any(t.startswith("again:") for t in run.tags)
+        ]
+        return crashed, begun  # fmt: skip
+
+    crashed, begun = act(story)
+
+    ours = [run for run in begun if run.parameters["model"].startswith("again-")]
+    assert [run.parameters for run in ours] == [crashed.parameters]
+    assert f"again:{crashed.id}:1" in ours[0].tags
