@@ -126,7 +126,9 @@ def test_a_season_is_drawn_from_its_own_rows(tmp_path: Path, monkeypatch: pytest
     profile = make_profile(before, after, p, (np.arange(50), p), {})
     summary = summarise_drift(profile, 1, "b", count_part(profile, after, p), DriftConfig(), seed=0)
 
-    write_report(tmp_path / "e.html", draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary, OPEN)
+    write_report(
+        tmp_path / "e.html", draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary, OPEN
+    )
 
     assert summary.reference.kind == "season"
     assert 0 < len(seen[0]) < 1000
