@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prefect import flow
 from sqlalchemy import update
 
+from flows.mandate import mandate
 from flows.promote import NoEvidenceError, expire_approvals, promote
+from flows.publish import ask_for_approval
 from flows.replay import replay
 from flows.retrain import retrain
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import decisions, open_ledger
-from tasks.records import AwaitApproval, Reject
+from tasks.records import AwaitApproval, Evidence, Reject
 from tasks.registry.aliases import aliased_version
 from tasks.registry.runs import client
 from tests.flows.conftest import run_flow
@@ -24,13 +27,25 @@ pytestmark = pytest.mark.flow
 def waiting(use_home, make_weather_home, quick_project):
     """A home with a champion and one challenger that waits for a person, for at most seven days."""
     spec = quick_project / "deployments" / "weather" / "model.yaml"
-    gate = "gate: {refresh_worse: 10.0, refresh_worse_outright: 10.0, slice_worse: 10.0}\n"
     approval = "approval: {required: true, within: 7d}\n"
-    spec.write_text(spec.read_text(encoding="utf-8") + gate + approval, encoding="utf-8")
+    spec.write_text(spec.read_text(encoding="utf-8") + approval, encoding="utf-8")
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(replay("weather"))
-    entry = run_flow(retrain("weather"))
-    assert isinstance(entry.decision, AwaitApproval)
+    judged = run_flow(retrain("weather"))
+
+    @flow
+    async def yes():
+        # Whatever the gate says of these few rows: here it is what follows its yes that is looked at.
+        with mandate("weather", None) as m:
+            seen = Evidence.model_validate(
+                {k: v for k, v in judged.evidence.items() if k in Evidence.model_fields}
+            )
+            decision = AwaitApproval(reason="a refresh", version=judged.decision.version, previous=1)
+            waits = m.decide(judged.batch, decision, seen)
+            await ask_for_approval(m, waits)
+            return waits
+
+    entry = run_flow(yes())
     return settings, open_ledger(settings.ledger_url), entry
 
 

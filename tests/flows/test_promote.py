@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prefect.artifacts import Artifact
 
 from flows.explain import NotAsRecordedError, explain
 from flows.promote import (
@@ -51,6 +52,7 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
     waiting = [e for e in ledger.history(engine, "weather") if isinstance(e.decision, AwaitApproval)]
     assert len(waiting) == 1
     assert aliased_version(settings, "weather", "champion") == 1
+    assert "awaits approval" in Artifact.get(f"weather-version-{waiting[0].decision.version}-approval").data
 
     entry = run_flow(promote("weather", None, "looked at the report", "ada"))
 
