@@ -201,12 +201,12 @@ def record_decision(
 ) -> LedgerEntry:
     """Write a decision down with its evidence, and the rule that judged it under the key ``rule``; return the entry.
 
-    Promotions, rollbacks and retrains are journalled: they are effective only when ``mark_effective`` says so. All
+    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only when ``mark_effective`` says so. All
     others are effective at once. Raises LeaseLostError when the lease has passed to another run.
     """
     document = _document(evidence) | ({} if rule is None else {"rule": dict(rule)})
     now = datetime.now(UTC)
-    journalled = decision.kind in _JOURNALLED
+    journalled = decision.kind in _JOURNALLED and not getattr(decision, "dry_run", False)
     values = {
         "model": held.model,
         "batch": batch,

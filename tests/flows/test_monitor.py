@@ -272,3 +272,20 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(use_home, quick_pr
     assert rows == sorted(set(rows)), "each look has more rows than the one before"
     assert rows[0] < 300 < rows[1]
     assert all("made again  the same" in explain(e) for e in judged)
+
+
+def test_dry_run_decides_and_does_nothing(use_home, quick_project, make_weather_home):
+    """The policy's word is in the ledger, in effect and without effect: nothing is trained, now or by the next run."""
+    spec = quick_project / "deployments" / "weather" / "model.yaml"
+    document = yaml.safe_load(spec.read_text(encoding="utf-8")) | {"retrain": {"dry_run": True}}
+    spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    settings = use_home(make_weather_home(3), quick_project)
+
+    run_flow(replay("weather"))
+
+    engine = open_ledger(settings.ledger_url)
+    history = ledger.history(engine, "weather")
+    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Retrain"]
+    assert history[-1].decision.reason.endswith("a dry run: nothing is done")
+    assert ledger.unfinished(history) == ()
+    assert ledger.known_versions(engine, "weather") == ()
