@@ -113,6 +113,11 @@ class Mandate:
             self.loaded[version] = load_model(self.managed, self.training(version))
         return self.loaded[version]
 
+    def registered(self, trained: TrainedModel) -> LoadedModel:
+        """Return a version as it came back from the registry, before the ledger knows it: it will, with its judgement."""
+        self.loaded[trained.version] = load_model(self.managed, trained)
+        return self.loaded[trained.version]
+
     def training(self, version: int) -> TrainedModel:
         """Return what the ledger knows of a version."""
         return ledger.training(self.engine, self.managed.name, version)
@@ -171,10 +176,12 @@ class Mandate:
         """Return every decision about the model, oldest first."""
         return ledger.history(self.engine, self.managed.name)
 
-    def rule(self, rule: Rule, batch: str, evidence: Record) -> LedgerEntry:
+    def rule(
+        self, rule: Rule, batch: str, evidence: Record, training: TrainedModel | None = None
+    ) -> LedgerEntry:
         """Let a rule decide, and write down what it decided, of which evidence, under which settings."""
         decision = rule.decide(evidence)  # type: ignore[arg-type]  # the caller's evidence is of the rule's kind
-        return self.decide(batch, decision, evidence, rule=rule)
+        return self.decide(batch, decision, evidence, rule=rule, training=training)
 
     def decide(
         self,
@@ -183,11 +190,13 @@ class Mandate:
         evidence: Record,
         decided_by: str = "kingmaker",
         rule: Config | None = None,
+        training: TrainedModel | None = None,
     ) -> LedgerEntry:
-        """Write a decision down with its evidence."""
+        """Write a decision down with its evidence, and with the training that it judges."""
         entry = ledger.record_decision(
             self.engine, self.lease, batch, decision, evidence,
             rule=None if rule is None else rule.model_dump(mode="json"), as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
+            training=training,
         )  # fmt: skip
         if entry.effective_at is not None:
             announce(entry)
@@ -208,10 +217,6 @@ class Mandate:
     def unfinished(self) -> tuple[LedgerEntry, ...]:
         """Return the journalled decisions that have not taken effect, oldest first."""
         return ledger.unfinished(self.history())
-
-    def write_training(self, trained: TrainedModel, batch: str) -> None:
-        """Write down what a registered version is."""
-        ledger.record_training(self.engine, self.lease, trained, batch)
 
     def frozen(self) -> LedgerEntry | None:
         """Return the decision that froze the model; None when it is free."""

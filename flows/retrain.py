@@ -83,7 +83,7 @@ async def retrain(
             as_fitted, trained = enter(m, fitted, found)
             evidence = gather_evidence(m, fitted, trained, champion, as_fitted, checks)
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
-            entry = m.rule(gate, evidence.batch, evidence)
+            entry = m.rule(gate, evidence.batch, evidence, trained)
             get_run_logger().info(
                 "%s version %d: %s: %s", model, trained.version, entry.decision.kind, entry.decision.reason
             )
@@ -164,7 +164,6 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
         ),
         m.fence,
     )
-    m.write_training(trained, batch)
     return as_fitted, trained
 
 
@@ -183,7 +182,7 @@ def gather_evidence(
     """
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout
-    challenger = m.packaged(trained.version)
+    challenger = m.registered(trained)
     comparison, not_compared = None, ""
     if champion is not None:
         unseen = replace(m.model(champion.trained.version, parts.held_out[0].batch), recalibration=None)

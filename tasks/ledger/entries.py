@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
-from sqlalchemy import Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from tasks.ledger.lease import Lease, check_lease
 from tasks.ledger.tables import batches, decisions, trainings
@@ -138,14 +138,12 @@ def record_training(engine: Engine, held: Lease, trained: TrainedModel, batch: s
     """Write down what a registered version is, and which rows it was trained on."""
     with engine.begin() as connection:
         check_lease(connection, held)
-        connection.execute(
-            insert(trainings).values(
-                model=trained.model,
-                version=trained.version,
-                batch=batch,
-                record=_document(trained),
-            )
-        )
+        _insert_training(connection, trained, batch)
+
+
+def _insert_training(connection: Connection, trained: TrainedModel, batch: str) -> None:
+    row = {"model": trained.model, "version": trained.version, "batch": batch, "record": _document(trained)}
+    connection.execute(insert(trainings).values(**row))
 
 
 def training(engine: Engine, model: str, version: int) -> TrainedModel:
@@ -198,11 +196,15 @@ def record_decision(
     as_of: datetime,
     flow_run: str = "",
     decided_by: str = "kingmaker",
+    training: TrainedModel | None = None,
 ) -> LedgerEntry:
     """Write a decision down with its evidence, and the rule that judged it under the key ``rule``; return the entry.
 
-    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only when ``mark_effective`` says so. All
-    others are effective at once. Raises LeaseLostError when the lease has passed to another run.
+    The ``training`` that is judged becomes known with its judgement, in one transaction: a run that died between them
+    would leave a version that counts as trained and that nobody ever judges.
+
+    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only when ``mark_effective``
+    says so. All others are effective at once. Raises LeaseLostError when the lease has passed to another run.
     """
     document = _document(evidence) | ({} if rule is None else {"rule": dict(rule)})
     now = datetime.now(UTC)
@@ -223,6 +225,8 @@ def record_decision(
     }
     with engine.begin() as connection:
         check_lease(connection, held)
+        if training is not None:
+            _insert_training(connection, training, batch)
         identity = connection.execute(insert(decisions).values(**values)).inserted_primary_key
     return decision_numbered(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.exc import ProgrammingError
 
 from tasks.batches import Batch
 from tasks.ledger import entries as ledger
@@ -367,3 +368,18 @@ def test_lost_lease_writes_nothing(engine: Engine, held: Lease) -> None:
         rows = [connection.execute(select(func.count()).select_from(t)).scalar() for t in (batches, trainings, decisions)]  # fmt: skip
     assert rows == [0, 0, 1]
     assert ledger.unfinished(ledger.history(engine, "flights")) == (entry,)
+
+
+def test_training_is_known_with_its_judgement_or_not_at_all(engine: Engine, held: Lease) -> None:
+    """Version and decision are written in one transaction: when the decision cannot be, the version is not there."""
+    trained = trained_model()
+    decided = Hold(reason="judged")
+    with pytest.raises(ProgrammingError):
+        ledger.record_decision(
+            engine, held, "2020-01", decided, {}, as_of=at(0), decided_by=object(), training=trained  # type: ignore[arg-type]
+        )  # fmt: skip
+    assert ledger.known_versions(engine, trained.model) == ()
+
+    ledger.record_decision(engine, held, "2020-01", decided, {}, as_of=at(0), training=trained)
+
+    assert ledger.training(engine, trained.model, trained.version) == trained
