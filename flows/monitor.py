@@ -211,8 +211,9 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
         # What was said of it then is history; only a batch that is let in at last begins anew.
         again = {"fingerprint": source.fingerprint, "spec_sha256": m.managed.sha256, "verdict": verdict}
         return m.write_batch(known.model_copy(update=again))
+    where = "" if verdict.outcome == "accept" else f" {snapshot.source}:"
     get_run_logger().info(
-        "%s %s: %s: %s: %s", m.managed.name, source.batch.id, snapshot.source, verdict.outcome, verdict.reason
+        "%s %s:%s %s: %s", m.managed.name, source.batch.id, where, verdict.outcome, verdict.reason
     )
     record = BatchRecord(
         model=m.managed.name,

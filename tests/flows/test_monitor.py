@@ -245,8 +245,11 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(use_home, quick_pr
     """Judged again with each batch's rows, at one attempt, until it is proven or four batches have not proven it."""
     spec = quick_project / "deployments" / "weather" / "model.yaml"
     document = yaml.safe_load(spec.read_text(encoding="utf-8"))
-    document["retrain"] = {"every": 20}
-    document["gate"] = {"min_rows": 300}  # a fifth of a week is 100
+    document |= {
+        "panel": "single",
+        "retrain": {"every": 20},
+        "gate": {"min_rows": 300},
+    }  # a fifth of a week is 100
     spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     settings = use_home(make_weather_home(2), quick_project)
     run_flow(replay("weather"))

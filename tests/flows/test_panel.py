@@ -14,7 +14,6 @@ from flows.mandate import Mandate
 from flows.monitor import monitor
 from flows.promote import NothingToTakeBackError, take_back
 from flows.replay import replay
-from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
@@ -43,7 +42,7 @@ def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
         stored = pq.read_table(read_only.managed.settings.lake / record.predictions.path)
         model = read_only.served(record.predictions)
 
-        again = predict_frame(model, build_features.fn(read_only.managed, [record]), "regression")
+        again = predict_frame(model, read_only.features([record]), "regression")
 
         assert np.array_equal(again, stored["prediction"].to_numpy())
 
