@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 
 from flows.evidence import compared_or_why_not
+from flows.guardrails import every_guardrail
 from flows.mandate import Mandate, mandate
 from flows.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
-from tasks.evaluation.task import check_guardrails
 from tasks.features.task import build_features, features_sha256
 from tasks.records import (
     AwaitApproval,
@@ -110,7 +110,12 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
     batch = max(span.batch for span in parts.held_out)
     as_fitted = predict(fitted.pipeline, parts.holdout.features, spec.problem, fitted.classes)
     weights = importance(
-        fitted.pipeline, fitted.classes, parts.holdout, spec.problem, seed=spec.training.seed
+        fitted.pipeline,
+        fitted.classes,
+        parts.holdout,
+        spec.problem,
+        seed=spec.training.seed,
+        metric=spec.metric,
     )
     profile, baseline = make_baseline(m.managed, parts.train, as_fitted, weights)
     trained = register(
@@ -150,6 +155,7 @@ def gather_evidence(
     comparison, not_compared = None, ""
     if champion is not None:
         comparison, not_compared = compared_or_why_not(m, challenger, champion, (holdout, parts.held_out))
+    generalisation, guardrails = every_guardrail(m, fitted, challenger, champion, as_fitted)
     return Evidence(
         model=m.managed.name,
         batch=max(span.batch for span in parts.held_out),
@@ -160,5 +166,6 @@ def gather_evidence(
         holdout=parts.held_out,
         comparison=comparison,
         not_compared=not_compared,
-        guardrails=check_guardrails(m.managed, challenger, holdout, as_fitted),
+        guardrails=guardrails,
+        generalisation=generalisation,
     )

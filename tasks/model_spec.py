@@ -16,7 +16,7 @@ from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
 from tasks.decisions.config import GateConfig, PolicyConfig, WatchConfig
 from tasks.drift.config import DriftConfig
-from tasks.evaluation.config import METRICS, known_metric
+from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
 from tasks.features.config import FeaturesConfig
 from tasks.records import Problem
 from tasks.settings import Settings
@@ -69,6 +69,8 @@ class ModelSpec(Config):
     slices: tuple[str, ...] = ()
     drift: DriftConfig = DriftConfig()
     retrain: PolicyConfig = PolicyConfig()
+    guardrails: GuardrailsConfig = GuardrailsConfig()
+    fairness: FairnessConfig = FairnessConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
@@ -142,7 +144,12 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract) -> None:
             f"{spec.metric!r}{nearest(spec.metric, METRICS[spec.problem])}",
         )  # fmt: skip
     columns = contract.column_names
-    named = {"target": (spec.target,), "slices": spec.slices, "features.exclude": spec.features.exclude}
+    named = {
+        "target": (spec.target,),
+        "slices": spec.slices,
+        "features.exclude": spec.features.exclude,
+        "fairness.columns": spec.fairness.columns,
+    }
     for where, names in {**named, "features.include": spec.features.include or ()}.items():
         for column in names:
             if column not in columns:

@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.lake import read_accepted
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, FeatureFrame
+from tasks.prediction import predict_frame
+from tasks.records import BatchRecord, FeatureFrame, Guardrail, LoadedModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 
 @task(name="build features", cache_policy=NO_CACHE)
 def build_features(managed: ManagedModel, records: Sequence[BatchRecord]) -> FeatureFrame:
     """Build the features of the accepted rows of ``records``: the one path for training and for scoring."""
+    return _build(managed, records, {r.batch.id: _accepted(managed, r) for r in records})
+
+
+@task(name="check features", cache_policy=NO_CACHE)
+def check_features(
+    managed: ManagedModel, record: BatchRecord, challenger: LoadedModel
+) -> tuple[Guardrail, ...]:
+    """Check that features and model stand what the contract allows, and that no feature knows the future."""
+    from tasks.features.checks import accepts_contract, knows_no_future
+
+    spec, contract, table = managed.spec, managed.contract, _accepted(managed, record)
+
+    def build(rows: pa.Table) -> FeatureFrame:
+        return _build(managed, [record], {record.batch.id: rows})
+
+    def predict(frame: FeatureFrame) -> np.ndarray:
+        return predict_frame(challenger, frame, spec.problem)
+
+    return (
+        accepts_contract(table, contract, spec.target, build, predict),
+        knows_no_future(table, contract.event_time, build, spec.guardrails.known_early),
+    )
+
+
+def _accepted(managed: ManagedModel, record: BatchRecord) -> pa.Table:
+    columns = managed.contract.column_names
+    return read_accepted(managed.settings.lake, record.snapshot, record.verdict, columns)
+
+
+def _build(
+    managed: ManagedModel, records: Sequence[BatchRecord], tables: Mapping[str, pa.Table]
+) -> FeatureFrame:
     from tasks.features.frame import build_frame, load_code
 
-    spec, columns = managed.spec, managed.contract.column_names
+    spec = managed.spec
     code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
     return build_frame(
-        {r.batch.id: read_accepted(managed.settings.lake, r.snapshot, r.verdict, columns) for r in records},
+        tables,
         {r.batch.id: r.snapshot.sha256 for r in records},
         managed.contract,
         spec.features,
@@ -28,6 +66,7 @@ def build_features(managed: ManagedModel, records: Sequence[BatchRecord]) -> Fea
         problem=spec.problem,
         slices=spec.slices,
         code=code,
+        audit=spec.fairness.columns,
     )
 
 

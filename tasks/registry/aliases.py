@@ -54,22 +54,26 @@ def crown(settings: Settings, model: str, decision: Promote | RollBack) -> None:
 
 def fetch(settings: Settings, trained: TrainedModel) -> LoadedModel:
     """Return a registered version, read only after its bytes and types are verified."""
-    import mlflow
     import pandas as pd
 
-    api = client(settings.tracking_uri)
-    source = api.get_model_version(trained.model, str(trained.version)).source
     # A directory of our own: what MLflow downloads from a server to one of its own it never removes.
     with tempfile.TemporaryDirectory() as directory:
-        download = mlflow.artifacts.download_artifacts
-        stored = Path(download(artifact_uri=source, dst_path=f"{directory}/model"))
-        pipeline = read_model(stored / MODEL_FILE, trained.artifact_sha256)
-        baseline = Path(
-            download(run_id=trained.run_id, artifact_path="baseline", dst_path=f"{directory}/baseline")
-        )
+        stored, baseline = download(settings, trained, directory)
         return LoadedModel(
             trained=trained,
-            pipeline=pipeline,
+            pipeline=read_model(stored, trained.artifact_sha256),
             baseline=pd.read_parquet(baseline / "sample.parquet"),
             profile=BaselineProfile.model_validate_json((baseline / "profile.json").read_text("utf-8")),
+            size=stored.stat().st_size,
         )
+
+
+def download(settings: Settings, trained: TrainedModel, directory: str) -> tuple[Path, Path]:
+    """Copy a registered version to ``directory``; return the file of its pipeline and the folder of its baseline."""
+    import mlflow
+
+    source = client(settings.tracking_uri).get_model_version(trained.model, str(trained.version)).source
+    get = mlflow.artifacts.download_artifacts
+    stored = Path(get(artifact_uri=source, dst_path=f"{directory}/model"))
+    baseline = Path(get(run_id=trained.run_id, artifact_path="baseline", dst_path=f"{directory}/baseline"))
+    return stored / MODEL_FILE, baseline

@@ -12,12 +12,12 @@ from scipy import stats
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import decide_promotion
 from tasks.evaluation.compare import block_test
-from tasks.evaluation.judgement import compare, guardrails
+from tasks.evaluation.judgement import compare
 from tasks.prediction import predict
 from tasks.records import Evidence, FeatureFrame, LoadedModel, Promote, Recipe, Reject
 from tasks.training.fit import Contender, fit
 from tasks.training.split import Split, split_by_time
-from tests.tasks.builders import comparison, evidence, frame_of, loaded_model, recipe
+from tests.tasks.builders import comparison, evidence, frame_of, judged, loaded_model, recipe
 
 GOOD = recipe(estimator="sklearn.linear_model.LogisticRegression")
 POOR = recipe(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 1})
@@ -68,7 +68,7 @@ def _judge(
     seen = evidence(
         kind,
         comparison=compare(challenger, champion, parts.holdout, parts.held_out, problem, metric),
-        guardrails=guardrails(challenger, parts.holdout, problem, as_fitted),
+        guardrails=judged(challenger, parts.holdout, problem, as_fitted, champion, parts.train),
         holdout=parts.held_out,
     )
     return decide_promotion(seen, GateConfig()), seen
@@ -123,7 +123,7 @@ def test_broken_challenger_never_reigns() -> None:
         seen = evidence(
             kind,
             comparison=compare(challenger, champion, parts.holdout, parts.held_out, "binary", "roc_auc"),
-            guardrails=guardrails(challenger, parts.holdout, "binary", as_fitted),
+            guardrails=judged(challenger, parts.holdout, "binary", as_fitted, champion, parts.train),
         )
         assert isinstance(decide_promotion(seen, GateConfig()), Reject)
 
