@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from prefect import get_run_logger
@@ -18,9 +18,11 @@ from tasks.records import (
     Evidence,
     FeatureFrame,
     FreezeEvidence,
+    LedgerEntry,
     LoadedModel,
     PolicyEvidence,
     Promote,
+    Reject,
     RollBack,
     RowSpan,
     WatchEvidence,
@@ -165,19 +167,52 @@ def whole(record: BatchRecord) -> RowSpan:
 def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
     judged = {r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances}
-    trained_at = m.newest_training_batch()
+    trained = m.training_batches()
+    newest = trained[-1] if trained else None
     # A loss is news once: with labels that come late, the newest judged batch may have been answered by a training.
-    news = bool(judged) and (trained_at is None or max(judged) > trained_at)
+    news = bool(judged) and (newest is None or max(judged) > newest)
     losses = tuple(judged.values())
     accepted = m.trainable()
+    since = [r for r in accepted if newest is None or r.batch.id > newest]
     return PolicyEvidence(
         model=m.managed.name,
         batch=record.batch.id,
         revision=record.revision,
         champion=None if champion is None else champion.trained.version,
         accepted_batches=len(accepted),
-        batches_since_training=sum(trained_at is None or r.batch.id > trained_at for r in accepted),
+        batches_since_training=len(since),
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
         drift_share=None if record.drift is None else record.drift.share,
+        training_age=None if newest is None else m.as_of - m.managed.batch(newest).end,
+        rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
+        trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
+        gains=realised_gains(m.history()),
     )
+
+
+def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
+    """Return what each judged training realised, oldest first, as a share of the loss of the champion before it.
+
+    A promotion gained what the watch has seen of it so far, over the rows that it has watched; a challenger that was
+    rejected gained nothing. What is not known yet, or waits for a person, is left out, as is the first champion.
+    """
+    gains: dict[str, float] = {}
+    for entry in entries:
+        if isinstance(entry.decision, Reject):
+            gains[entry.batch] = 0.0
+        elif isinstance(entry.decision, Promote):
+            gains.pop(entry.batch, None)
+            watched = [
+                Comparison.model_validate(e.evidence["comparison"])
+                for e in entries
+                if "previous" in e.evidence
+                and e.evidence["champion"] == entry.decision.version
+                and e.id > entry.id
+            ]
+            before = sum(
+                c.rows * c.challenger_loss for c in watched
+            )  # the previous champion has the challenger's seat
+            if before:
+                gains[entry.batch] = 1 - sum(c.rows * c.champion_loss for c in watched) / before
+    return tuple(gains[batch] for batch in sorted(gains))

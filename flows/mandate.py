@@ -152,9 +152,9 @@ class Mandate:
         """Return how many changes of recipe were judged since one was promoted."""
         return ledger.attempts_since_promotion(self.history())
 
-    def newest_training_batch(self) -> str | None:
-        """Return the batch at which the newest version was trained."""
-        return ledger.newest_training_batch(self.engine, self.managed.name)
+    def training_batches(self) -> tuple[str, ...]:
+        """Return the batches at which versions were trained, oldest first."""
+        return ledger.training_batches(self.engine, self.managed.name)
 
 
 _IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)

@@ -94,7 +94,7 @@ async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
         match entry.decision:
             case RollBack():
                 m.carry_out(entry)
-            case Retrain():
+            case Retrain(dry_run=False):
                 await train(m, entry)
     return await publish(m, record, champion)
 

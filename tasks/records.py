@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Problem = Literal["binary", "multiclass", "regression"]
+WindowKind = Literal["all history", "sliding"]
 
 
 class Record(BaseModel):
@@ -402,6 +403,14 @@ class PolicyEvidence(Record):
     newest_loss: float | None
     """Its loss on this batch; None while labels are not mature."""
     drift_share: float | None
+    training_age: timedelta | None = None
+    """Time from the newest training to this batch's decision, by the data's clock."""
+    rows_since_training: int = 0
+    """Accepted rows with mature labels since the newest training, this batch's included."""
+    trainings: tuple[int, ...] = ()
+    """Accepted batches since each training, this one included, the newest training last."""
+    gains: tuple[float, ...] = ()
+    """What each judged training realised, as a share of the loss before it, oldest first: measured by the watch."""
 
 
 class WatchEvidence(Record):
@@ -439,11 +448,24 @@ class Refusal(Record):
     verdict: Verdict
 
 
+class Condition(Record):
+    """One part of the retrain policy: whether it spoke, by what it found against its limit."""
+
+    name: Literal["never", "first", "clock", "alarm", "staleness", "volume", "drift", "cooldown", "budget"]
+    fired: bool
+    """Whether it asks for a training or, for the last two and ``never``, forbids one."""
+    found: str
+    limit: str
+    """``off`` when the spec switches it off."""
+
+
 class Hold(Record):
     """Nothing to do."""
 
     kind: Literal["Hold"] = "Hold"
     reason: str
+    conditions: tuple[Condition, ...] = ()
+    """What of the retrain policy fired and what did not; empty when another decision than the policy's."""
 
 
 class Retrain(Record):
@@ -451,6 +473,9 @@ class Retrain(Record):
 
     kind: Literal["Retrain"] = "Retrain"
     reason: str
+    conditions: tuple[Condition, ...] = ()
+    dry_run: bool = False
+    """Whether nothing is to be done: ``retrain.dry_run`` only wants to know what would be."""
 
 
 class Promote(Record):
@@ -586,6 +611,42 @@ class Superseded(Record):
             f"{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
             f"({self.newest_rows:,} rows); {'; '.join(parts)}"
         )
+
+
+# --- panel and recalibration -----------------------------------------------------------------------------
+
+
+class PanelMember(Record):
+    """One kept model of a panel, and how it has done."""
+
+    version: int
+    window: WindowKind
+    standing: float
+    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
+    losses: tuple[float, ...] = ()
+    """Its mean loss on each mature batch since it joined, oldest first."""
+
+
+class LabelSummary(Record):
+    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
+
+    batch: str
+    rows: int
+    labels: tuple[float, ...]
+    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
+    predictions: tuple[float, ...]
+    """The same of what was predicted: mean probabilities, or the median."""
+
+
+class Recalibration(Record):
+    """A correction of predictions without a training."""
+
+    problem: Problem
+    shift: tuple[float, ...]
+    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
+    rows: float
+    """Effective rows that it rests on."""
+    reason: str
 
 
 # --- in memory only --------------------------------------------------------------------------------------

@@ -2,22 +2,65 @@
 
 from pydantic import Field, model_validator
 
-from tasks.configuration import Config
+from tasks.configuration import Config, Duration
+
+
+class Adaptation(Config):
+    """How the clock follows what trainings realise: the gain that the watch measures after a promotion."""
+
+    below: float = Field(default=0.002, ge=0)
+    """A training that gained less than this share of the loss doubles the clock's period ..."""
+    above: float = Field(default=0.01, gt=0)
+    """... and one that gained more halves it ..."""
+    most: int = Field(default=4, ge=1)
+    """... up to so many batches, and down to one."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Adaptation":
+        if self.below > self.above:
+            raise ValueError(f"expected below to be at most above ({self.above}), found {self.below}")
+        return self
+
+
+class Budget(Config):
+    """What trainings may cost."""
+
+    trainings: int = Field(ge=1)
+    """At most so many trainings ..."""
+    batches: int = Field(ge=1)
+    """... in any so many accepted batches."""
 
 
 class PolicyConfig(Config):
-    """When to train a challenger."""
+    """When to train a challenger; ``retrain: never`` is short for ``retrain: {never: true}``."""
 
+    never: bool = False
+    """Train nothing, not even a first champion; by hand one still can."""
+    dry_run: bool = False
+    """Decide, and do nothing."""
     every: int | None = Field(default=2, ge=1)
     """The clock: train when this many batches have been accepted since the last training."""
+    adapt: Adaptation | None = None
+    """How the clock adapts to what trainings gain; none: it does not."""
     alarm_sd: float | None = Field(default=2.0, gt=0)
     """The alarm: the newest loss is this many standard deviations above its own recent mean."""
     alarm_memory: int = Field(default=12, ge=4)
     """Batches that the alarm remembers."""
     alarm_from: int = Field(default=4, ge=2)
     """Batches that the alarm needs before it speaks."""
+    stale_after: Duration | None = None
+    """Staleness: train when the newest training is older than this."""
+    volume: int | None = Field(default=None, ge=1)
+    """Volume: train when so many labelled rows have come since the last training."""
     cooldown: int = Field(default=1, ge=1)
     """Fewest batches between two trainings, whatever asks for one."""
+    budget: Budget | None = None
+    """Most trainings in some batches, whatever asks for one; the first champion is outside it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never(cls, given: object) -> object:
+        return {"never": True} if given == "never" else given
 
     @model_validator(mode="after")
     def _can_speak(self) -> "PolicyConfig":
@@ -27,6 +70,44 @@ class PolicyConfig(Config):
                 "the alarm would never speak"
             )
         return self
+
+
+class PanelConfig(Config):
+    """The panel of kept models, served as one; ``panel: single`` is short for ``panel: {members: 1}``."""
+
+    members: int = Field(default=6, ge=1)
+    """Most models that are kept; with 1 the newest training stands alone, as without a panel."""
+    sharpness: float = Field(default=10.0, ge=0)
+    """How fast a member's weight falls with its excess loss."""
+    discount: float = Field(default=0.7, ge=0, lt=1)
+    """How much of a member's standing is kept from batch to batch; the newest loss is the rest."""
+    join_worse: float = Field(default=0.10, ge=0)
+    """A newcomer joins when its loss on the holdout is above the panel's by at most this share."""
+    recent: int = Field(default=6, ge=1)
+    """Batches that say who leaves."""
+    other_every: int = Field(default=3, ge=2)
+    """Every so many trainings the window is of the other kind than the best member's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, given: object) -> object:
+        return {"members": 1} if given == "single" else given
+
+
+class RecalibrationConfig(Config):
+    """The gentle correction between trainings; ``recalibrate: never`` is short for ``{strength: 0}``."""
+
+    strength: float = Field(default=0.4, ge=0, le=1)
+    """Most of the gap between labels and predictions that is closed ..."""
+    rows: float = Field(default=200.0, ge=0)
+    """... half of it when there are so many effective rows."""
+    discount: float = Field(default=0.3, ge=0, lt=1)
+    """How much a mature batch counts when the next one is mature."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never(cls, given: object) -> object:
+        return {"strength": 0.0} if given == "never" else given
 
 
 class GateConfig(Config):

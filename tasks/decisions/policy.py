@@ -3,64 +3,179 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from datetime import timedelta
 from statistics import fmean, stdev
 
-from tasks.decisions.config import PolicyConfig
-from tasks.records import Hold, PolicyEvidence, Retrain
+from tasks.decisions.config import Adaptation, PolicyConfig
+from tasks.records import Condition, Hold, PolicyEvidence, Retrain
+
+_ASK = ("alarm", "clock", "staleness", "volume")
+_FORBID = ("cooldown", "budget")
 
 
 def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -> Hold | Retrain:
-    """Return whether to train a challenger, and why, in one sentence.
+    """Return whether to train a challenger, why, in one sentence, and what of the policy fired and what did not.
 
-    Before there is a champion: wait for ``first`` accepted batches. After that the clock (``every`` batches) or the
-    alarm (the newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
-    ``alarm_from`` batches on) may ask, never within the cooldown. Drift alone never does: on seasonal data it
-    fires on nearly every batch and hardly tells whether a retrain helps (docs/decisions.md, 1).
+    Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the newest loss above mean +
+    ``alarm_sd`` standard deviations of its own recent past, from ``alarm_from`` batches on), the clock, the age of the
+    newest training or the rows since it may ask, never within the cooldown or above the budget. Drift alone never
+    does: on seasonal data it fires on nearly every batch and hardly tells whether a retrain helps (docs/decisions.md,
+    1). With ``dry_run`` a Retrain says that nothing is done.
     """
+    if config.never:
+        never = Condition(name="never", fired=True, found="retrain.never", limit="no training")
+        return Hold(
+            reason="retrain.never: nothing is trained unless a person asks for it", conditions=(never,)
+        )
     have = evidence.accepted_batches
     if evidence.champion is None:
-        if have < first:
-            return Hold(reason=f"collecting: {have} of the {first} batches that the first champion needs")
-        return Retrain(reason=f"{have} batches are there, and no champion yet")
-    since = evidence.batches_since_training
-    alarm = _alarm(evidence, config)
-    clock = config.every is not None and since >= config.every
-    if since < config.cooldown:
-        asked = alarm or (f"the clock ({config.every})" if clock else "")
-        if asked:
-            return Hold(
-                reason=f"{asked}, but the last training is {_batches(since)} ago (cooldown {config.cooldown})"
-            )
-    elif alarm:
-        return Retrain(reason=alarm)
-    elif clock:
-        return Retrain(reason=f"the clock: {_batches(since)} since the last training")
-    count = _batches(since) if config.every is None else f"{since} of {_batches(config.every)}"
-    return Hold(reason=f"{count} since the last training; {_loss_in_words(evidence)}")
-
-
-def _recent(evidence: PolicyEvidence, config: PolicyConfig) -> tuple[float, ...]:
-    """The losses that the alarm remembers; one that is no number compares with nothing and is left out."""
-    return tuple(loss for loss in evidence.losses if math.isfinite(loss))[-config.alarm_memory :]
-
-
-def _alarm(evidence: PolicyEvidence, config: PolicyConfig) -> str:
-    """The alarm's sentence, or nothing while all is well or too little is known."""
-    recent = _recent(evidence, config)
-    newest = evidence.newest_loss
-    if config.alarm_sd is None or newest is None:
-        return ""
-    if not math.isfinite(newest):
-        return f"the alarm: the champion's loss is {newest}, so its predictions are no numbers"
-    if len(recent) < config.alarm_from:
-        return ""
-    limit = fmean(recent) + config.alarm_sd * stdev(recent)
-    if newest <= limit:
-        return ""
-    return (
-        f"the alarm: loss {newest:.4g} is above {limit:.4g}, "
-        f"{config.alarm_sd:g} standard deviations over its last {len(recent)} batches"
+        enough = Condition(name="first", fired=have >= first, found=_batches(have), limit=_batches(first))
+        if not enough.fired:
+            reason = f"collecting: {have} of the {first} batches that the first champion needs"
+            return Hold(reason=reason, conditions=(enough,))
+        return _retrain(f"{have} batches are there, and no champion yet", (enough,), config)
+    conditions = (
+        _alarm(evidence, config), _clock(evidence, config), _staleness(evidence, config), _volume(evidence, config),
+        _drift(evidence), _cooldown(evidence, config), _budget(evidence, config),
+    )  # fmt: skip
+    fired = {condition.name: condition for condition in conditions if condition.fired}
+    asked = "; ".join(_in_words(fired[name]) for name in _ASK if name in fired)
+    forbidden = " and ".join(
+        f"{fired[name].found} ({fired[name].limit})" for name in _FORBID if name in fired
     )
+    if asked and not forbidden:
+        return _retrain(asked, conditions, config)
+    if asked:
+        return Hold(reason=f"{asked}, but {forbidden}", conditions=conditions)
+    since, period = evidence.batches_since_training, clock_period(evidence.gains, config)
+    count = _batches(since) if period is None else f"{since} of {_batches(period)}"
+    return Hold(reason=f"{count} since the last training; {_loss_in_words(evidence)}", conditions=conditions)
+
+
+def clock_period(gains: Sequence[float], config: PolicyConfig) -> int | None:
+    """Return the clock's period in batches after trainings that realised ``gains``, oldest first; None without a clock.
+
+    A gain below ``adapt.below`` doubles the period up to ``adapt.most``, one above ``adapt.above`` halves it down to one
+    (docs/decisions.md). A period that the spec sets above ``adapt.most`` is not doubled.
+    """
+    period, adapt = config.every, config.adapt
+    if period is None or adapt is None:
+        return period
+    for gain in gains:
+        period = _adapted(period, gain, adapt)
+    return period
+
+
+def _adapted(period: int, gain: float, adapt: Adaptation) -> int:
+    if gain < adapt.below:
+        return max(period, min(2 * period, adapt.most))
+    return max(period // 2, 1) if gain > adapt.above else period  # a gain of NaN says nothing
+
+
+def _retrain(reason: str, conditions: tuple[Condition, ...], config: PolicyConfig) -> Retrain:
+    dry = "; a dry run: nothing is done" if config.dry_run else ""
+    return Retrain(reason=reason + dry, conditions=conditions, dry_run=config.dry_run)
+
+
+# --- what asks ---
+
+
+def _alarm(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    newest = evidence.newest_loss
+    found = "no new loss" if newest is None else f"loss {newest:.4g}"
+    if config.alarm_sd is None:
+        return Condition(name="alarm", fired=False, found=found, limit="off")
+    if newest is not None and not math.isfinite(newest):
+        return Condition(
+            name="alarm", fired=True, limit="a number",
+            found=f"the champion's loss is {newest}, so its predictions are no numbers",
+        )  # fmt: skip
+    # A loss that is no number compares with nothing and is left out.
+    recent = [loss for loss in evidence.losses if math.isfinite(loss)][-config.alarm_memory :]
+    if len(recent) < config.alarm_from:
+        limit = f"silent before {_batches(config.alarm_from)}, and there are {len(recent)}"
+        return Condition(name="alarm", fired=False, found=found, limit=limit)
+    most = fmean(recent) + config.alarm_sd * stdev(recent)
+    limit = f"{most:.4g}, {config.alarm_sd:g} standard deviations over its last {len(recent)} batches"
+    return Condition(name="alarm", fired=newest is not None and newest > most, found=found, limit=limit)
+
+
+def _clock(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    since, period = evidence.batches_since_training, clock_period(evidence.gains, config)
+    return Condition(
+        name="clock",
+        fired=period is not None and since >= period,
+        found=f"{_batches(since)} since the last training",
+        limit="off" if period is None else _batches(period),
+    )
+
+
+def _staleness(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    age, limit = evidence.training_age, config.stale_after
+    return Condition(
+        name="staleness",
+        fired=limit is not None and age is not None and age > limit,
+        found="no training yet" if age is None else f"the newest training is {_days(age)} old",
+        limit="off" if limit is None else _days(limit),
+    )
+
+
+def _volume(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    rows, limit = evidence.rows_since_training, config.volume
+    return Condition(
+        name="volume",
+        fired=limit is not None and rows >= limit,
+        found=f"{rows:,} labelled rows since the last training",
+        limit="off" if limit is None else f"{limit:,} rows",
+    )
+
+
+def _drift(evidence: PolicyEvidence) -> Condition:
+    share = evidence.drift_share
+    found = "not measured" if share is None else f"{share:.0%} of the columns"
+    return Condition(name="drift", fired=False, found=found, limit="it informs, and never asks")
+
+
+# --- what forbids ---
+
+
+def _cooldown(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    since = evidence.batches_since_training
+    return Condition(
+        name="cooldown",
+        fired=since < config.cooldown,
+        found=f"the last training is {_batches(since)} ago",
+        limit=f"cooldown {config.cooldown}",
+    )
+
+
+def _budget(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    if config.budget is None:
+        return Condition(
+            name="budget", fired=False, found=f"{len(evidence.trainings)} trainings so far", limit="off"
+        )
+    most, batches = config.budget.trainings, config.budget.batches
+    spent = sum(
+        ago < batches for ago in evidence.trainings
+    )  # one now would be among the last ``batches`` too
+    return Condition(
+        name="budget",
+        fired=spent >= most,
+        found=f"{spent} of the last {_batches(batches)} had a training",
+        limit=f"budget {most} in {batches}",
+    )
+
+
+# --- in words ---
+
+
+def _in_words(asked: Condition) -> str:
+    if asked.name == "alarm" and asked.limit != "a number":
+        return f"the alarm: {asked.found} is above {asked.limit}"
+    if asked.name in ("alarm", "clock"):
+        return f"the {asked.name}: {asked.found}"
+    return f"{asked.name}: {asked.found} ({asked.limit})"
 
 
 def _loss_in_words(evidence: PolicyEvidence) -> str:
@@ -73,3 +188,7 @@ def _loss_in_words(evidence: PolicyEvidence) -> str:
 
 def _batches(count: int) -> str:
     return f"{count} batch{'es' if count != 1 else ''}"
+
+
+def _days(time: timedelta) -> str:
+    return f"{time / timedelta(days=1):.3g} days"

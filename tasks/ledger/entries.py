@@ -122,13 +122,13 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     return TrainedModel.model_validate(row.record)
 
 
-def newest_training_batch(engine: Engine, model: str) -> str | None:
-    """Return the batch at which the newest version was trained."""
+def training_batches(engine: Engine, model: str) -> tuple[str, ...]:
+    """Return the batches at which versions were trained, oldest first, each once."""
     with engine.connect() as connection:
-        newest: str | None = connection.execute(
-            select(func.max(trainings.c.batch)).where(trainings.c.model == model)
-        ).scalar_one()
-    return newest
+        found = connection.execute(
+            select(trainings.c.batch).where(trainings.c.model == model).distinct().order_by(trainings.c.batch)
+        ).scalars()
+        return tuple(found)
 
 
 # --- decisions -------------------------------------------------------------------------------------------

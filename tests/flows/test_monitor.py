@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from flows.cli import status
+from flows.explain import explain
 from flows.monitor import BatchNotThereError, BatchRefusedError, ContractBrokenError, monitor
 from flows.replay import replay
+from flows.retrain import retrain
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease
@@ -288,3 +290,36 @@ def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home,
     before["schema"][0]["quality"] = [{"metric": "rowCount", "mustBeGreaterThan": 1}]
     file.write_text(yaml.safe_dump(before, sort_keys=False), encoding="utf-8")
     assert run_flow(monitor("weather"))[-1].predictions is not None
+
+
+def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(use_home, quick_project, make_weather_home):
+    """Judged again with each batch's rows, at one attempt, until it is proven or four batches have not proven it."""
+    spec = quick_project / "deployments" / "weather" / "model.yaml"
+    document = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    document["retrain"] = {"every": 20}
+    document["gate"] = {"min_rows": 300}  # a fifth of a week is 100
+    spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    settings = use_home(make_weather_home(2), quick_project)
+    run_flow(replay("weather"))
+    document["training"]["candidates"] = [{"estimator": "sklearn.dummy.DummyRegressor"}]
+    document["training"]["candidates"].append(
+        {"estimator": "sklearn.linear_model.Ridge", "params": {"alpha": 5.0}}
+    )
+    spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    run_flow(retrain("weather", "another recipe", datetime(2013, 1, 21, 5, tzinfo=UTC)))
+    make_weather_home(7)
+    run_flow(replay("weather"))
+
+    history = ledger.history(open_ledger(settings.ledger_url), "weather")
+    waiting = next(e for e in history if e.decision.kind == "Shadow").decision.version
+    judged = [e for e in history if e.evidence.get("challenger") == waiting]
+    kinds = [e.decision.kind for e in judged]
+    assert kinds[:2] == ["Shadow", "Shadow"]
+    assert kinds[-1] in ("Reject", "Promote")
+    assert len(kinds) == len({e.batch for e in judged}) <= 5
+    assert {e.evidence["attempt"] for e in judged} == {1}
+    rows = [e.evidence["comparison"]["rows"] for e in judged]
+    assert rows == sorted(set(rows)), "each look has more rows than the one before"
+    assert rows[0] < 300 < rows[1]
+    assert all("made again  the same" in explain(e) for e in judged)

@@ -150,14 +150,14 @@ def test_training_round_trip(engine: Engine, held: Lease) -> None:
         ledger.training(engine, "flights", 4)
 
 
-def test_newest_training(engine: Engine, held: Lease) -> None:
-    """The newest training is that of the newest batch, of this model."""
-    assert ledger.newest_training_batch(engine, "flights") is None
-    for version, batch in ((1, "2020-01"), (2, "2020-04"), (3, "2020-02")):
+def test_training_batches(engine: Engine, held: Lease) -> None:
+    """The batches of this model's trainings come oldest first, one with two trainings once."""
+    assert ledger.training_batches(engine, "flights") == ()
+    for version, batch in ((1, "2020-01"), (2, "2020-04"), (3, "2020-02"), (4, "2020-04")):
         ledger.record_training(engine, held, trained_model(version=version), batch)
 
-    assert ledger.newest_training_batch(engine, "flights") == "2020-04"
-    assert ledger.newest_training_batch(engine, "weather") is None
+    assert ledger.training_batches(engine, "flights") == ("2020-01", "2020-02", "2020-04")
+    assert ledger.training_batches(engine, "weather") == ()
 
 
 # --- decisions -------------------------------------------------------------------------------------------
