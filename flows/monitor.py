@@ -6,6 +6,7 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 
+from flows.estimate import estimated
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.mandate import Mandate, mandate
 from flows.publish import publish
@@ -182,7 +183,8 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
     drift = measure_drift(m.managed, champion, frame, predicted)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page)
-    m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
+    seen = {"drift": drift, "predictions": predictions, "estimate": estimated(m, record, champion, frame)}
+    m.write_batch(record.model_copy(update=seen))
     for waiting in m.batches().values():
         if waiting.predictions and not waiting.performances and m.managed.mature(waiting.batch, m.as_of):
             judge(m, waiting)

@@ -218,6 +218,19 @@ class Performance(Record):
     slices: tuple[SliceScore, ...] = ()
 
 
+class Estimate(Record):
+    """How one model probably does on a batch before its labels are known: blind to concept drift, and no evidence."""
+
+    version: int
+    rows: int
+    reference: tuple[str, ...]
+    """Batches with mature labels that it rests on."""
+    reference_rows: int
+    metric: str
+    score: Interval
+    loss: Interval
+
+
 class SliceComparison(Record):
     """Challenger against champion on one slice."""
 
@@ -575,6 +588,8 @@ class BatchRecord(Record):
     """Digest of the model spec and the contract that the batch was judged by."""
     as_of: datetime
     drift: DriftSummary | None = None
+    estimate: Estimate | None = None
+    """Of the champion that scored the batch, made while its labels were out; no decision reads it."""
     performances: tuple[Performance, ...] = ()
     """The reigning champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None

@@ -12,6 +12,7 @@ from tasks.evaluation.config import METRICS
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     Comparison,
+    Estimate,
     FeatureFrame,
     Generalisation,
     Guardrail,
@@ -47,6 +48,28 @@ def judge_performance(
             if not judged:
                 return ()
     return tuple(judged)
+
+
+@task(name="estimate performance", cache_policy=NO_CACHE)
+def estimate_performance(
+    managed: ManagedModel, champion: LoadedModel, reference: FeatureFrame, frame: FeatureFrame
+) -> Estimate | None:
+    """Estimate how the champion does on a batch without labels; None when the reference cannot calibrate it.
+
+    Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not trained on.
+    """
+    from tasks.evaluation.estimate import estimate
+    from tasks.evaluation.metrics import EvaluationError
+
+    spec = managed.spec
+    unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
+    try:
+        return estimate(
+            champion, reference.where(unseen), frame, spec.problem, spec.metric, spec.training.seed
+        )
+    except EvaluationError as refused:
+        get_run_logger().info("%s %s has no estimate: %s", managed.name, max(frame.snapshots), refused)
+        return None
 
 
 @task(name="compare on unseen rows", cache_policy=NO_CACHE)
