@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from data_contracts.contract import Column, Contract
+from data_contracts.contract import Column, Contract, Rule
 from tasks.records import FeatureFrame, Guardrail
 
 if TYPE_CHECKING:
@@ -66,9 +66,16 @@ def _unbound(column: Column, contract: Contract) -> bool:
     bound = any(
         column.name in rule.columns
         for rule in contract.rules
-        if rule.scope == "row" and rule.severity == "error" and rule.check not in ("not_null", "type")
+        if rule.scope == "row" and rule.severity == "error" and not _lets_unseen_pass(rule)
     )
     return column.logical_type == "string" and not bound and not column.unique
+
+
+def _lets_unseen_pass(rule: Rule) -> bool:
+    if rule.check == "length_between":
+        least, most = rule.arguments.get("min"), rule.arguments.get("max")
+        return (least is None or least <= len(UNSEEN)) and (most is None or len(UNSEEN) <= most)
+    return rule.check in ("not_null", "type")
 
 
 def accepts_contract(
