@@ -51,9 +51,9 @@ class GuardrailsConfig(Config):
     worse_than_constant: float = Field(default=0.05, ge=0)
     """Largest share by which the loss on unseen rows may be above that of one answer for all rows."""
     slower: float = Field(default=10.0, gt=1)
-    """A challenger may take this many times the champion's seconds a row ..."""
-    slower_from: float = Field(default=0.0002, ge=0)
-    """... and as many seconds a row as this, whatever the champion takes."""
+    """A challenger may take this many times the champion's CPU time to predict the same rows of the holdout ..."""
+    slower_from: float = Field(default=1.0, ge=0)
+    """... and as many CPU seconds for them, 5,000 at most, as this, whatever the champion takes."""
     larger: float = Field(default=10.0, gt=1)
     """A challenger's file may be this many times the champion's ..."""
     larger_from: int = Field(default=100_000_000, ge=0)
