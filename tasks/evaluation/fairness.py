@@ -48,10 +48,8 @@ def _column(
     cells = _cells(exam, exam.challenger, column, config.rows)
     groups = cells["group"].nunique()
     if groups < 2:
-        return Guardrail(
-            name=name, outcome="not made", limit=limit,
-            found=f"{groups} such groups; lower fairness.rows, or hold out more (training.holdout)",
-        )  # fmt: skip
+        found = f"too few rows to tell: {groups} of 2 such groups; lower fairness.rows, or hold out more (training.holdout)"
+        return check(name, True, found, limit)
     champion = None if exam.champion is None else _cells(exam, exam.champion, column, config.rows)
     said, passed = [], True
     for measure, difference in measures.items():

@@ -1,7 +1,8 @@
 """Guardrails: what a challenger must pass, whatever it gains. They only refuse, and each has evidence of its own.
 
 Where there is a champion, a challenger that is no further off than the champion on the same rows passes: then it is the
-world that moved, and a newer model is the answer to that.
+world that moved, and a newer model is the answer to that. A check that rows too few or labels too much alike cannot decide
+passes, and says so: it would refuse honest models as often as broken ones. One that could not be made refuses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ TRAIN_ROWS = 20_000
 """Training rows, drawn with a seed, that are looked at again."""
 TIMED_ROWS = 5_000
 """Rows of the holdout that prediction is timed on."""
+OTHER_LABELS = 10
+"""Labels of the holdout, of classes, that must not be the most frequent one, so that it can tell a class from another."""
+LEAST_SPREAD = 0.25
+"""Least standard deviation of the holdout's labels, of a regression, as a share of the training target's."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def guardrails(exam: Examination, generalisation: Generalisation) -> tuple[Guard
     problem, challenger = exam.problem, exam.challenger
     predicted = predict_frame(challenger, exam.holdout, problem)
     finite = bool(np.isfinite(predicted).all())
+    theirs = _champion_predictions(exam) if finite else None
     same = predicted.shape == exam.as_fitted.shape and bool(np.array_equal(predicted, exam.as_fitted))
     # On its training sample too: a short holdout, such as two clear days, may rightly get one answer.
     wider = predict(challenger.pipeline, challenger.baseline, problem, challenger.trained.classes)
@@ -63,19 +69,32 @@ def guardrails(exam: Examination, generalisation: Generalisation) -> tuple[Guard
         ),
     ]  # fmt: skip
     if finite:
-        theirs = _champion_predictions(exam)
         checks += [_bias(exam, predicted, theirs), _calibration(exam, predicted, theirs)]
     else:
         checks += [
             Guardrail(name=name, outcome="not made", found="predictions that are no numbers", limit="numbers")
             for name in ("mean prediction near mean label", "calibration")
         ]
-    return (*checks, _generalises(generalisation, exam.config), _size(exam), _speed(exam))
+    return (*checks, _generalises(exam, generalisation, theirs), _size(exam), _speed(exam))
 
 
 def check(name: str, passed: bool, found: str, limit: str) -> Guardrail:
     """Return the guardrail's record."""
     return Guardrail(name=name, outcome="passed" if passed else "failed", found=found, limit=limit)
+
+
+def _too_alike(exam: Examination) -> str:
+    """Why the holdout's labels cannot tell a sound model from a useless one, in words; empty when they can."""
+    target = exam.holdout.target
+    if exam.problem != "regression":
+        others = len(target) - int(target.value_counts().max())
+        if others >= OTHER_LABELS:
+            return ""
+        return f"labels too much alike to tell: {others} of {OTHER_LABELS} are not the most frequent one"
+    spread = float(target.std(ddof=0)) / _scale(exam)
+    if spread >= LEAST_SPREAD:
+        return ""
+    return f"labels too much alike to tell: they spread {spread:.0%} of {LEAST_SPREAD:.0%} as far as those of training"
 
 
 # --- predictions -----------------------------------------------------------------------------------------
@@ -111,7 +130,8 @@ def _columns(predicted: np.ndarray) -> np.ndarray:
 def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None) -> Guardrail:
     """Whether the mean prediction is near the mean label, of each class, as far as the rows can tell.
 
-    The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by chance. Of a
+    The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by chance. Where labels
+    are too much alike to show how far, or there is one block only, it is what a calibrated model would lie off. Of a
     quantile it is the share of labels below the prediction that must be near the quantile.
     """
     outcomes, quantile = _outcomes(exam), quantile_of(exam.metric)
@@ -130,6 +150,11 @@ def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None)
     ours = means(predicted)
     theirs = [0.0] * len(ours) if champion is None else [abs(m.value) for m in means(champion)]
     chance = [m.high - m.value if math.isfinite(m.high) else 0.0 for m in ours]
+    alike = _too_alike(exam)
+    if alike or not all(math.isfinite(m.high) for m in ours):
+        known = quantile * (1 - quantile) if quantile is not None else _variance(exam, predicted) / scale**2
+        expected = _calibrated_half_width(_columns(predicted).shape, known, blocks)
+        chance = [max(by, float(its)) for by, its in zip(chance, expected, strict=True)]
     passed = all(
         abs(m.value) <= max(limit + by, its) for m, by, its in zip(ours, chance, theirs, strict=True)
     )
@@ -137,7 +162,9 @@ def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None)
     return check(
         "mean prediction near mean label",
         passed,
-        f"{abs(ours[worst].value):.3f} apart, {unit}" + _beside(champion, f"{theirs[worst]:.3f}"),
+        f"{abs(ours[worst].value):.3f} apart, {unit}"
+        + _beside(champion, f"{theirs[worst]:.3f}")
+        + (f"; {alike}" if alike else ""),
         f"at most {limit}, and {chance[worst]:.3f} for chance",
     )
 
@@ -158,6 +185,11 @@ def _calibration(exam: Examination, predicted: np.ndarray, champion: np.ndarray 
     blocks, _ = time_blocks(exam.holdout.moments)
     outcomes = _outcomes(exam)
     ours = slope(predicted, outcomes, blocks, _variance(exam, predicted))
+    if not math.isfinite(ours.high):
+        rows = f"{len(predicted):,} rows in {len(set(blocks.tolist())):,} blocks of time"
+        return check(
+            "calibration", True, f"too few rows, or predictions too much alike, to tell: {rows}", limit
+        )
     reaches = ours.high >= 1 / most and ours.low <= most
     off = abs(1 - ours.value) * float(_columns(predicted).std(axis=0).max()) / _scale(exam)
     matters = off > (exam.config.bias_sd if exam.problem == "regression" else exam.config.bias)
@@ -169,6 +201,19 @@ def _calibration(exam: Examination, predicted: np.ndarray, champion: np.ndarray 
         f"slope {ours}, {off:.3g} off" + _beside(champion, f"{theirs:.3g}"),
         limit,
     )
+
+
+def _calibrated_half_width(
+    shape: tuple[int, ...], variance: np.ndarray | float, blocks: np.ndarray
+) -> np.ndarray:
+    """95% half-width of the mean error of a calibrated model, (columns,), with rows of a block as good as one if that is more."""
+    import numpy as np
+
+    sd = np.sqrt(np.broadcast_to(variance, shape))
+    of_blocks = np.column_stack([np.bincount(blocks, weights=column) for column in sd.T])
+    summed: np.ndarray = np.maximum((sd**2).sum(axis=0), (of_blocks**2).sum(axis=0))
+    half: np.ndarray = 1.96 * np.sqrt(summed) / len(sd)
+    return half
 
 
 def _scale(exam: Examination) -> float:
@@ -272,22 +317,31 @@ def measure_generalisation(exam: Examination) -> Generalisation:
     )
 
 
-def _generalises(found: Generalisation, config: GuardrailsConfig) -> Guardrail:
+def _generalises(exam: Examination, found: Generalisation, champion: np.ndarray | None) -> Guardrail:
     """Whether what was learned is of use on unseen rows: not clearly worse there than one answer for all rows.
 
     The gap between training and holdout is reported and not bounded by itself: a forest knows its training rows by
     heart, has a large gap, and predicts well. What a gap costs is known only against something useful.
     """
-    allowed = config.worse_than_constant * found.constant_holdout_loss
+    most = exam.config.worse_than_constant
+    limit = f"not clearly more than {most:.0%} above one answer for all"
+    target, alike = exam.holdout.target.to_numpy(), _too_alike(exam)
+    if alike and math.isfinite(found.holdout_loss):
+        return check("generalises", True, alike, limit)
+    theirs = math.nan
+    if champion is not None:
+        classes = exam.challenger.trained.classes
+        theirs = float(row_losses(target, champion, exam.problem, classes, exam.metric).mean())
     worse = found.worse_than_constant
     low = worse.low if math.isfinite(worse.low) else worse.value
-    passed = math.isfinite(worse.value) and not (worse.value > allowed and low > 0)
+    clearly = worse.value > most * found.constant_holdout_loss and low > 0
+    passed = math.isfinite(worse.value) and (not clearly or found.holdout_loss <= theirs)
     return check(
         "generalises",
         passed,
         f"loss {found.holdout_loss:.4g} on unseen rows, {found.train_loss:.4g} on training rows (gap {found.gap:.4g}); "
-        f"one answer for all has {found.constant_holdout_loss:.4g}",
-        f"not clearly more than {config.worse_than_constant:.0%} above one answer for all",
+        f"one answer for all has {found.constant_holdout_loss:.4g}" + _beside(champion, f"{theirs:.4g}"),
+        limit,
     )
 
 

@@ -16,8 +16,16 @@ BINS = 256
 """Bins of equal counts that a number is cut in: a threshold that makes the target lies within one of them."""
 
 
+ROWS = 100
+"""Training rows from which on a feature that tells the target does so by more than chance."""
+
+
 def leaks(train: FeatureFrame, problem: Problem, config: GuardrailsConfig) -> Guardrail:
     """Check that no single feature explains the target of the labelled rows of ``train``, and name those that do."""
+    name = "no feature tells the target"
+    limit = f"below {config.leak:.0%}; exclude it (features.exclude), or name it in guardrails.known_early if it is known in time"
+    if len(train) < ROWS:
+        return check(name, True, f"too few rows to tell: {len(train)} of {ROWS}", limit)
     shares = explained_by_one(train, problem)
     suspects = [n for n, share in shares.items() if share >= config.leak and n not in config.known_early]
     strongest = max(shares, key=lambda name: shares[name])
@@ -25,12 +33,7 @@ def leaks(train: FeatureFrame, problem: Problem, config: GuardrailsConfig) -> Gu
         ", ".join(f"{name} alone explains {shares[name]:.1%} of the target" for name in suspects)
         or f"{strongest} explains most: {shares[strongest]:.1%}"
     )
-    return check(
-        "no feature tells the target",
-        not suspects,
-        found,
-        f"below {config.leak:.0%}; exclude it (features.exclude), or name it in guardrails.known_early if it is known in time",
-    )
+    return check(name, not suspects, found, limit)
 
 
 def explained_by_one(frame: FeatureFrame, problem: Problem) -> dict[str, float]:

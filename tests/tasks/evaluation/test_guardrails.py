@@ -295,3 +295,89 @@ def test_a_quantile_is_judged_by_the_share_below_it(quantile: float, failed: boo
     assert {g.name for g in found if g.outcome != "passed"} == (
         {"mean prediction near mean label"} if failed else set()
     )
+
+
+# --- what rows cannot tell -------------------------------------------------------------------------------
+
+SEEN = frame_of(FRAME.features[["p"]], FRAME.target.to_numpy(), days=np.linspace(0, 19, 400))
+
+
+@pytest.mark.parametrize("positives", [0, 1, 9])
+def test_labels_all_alike_refuse_no_honest_model(positives: int) -> None:
+    """A spell in which hardly anything happens is no proof against a model that says 15% and means it."""
+    rng = np.random.default_rng(3)
+    p = rng.uniform(0.02, 0.4, 300)
+    calm = frame_of(
+        pd.DataFrame({"p": p}), (np.arange(300) % 33 < (positives > 0)).astype("float64") * (np.arange(300) < 33 * positives),
+        days=np.linspace(20, 26, 300, endpoint=False),
+    )  # fmt: skip
+    assert calm.target.sum() == positives
+
+    found = judged(loaded_model(FixedProbability(), calm), calm, "binary", p, train=SEEN)
+
+    assert {g.name for g in found if g.outcome != "passed"} == set()
+    assert _found("generalises", found).found == (
+        f"labels too much alike to tell: {positives} of 10 are not the most frequent one"
+    )
+
+
+def test_labels_all_alike_still_refuse_a_model_that_is_far_off() -> None:
+    """Whoever says 97% of rows of which none comes true is refused on these rows too."""
+    calm = frame_of(
+        pd.DataFrame({"p": np.linspace(0.96, 0.98, 300)}), np.zeros(300), days=np.linspace(20, 26, 300, endpoint=False)
+    )  # fmt: skip
+
+    found = judged(
+        loaded_model(FixedProbability(), calm), calm, "binary", calm.features["p"].to_numpy(), train=SEEN
+    )
+
+    assert {g.name for g in found if g.outcome != "passed"} == {"mean prediction near mean label"}
+
+
+def test_a_clear_spell_refuses_no_honest_regression() -> None:
+    """Labels that lie at their upper end for days say little of a model that allows for other days."""
+    rng = np.random.default_rng(4)
+    train = frame_of(
+        pd.DataFrame({"p": np.full(300, 9.0)}),
+        rng.choice([10.0, 10.0, 10.0, 6.0], 300),
+        days=np.linspace(0, 20, 300),
+    )
+    clear = frame_of(
+        pd.DataFrame({"p": np.linspace(8.6, 9.2, 60)}), np.full(60, 10.0), days=np.linspace(20, 22, 60)
+    )
+
+    found = judged(
+        loaded_model(FixedValue(), clear), clear, "regression", clear.features["p"].to_numpy(), train=train
+    )
+
+    assert {g.name for g in found if g.outcome != "passed"} == set()
+    assert "too much alike to tell" in _found("generalises", found).found
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_handful_of_rows_refuses_nobody(rows: int) -> None:
+    """One moment's rows are one block: what they cannot tell passes, and says so."""
+    few = frame_of(pd.DataFrame({"p": np.linspace(0.3, 0.6, rows)}), np.ones(rows), days=np.full(rows, 20.0))
+
+    found = judged(
+        loaded_model(FixedProbability(), SEEN), few, "binary", few.features["p"].to_numpy(), train=SEEN
+    )
+
+    assert {g.name for g in found if g.outcome != "passed"} == set()
+    assert "too few rows" in _found("calibration", found).found
+
+
+def test_no_worse_than_the_champion_generalises() -> None:
+    """Where the world has moved, a challenger that loses less than the champion is an answer to it; one that loses more is not."""
+    noise = FeatureFrame(
+        **(vars(FRAME) | {"features": FRAME.features.assign(p=0.9 - 0.8 * P, far=0.98 - 0.96 * P)})
+    )
+    near, far = loaded_model(FixedProbability("p"), noise), loaded_model(FixedProbability("far"), noise)
+
+    def outcome(challenger: LoadedModel, champion: LoadedModel | None, name: str) -> str:
+        found = judged(challenger, noise, "binary", noise.features[name].to_numpy(), champion)
+        return _found("generalises", found).outcome
+
+    assert outcome(near, None, "p") == "failed"
+    assert outcome(near, far, "p") == "passed"
+    assert outcome(far, near, "far") == "failed"

@@ -84,3 +84,11 @@ def test_a_feature_known_in_time_is_let_pass_by_name() -> None:
 
     assert leaks(frame, "regression", GuardrailsConfig()).outcome == "failed"
     assert leaks(frame, "regression", GuardrailsConfig(known_early=("lag",))).outcome == "passed"
+
+
+def test_a_few_rows_tell_no_leak() -> None:
+    """On some dozens of rows a feature may tell the target by chance: the check says that it cannot tell."""
+    first = np.arange(ROWS) < 99
+    found = leaks(_frame("binary", oracle=_number("binary")).where(first), "binary", GuardrailsConfig())
+
+    assert (found.outcome, found.found) == ("passed", "too few rows to tell: 99 of 100")

@@ -112,3 +112,20 @@ def test_features_of_the_row_and_of_earlier_ones_pass(contract: Contract) -> Non
         return pd.DataFrame({"twice": 2 * rows["amount"], "last": rows["amount"].shift(1)})
 
     assert knows_no_future(table, contract.event_time, _builder(contract, code), ()).outcome == "passed"
+
+
+def test_code_that_fails_on_earlier_rows_is_not_proven(contract: Contract) -> None:
+    """Code that cannot build the features of earlier rows alone is refused, with its own words."""
+
+    def code(rows: pd.DataFrame) -> pd.DataFrame:
+        if len(rows) < 40:
+            raise ValueError("expected the whole month")
+        return pd.DataFrame({"twice": 2 * rows["amount"]})
+
+    table = sample_table(40, sold_at=TIMES, amount=[float(i % 7) for i in range(40)])
+    found = knows_no_future(table, contract.event_time, _builder(contract, code), ())
+
+    assert (found.outcome, found.found) == (
+        "not made",
+        "with earlier rows alone: ValueError: expected the whole month",
+    )
