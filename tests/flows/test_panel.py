@@ -43,7 +43,7 @@ def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
         stored = pq.read_table(read_only.managed.settings.lake / record.predictions.path)
         model = read_only.served(record.predictions)
 
-        again = predict_frame(model, build_features.fn(read_only.managed, [record]), "regression")
+        again = predict_frame(model, build_features.fn(read_only.managed, [record], None), "regression")
 
         assert np.array_equal(again, stored["prediction"].to_numpy())
 
