@@ -7,6 +7,7 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 
+from flows.estimate import estimated
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.labels import settle
 from flows.mandate import Mandate, mandate
@@ -227,7 +228,7 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
     )
     if last is not None and relabelled(m.managed, last, record):
         # Whoever predicted these rows is judged by their labels, not whoever reigns when they come.
-        kept = ("as_of", "drift", "predictions", "mlflow_run", "completed")
+        kept = ("as_of", "drift", "estimate", "predictions", "mlflow_run", "completed")
         record = record.model_copy(update={name: getattr(last, name) for name in kept})
     return m.write_batch(record)
 
@@ -246,7 +247,8 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
     drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page, m.fence)
-    return m.write_batch(record.model_copy(update={"drift": drift, "predictions": predictions}))
+    seen = {"drift": drift, "predictions": predictions, "estimate": estimated(m, record, champion, frame)}
+    return m.write_batch(record.model_copy(update=seen))
 
 
 def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 
 from flows.evidence import compared_or_why_not
+from flows.guardrails import every_guardrail
 from flows.mandate import Mandate, mandate
 from flows.panel import join_panel, window_kind
 from flows.publish import ask_for_approval
 from flows.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
-from tasks.evaluation.task import check_guardrails
 from tasks.features.task import features_sha256
 from tasks.records import (
     AwaitApproval,
@@ -126,7 +126,12 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
     batch = max(span.batch for span in parts.held_out)
     as_fitted = predict(fitted.pipeline, parts.holdout.features, spec.problem, fitted.classes)
     weights = importance(
-        fitted.pipeline, fitted.classes, parts.holdout, spec.problem, seed=spec.training.seed
+        fitted.pipeline,
+        fitted.classes,
+        parts.holdout,
+        spec.problem,
+        seed=spec.training.seed,
+        metric=spec.metric,
     )
     profile, baseline = make_baseline(
         m.managed,
@@ -183,10 +188,11 @@ def gather_evidence(
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout
     challenger = m.registered(trained)
-    comparison, not_compared = None, ""
+    unseen, comparison, not_compared = None, None, ""
     if champion is not None:
         unseen = replace(m.model(champion.trained.version, parts.held_out[0].batch), recalibration=None)
         comparison, not_compared = compared_or_why_not(m, challenger, unseen, (holdout, parts.held_out))
+    generalisation, guardrails = every_guardrail(m, fitted, challenger, unseen, as_fitted)
     return Evidence(
         model=m.managed.name,
         batch=max(span.batch for span in parts.held_out),
@@ -197,5 +203,6 @@ def gather_evidence(
         holdout=parts.held_out,
         comparison=comparison,
         not_compared=not_compared,
-        guardrails=(*checks, *check_guardrails(m.managed, challenger, holdout, as_fitted)),
+        guardrails=(*checks, *guardrails),
+        generalisation=generalisation,
     )

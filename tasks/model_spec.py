@@ -22,7 +22,7 @@ from tasks.decisions.config import (
     WatchConfig,
 )
 from tasks.drift.config import DriftConfig
-from tasks.evaluation.config import METRICS, known_metric
+from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
 from tasks.features.config import FeaturesConfig
 from tasks.records import Form, Problem
 from tasks.settings import Settings
@@ -95,6 +95,8 @@ class ModelSpec(Config):
     retrain: PolicyConfig = PolicyConfig()
     panel: PanelConfig = PanelConfig()
     recalibrate: RecalibrationConfig = RecalibrationConfig()
+    guardrails: GuardrailsConfig = GuardrailsConfig()
+    fairness: FairnessConfig = FairnessConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
@@ -261,7 +263,11 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             file, "target", f"a column of contract {labels.name}",
             f"{spec.target!r}{nearest(spec.target, labels.column_names)}",
         )  # fmt: skip
-    named = {"slices": spec.slices, "features.exclude": spec.features.exclude}
+    named = {
+        "slices": spec.slices,
+        "features.exclude": spec.features.exclude,
+        "fairness.columns": spec.fairness.columns,
+    }
     for where, names in {**named, "features.include": spec.features.include or ()}.items():
         for column in names:
             if column not in columns:

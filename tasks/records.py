@@ -308,6 +308,19 @@ class Performance(Record):
     slices: tuple[SliceScore, ...] = ()
 
 
+class Estimate(Record):
+    """How one model probably does on a batch before its labels are known: blind to concept drift, and no evidence."""
+
+    version: int
+    rows: int
+    reference: tuple[str, ...]
+    """Batches with mature labels that it rests on."""
+    reference_rows: int
+    metric: str
+    score: Interval
+    loss: Interval
+
+
 class SliceComparison(Record):
     """Challenger against champion on one slice."""
 
@@ -353,6 +366,23 @@ class Guardrail(Record):
     limit: str
 
 
+class Generalisation(Record):
+    """What a model gained over one answer for all rows, on rows that it was trained on and on rows that it was not."""
+
+    train_loss: float
+    holdout_loss: float
+    constant_train_loss: float
+    """Of the one answer: the base rates, mean or quantile of the training rows."""
+    constant_holdout_loss: float
+    worse_than_constant: Interval
+    """Mean loss on the holdout minus that of the one answer, by blocks of time."""
+
+    @property
+    def gap(self) -> float:
+        """How much higher the loss is on unseen rows."""
+        return self.holdout_loss - self.train_loss
+
+
 class Evidence(Record):
     """The frozen record that a promotion decision rests on."""
 
@@ -369,6 +399,8 @@ class Evidence(Record):
     not_compared: str = ""
     """Why there is no comparison although somebody reigns."""
     guardrails: tuple[Guardrail, ...]
+    generalisation: Generalisation | None = None
+    """None in evidence from before it was kept, and when it could not be measured."""
     pooled: tuple[str, ...] = ()
     """Batches after the holdout's that were pooled with it, because the holdout alone was too little."""
 
@@ -736,6 +768,8 @@ class BatchRecord(Record):
     drift: DriftSummary | None = None
     summary: LabelSummary | None = None
     """Labels against the served predictions before recalibration; None while labels are not mature."""
+    estimate: Estimate | None = None
+    """Of the champion that scored the batch, made while its labels were out; no decision reads it."""
     performances: tuple[Performance, ...] = ()
     """The reigning champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
@@ -823,6 +857,8 @@ class FeatureFrame:
     schema: FeatureSchema
     snapshots: Mapping[str, str]
     """Batch id -> snapshot digest."""
+    audit: pd.DataFrame | None = None
+    """(rows, audited columns): str, personal values as numbered groups; None when fairness is not audited."""
 
     @property
     def moments(self) -> np.ndarray:
@@ -842,7 +878,18 @@ class FeatureFrame:
             keys=self.keys[mask],
             schema=self.schema,
             snapshots=self.snapshots,
+            audit=None if self.audit is None else self.audit[mask],
         )
+
+    def sample(self, rows: int, seed: int) -> FeatureFrame:
+        """Return at most ``rows`` rows, drawn with ``seed``, in their order."""
+        import numpy as np
+
+        if len(self) <= rows:
+            return self
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[np.random.default_rng(seed).choice(len(self), rows, replace=False)] = True
+        return self.where(chosen)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -864,6 +911,8 @@ class LoadedModel:
     """In force; None: predictions are served as they are."""
     adjusted_by: int | None = None
     """The ledger's number of the decision that put weights and recalibration in force."""
+    size: int = 0
+    """Bytes of the stored pipeline."""
 
 
 class RegistryAwayError(RuntimeError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from pydantic import Field
+
+from tasks.configuration import Config
 from tasks.records import Problem
 
 METRICS: dict[Problem, tuple[str, ...]] = {
@@ -34,3 +37,38 @@ def quantile_of(metric: str) -> float | None:
 def greater_is_better(metric: str) -> bool:
     """Whether more of ``metric`` is better."""
     return metric.removesuffix("_macro").removesuffix("_ovr") in _GREATER
+
+
+class GuardrailsConfig(Config):
+    """What a challenger must pass, whatever it gains. Each limit is generous: a guardrail catches what is broken."""
+
+    bias: float = Field(default=0.10, gt=0)
+    """Largest distance of the mean prediction from the mean label, in probability ..."""
+    bias_sd: float = Field(default=0.50, gt=0)
+    """... or, of a regression, in standard deviations of the label."""
+    slope: float = Field(default=2.0, gt=1)
+    """The slope of the label over the prediction, 1 when calibrated, lies between 1 / this and this."""
+    worse_than_constant: float = Field(default=0.05, ge=0)
+    """Largest share by which the loss on unseen rows may be above that of one answer for all rows."""
+    slower: float = Field(default=10.0, gt=1)
+    """A challenger may take this many times the champion's CPU time to predict the same rows of the holdout ..."""
+    slower_from: float = Field(default=1.0, ge=0)
+    """... and as many CPU seconds for them, 5,000 at most, as this, whatever the champion takes."""
+    larger: float = Field(default=10.0, gt=1)
+    """A challenger's file may be this many times the champion's ..."""
+    larger_from: int = Field(default=100_000_000, ge=0)
+    """... and as many bytes as this, whatever the champion's has."""
+    leak: float = Field(default=0.98, gt=0, le=1)
+    """Share of the target's variance from which one feature alone is taken for a leak."""
+    known_early: tuple[str, ...] = ()
+    """Features that look like a leak, and are honestly known at event time: a lag, a timetable."""
+
+
+class FairnessConfig(Config):
+    """Columns that groups are audited by. They are no features; personal ones show as numbered groups."""
+
+    columns: tuple[str, ...] = ()
+    worse: float = Field(default=0.05, gt=0)
+    """Most that a challenger's difference between groups may be above the champion's, beyond chance."""
+    rows: int = Field(default=100, ge=2)
+    """Labelled rows that a group needs to be looked at."""

@@ -1,8 +1,7 @@
-"""What the house says of models: performance on a batch, comparison on a holdout, guardrails, importance."""
+"""What the house says of models: performance on a batch, comparison on a holdout, importance."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows, time_blocks
@@ -13,7 +12,6 @@ from tasks.prediction import predict, predict_frame
 from tasks.records import (
     Comparison,
     FeatureFrame,
-    Guardrail,
     Interval,
     LoadedModel,
     Performance,
@@ -24,9 +22,6 @@ from tasks.records import (
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_BIAS = {"binary": 0.10, "regression": 0.50}
-"""Largest distance of the mean prediction from the mean label: in probability; in standard deviations of the label."""
-
 
 def performance(
     model: LoadedModel, frame: FeatureFrame, problem: Problem, metric: str, metrics: tuple[str, ...]
@@ -35,7 +30,7 @@ def performance(
 
     Raises EvaluationError when the rows cannot judge a model, as one class cannot by AUC.
     """
-    labelled = _labelled(frame)
+    labelled = labelled_rows(frame)
     target, predicted = labelled.target.to_numpy(), predict_frame(model, labelled, problem)
     losses = row_losses(target, predicted, problem, model.trained.classes, metric)
     blocks, _ = time_blocks(labelled.moments)
@@ -81,7 +76,7 @@ def compare(
     """
     for model in (challenger, champion):
         refuse_seen_rows(spans, model.trained.trained_on, f"version {model.trained.version}")
-    labelled = _labelled(frame)
+    labelled = labelled_rows(frame)
     target = labelled.target.to_numpy()
     blocks, hours = time_blocks(labelled.moments)
     predictions = [predict_frame(model, labelled, problem) for model in (challenger, champion)]
@@ -112,62 +107,6 @@ def compare(
     )
 
 
-def guardrails(
-    challenger: LoadedModel, frame: FeatureFrame, problem: Problem, as_fitted: np.ndarray
-) -> tuple[Guardrail, ...]:
-    """Check the challenger, as it was loaded from the registry, on the labelled rows of the holdout.
-
-    ``as_fitted`` holds the predictions of the pipeline before it was stored: the stored one must agree exactly.
-    """
-    import numpy as np
-
-    labelled = _labelled(frame)
-    predicted = predict_frame(challenger, labelled, problem)
-    if problem == "multiclass":
-        classes = np.array(challenger.trained.classes)
-        residuals = predicted - (labelled.target.to_numpy()[:, np.newaxis] == classes)
-    else:
-        residuals = (predicted - labelled.target.to_numpy())[:, np.newaxis]
-    finite = bool(np.isfinite(predicted).all())
-    same = predicted.shape == as_fitted.shape and bool(np.array_equal(predicted, as_fitted))
-    # On its training sample too: a short holdout, such as two clear days, may rightly get one answer.
-    wider = predict(challenger.pipeline, challenger.baseline, problem, challenger.trained.classes)
-    spread = float(np.ptp(np.concatenate([predicted, wider]), axis=0).max()) if finite else 0.0
-    checks = [
-        _check("finite predictions", finite, f"{np.isfinite(predicted).mean():.1%} finite", "all"),
-        _check("not constant", spread > 0, f"spread {spread:.4g}", "above 0"),
-        _check(
-            "loads and predicts as fitted", same, "identical" if same else "different predictions",
-            "bit for bit",
-        ),
-    ]  # fmt: skip
-    if problem == "regression":
-        limit, unit = MAX_BIAS["regression"], "standard deviations of the target"
-        residuals = residuals / (float(labelled.target.std(ddof=0)) or 1.0)
-    else:
-        limit, unit = MAX_BIAS["binary"], "in probability"
-    checks.append(_bias_check(residuals, labelled, limit, unit))
-    return tuple(checks)
-
-
-def _bias_check(residuals: np.ndarray, labelled: FeatureFrame, limit: float, unit: str) -> Guardrail:
-    """Whether the mean of each column of ``residuals``, (rows, columns), is small, as far as the rows can tell.
-
-    The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by chance.
-    """
-    blocks, _ = time_blocks(labelled.moments)
-    means = [block_test(column, blocks).mean for column in residuals.T]
-    allowed = [limit + (m.high - m.value if math.isfinite(m.high) else 0.0) for m in means]
-    passed = all(abs(m.value) <= most for m, most in zip(means, allowed, strict=True))
-    worst = max(range(len(means)), key=lambda i: abs(means[i].value) - allowed[i])
-    return _check(
-        "mean prediction near mean label",
-        passed,
-        f"{abs(means[worst].value):.3f} apart, {unit}",
-        f"at most {limit}, and {allowed[worst] - limit:.3f} for chance",
-    )
-
-
 def importance(
     pipeline: Any,  # noqa: ANN401 - a fitted pipeline
     classes: tuple[str, ...],
@@ -176,6 +115,7 @@ def importance(
     *,
     rows: int = 2000,
     seed: int = 0,
+    metric: str = "",
 ) -> dict[str, float]:
     """Return feature -> loss added when its values are shuffled (Breiman 2001), on a seeded sample of ``frame``.
 
@@ -184,17 +124,13 @@ def importance(
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    labelled = _labelled(frame)
-    if len(labelled) > rows:
-        chosen = np.zeros(len(labelled), dtype=bool)
-        chosen[rng.choice(len(labelled), rows, replace=False)] = True
-        labelled = labelled.where(chosen)
+    labelled = labelled_rows(frame).sample(rows, seed)
     target, features = labelled.target.to_numpy(), labelled.features
     order = rng.permutation(len(labelled))
 
     def loss(features: object) -> float:
         predicted = predict(pipeline, features, problem, classes)
-        return float(row_losses(target, predicted, problem, classes).mean())
+        return float(row_losses(target, predicted, problem, classes, metric).mean())
 
     whole = loss(features)
     return {
@@ -217,11 +153,8 @@ def _score_or_nan(
         return Interval(value=float("nan"), low=float("-inf"), high=float("inf"))
 
 
-def _check(name: str, passed: bool, found: str, limit: str) -> Guardrail:
-    return Guardrail(name=name, outcome="passed" if passed else "failed", found=found, limit=limit)
-
-
-def _labelled(frame: FeatureFrame) -> FeatureFrame:
+def labelled_rows(frame: FeatureFrame) -> FeatureFrame:
+    """Return the rows whose label is known; EvaluationError when there are none."""
     labelled = frame.where(frame.target.notna().to_numpy())
     if not len(labelled):
         raise EvaluationError(

@@ -174,7 +174,7 @@ def _refuse_no_numbers(predicted: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class _Terms:
+class Terms:
     """A metric of sums over rows: ``value`` goes from the sums, (..., terms), to the metric, (...)."""
 
     terms: Sequence[np.ndarray | float]
@@ -193,6 +193,7 @@ class _Terms:
         return np.column_stack([column(term) for term in self.terms])
 
     def exact(self) -> float:
+        """The metric on all rows."""
         import numpy as np
 
         rows = next(len(term) for term in self.terms if not isinstance(term, float))
@@ -214,6 +215,7 @@ class _Ranked:
     of: Callable[..., np.ndarray]
 
     def exact(self) -> float:
+        """The metric on all rows."""
         import numpy as np
 
         _, codes = np.unique(self.scores, return_inverse=True)
@@ -246,6 +248,7 @@ class _Median:
     values: np.ndarray
 
     def exact(self) -> float:
+        """The metric on all rows."""
         import numpy as np
 
         return float(np.median(self.values))
@@ -308,13 +311,13 @@ _HITS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
 """Of rows that are positive and called so, called so, and positive."""
 
 
-def _mean(losses: np.ndarray) -> _Terms:
-    return _Terms((losses, 1.0), lambda sums: sums[..., 0] / sums[..., 1])
+def _mean(losses: np.ndarray) -> Terms:
+    return Terms((losses, 1.0), lambda sums: sums[..., 0] / sums[..., 1])
 
 
 def _parts(
     metric: str, target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str]
-) -> Iterator[_Terms | _Ranked | _Median]:
+) -> Iterator[Terms | _Ranked | _Median]:
     """What the metric is the mean of."""
     if problem == "regression":
         yield _regression(metric, target.astype("float64"), predicted)
@@ -324,7 +327,7 @@ def _parts(
         yield _binary(metric, target.astype("float64"), predicted)
 
 
-def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _Ranked:
+def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranked:
     if metric in _RANKED:
         if not 0 < y.sum() < len(y):
             raise EvaluationError(f"{metric}: expected at least two classes in the target, found one")
@@ -332,7 +335,7 @@ def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _Rank
     called = (predicted >= 0.5).astype("float64")
     if metric in _HITS:
         of = _HITS[metric]
-        return _Terms((y * called, called, y), lambda sums: of(sums[..., 0], sums[..., 1], sums[..., 2]))
+        return Terms((y * called, called, y), lambda sums: of(sums[..., 0], sums[..., 1], sums[..., 2]))
     losses: dict[str, Callable[[], np.ndarray]] = {
         "log_loss": lambda: _log_loss(y, predicted),
         "brier": lambda: y * (1 - predicted) ** 2 + (1 - y) * predicted**2,
@@ -343,7 +346,7 @@ def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _Rank
 
 def _multiclass(
     metric: str, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
-) -> Iterator[_Terms | _Ranked]:
+) -> Iterator[Terms | _Ranked]:
     import numpy as np
 
     shares = _class_shares(target, classes)
@@ -367,7 +370,7 @@ def _multiclass(
             found: np.ndarray = of(hits, calls, there).sum(axis=-1) / seen
             return found
 
-        yield _Terms((*(shares * called).T, *called.T, *shares.T), macro)
+        yield Terms((*(shares * called).T, *called.T, *shares.T), macro)
         return
     losses = {
         "log_loss": lambda: -(shares * np.log(np.clip(predicted, _CLIP, 1.0))).sum(axis=1),
@@ -389,14 +392,14 @@ def _class_shares(target: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     return shares
 
 
-def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _Median:
+def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Median:
     import numpy as np
 
     errors = y - predicted
     if metric == "median_absolute_error":
         return _Median(np.abs(errors))
     if metric == "rmse":
-        return _Terms((errors**2, 1.0), lambda sums: np.sqrt(sums[..., 0] / sums[..., 1]))
+        return Terms((errors**2, 1.0), lambda sums: np.sqrt(sums[..., 0] / sums[..., 1]))
     if metric == "r2":
         centred = y - y.mean()  # R squared does not see the shift, and the sums keep their digits
 
@@ -405,7 +408,7 @@ def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> _Terms | _
             varies = spread > 1e-12 * sums[..., 1]
             return np.where(varies, 1 - sums[..., 0] / np.where(varies, spread, 1.0), np.nan)
 
-        return _Terms((errors**2, centred**2, centred, 1.0), r2)
+        return Terms((errors**2, centred**2, centred, 1.0), r2)
     losses = {
         "mae": lambda: np.abs(errors),
         "mape": lambda: np.abs(errors) / np.maximum(np.abs(y), np.finfo("float64").eps),

@@ -10,7 +10,16 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluation.config import METRICS
 from tasks.model_spec import ManagedModel
-from tasks.records import Comparison, FeatureFrame, Guardrail, LoadedModel, Performance, RowSpan
+from tasks.records import (
+    Comparison,
+    Estimate,
+    FeatureFrame,
+    Generalisation,
+    Guardrail,
+    LoadedModel,
+    Performance,
+    RowSpan,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +50,28 @@ def judge_performance(
     return tuple(judged)
 
 
+@task(name="estimate performance", cache_policy=NO_CACHE)
+def estimate_performance(
+    managed: ManagedModel, champion: LoadedModel, reference: FeatureFrame, frame: FeatureFrame
+) -> Estimate | None:
+    """Estimate how the champion does on a batch without labels; None when the reference cannot calibrate it.
+
+    Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not trained on.
+    """
+    from tasks.evaluation.estimate import estimate
+    from tasks.evaluation.metrics import EvaluationError
+
+    spec = managed.spec
+    unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
+    try:
+        return estimate(
+            champion, reference.where(unseen), frame, spec.problem, spec.metric, spec.training.seed
+        )
+    except EvaluationError as refused:
+        get_run_logger().info("%s %s has no estimate: %s", managed.name, max(frame.snapshots), refused)
+        return None
+
+
 @task(name="compare on unseen rows", cache_policy=NO_CACHE)
 def compare_models(
     managed: ManagedModel,
@@ -57,9 +88,26 @@ def compare_models(
 
 @task(name="check guardrails", cache_policy=NO_CACHE)
 def check_guardrails(
-    managed: ManagedModel, challenger: LoadedModel, frame: FeatureFrame, as_fitted: np.ndarray
-) -> tuple[Guardrail, ...]:
-    """Check the challenger as it came back from the registry, on the holdout."""
-    from tasks.evaluation.judgement import guardrails
+    managed: ManagedModel,
+    challenger: LoadedModel,
+    champion: LoadedModel | None,
+    train: FeatureFrame,
+    holdout: FeatureFrame,
+    as_fitted: np.ndarray,
+) -> tuple[Generalisation, tuple[Guardrail, ...]]:
+    """Check the challenger as it came back from the registry, and the features that it was given."""
+    from tasks.evaluation.fairness import fairness
+    from tasks.evaluation.guardrails import TRAIN_ROWS, Examination, guardrails, measure_generalisation
+    from tasks.evaluation.leakage import leaks
 
-    return guardrails(challenger, frame, managed.spec.problem, as_fitted)
+    spec, known = managed.spec, train.target.notna().to_numpy()
+    exam = Examination(
+        challenger, champion, train.where(known).sample(TRAIN_ROWS, spec.training.seed), holdout, as_fitted,
+        spec.problem, spec.metric, spec.guardrails,
+    )  # fmt: skip
+    found = measure_generalisation(exam)
+    return found, (
+        *guardrails(exam, found),
+        leaks(exam.train, spec.problem, spec.guardrails),
+        *fairness(exam, spec.fairness),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -10,9 +10,11 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.lake import read_accepted
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, FeatureFrame, KnownLabels
+from tasks.prediction import predict_frame
+from tasks.records import BatchRecord, FeatureFrame, Guardrail, KnownLabels, LoadedModel
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -24,12 +26,40 @@ def build_features(
 
     ``labels`` are what was read of the model's contract of labels, if it has one; None when the rows carry theirs.
     """
+    return _build(managed, records, _labelled_rows(managed, records, labels, managed.contract.column_names))
+
+
+@task(name="check features", cache_policy=NO_CACHE)
+def check_features(
+    managed: ManagedModel, record: BatchRecord, labels: KnownLabels | None, challenger: LoadedModel
+) -> tuple[Guardrail, ...]:
+    """Check that features and model stand what the contract allows, and that no feature knows the future."""
+    from tasks.features.checks import accepts_contract, knows_no_future
+
+    spec, contract = managed.spec, managed.contract
+    (table,) = _labelled_rows(managed, [record], labels, contract.column_names).values()
+
+    def build(rows: pa.Table) -> FeatureFrame:
+        return _build(managed, [record], {record.batch.id: rows})
+
+    def predict(frame: FeatureFrame) -> np.ndarray:
+        return predict_frame(challenger, frame, spec.problem)
+
+    return (
+        accepts_contract(table, contract, spec.target, build, predict),
+        knows_no_future(table, contract.event_time, build, spec.guardrails.known_early),
+    )
+
+
+def _build(
+    managed: ManagedModel, records: Sequence[BatchRecord], tables: Mapping[str, pa.Table]
+) -> FeatureFrame:
     from tasks.features.frame import build_frame, load_code
 
     spec = managed.spec
     code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
     return build_frame(
-        _labelled_rows(managed, records, labels, managed.contract.column_names),
+        tables,
         {r.batch.id: r.snapshot.sha256 for r in records},
         managed.contract,
         spec.features,
@@ -37,6 +67,7 @@ def build_features(
         problem=spec.problem,
         slices=spec.slices,
         code=code,
+        audit=spec.fairness.columns,
     )
 
 

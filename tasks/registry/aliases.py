@@ -73,7 +73,7 @@ def fetch(settings: Settings, trained: TrainedModel, trust: Form) -> LoadedModel
 
     It is read from the copy below ``settings.models``; the registry is asked when there is none, or a damaged one.
     """
-    copy = settings.models / trained.model / f"{trained.version}-{trained.artifact_sha256[:16]}"
+    copy = copy_of(settings, trained)
     try:
         return _read(copy, trained, trust)
     except DamagedFileError:
@@ -83,18 +83,25 @@ def fetch(settings: Settings, trained: TrainedModel, trust: Form) -> LoadedModel
         return _read(directory, trained, trust)
 
 
+def copy_of(settings: Settings, trained: TrainedModel) -> Path:
+    """Return the directory of the local copy of a version, whether it is there or not."""
+    return settings.models / trained.model / f"{trained.version}-{trained.artifact_sha256[:16]}"
+
+
 def _read(directory: Path, trained: TrainedModel, trust: Form) -> LoadedModel:
     import pandas as pd
 
     sample = read_known(directory / SAMPLE, trained.sample_sha256)
     profile = read_known(directory / PROFILE, trained.profile_sha256)
-    pipeline = read_model(directory / FILES[trained.form], trained.artifact_sha256, trained.form, trust)
+    file = directory / FILES[trained.form]
+    pipeline = read_model(file, trained.artifact_sha256, trained.form, trust)
     return LoadedModel(
         trained=trained,
         pipeline=pipeline,
         baseline=pd.read_parquet(io.BytesIO(sample)),
         profile=BaselineProfile.model_validate_json(profile),
         weights=tuple(pipeline.weights) if trained.members else (),
+        size=file.stat().st_size,
     )
 
 

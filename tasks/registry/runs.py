@@ -289,6 +289,12 @@ def log_batch(
     return run_id
 
 
+def log_metrics(settings: Settings, run_id: str, metrics: Mapping[str, float], fence: Fence) -> None:
+    """Add metrics to a run that has ended."""
+    with fence.hold():
+        _log(client(settings.tracking_uri), run_id, {}, metrics)
+
+
 def _log(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
     """One request for all: a request a metric is slow, and very slow behind basic authentication."""
     import math

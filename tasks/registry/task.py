@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
-from tasks.records import Fence, LoadedModel, Promote, RollBack, TrainedModel
+from tasks.records import Fence, Guardrail, LoadedModel, Promote, RollBack, TrainedModel
 
 if TYPE_CHECKING:
     from tasks.registry.runs import Training
@@ -30,6 +30,27 @@ def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
     from tasks.registry.aliases import fetch
 
     return fetch(managed.settings, trained, managed.spec.trust)
+
+
+@task(name="check in a fresh process", cache_policy=NO_CACHE)
+def check_fresh_process(managed: ManagedModel, challenger: LoadedModel, pipeline: Any) -> Guardrail:  # noqa: ANN401 - a fitted pipeline
+    """Check that a new interpreter loads the registered challenger and predicts as the fitted ``pipeline`` did."""
+    from tasks.registry.aliases import copy_of
+    from tasks.registry.fresh import golden_predictions, predicts_in_a_fresh_process
+
+    spec, trained = managed.spec, challenger.trained
+    golden = golden_predictions(pipeline, challenger, spec.problem)
+    return predicts_in_a_fresh_process(
+        golden, trained, spec.problem, copy_of(managed.settings, trained), spec.trust
+    )
+
+
+@task(name="log metrics", cache_policy=NO_CACHE)
+def log_metrics(managed: ManagedModel, run_id: str, metrics: Mapping[str, float], fence: Fence) -> None:
+    """Add metrics to a run that was logged before."""
+    from tasks.registry import runs
+
+    runs.log_metrics(managed.settings, run_id, metrics, fence)
 
 
 @task(name="crown", cache_policy=NO_CACHE)

@@ -178,6 +178,11 @@ def meaning(f: FeatureDrift, reference: DriftReference) -> str:
 def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
     """The champion's loss, and whether the mean of the earlier batches lies in, below or above its interval."""
     performance = champion_performance(record)
+    if performance is None and record.estimate is not None:
+        return (
+            f"Labels are not mature yet; from its own calibrated scores the champion\N{RIGHT SINGLE QUOTATION MARK}s "
+            f"loss is estimated at {interval(record.estimate.loss)}, which is blind to concept drift"
+        )
     if performance is None:
         return "Labels are not mature yet, so the champion\N{RIGHT SINGLE QUOTATION MARK}s loss is not known"
     losses = [p.loss.value for r in earlier if (p := champion_performance(r)) is not None]

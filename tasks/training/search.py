@@ -57,7 +57,7 @@ def search(
         raise NoTrainingRowsError(
             f"batches {sorted(frame.snapshots)}: expected at least two classes in the target to train on, found one"
         )
-    sample = _sample(frame, config.tuning.rows, config.seed)
+    sample = frame.sample(config.tuning.rows, config.seed)
     folds = [
         (train, test)
         for train, test in forward_folds(sample.moments, config.tuning.folds)
@@ -176,13 +176,3 @@ def _suggest(trial: optuna.Trial, name: str, span: Range) -> Any:  # noqa: ANN40
     if isinstance(low, int) and isinstance(high, int):
         return trial.suggest_int(name, low, high, log=span.log)
     return trial.suggest_float(name, low, high, log=span.log)
-
-
-def _sample(frame: FeatureFrame, rows: int, seed: int) -> FeatureFrame:
-    import numpy as np
-
-    if len(frame) <= rows:
-        return frame
-    chosen = np.zeros(len(frame), dtype=bool)
-    chosen[np.random.default_rng(seed).choice(len(frame), rows, replace=False)] = True
-    return frame.where(chosen)

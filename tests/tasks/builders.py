@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.batches import Batch
+from tasks.evaluation.guardrails import Examination, guardrails, measure_generalisation
 from tasks.records import (
     BaselineProfile,
     BatchRecord,
@@ -24,6 +25,7 @@ from tasks.records import (
     LoadedModel,
     Part,
     PolicyEvidence,
+    Problem,
     Recipe,
     RowSpan,
     SliceComparison,
@@ -106,7 +108,26 @@ def loaded_model(pipeline: Any, frame: FeatureFrame, **changes: Any) -> LoadedMo
         pipeline=pipeline,
         baseline=frame.features,
         profile=BaselineProfile(rows=0, features=()),
+        size=1000,
     )
+
+
+def judged(
+    challenger: LoadedModel,
+    frame: FeatureFrame,
+    problem: Problem,
+    as_fitted: np.ndarray,
+    champion: LoadedModel | None = None,
+    train: FeatureFrame | None = None,
+    **changes: Any,
+) -> tuple[Guardrail, ...]:
+    """The guardrails of a challenger on the holdout ``frame``, which stands for its training rows too if none are given."""
+    metric = "rmse" if problem == "regression" else "log_loss"
+    exam = Examination(
+        challenger, champion, frame if train is None else train, frame, as_fitted,
+        **({"problem": problem, "metric": metric} | changes),
+    )  # fmt: skip
+    return guardrails(exam, measure_generalisation(exam))
 
 
 class FixedProbability:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from tasks.evaluation.compare import SeenRowsError
 from tasks.evaluation.config import METRICS
-from tasks.evaluation.judgement import compare, guardrails, importance, performance
+from tasks.evaluation.judgement import compare, importance, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.records import FeatureFrame
 from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model, span
@@ -167,113 +167,6 @@ def test_compare_regression() -> None:
     assert found.champion_loss == pytest.approx(3.2, abs=0.4)
     assert found.greater_is_better is False
     assert found.p_better < 1e-6
-
-
-# --- guardrails ------------------------------------------------------------------------------------------
-
-
-def _failed(
-    p: np.ndarray,
-    as_fitted: np.ndarray | None = None,
-    frame: FeatureFrame = FRAME,
-    baseline: FeatureFrame | None = None,
-) -> set[str]:
-    changed = FeatureFrame(**(vars(frame) | {"features": frame.features.assign(p=p)}))
-    model = loaded_model(FixedProbability(), baseline or changed)
-    found = guardrails(model, changed, "binary", p if as_fitted is None else as_fitted)
-    assert len(found) == 4
-    return {g.name for g in found if g.outcome != "passed"}
-
-
-P = FRAME.features["p"].to_numpy()
-
-
-def test_guardrails_pass() -> None:
-    """An honest model passes every guardrail."""
-    assert _failed(P) == set()
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_guardrail_on_finite_predictions(bad: float) -> None:
-    """One prediction that is no number fails."""
-    assert "finite predictions" in _failed(np.where(np.arange(400) == 3, bad, P))
-
-
-def test_guardrail_on_constant_predictions() -> None:
-    """A model that says the base rate of everyone fails, although its mean is right."""
-    assert _failed(np.full(400, FRAME.target.mean())) == {"not constant"}
-
-
-def test_one_answer_on_the_holdout_alone_is_not_constant() -> None:
-    """A holdout of alike rows may get one answer, as long as the training sample gets more than one."""
-    assert _failed(np.full(400, FRAME.target.mean()), baseline=FRAME) == set()
-
-
-def test_guardrail_on_stored_predictions() -> None:
-    """A stored model that predicts another last digit than the fitted one fails."""
-    other = P.copy()
-    other[0] = np.nextafter(other[0], 1)
-
-    assert _failed(P, as_fitted=other) == {"loads and predicts as fitted"}
-    assert _failed(P, as_fitted=P[:-1]) == {"loads and predicts as fitted"}
-
-
-@pytest.mark.parametrize(("shift", "failed"), [(0.30, True), (-0.30, True), (0.05, False), (-0.05, False)])
-def test_guardrail_on_bias(shift: float, failed: bool) -> None:
-    """A model whose mean prediction is far from the base rate fails, in either direction."""
-    assert ("mean prediction near mean label" in _failed(np.clip(P + shift, 0, 1))) == failed
-
-
-def test_bias_leaves_room_for_chance() -> None:
-    """On thirty rows the true model lies more than 0.1 off about one time in five: it rarely fails for that."""
-    frames = [_binary(rows=30, days=15, seed=seed) for seed in range(200)]
-
-    far = sum(abs(f.features["p"].mean() - f.target.mean()) > 0.10 for f in frames)
-    failed = sum(bool(_failed(f.features["p"].to_numpy(), frame=f)) for f in frames)
-
-    assert far > 20
-    assert failed <= 4
-
-
-def test_guardrail_on_bias_of_a_class() -> None:
-    """A multiclass model that never says one of its classes fails by that class."""
-    rng = np.random.default_rng(0)
-    classes = ("a", "b", "c")
-    shares = rng.dirichlet([3.0, 3.0, 3.0], 600)
-    target = np.array([classes[rng.choice(3, p=row)] for row in shares], dtype="object")
-    frame = frame_of(pd.DataFrame(shares, columns=list(classes)), target, days=np.linspace(20, 40, 600))
-
-    class Shares:
-        classes_ = np.array(classes)
-
-        def __init__(self, silent: bool) -> None:
-            self.silent = silent
-
-        def predict_proba(self, features: pd.DataFrame) -> np.ndarray:
-            values = features.to_numpy().copy()
-            if self.silent:
-                values[:, 0] += values[:, 2]
-                values[:, 2] = 0.0
-            return values
-
-    def failed(silent: bool) -> set[str]:
-        model = loaded_model(Shares(silent), frame, classes=classes)
-        as_fitted = Shares(silent).predict_proba(frame.features)
-        return {g.name for g in guardrails(model, frame, "multiclass", as_fitted) if g.outcome != "passed"}
-
-    assert failed(silent=False) == set()
-    assert failed(silent=True) == {"mean prediction near mean label"}
-
-
-@pytest.mark.parametrize(("shift", "failed"), [(0.0, False), (20.0, True)])
-def test_guardrail_on_bias_of_a_regression(shift: float, failed: bool) -> None:
-    """A regression that lies two standard deviations off fails."""
-    value = np.random.default_rng(0).normal(50, 10, 300)
-    frame = frame_of(pd.DataFrame({"p": value + shift}), value, days=np.linspace(20, 40, 300))
-
-    found = guardrails(loaded_model(FixedValue(), frame), frame, "regression", value + shift)
-
-    assert any(g.outcome == "failed" for g in found) == failed
 
 
 # --- importance ------------------------------------------------------------------------------------------

@@ -1,0 +1,139 @@
+"""How the champion probably does on a batch whose labels are not known yet: an estimate, and no ground for a decision.
+
+Its scores are calibrated on mature rows that it was not trained on; the labels that they then lead one to expect give the
+metric. It sees that a batch is harder or easier than those before. It is blind to concept drift: when the same features
+come to mean another target, calibrated scores are wrong, and nothing here can tell.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tasks.evaluation.compare import time_blocks
+from tasks.evaluation.config import quantile_of
+from tasks.evaluation.judgement import labelled_rows
+from tasks.evaluation.metrics import EvaluationError, leave_one_out, score, standard_error
+from tasks.prediction import predict_frame
+from tasks.records import Estimate, FeatureFrame, Interval, LoadedModel, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEVELS = 5
+"""Bins of the prediction that residuals of a regression are drawn from."""
+DRAWS = 5
+"""Residuals drawn for each row."""
+
+
+def estimate(
+    model: LoadedModel,
+    reference: FeatureFrame,
+    frame: FeatureFrame,
+    problem: Problem,
+    metric: str,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate loss and metric of ``model`` on ``frame`` from the labelled rows of ``reference``, unseen in its training.
+
+    Classification: expected metric under calibrated probabilities (CBPE, Garg et al. 2022; Platt 1999, on the log of all
+    classes). Regression: residuals of reference rows with a like prediction, drawn with ``seed``. The 95% interval holds for
+    what the labels will say as long as nothing but the features changes: its standard error is that of realised minus
+    expected metric on the reference, by the block jackknife, for reference and batch together. Raises EvaluationError
+    when the reference cannot calibrate, as one class cannot.
+    """
+    import numpy as np
+
+    known = labelled_rows(reference)
+    target, classes = known.target.to_numpy(), model.trained.classes
+    before, now = predict_frame(model, known, problem), predict_frame(model, frame, problem)
+    blocks, _ = time_blocks(known.moments)
+    if problem == "regression":
+        rng = np.random.default_rng(seed)
+        residuals = target.astype("float64") - before
+        expected, predicted = _drawn(before, residuals, now, rng), np.tile(now, DRAWS)
+        was_expected, was_predicted = _drawn(before, residuals, before, rng), np.tile(before, DRAWS)
+        was_blocks = np.tile(blocks, DRAWS)
+    else:
+        expected, was_expected = _calibrated(target, before, (now, before), problem, classes)
+        predicted, was_predicted, was_blocks = now, before, blocks
+
+    def interval(name: str) -> Interval:
+        _, realised = leave_one_out(name, target, before, blocks, problem, classes)
+        _, thought = leave_one_out(name, was_expected, was_predicted, was_blocks, problem, classes)
+        value = score(name, expected, predicted, problem, classes)
+        return _around(value, realised - thought, len(known) / len(frame))
+
+    loss = "log_loss" if problem != "regression" else metric if quantile_of(metric) else "mae"
+    return Estimate(
+        version=model.trained.version,
+        rows=len(frame),
+        reference=tuple(sorted(set(known.batch))),
+        reference_rows=len(known),
+        metric=metric,
+        score=interval(metric),
+        loss=interval(loss),
+    )
+
+
+def _around(value: float, without: np.ndarray, ratio: float) -> Interval:
+    from scipy import stats
+
+    error = standard_error(without)
+    if not math.isfinite(error):
+        return Interval(value=value, low=-math.inf, high=math.inf)
+    half = float(stats.t.ppf(0.975, len(without) - 1)) * error * math.sqrt(1 + ratio)
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def _calibrated(
+    target: np.ndarray,
+    before: np.ndarray,
+    scores: tuple[np.ndarray, np.ndarray],
+    problem: Problem,
+    classes: tuple[str, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of each label that ``scores`` lead one to expect, in their shapes."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    labels = target.astype("str") if problem == "multiclass" else target.astype("float64")
+    if len(set(labels.tolist())) < 2:
+        raise EvaluationError(
+            "estimate: expected mature rows of at least two classes to calibrate on, found one"
+        )
+
+    def logs(p: np.ndarray) -> np.ndarray:
+        clipped = np.clip(p, 1e-6, 1 - 1e-6)
+        of: np.ndarray = np.log(clipped) if p.ndim == 2 else np.log(clipped / (1 - clipped))[:, np.newaxis]
+        return of
+
+    fitted = LogisticRegression(C=1e3, max_iter=1000).fit(logs(before), labels)
+
+    def probabilities(p: np.ndarray) -> np.ndarray:
+        found: np.ndarray = fitted.predict_proba(logs(p))
+        if problem == "binary":
+            return found[:, 1]
+        aligned = np.zeros((len(p), len(classes)))
+        for i, label in enumerate(fitted.classes_):
+            if label in classes:
+                aligned[:, classes.index(label)] = found[:, i]
+        return aligned
+
+    return probabilities(scores[0]), probabilities(scores[1])
+
+
+def _drawn(
+    before: np.ndarray, residuals: np.ndarray, now: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Targets for ``DRAWS`` times the rows of ``now``: prediction and residual of a row with a like prediction."""
+    import numpy as np
+
+    edges = np.unique(np.quantile(before, np.linspace(0, 1, LEVELS + 1)[1:-1]))
+    of, level = np.searchsorted(edges, before), np.searchsorted(edges, now)
+    drawn = np.empty((DRAWS, len(now)))
+    for i in range(len(edges) + 1):
+        own = residuals[of == i] if (of == i).any() else residuals
+        drawn[:, level == i] = rng.choice(own, (DRAWS, int((level == i).sum())))
+    targets: np.ndarray = (now + drawn).ravel()
+    return targets

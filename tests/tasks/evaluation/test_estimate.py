@@ -1,0 +1,90 @@
+"""Tests of the estimate before labels: it finds what labels later say, and is blind to what it must be blind to."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from tasks.evaluation.estimate import estimate
+from tasks.evaluation.metrics import EvaluationError, score
+from tasks.records import Evidence, FeatureFrame, PolicyEvidence, Problem
+from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
+
+
+def _batch(
+    rng: np.random.Generator, problem: Problem, start: float, *, days: int = 20, hard: float = 1.0
+) -> FeatureFrame:
+    """Rows of a model that is twice too sure of itself; ``hard`` below 1 are rows near the middle."""
+    rows = days * 40
+    day = np.repeat(np.arange(days), 40)
+    x = hard * rng.normal(0, 2, rows)
+    if problem == "binary":
+        true = 1 / (1 + np.exp(-x / 2 - rng.normal(0, 0.1, days)[day]))
+        target, said = (rng.random(rows) < true).astype("float64"), 1 / (1 + np.exp(-x))
+    else:
+        said = 50 + x
+        target = said + (0.5 + (said > 50)) * rng.normal(0, 1, rows) + rng.normal(0, 0.1, days)[day]
+    return frame_of(pd.DataFrame({"p": said}), target, days=start + day + rng.uniform(0, 0.99, rows))
+
+
+def _model(problem: Problem, frame: FeatureFrame):
+    return loaded_model(FixedValue() if problem == "regression" else FixedProbability(), frame)
+
+
+@pytest.mark.parametrize(
+    ("problem", "metric"), [("binary", "roc_auc"), ("binary", "log_loss"), ("regression", "mae")]
+)
+def test_intervals_cover_what_the_labels_later_say(problem: Problem, metric: str) -> None:
+    """Of simulated batches, harder ones among them, 95% intervals hold what the labels then give about that often."""
+    rng, covered, runs = np.random.default_rng(0), 0, 60
+    for run in range(runs):
+        reference, now = _batch(rng, problem, 0), _batch(rng, problem, 20, hard=0.7 if run % 2 else 1.0)
+        found = estimate(_model(problem, now), reference, now, problem, metric)
+        truth = score(metric, now.target.to_numpy(), now.features["p"].to_numpy(), problem)
+        covered += found.score.low <= truth <= found.score.high
+
+    assert covered / runs >= 0.85
+
+
+def test_a_harder_batch_is_seen_and_miscalibration_is_taken_out() -> None:
+    """Rows near the middle have a higher expected loss; that of an overconfident model is not what its scores say."""
+    rng = np.random.default_rng(1)
+    reference, easy, hard = (
+        _batch(rng, "binary", s, days=60, hard=h) for s, h in ((0, 1.0), (60, 1.0), (120, 0.3))
+    )
+    model = _model("binary", easy)
+
+    losses = [estimate(model, reference, f, "binary", "roc_auc").loss.value for f in (easy, hard)]
+
+    for found, frame in zip(losses, (easy, hard), strict=True):
+        assert found == pytest.approx(sk.log_loss(frame.target, frame.features["p"]), abs=0.03)
+    assert losses[1] > losses[0] + 0.02
+
+
+def test_it_is_blind_to_concept_drift() -> None:
+    """Where the target is turned around, the estimate stays what it was: which is why nothing may rest on it."""
+    rng = np.random.default_rng(2)
+    reference, now = _batch(rng, "binary", 0), _batch(rng, "binary", 20)
+    turned = FeatureFrame(**(vars(now) | {"target": 1 - now.target}))
+
+    ours, theirs = (estimate(_model("binary", now), reference, f, "binary", "roc_auc") for f in (now, turned))
+
+    assert ours == theirs
+
+
+def test_one_class_cannot_calibrate() -> None:
+    """A reference of one class says nothing."""
+    rng = np.random.default_rng(3)
+    reference, now = _batch(rng, "binary", 0), _batch(rng, "binary", 20)
+
+    with pytest.raises(EvaluationError, match="at least two classes"):
+        estimate(
+            _model("binary", now), reference.where(reference.target.to_numpy() == 1), now, "binary", "roc_auc"
+        )
+
+
+@pytest.mark.parametrize("evidence", [Evidence, PolicyEvidence])
+def test_no_decision_carries_an_estimate(evidence: type) -> None:
+    """Neither what the gate looks at nor what the policy looks at has a place for it."""
+    assert not [name for name in evidence.model_fields if "estimate" in name]
+    assert "Estimate" not in str(evidence.model_json_schema())
