@@ -169,6 +169,10 @@ def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None)
     )
 
 
+SLOPE_ROWS = 200
+"""Rows below which a slope is not believed: a few clear days have hardly a label that differs."""
+
+
 def _calibration(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None) -> Guardrail:
     """Whether the label rises with the prediction as it says, as far as the rows can tell.
 
@@ -185,11 +189,11 @@ def _calibration(exam: Examination, predicted: np.ndarray, champion: np.ndarray 
     blocks, _ = time_blocks(exam.holdout.moments)
     outcomes = _outcomes(exam)
     ours = slope(predicted, outcomes, blocks, _variance(exam, predicted))
-    if not math.isfinite(ours.high):
-        rows = f"{len(predicted):,} rows in {len(set(blocks.tolist())):,} blocks of time"
-        return check(
-            "calibration", True, f"too few rows, or predictions too much alike, to tell: {rows}", limit
-        )
+    alike = bool((outcomes == outcomes[0]).all())
+    if len(predicted) < SLOPE_ROWS or alike or not math.isfinite(ours.high):
+        rows = f"{len(predicted):,} rows of {SLOPE_ROWS} in {len(set(blocks.tolist())):,} blocks of time"
+        why = f"too few rows, or predictions or labels too much alike, to tell: {rows}"
+        return check("calibration", True, why, limit)
     reaches = ours.high >= 1 / most and ours.low <= most
     off = abs(1 - ours.value) * float(_columns(predicted).std(axis=0).max()) / _scale(exam)
     matters = off > (exam.config.bias_sd if exam.problem == "regression" else exam.config.bias)
