@@ -358,10 +358,11 @@ def _size(exam: Examination) -> Guardrail:
         return Guardrail(
             name="size", outcome="not made", found="the stored model has no known size", limit="some bytes"
         )
-    most = float(exam.config.larger_from)
-    if exam.champion is not None:
-        most = max(most, exam.config.larger * exam.champion.size)
-    return check("size", ours <= most, f"{ours / 1e6:,.2f} MB", f"at most {most / 1e6:,.1f} MB")
+    found = f"{ours / 1e6:,.2f} MB"
+    if exam.champion is None:
+        return check("size", True, found, "none: there is no champion to be larger than")
+    most = max(exam.config.larger_from, exam.config.larger * exam.champion.size)
+    return check("size", ours <= most, found, f"at most {most / 1e6:,.1f} MB")
 
 
 def _speed(exam: Examination) -> Guardrail:

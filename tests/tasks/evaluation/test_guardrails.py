@@ -245,15 +245,16 @@ def test_a_file_many_times_the_champions_fails_and_a_small_one_never() -> None:
     """Ten times the champion's bytes is too much, unless it is little anyway; an unknown size has not passed."""
     config = GuardrailsConfig(larger=10, larger_from=5000)
 
-    def outcome(ours: int, theirs: int) -> str:
-        models = [
-            dataclasses.replace(loaded_model(FixedProbability(), FRAME), size=size) for size in (ours, theirs)
-        ]
-        return _found("size", judged(models[0], FRAME, "binary", P, models[1], config=config)).outcome
+    def outcome(ours: int, theirs: int | None) -> str:
+        model = loaded_model(FixedProbability(), FRAME)
+        challenger = dataclasses.replace(model, size=ours)
+        champion = None if theirs is None else dataclasses.replace(model, size=theirs)
+        return _found("size", judged(challenger, FRAME, "binary", P, champion, config=config)).outcome
 
     assert outcome(5000, 10) == "passed"
     assert outcome(9_000, 1000) == "passed"
     assert outcome(10_001, 1000) == "failed"
+    assert outcome(10_001, None) == "passed"
     assert outcome(0, 1000) == "not made"
 
 
