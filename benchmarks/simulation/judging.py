@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from benchmarks.simulation.streams import Stream
-from tasks.evaluation.judgement import compare, guardrails
+from tasks.evaluation.guardrails import Examination, prediction_guardrails
+from tasks.evaluation.judgement import compare
 from tasks.records import (
     BaselineProfile,
     Comparison,
@@ -73,8 +74,16 @@ def refresh_evidence(
         attempt=0,
         holdout=(span,),
         comparison=compare_stored(stream, rows, both, "challenger", "champion"),
-        guardrails=guardrails(
-            _seat(stream, frame, "challenger", span), frame, stream.setting.problem, challenger
+        guardrails=prediction_guardrails(
+            Examination(
+                _seat(stream, frame, "challenger", span),
+                None,
+                frame,
+                frame,
+                challenger,
+                stream.setting.problem,
+                "log_loss",
+            )
         ),
     )
 
