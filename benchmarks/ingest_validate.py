@@ -209,7 +209,7 @@ def run_one(way: str, work: Path, rows: int) -> str:
         from tasks.ingest.stores import LocalStore
 
         pattern = Address(f"{work}/{rows}/{{batch}}/*.parquet")
-        source = FilesByBatch(contract, "year", LocalStore(), pattern)
+        source = FilesByBatch(contract, "year", LocalStore(), pattern, work)
         with tempfile.TemporaryDirectory(dir=work) as lake:
             written = write_snapshot(Path(lake), source.read(BATCH), contract, BATCH, source.name)
         return f"{written.rows:,} rows kept in {len(written.parts)} parts"

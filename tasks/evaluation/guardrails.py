@@ -48,13 +48,8 @@ class Examination:
     config: GuardrailsConfig = field(default_factory=GuardrailsConfig)
 
 
-<<<<<<< HEAD
-def guardrails(exam: Examination, generalisation: Generalisation) -> tuple[Guardrail, ...]:
-    """Check predictions, calibration, cost and generalisation of the challenger on the holdout."""
-=======
 def prediction_guardrails(exam: Examination) -> tuple[Guardrail, ...]:
     """Check the challenger's predictions of the holdout alone."""
->>>>>>> 7dec431 (Let the yardstick ask for the guardrails on predictions alone)
     import numpy as np
 
     problem, challenger = exam.problem, exam.challenger
@@ -76,27 +71,18 @@ def prediction_guardrails(exam: Examination) -> tuple[Guardrail, ...]:
     if finite:
         checks += [_bias(exam, predicted, theirs), _calibration(exam, predicted, theirs)]
     else:
-<<<<<<< HEAD
         checks += [
             Guardrail(name=name, outcome="not made", found="predictions that are no numbers", limit="numbers")
             for name in ("mean prediction near mean label", "calibration")
         ]
-=======
-        checks.append(
-            Guardrail(
-                name="mean prediction near mean label", outcome="not made",
-                found="predictions that are no numbers", limit="numbers",
-            )
-        )  # fmt: skip
     return tuple(checks)
 
 
 def guardrails(exam: Examination, generalisation: Generalisation) -> tuple[Guardrail, ...]:
-    """Check predictions, cost and generalisation of the challenger on the holdout."""
+    """Check predictions, calibration, cost and generalisation of the challenger on the holdout."""
     checks = prediction_guardrails(exam)
     finite = checks[0].outcome == "passed"
     theirs = _champion_predictions(exam) if finite else None
->>>>>>> 7dec431 (Let the yardstick ask for the guardrails on predictions alone)
     return (*checks, _generalises(exam, generalisation, theirs), _size(exam), _speed(exam))
 
 
