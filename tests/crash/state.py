@@ -67,7 +67,7 @@ def whole_state(model: str) -> dict[str, Any]:
         ),
         "lake": sorted(
             f"{path.relative_to(settings.lake)} {_digest(path)}" for path in settings.lake.rglob("*")
-            if path.is_file() and not any(part.endswith(".tmp") for part in path.parts)
+            if path.is_file() and not any(part.endswith(".tmp") or part.startswith(".scratch") for part in path.parts)
         ),
         "pages": sorted(str(p.relative_to(pages)) for p in pages.rglob("*") if p.is_file() and p.suffix != ".tmp"),
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from tests.crash.conftest import Stage
 from tests.crash.writes import site
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
 
 def test_killed_before_any_write_the_next_run_comes_to_the_same_end(

@@ -16,7 +16,7 @@ from tasks.records import BatchRecord
 from tests.conftest import WEATHER_WEEKS
 from tests.crash.conftest import Servers, Stage
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
 _WEEK = iter(range(1, len(WEATHER_WEEKS)))
 """Each test takes the next week: nothing is put back, as in life."""

@@ -98,8 +98,12 @@ class Servers:
         return running(self.home).mlflow_url
 
     def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """Ask Prefect's API, with credentials."""
-        status, content = ask(f"{self.prefect}/api{path}", self.secrets.prefect, body, method)
+        """Ask Prefect's API, with credentials; again when its SQLite was busy, as Prefect's own client does."""
+        for _ in range(10):
+            status, content = ask(f"{self.prefect}/api{path}", self.secrets.prefect, body, method)
+            if status != 503:
+                break
+            time.sleep(1)
         assert status < 300, (path, status, content)
         return json.loads(content) if content else None
 
