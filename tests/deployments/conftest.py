@@ -107,16 +107,16 @@ class Servers:
         assert status < 300, (path, status, content)
         return json.loads(content) if content else None
 
-    def processes(self) -> list[psutil.Process]:
-        """All that ``up`` started, and all that it started."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("KINGMAKER_UP") == str(self.home.resolve()):
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return found
+    def processes(self, part: str | None = None) -> list[psutil.Process]:
+        """All that ``up`` started, and all that it started: of one part, or of all."""
+        # process_iter leaves out what ends while we look, and gives None for what is not ours to read.
+        environments = ((p, p.info["environ"] or {}) for p in psutil.process_iter(["environ"]))
+        return [
+            process
+            for process, environment in environments
+            if environment.get("KINGMAKER_UP") == str(self.home.resolve())
+            and part in (None, environment.get("KINGMAKER_UP_PART"))
+        ]
 
     def _where(self) -> tuple[str, ...]:
         return "--home", str(self.home), "--project", str(self.project)
