@@ -62,9 +62,10 @@ class SortedRows:
         self._runs += 1
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as out:
-            for number, start in enumerate(range(0, table.num_rows, BLOCK_ROWS)):
-                # A copy of the one row: a slice would keep the whole run in memory.
-                self._first.append(table.take([start]).combine_chunks())
+            starts = range(0, table.num_rows, BLOCK_ROWS)
+            # Copies in one table: slices would keep the whole run in memory, and tables of one row are mostly overhead.
+            self._first.append(table.take(list(starts)).combine_chunks())
+            for number, start in enumerate(starts):
                 self._blocks.append((file, number))
                 out.write_batch(table.slice(start, BLOCK_ROWS).combine_chunks().to_batches()[0])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,9 +63,12 @@ def judge_rules(
     and RuleCrashedError when a check of Great Expectations failed to run.
     """
     with ThreadPoolExecutor(1) as importing:
-        imported = importing.submit(import_great_expectations)
-        scanned = scan_rules(parts, rules, contract, snapshot.batch, scratch)
-        imported.result()
+        imported: list[Future[None]] = []
+        scanned = scan_rules(
+            parts, rules, contract, snapshot.batch, scratch,
+            meanwhile=lambda: imported.append(importing.submit(import_great_expectations)),
+        )  # fmt: skip
+        imported[0].result()
     if len(parts) == 1 or snapshot.rows <= WHOLE_ROWS:
         judged = run_rules(_frame(parts, contract.column_names), rules, contract, snapshot.batch)
         _compare(judged, scanned, snapshot, "the whole batch")

@@ -7,7 +7,7 @@ that are broken. A kind of rule is one case in ``_broken`` (row) or ``_measured`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +26,8 @@ MEMORY_A_THREAD = 48
 """MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more for each column."""
 MOST_THREADS = 8
 """Threads that DuckDB uses at most, so that its memory does not grow with the machine."""
+KEYS_AT_ONCE = 4_000_000
+"""Keys that are told apart in one pass: what fits into the memory of two threads without a temporary file."""
 _SCANNED = (
     "not_null", "between", "within_batch", "in_set", "not_in_set", "matches", "length_between", "unique",
     "row_count", "null_share", "fresh", "count",
@@ -85,21 +87,26 @@ class _Scan:
 
 
 def scan_rules(
-    parts: Sequence[Path], rules: Sequence[Rule], contract: Contract, batch: Batch, scratch: Path
-) -> tuple[RuleResult, ...]:
+    parts: Sequence[Path], rules: Sequence[Rule], contract: Contract, batch: Batch, scratch: Path,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> tuple[RuleResult, ...]:  # fmt: skip
     """Judge row and batch rules over the Parquet files ``parts``: the results of ``run_rules`` over all their rows.
 
     Some rules cannot be scanned and have no result here: kinds that ``_SCANNED`` does not name, and patterns that only
     Python's regular expressions know (look-around, back references). ``scratch`` is a directory for what does not
-    fit in memory.
+    fit in memory. ``meanwhile`` is called when the hungriest passes are over and the longest one begins: to start
+    what may run beside it.
     """
     with _opened(parts, contract, batch, scratch) as scan:
         scanned = [rule for rule in rules if _scannable(scan.connection, rule, contract)]
-        single = [rule for rule in scanned if not _looks_for_doubles(rule)]
-        results = dict(zip((rule.id for rule in single), _scanned(scan, single), strict=True))
-        for rule in sorted((r for r in scanned if _looks_for_doubles(r)), key=lambda r: len(r.columns)):
-            # What has a column with no gap and no value twice has no key twice: it costs no second look.
-            known = _told_apart(results.values())
+        alone = [rule for rule in scanned if not _looks_for_doubles(rule)]
+        doubles = [rule for rule in scanned if _looks_for_doubles(rule)]
+        results = {rule.id: _unique(scan, rule) for rule in doubles if len(rule.columns) == 1}
+        meanwhile()
+        results |= dict(zip((rule.id for rule in alone), _scanned(scan, alone), strict=True))
+        # What has a column with no gap and no value twice has no key twice: it costs no second look.
+        known = _told_apart(results.values())
+        for rule in (rule for rule in doubles if len(rule.columns) > 1):
             results[rule.id] = _unique(scan, rule, none=bool(known & set(rule.columns)))
         return tuple(results[rule.id] for rule in scanned)
 
@@ -126,8 +133,13 @@ def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Pa
         first_rows.append(rows)
         rows += pq.read_metadata(part).num_rows
     with scratch_directory(scratch, "scan") as spill:  # of its own: two engines must not share one
+        # Each file is read a few times at most: what DuckDB would keep of it is memory that grows with the rows.
         connection = duckdb.connect(
-            config={"temp_directory": str(spill), "preserve_insertion_order": "false"}
+            config={
+                "temp_directory": str(spill),
+                "preserve_insertion_order": "false",
+                "enable_external_file_cache": "false",
+            }
         )
         try:
             names = tuple(pq.read_schema(parts[0]).names)
@@ -268,21 +280,24 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
     return RuleResult(rule, success, (), observed(found, rule, scan.contract))
 
 
-def _unique(scan: _Scan, rule: Rule, none: bool) -> RuleResult:
+def _unique(scan: _Scan, rule: Rule, none: bool = False) -> RuleResult:
     """The rows whose key another row of any part has too, or their number; ``none`` says that there are none.
 
-    A row without any value of the key has none. The first pass groups hashes of eight bytes, whatever the key. Equal keys have
-    equal hashes, so when no hash comes twice no key does; only rows whose hash does are compared by their values.
+    A row without any value of the key has none. The first passes group hashes of eight bytes, whatever the key: each those that
+    leave one remainder, so that memory does not grow with the rows. Equal keys have equal hashes, so when no hash comes twice no
+    key does; only rows whose hash does are compared by their values.
     """
     columns = ", ".join(scan.columns(rule))
     source = scan.source(rule.columns)
     valued = " OR ".join(f"{at} IS NOT NULL" for at in scan.columns(rule))
     if not none:
-        scan.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE doubles AS "
-            f"SELECT hash({columns}) AS key FROM {source} WHERE {valued} "
-            "GROUP BY key HAVING count(*) > 1"
-        )
+        scan.connection.execute("CREATE OR REPLACE TEMP TABLE doubles (key UBIGINT)")
+        passes = max(1, -(-scan.rows // KEYS_AT_ONCE))
+        for number in range(passes):
+            scan.connection.execute(
+                f"INSERT INTO doubles SELECT hash({columns}) AS key FROM {source} "
+                f"WHERE ({valued}) AND hash({columns}) % {passes} = {number} GROUP BY key HAVING count(*) > 1"
+            )
         none = scan.connection.execute("SELECT count(*) FROM doubles").fetchall() == [(0,)]
     candidates = f"FROM {source} WHERE ({valued}) AND hash({columns}) IN (SELECT key FROM doubles)"
     if rule.check == "count":

@@ -126,6 +126,7 @@ def _database(contract: Contract, parts: Sequence[Path] = ()) -> Iterator[duckdb
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",  # a table's name must not mean a variable of ours
                 "temp_directory": scratch,  # where it spills what does not fit into memory
+                "enable_external_file_cache": "false",  # what it would keep of files grows with the rows
             },
         )
         try:

@@ -184,7 +184,7 @@ def test_planted_disagreement_is_no_verdict(
 ) -> None:
     """A scan that overlooks, misplaces or invents broken rows is an error by name, and nothing is quarantined."""
     scan_rules = crosscheck.scan_rules
-    monkeypatch.setattr(crosscheck, "scan_rules", lambda *given: plant(scan_rules(*given)))
+    monkeypatch.setattr(crosscheck, "scan_rules", lambda *given, **more: plant(scan_rules(*given, **more)))
     if not whole:
         monkeypatch.setattr(ingest, "PART_ROWS", 3)
         monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
@@ -207,8 +207,8 @@ def test_disagreement_about_the_batch(
     monkeypatch.setattr(
         crosscheck,
         "scan_rules",
-        lambda *given: tuple(
-            replace(r, found="5") if r.rule.check == "row_count" else r for r in scan_rules(*given)
+        lambda *given, **more: tuple(
+            replace(r, found="5") if r.rule.check == "row_count" else r for r in scan_rules(*given, **more)
         ),
     )
 

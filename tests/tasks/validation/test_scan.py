@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -179,15 +180,15 @@ def _count(name: str, counted: list[Rule], draw: st.DrawFn) -> Rule:
 
 
 @settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
-@given(drawn=tables(), chosen=rules())
+@given(drawn=tables(), chosen=rules(), at_once=st.sampled_from([2, scan.KEYS_AT_ONCE]))
 def test_equal_to_great_expectations(
-    contract: Contract, drawn: tuple[pa.Table, list[int]], chosen: list[Rule]
+    contract: Contract, drawn: tuple[pa.Table, list[int]], chosen: list[Rule], at_once: int
 ) -> None:
-    """Success, row positions and what was found are the same, whatever the values and wherever parts end."""
+    """Success, row positions and what was found are the same, whatever the values, wherever parts end, in any number of passes."""
     table, cuts = drawn
 
     expected = run_rules(to_frame(table), chosen, contract, BATCH)
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, patch.object(scan, "KEYS_AT_ONCE", at_once):
         found = scanned(Path(directory), table, chosen, contract, cuts)
 
     assert found == expected
@@ -205,6 +206,18 @@ def test_doubles_are_found_across_parts(tmp_path: Path, contract: Contract) -> N
     assert result.positions == (0, 3)
 
 
+def test_doubles_are_found_in_every_pass(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value twice, and far more values than one pass tells apart."""
+    monkeypatch.setattr(scan, "KEYS_AT_ONCE", 3)
+    table = sample_table(40, till=[*range(20), *range(20)])
+
+    (result,) = scanned(tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[7, 30])
+
+    assert result.positions == tuple(range(40))
+
+
 @pytest.mark.parametrize("gap", [False, True])
 def test_a_key_with_a_unique_column_needs_no_look(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch, gap: bool
@@ -213,7 +226,7 @@ def test_a_key_with_a_unique_column_needs_no_look(
     looks: list[str] = []
     unique = scan._unique
 
-    def counted(of: Any, rule: Rule, none: bool) -> RuleResult:
+    def counted(of: Any, rule: Rule, none: bool = False) -> RuleResult:
         looks.append(f"{rule.id}: {'known' if none else 'looked for'}")
         return unique(of, rule, none)
 
