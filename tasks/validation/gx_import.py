@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import threading
 from types import ModuleType
 from typing import Any
 
-_SELDOM_USED = ("scipy.stats", "altair")
-"""For the Kullback-Leibler expectation, and for pages that the house does not make."""
+_WANTED = "great_expectations.expectations"
+_SELDOM_USED = ("scipy.stats", "altair", "boto3")
+"""For the Kullback-Leibler expectation, for pages that the house does not make, and for stores that it does not use."""
 _LOCK = threading.Lock()
 
 
@@ -25,14 +27,22 @@ class _Later(ModuleType):
 def import_great_expectations() -> None:
     """Import Great Expectations; in a thread of its own it costs little wall time while an SQL engine works.
 
-    Whoever asks for the seldom used modules meanwhile, in this thread or another, gets the real ones.
+    Whoever asks for the seldom used modules meanwhile, in this thread or another, gets the real ones. The collector of cycles
+    sleeps meanwhile, and never again looks at what was imported: modules are not garbage, not even when the process ends.
     """
     with _LOCK:
+        if _WANTED in sys.modules:
+            return
+        awake = gc.isenabled()
+        gc.disable()
         stand_ins = {name: _Later(name) for name in _SELDOM_USED if name not in sys.modules}
         sys.modules.update(stand_ins)
         try:
-            importlib.import_module("great_expectations.expectations")
+            importlib.import_module(_WANTED)
         finally:
             for name, stand_in in stand_ins.items():
                 if sys.modules.get(name) is stand_in:
                     del sys.modules[name]
+            gc.freeze()
+            if awake:
+                gc.enable()

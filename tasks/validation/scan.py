@@ -26,7 +26,7 @@ MEMORY_A_THREAD = 48
 """MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more for each column."""
 MOST_THREADS = 8
 """Threads that DuckDB uses at most, so that its memory does not grow with the machine."""
-KEYS_AT_ONCE = 4_000_000
+KEYS_AT_ONCE = 8_000_000
 """Keys that are told apart in one pass: what fits into the memory of two threads without a temporary file."""
 _SCANNED = (
     "not_null", "between", "within_batch", "in_set", "not_in_set", "matches", "length_between", "unique",

@@ -4,17 +4,21 @@ import subprocess
 import sys
 
 _SCRIPT = """
-import sys
+import gc, sys
 from tasks.validation.gx_import import import_great_expectations
 import_great_expectations()
-left_out = [name for name in ("scipy.stats", "altair") if name in sys.modules]
+frozen = gc.get_freeze_count()
+assert gc.isenabled() and frozen > 100_000
+import_great_expectations()
+assert gc.get_freeze_count() == frozen
+left_out = [name for name in ("scipy.stats", "altair", "boto3") if name in sys.modules]
 assert left_out == [], left_out
 from great_expectations.expectations.core import expect_column_kl_divergence_to_be_less_than as kl
 assert kl.stats.entropy([0.5, 0.5]) > 0.69
 import scipy.stats
 assert scipy.stats.__spec__.name == "scipy.stats" and kl.stats.norm is scipy.stats.norm
-import scipy.stats.distributions, altair
-assert altair.Chart
+import scipy.stats.distributions, altair, boto3
+assert altair.Chart and boto3.client
 """
 
 
