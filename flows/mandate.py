@@ -271,13 +271,18 @@ def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
             _IN_FORCE.reset(token)
 
 
+def warn_of_pickles(managed: ManagedModel) -> None:
+    """Say aloud, in every run, that the spec trusts pickles."""
+    if managed.spec.trust == "pickle":
+        get_run_logger().warning(
+            "%s: its spec trusts pickles: reading such a model runs whatever is in it", managed.name
+        )
+
+
 def _tidied(mine: Mandate) -> Mandate:
     """End what a run that died left running in the registry, and carry out what it left in the journal."""
     log = get_run_logger()
-    if mine.managed.spec.trust == "pickle":
-        log.warning(
-            "%s: its spec trusts pickles: reading such a model runs whatever is in it", mine.managed.name
-        )
+    warn_of_pickles(mine.managed)
     try:
         known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.after_a_death else None
         for name in end_left_behind(mine.managed, mine.fence, known):

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
 
 from flows.estimate import estimated
 from flows.evidence import answered, freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.labels import settle
-from flows.mandate import Mandate, mandate
+from flows.mandate import Mandate, mandate, warn_of_pickles
 from flows.panel import refresh
 from flows.publish import publish, publish_settled
 from flows.retrain import retrain
 from flows.run_name import run_name
-from flows.waiting import waiting_batches
+from flows.waiting import is_idle, waiting_batches
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.relabelled import relabelled
 from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ingest.task import ingest
+from tasks.ledger.tables import open_ledger
+from tasks.model_spec import manage
 from tasks.records import (
     BatchRecord,
     Freeze,
@@ -36,6 +38,7 @@ from tasks.records import (
 )
 from tasks.reports.task import write_label_page
 from tasks.scoring.task import score
+from tasks.settings import Settings
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract, validate
 
@@ -74,6 +77,8 @@ async def monitor(
         batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is new.
         as_of: Act as if it were this moment; batches that close later do not exist yet. Left out: now.
     """
+    if batch is None and nothing_waits(model, as_of):
+        return ()
     seen, refused = [], []
     with mandate(model, as_of) as m:
         check_spec(m.managed)
@@ -104,6 +109,17 @@ async def monitor(
     if unread is not None:
         raise unread
     return tuple(seen)
+
+
+def nothing_waits(model: str, as_of: datetime | None) -> bool:
+    """Whether there is nothing to do: looked up before MLflow, pandas and the estimators are imported for nothing."""
+    managed = manage(model, Settings())
+    engine = open_ledger(managed.settings.ledger_url)
+    idle = is_idle(managed, engine, (as_of or datetime.now(UTC)).astimezone(UTC))
+    if idle:
+        warn_of_pickles(managed)
+        get_run_logger().info("%s: nothing is new", model)
+    return idle
 
 
 def serve(m: Mandate, record: BatchRecord) -> BatchRecord:

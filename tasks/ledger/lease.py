@@ -91,11 +91,24 @@ def fenced(engine: Engine, held: Lease) -> Iterator[None]:
 
 def current_holder(engine: Engine, model: str) -> str:
     """Return who acts for the model now; an empty string when nobody does."""
+    holder, alive = _last_holder(engine, model)
+    return holder if alive else ""
+
+
+def never_given_back(engine: Engine, model: str) -> bool:
+    """Whether the last run that acted for the model died: what it left half done outside the ledger waits to be ended."""
+    holder, alive = _last_holder(engine, model)
+    return bool(holder) and not alive
+
+
+def _last_holder(engine: Engine, model: str) -> tuple[str, bool]:
+    """Who has the lease, empty when it was given back; and whether it still counts."""
     with engine.connect() as connection:
         row = connection.execute(select(leases).where(leases.c.model == model)).one_or_none()
         now = _now(connection)
-    alive = row is not None and _aware(row.expires_at) > now and not _died_here(row.holder)
-    return str(row.holder) if row is not None and alive else ""
+    if row is None:
+        return "", False
+    return str(row.holder), _aware(row.expires_at) > now and not _died_here(row.holder)
 
 
 def check_lease(connection: Connection, held: Lease) -> None:

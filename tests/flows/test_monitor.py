@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import select, update
 
 from flows.cli import status
 from flows.explain import explain
@@ -18,7 +19,7 @@ from flows.retrain import retrain
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease
-from tasks.ledger.tables import open_ledger
+from tasks.ledger.tables import leases, open_ledger
 from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
 from tests.projects.test_weather import write_table
@@ -163,6 +164,23 @@ def test_unknown_batch_is_refused_by_name(use_home, make_weather_home):
 
     with pytest.raises(BatchNotThereError, match=r"2013-W40.*found 2013-W02"):
         run_flow(monitor("weather", "2013-W40"))
+
+
+def test_idle_run_looks_and_acts_for_nobody(use_home, make_weather_home):
+    """With nothing new no lease is taken; after a death it is, so that what was left half done is ended."""
+    settings = use_home(make_weather_home(1))
+    engine = open_ledger(settings.ledger_url)
+    run_flow(monitor("weather"))
+
+    def token() -> int:
+        with engine.connect() as connection:
+            return connection.execute(select(leases.c.token)).scalar_one()
+
+    assert (run_flow(monitor("weather")), token()) == ((), 1)
+    with engine.begin() as connection:
+        gone = datetime.now(UTC) - timedelta(seconds=1)
+        connection.execute(update(leases).values(holder="other machine process 1 run a", expires_at=gone))
+    assert (run_flow(monitor("weather")), token()) == ((), 2)
 
 
 def test_two_at_once_one_acts(use_home, make_weather_home):

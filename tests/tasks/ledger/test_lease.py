@@ -20,6 +20,7 @@ from tasks.ledger.lease import (
     current_holder,
     holder_name,
     lease,
+    never_given_back,
 )
 from tasks.ledger.tables import leases
 
@@ -45,6 +46,16 @@ def test_second_holder_is_refused_by_name(engine: Engine) -> None:
             pass
         with lease(engine, "weather", "me") as mine:
             assert mine.token == 1
+
+
+def test_death_is_known_by_its_lease(engine: Engine) -> None:
+    """A run that acts is not dead, nor one that gave its lease back; one whose lease ran out is, until the next."""
+    assert not never_given_back(engine, "flights")
+    with lease(engine, "flights", "other machine process 1 run a"):
+        assert not never_given_back(engine, "flights")
+        _expire(engine)
+        assert never_given_back(engine, "flights")
+    assert not never_given_back(engine, "flights")
 
 
 def test_lease_is_given_back(engine: Engine) -> None:
