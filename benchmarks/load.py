@@ -64,7 +64,7 @@ def storm(root: Path, count: int) -> None:
         start = time.perf_counter()
         home.kingmaker("deploy")
         deployed = time.perf_counter() - start
-        time.sleep(75)  # the scheduler's round, a minute, with its rows for all models
+        scheduled = _until_scheduled(home)
         ids = {name: home.deployment(f"monitor/{name}") for name in names}
         due = datetime.now(UTC) + timedelta(seconds=10 + count / 10)
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}}
@@ -78,7 +78,16 @@ def storm(root: Path, count: int) -> None:
             runs = _until_ended(home, count)
         cpu = {part: home.cpu(part) - before for part, before in cpu.items()}
         runs_cpu = sum(home.worker().cpu_times()[2:4]) - runs_cpu
-    _tell_storm(summary(runs, due), count, deployed, cpu, runs_cpu, memory)
+    _tell_storm(summary(runs, due), count, deployed, cpu, runs_cpu, memory, scheduled)
+
+
+def _until_scheduled(home: Home) -> int:
+    """Wait until the server's scheduler has written what is due in the next days, and return how many runs that is."""
+    last, wanted = -1, {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    while (now := int(home.api("/flow_runs/count", wanted))) != last or now == 0:
+        last = now
+        time.sleep(20)  # its rounds begin every 5 s
+    return now
 
 
 def summary(runs: Sequence[Mapping[str, Any]], due: datetime) -> dict[str, float]:
@@ -159,6 +168,7 @@ def _tell_storm(
     cpu: Mapping[str, float],
     runs_cpu: float,
     memory: Mapping[str, Any],
+    scheduled: int,
 ) -> None:
     print(f"\n| {count} models due at the same moment, nothing new | |\n|---|--:|")
     for what, value in (
@@ -186,6 +196,7 @@ def _tell_storm(
             for part in (*SERVERS, "worker")
         ),
         ("`kingmaker deploy` of all, s", f"{deployed:.0f}"),
+        ("runs that the scheduler holds for the days to come", f"{scheduled:,}"),
     ):
         print(f"| {what} | {value} |", flush=True)  # fmt: skip
 

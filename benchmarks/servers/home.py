@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 import psutil
 import yaml
 
+from deployments.register import POOL
 from flows.servers import USER, read_secrets, running
 from tasks.batches import batch_named
 from tasks.settings import REPOSITORY
@@ -218,8 +220,13 @@ class Home:
         The run is born Pending, so the worker leaves it alone; its process has the worker's environment.
         """
         run = self.api(f"/deployments/{deployment}/create_flow_run", {"state": {"type": "PENDING"}})
-        environment = self.worker().environ() | {"PREFECT__FLOW_RUN_ID": run["id"]}
-        took = measured([sys.executable, "-m", "prefect.engine"], environment)
+        flow = self.api(f"/flows/{run['flow_id']}")["name"]
+        environment = self.worker().environ() | {
+            "PREFECT__FLOW_RUN_ID": run["id"],
+            "PREFECT__FLOW_NAME": flow,
+        }
+        pool = self.api(f"/work_pools/{POOL}")["base_job_template"]["variables"]["properties"]
+        took = measured(shlex.split(pool["command"]["default"]), environment)
         return str(self.api(f"/flow_runs/{run['id']}")["state"]["type"]), took
 
 
