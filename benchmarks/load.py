@@ -272,7 +272,7 @@ def median(took: Sequence[Mapping[str, float]], what: str) -> float:
 
 def past(root: Path, copies: int, repeat: int) -> None:
     """Measure a run over one new week in a home with few past runs, and in one with ``copies`` more, by turns."""
-    name, first = "weather", 4
+    name, first = "weather", 2
     homes = {"few": Home(root / "few"), f"{copies:,} more": Home(root / "many")}
     for way, home in homes.items():
         home.describe(name)
@@ -294,7 +294,7 @@ def past(root: Path, copies: int, repeat: int) -> None:
     with ExitStack() as stack:
         for home in homes.values():
             stack.enter_context(home.up())
-        time.sleep(60)  # the servers' own rounds after their start
+        time.sleep(20)  # the servers' own rounds after their start
         for week in weeks(first + 1 + repeat)[first + 1 :]:
             for way, home in homes.items():
                 home.deliver(name, week)
