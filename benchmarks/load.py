@@ -133,7 +133,9 @@ def _until_ended(home: Home, count: int) -> list[dict[str, Any]]:
 @contextmanager
 def watched(home: Home) -> Iterator[dict[str, Any]]:
     """Give resident memory in MB of each server, the worker and a run: before, most and after; and the most runs at once."""
-    parts = {part: home.processes(part) for part in SERVERS} | {"worker": [home.worker()]}
+    worker = home.worker()
+    itself = worker.cmdline()
+    parts = {part: home.processes(part) for part in SERVERS} | {"worker": [worker]}
     found: dict[str, Any] = {"at once": 0, "a run": 0.0}
 
     def look() -> dict[str, float]:
@@ -145,9 +147,10 @@ def watched(home: Home) -> Iterator[dict[str, Any]]:
         while not done.wait(0.5):
             found["most"] = {part: max(found["most"][part], now) for part, now in look().items()}
             runs = []
-            for process in parts["worker"][0].children():
+            for process in worker.children():
                 try:
-                    runs.append(process.memory_info().rss / 1e6)
+                    if process.cmdline() != itself:  # a child is still the worker for a moment
+                        runs.append(process.memory_info().rss / 1e6)
                 except psutil.NoSuchProcess:
                     continue  # it ended while we looked
             found["at once"] = max(found["at once"], len(runs))
