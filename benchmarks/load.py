@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -337,6 +338,7 @@ def main() -> None:
         asked or default
         for asked, default in zip((given.models, given.past, given.repeat), usual, strict=True)
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # our servers end with us
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before the first run "
           f"{os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included", flush=True)  # fmt: skip
