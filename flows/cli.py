@@ -213,6 +213,23 @@ def promote(
 
 
 @app.command()
+def refuse(
+    model: Model,
+    version: Annotated[
+        int | None, typer.Option(help="A version that awaits approval (default: the newest).")
+    ] = None,
+    reason: ReasonOption = "refused",
+    person: PersonOption = "",
+) -> None:
+    """Refuse a version that awaits approval; the champion goes on."""
+    managed = _manage(model)
+    from flows.promote import refuse as refuse_flow
+
+    entry = _run_flow(managed.settings, refuse_flow(model, version, reason, person or getpass.getuser()))
+    print(f"version {entry.decision.version} is refused: {entry.decision.reason}")
+
+
+@app.command()
 def rollback(
     model: Model,
     reason: ReasonOption = "asked for by hand",
@@ -223,11 +240,11 @@ def rollback(
 ) -> None:
     """Bring the previous champion back, at once."""
     managed = _manage(model)
-    from flows.promote import rollback as rollback_flow
-    from flows.promote import take_back
+    from flows.by_hand import rollback as rollback_flow
 
-    chosen = take_back if recalibration else rollback_flow
-    entry = _run_flow(managed.settings, chosen(model, reason, person or getpass.getuser()))
+    entry = _run_flow(
+        managed.settings, rollback_flow(model, reason, person or getpass.getuser(), recalibration)
+    )
     if recalibration:
         print(
             f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
@@ -240,7 +257,7 @@ def rollback(
 def freeze(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
     """Let the champion serve, and train and promote nothing until the model is thawed."""
     managed = _manage(model)
-    from flows.promote import freeze as freeze_flow
+    from flows.by_hand import freeze as freeze_flow
 
     entry = _run_flow(managed.settings, freeze_flow(model, reason, person or getpass.getuser()))
     print(f"{model} is frozen: {entry.decision.reason}")
@@ -250,7 +267,7 @@ def freeze(model: Model, reason: ReasonOption = "asked for by hand", person: Per
 def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOption = "") -> None:
     """Let a frozen model go on."""
     managed = _manage(model)
-    from flows.promote import thaw as thaw_flow
+    from flows.by_hand import thaw as thaw_flow
 
     entry = _run_flow(managed.settings, thaw_flow(model, reason, person or getpass.getuser()))
     print(f"{model} goes on: {entry.decision.reason}")
