@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OTHER = "(other)"
+EXPECTED = 10
+"""Rows that each bin expects of a batch; with fewer, bins are joined: many empty bins tell less than a few full ones."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,58 @@ def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
     index = small.astype("int64")
     index[np.isnan(numbers)] = bins
     return index
+
+
+def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.ndarray]:
+    """Join bins until each expects ``EXPECTED`` of ``rows`` rows, as far as two are left; missing values stay apart.
+
+    Returns the profile in the joined bins, without its earlier blocks, and which of them each bin went to, (bins + 1,) int64. Neighbours are joined,
+    of categories the rare ones. Depends on the baseline and the number of rows alone, never on the batch's values.
+    """
+    import numpy as np
+
+    blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(profile.counts) + 1)
+    known = blocks.sum(0) if len(blocks) else np.array([*profile.counts, profile.missing], dtype="int64")
+    expected = known[:-1] * (rows / max(known.sum(), 1))
+    least = min(EXPECTED - 0.5, expected.sum() * 0.4)  # quantiles are seldom even: half a row of grace
+    bins, group = len(expected), np.zeros(len(expected) + 1, dtype="int64")
+    if profile.categories:
+        kept = expected[:-1] >= least
+        if bins > 1 and not kept.any():
+            kept[expected[:-1].argmax()] = True
+        group[:-2] = np.where(kept, np.cumsum(kept) - 1, kept.sum())
+        group[-2] = kept.sum()
+        names = {"categories": tuple(c for c, own in zip(profile.categories, kept, strict=True) if own)}
+    else:
+        cuts: list[int] = []
+        gathered = 0.0
+        for i in range(bins - 1):
+            gathered += expected[i]
+            full = gathered >= least and expected[i + 1 :].sum() >= least
+            if full or not expected[i] or not expected[i + 1]:
+                cuts, gathered = [*cuts, i], 0.0
+        group[:-1] = np.searchsorted(cuts, np.arange(bins), side="left")
+        names = {"edges": tuple(profile.edges[i] for i in cuts)}
+    group[-1] = group[:-1].max(initial=0) + 1
+    joined = join_bins(np.array([*profile.counts, profile.missing], dtype="int64"), group)
+    return profile.model_copy(
+        update={
+            **names,
+            "counts": tuple(joined[:-1].tolist()),
+            "blocks": tuple(map(tuple, join_bins(blocks, group).tolist())),
+            "earlier": (),
+        }
+    ), group
+
+
+def join_bins(counts: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Add up counts (..., bins + 1) in the bins that ``group`` puts them into."""
+    import numpy as np
+
+    joined: np.ndarray = np.zeros((*counts.shape[:-1], int(group.max()) + 1), dtype=counts.dtype)
+    for i, to in enumerate(group):
+        joined[..., to] += counts[..., i]
+    return joined
 
 
 def _name(value: object) -> str:
