@@ -1,6 +1,6 @@
 """How often a drift report is wrong, what it finds, and what it costs.
 
-    python benchmarks/drift.py [DATA] [--quick] [--only shuffled autocorrelated evidently speed] [--parts DIR] [--work DIR]
+    python benchmarks/drift.py [DATA] [--quick] [--reports N] [--sizes N ...] [--only shuffled autocorrelated evidently speed] [--parts DIR] [--work DIR]
 
 DATA is a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features and ``y``; without it the
 built-in example's flights are the one stream. Prints Markdown tables:
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
@@ -200,7 +200,7 @@ def interval(found: int, of: int) -> str:
     return f"{found / of:.1%} [{low:.1%}, {high:.1%}] of {of}"
 
 
-def shuffled(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed: int = 0) -> None:
+def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: int = 0) -> None:
     """False alarms and power on rows drawn at random (with replacement: the larger batches need more than there are)."""
     import numpy as np
 
@@ -445,6 +445,7 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, help="folder of Parquet parts to take instead of making them")
     parser.add_argument("--work", type=Path, help="where parts are made; a temporary directory by default")
     parser.add_argument("--reports", type=int, default=300)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="rows of a batch, for shuffled")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -455,7 +456,7 @@ def main() -> None:
     sources = list(streams(given.data)) if {"shuffled", "evidently"} & set(wanted) else []
     if "shuffled" in wanted:
         print(f"\n## Shuffled rows: {', '.join(stream.name for stream in sources)}\n")
-        shuffled(sources, SIZES[:3] if given.quick else SIZES, reports)
+        shuffled(sources, given.sizes[:3] if given.quick else given.sizes, reports)
     if "autocorrelated" in wanted:
         print("\n## Autocorrelated rows\n")
         cases = (
