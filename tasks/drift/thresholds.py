@@ -73,6 +73,9 @@ class Null:
         return math.inf if low <= 0 else self.mean * self.freedom * (1 - low) / (self.d * low)
 
 
+_UNKNOWN = Null(mean=math.inf, d=1, freedom=math.inf)
+
+
 def psi(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the population stability index of histograms (..., bins) of counts: (...).
 
@@ -106,7 +109,7 @@ def null_by_resampling(
 
     ``blocks`` (blocks, bins) holds counts. ``runs`` and ``references`` (pairs, blocks), boolean, say which blocks play
     batch and reference; ``rows`` is the size of the reference and of the batch; ``stretches`` how many runs there are
-    that do not overlap, more than two.
+    that do not overlap. Of bins that training time hardly held on both sides nothing is known, and nothing is named.
     """
     import numpy as np
 
@@ -121,13 +124,11 @@ def null_by_resampling(
     order = np.arange(len(blocks))
     thinned = bool(((runs @ blocks.sum(1)) > rows[1]).any() or ((references @ blocks.sum(1)) > rows[0]).any())
     contiguous = scores(order, max(1, _DRAWS // len(runs)) if thinned else 1)
-    if not len(
-        contiguous
-    ):  # the bins in question were never in use on both sides: no telling how far they swing
-        return Null(mean=math.inf, d=1, freedom=math.inf)
     even = _homogeneous(blocks) > _DOUBT
     orders = _ORDERS if even else math.ceil(_DRAWS / len(runs))
-    shuffled = [scores(rng.permutation(order), 1) for _ in range(orders)]
+    shuffled = [one for _ in range(orders) if len(one := scores(rng.permutation(order), 1))]
+    if not len(contiguous) or not shuffled:
+        return _UNKNOWN
     pooled = np.concatenate(shuffled)
     most = max(blocks.shape[1] - 1, 1)
     # One degree of freedom at least: a column that never varied must not alarm at a trifle.
@@ -137,6 +138,8 @@ def null_by_resampling(
     lasting = float(contiguous.mean())
     if even and sum(float(one.mean()) >= lasting for one in shuffled) >= _DOUBT * (orders + 1):
         return Null(mean=alone, d=d, freedom=math.inf)
+    if stretches <= 2:
+        return _UNKNOWN
     effect = max(lasting / alone, 1.0)
     # tr(S)^2 / tr(S^2) of d equal eigenvalues, to one of which all that exceeds independent rows is added.
     d = max(effect**2 / (1 / d + 2 * (effect - 1) / d + (effect - 1) ** 2), 1.0)

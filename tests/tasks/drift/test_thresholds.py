@@ -156,3 +156,17 @@ def test_bins_that_training_time_never_held_on_both_sides() -> None:
 
     assert null.p_value(5.0) == 1.0
     assert null.score_at(0.01) == math.inf
+
+
+@given(st.integers(0, 2**32), st.integers(1, 8), st.floats(0.5, 8))
+def test_few_or_empty_blocks_make_no_null_that_is_none(seed: int, full: int, stretches: float) -> None:
+    """Whatever blocks are empty, and however few stretches there are, a p-value is one and a threshold is positive."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((20, 4), dtype="int64")
+    counts[rng.choice(20, full, replace=False)] = rng.integers(0, 30, (full, 4))
+    runs, others = _runs(20, 4)
+
+    null = null_by_resampling(counts, runs, others, (100, 30), stretches, rng)
+
+    assert 0 <= null.p_value(0.2) <= 1
+    assert null.score_at(0.01) > 0
