@@ -1,6 +1,6 @@
 """How often a drift report is wrong, what it finds, and what it costs.
 
-    python benchmarks/drift.py [DATA] [--quick] [--only shuffled autocorrelated evidently speed] [--parts DIR] [--work DIR]
+    python benchmarks/drift.py [DATA] [--quick] [--reports N] [--sizes N ...] [--only shuffled autocorrelated evidently speed] [--parts DIR] [--work DIR]
 
 DATA is a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features and ``y``; without it the
 built-in example's flights are the one stream. Prints Markdown tables:
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SIZES = (50, 91, 200, 500, 2_000, 10_000, 50_000)
+SIZES = (50, 200, 1_000, 5_000, 50_000)
 BATCHES = 6
 """Batches in the baseline."""
+LEAST = 75
+"""Reports of each size: with fewer, the interval of a rate of 0 reaches beyond 5%."""
 DAYS = 30
 PART = 500_000
 SHIFTS = ("mean + 0.5 sd", "share doubled", "missing + 10 points")
@@ -198,14 +200,15 @@ def interval(found: int, of: int) -> str:
     return f"{found / of:.1%} [{low:.1%}, {high:.1%}] of {of}"
 
 
-def shuffled(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed: int = 0) -> None:
+def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: int = 0) -> None:
     """False alarms and power on rows drawn at random (with replacement: the larger batches need more than there are)."""
     import numpy as np
 
     print("| rows a batch | reports that name anything | " + " | ".join(f"found: {s}" for s in SHIFTS) + " |")
     print("|--:|---|" + "---|" * len(SHIFTS))
     for size in sizes:
-        each = max(2, round(reports / len(sources) / max(1, size / 2_000) ** 0.5))
+        each = round(reports / max(1, size / 500) ** 0.5)
+        each = -(-max(each, min(reports, LEAST)) // len(sources))
         alarms, tried, found = 0, 0, {shift: [0, 0] for shift in SHIFTS}
         for number, stream in enumerate(sources):
             for repeat in range(each):
@@ -441,7 +444,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("shuffled", "autocorrelated", "evidently", "speed"))
     parser.add_argument("--parts", type=Path, help="folder of Parquet parts to take instead of making them")
     parser.add_argument("--work", type=Path, help="where parts are made; a temporary directory by default")
-    parser.add_argument("--reports", type=int, default=600)
+    parser.add_argument("--reports", type=int, default=300)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="rows of a batch, for shuffled")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -452,7 +456,7 @@ def main() -> None:
     sources = list(streams(given.data)) if {"shuffled", "evidently"} & set(wanted) else []
     if "shuffled" in wanted:
         print(f"\n## Shuffled rows: {', '.join(stream.name for stream in sources)}\n")
-        shuffled(sources, SIZES[:3] if given.quick else SIZES, reports)
+        shuffled(sources, given.sizes[:3] if given.quick else given.sizes, reports)
     if "autocorrelated" in wanted:
         print("\n## Autocorrelated rows\n")
         cases = (
@@ -462,6 +466,7 @@ def main() -> None:
             (0.99, 2_000, 12),
             (0.9, 91, 12),
             (0.98, 2_000, 3),
+            (0.998, 500, 6),
         )
         autocorrelated(cases[:1] if given.quick else cases, reports)
     if "evidently" in wanted:

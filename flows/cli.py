@@ -280,6 +280,7 @@ def status() -> None:
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
     from tasks.ledger.superseded import superseded
+    from tasks.reports.summary import estimate_in_words, newest_estimate
 
     settings = Settings()
     names = managed_models(settings)
@@ -302,6 +303,8 @@ def status() -> None:
             print(
                 f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
             )
+        if estimated := newest_estimate(list(ledger.known_batches(engine, name).values())):
+            print(f"  estimate  {estimate_in_words(estimated, managed.spec.metric)}")
         now = datetime.now(UTC)
         shown = listed(item.batch.id for item in waiting_batches(managed, engine, now))
         print(f"  waiting   {shown or 'nothing'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -140,6 +141,7 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
         as_fitted,
         lambda features: predict(fitted.pipeline, features, spec.problem, fitted.classes),
         weights,
+        history_before(m, parts.train),
     )
     trained = register(
         m.managed,
@@ -170,6 +172,21 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
         m.fence,
     )
     return as_fitted, trained
+
+
+def history_before(m: Mandate, train: FeatureFrame) -> Iterator[tuple[FeatureFrame, frozenset[str]]]:
+    """Yield the mature batches before the training rows, the newest first: seasons to hold later batches against.
+
+    With each come the columns that had moved in it against its own season: they are no reference, or a fault that
+    lasts would be what is usual a year later. What had moved against all training rows may be the season itself.
+    """
+    records = m.trainable()
+    first = min((r.batch.start for r in records if r.batch.id in train.snapshots), default=m.as_of)
+    for record in reversed([r for r in records if r.batch.end <= first]):
+        drift, moved = record.drift, frozenset[str]()
+        if drift is not None and drift.reference.kind == "season":
+            moved = frozenset(f.feature for f in drift.features if f.outcome == "drifted")
+        yield m.features([record]), moved
 
 
 def gather_evidence(

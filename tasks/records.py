@@ -433,6 +433,10 @@ class FeatureProfile(Record):
     missing: int
     blocks: tuple[tuple[int, ...], ...] = ()
     """Counts in each of the baseline's time blocks, the missing values last: (blocks, bins + 1)."""
+    earlier: tuple[tuple[int, ...], ...] = ()
+    """The same in each of its earlier blocks; all zero in batches that are no reference of this column."""
+    left_out: tuple[str, ...] = ()
+    """Those batches, oldest first: the column had moved in them against the same season of a year before."""
     span: int | None = None
     """Length, in time blocks, of what ``counts`` were counted on when it is not the training rows: the prediction's
     are those of the holdout."""
@@ -447,6 +451,8 @@ class BaselineProfile(Record):
     blocks: tuple[TimeBlock, ...] = ()
     """Oldest first, bounded in number; they need not cover all training time."""
     blocks_per_batch: int = 1
+    earlier: tuple[TimeBlock, ...] = ()
+    """Accepted batches older than the training rows, oldest first: no training data, but seasons to compare with."""
 
 
 class Histogram(Record):
@@ -484,6 +490,8 @@ class DriftReference(Record):
     spans: tuple[tuple[datetime, datetime], ...] = ()
     """From when to when, stretch by stretch."""
     rows: int = 0
+    earlier: int = 0
+    """How many of the rows are older than the champion's training rows."""
     reason: str = ""
     """Why this one, for people."""
     runs: float = 0

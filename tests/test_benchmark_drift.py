@@ -42,6 +42,26 @@ def test_independent_rows_raise_few_false_alarms_and_hide_no_shift():
     assert sum(found) >= 8
 
 
+def test_fifty_rows_are_enough_to_find_some_shifts():
+    """Of 40 reports on 50 unchanged rows at most two name anything; of as many with a planted shift, 8 find it.
+
+    With bins for any batch, and where time is never taken to say nothing, one does.
+    """
+    alarms, found = 0, 0
+    for repeat in range(40):
+        rng = np.random.default_rng([3, repeat])
+        stream = _stream(rng, 8 * 50)
+        rows = np.arange(8 * 50)
+        profile = profile_of(stream, rows, 50)
+        alarms += bool(named(report(profile, stream, rows[-50:], repeat)))
+        planted = plant(stream.features.iloc[rows[-50:]], SHIFTS[repeat % 3], rng)
+        if planted is not None:
+            found += planted[1] in named(report(profile, stream, rows[-50:], repeat, planted[0]))
+
+    assert alarms <= 2
+    assert found >= 8
+
+
 def test_a_series_that_remembers_raises_few_false_alarms():
     """Consecutive blocks of stationary series: at most two of 40 reports name anything, where thresholds for independent
     rows name something in nearly all."""

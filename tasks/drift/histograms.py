@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OTHER = "(other)"
+EXPECTED = 10
+"""Rows that each bin expects of a batch; with fewer, bins are joined: many empty bins tell less than a few full ones."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,70 @@ def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
     index = small.astype("int64")
     index[np.isnan(numbers)] = bins
     return index
+
+
+def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.ndarray]:
+    """Join bins until each expects ``EXPECTED`` of ``rows`` rows, as far as two are left; missing values stay apart.
+
+    Returns the profile in the joined bins, without its earlier blocks, and where each bin went, (bins + 1,) int64. It
+    depends on the baseline and on the number of rows alone, never on the batch's values.
+    """
+    import numpy as np
+
+    blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(profile.counts) + 1)
+    counts = np.array([*profile.counts, profile.missing], dtype="int64")
+    known = blocks.sum(0) if len(blocks) else counts
+    expected = known[:-1] * (rows / max(known.sum(), 1))
+    least = min(EXPECTED - 0.5, expected.sum() * 0.4)  # quantiles are seldom even: half a row of grace
+    names: dict[str, object]
+    if profile.categories:
+        group, kept = _join_rare(expected, least)
+        names = {"categories": tuple(profile.categories[i] for i in kept)}
+    else:
+        group, kept = _join_neighbours(expected, least)
+        names = {"edges": tuple(profile.edges[i] for i in kept)}
+    group = np.append(group, group.max(initial=0) + 1)
+    *joined, missing = join_bins(counts, group).tolist()
+    in_blocks = tuple(map(tuple, join_bins(blocks, group).tolist()))
+    update = {**names, "counts": tuple(joined), "missing": missing, "blocks": in_blocks, "earlier": ()}
+    return profile.model_copy(update=update), group
+
+
+def _join_rare(expected: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where each category goes, the last of which is all others, and those that stay: the frequent ones, one at least."""
+    import numpy as np
+
+    kept = np.flatnonzero(expected[:-1] >= least)
+    if not len(kept):
+        kept = np.array([expected[:-1].argmax()] if len(expected) > 1 else [], dtype="int64")
+    group = np.full(len(expected), len(kept))
+    group[kept] = np.arange(len(kept))
+    return group, kept
+
+
+def _join_neighbours(expected: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where each bin of a number goes, and the edges that stay. A bin that training never filled tells most: it stays."""
+    import numpy as np
+
+    kept, gathered = list[int](), 0.0
+    for i in range(len(expected) - 1):
+        gathered += expected[i]
+        full = gathered >= least and expected[i + 1 :].sum() >= least
+        if full or not expected[i] or not expected[i + 1]:
+            kept.append(i)
+            gathered = 0.0
+    group: np.ndarray = np.searchsorted(kept, np.arange(len(expected)), side="left")
+    return group, np.array(kept, dtype="int64")
+
+
+def join_bins(counts: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Add up counts (..., bins + 1) in the bins that ``group`` puts them into."""
+    import numpy as np
+
+    joined: np.ndarray = np.zeros((*counts.shape[:-1], int(group.max()) + 1), dtype=counts.dtype)
+    for i, to in enumerate(group):
+        joined[..., to] += counts[..., i]
+    return joined
 
 
 def _name(value: object) -> str:

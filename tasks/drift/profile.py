@@ -5,7 +5,7 @@ They travel with the model, so the same batch always gets the same score, whatev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ BLOCKS = 64
 """Time blocks wanted: with fewer batches, each is cut into several."""
 MOST_BLOCKS = 128
 """Of more batches than this, so many are taken at equal distances: the profile stays small."""
+MOST_EARLIER = 400
+"""Blocks of batches before the training rows that are kept, the newest: a year of days, and a season more."""
 PREDICTION, TARGET = "prediction", "target"
 
 
@@ -77,8 +79,47 @@ def make_profile(
     )
 
 
-def time_blocks(frame: FeatureFrame) -> tuple[np.ndarray, tuple[TimeBlock, ...], int]:
-    """Cut the rows' time into blocks of equal spans within each batch.
+def add_history(
+    profile: BaselineProfile, history: Iterable[tuple[FeatureFrame, frozenset[str]]]
+) -> BaselineProfile:
+    """Return the profile with the batches before its training rows, each with the columns that it is no reference of.
+
+    ``history`` begins with the newest; it is asked for no more batches than are kept. Predictions have no history: no
+    champion's are another's.
+    """
+    import numpy as np
+
+    earlier: list[TimeBlock] = []
+    counted: list[list[tuple[int, ...]]] = [[] for _ in profile.features]
+    left_out: list[list[str]] = [[] for _ in profile.features]
+    for frame, moved in history:
+        block, blocks, _ = time_blocks(frame, profile.blocks_per_batch)
+        earlier = [*blocks, *earlier]
+        for f, counts, without in zip(profile.features, counted, left_out, strict=True):
+            if f.kind == PREDICTION:
+                continue
+            known = frame.target.notna().to_numpy()
+            if f.kind == TARGET:
+                own = _in_blocks(f, frame.target[known], block[known], len(blocks))
+            else:
+                own = _in_blocks(f, frame.features[f.feature], block, len(blocks))
+            if f.feature in moved:
+                without[:0] = sorted(set(frame.batch))
+                own = tuple(map(tuple, np.zeros_like(own).tolist()))
+            counts[:0] = own
+        if len(earlier) >= MOST_EARLIER:
+            break
+    features = tuple(
+        f.model_copy(update={"earlier": tuple(counts), "left_out": tuple(without)})
+        for f, counts, without in zip(profile.features, counted, left_out, strict=True)
+    )
+    return profile.model_copy(update={"features": features, "earlier": tuple(earlier)})
+
+
+def time_blocks(
+    frame: FeatureFrame, cuts: int | None = None
+) -> tuple[np.ndarray, tuple[TimeBlock, ...], int]:
+    """Cut the rows' time into blocks of equal spans within each batch: ``cuts`` of them, or enough for ``BLOCKS``.
 
     Returns each row's block, (rows,) int64, -1 where its batch was not taken; the blocks; and how many a batch has.
     """
@@ -89,7 +130,8 @@ def time_blocks(frame: FeatureFrame) -> tuple[np.ndarray, tuple[TimeBlock, ...],
     taken = batches
     if len(batches) > MOST_BLOCKS:
         taken = [batches[i] for i in np.linspace(0, len(batches) - 1, MOST_BLOCKS).round().astype("int64")]
-    cuts = max(1, BLOCKS // len(taken)) if taken else 1
+    if cuts is None:
+        cuts = max(1, BLOCKS // len(taken)) if taken else 1
     times = frame.moments.astype("int64")
     batch = pd.Index(taken).get_indexer(pd.Index(frame.batch))
     block = np.full(len(times), -1, dtype="int64")

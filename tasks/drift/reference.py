@@ -1,9 +1,9 @@
-"""What a batch is held against: all training rows, or those of the same season in earlier years."""
+"""What a batch is held against: all training rows, or the rows of the same season in earlier years."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from tasks.records import BaselineProfile
@@ -26,10 +26,14 @@ class Reference:
     """The time blocks that a batch is held against, and how runs of training time are paired with their like."""
 
     kind: Literal["training", "season"]
+    baseline: BaselineProfile
+    """With the time blocks that are compared: of a season, those of the lake's history before those of training."""
     taken: np.ndarray
     """(blocks,) boolean: those of the reference."""
     reason: str
     rows: int
+    earlier: int
+    """How many of the rows are older than the training rows."""
     spans: tuple[tuple[datetime, datetime], ...]
     """From when to when, stretch by stretch, oldest first."""
 
@@ -40,39 +44,64 @@ def choose_reference(
     """Return the reference of a batch around ``middle``; the season's needs a batch's worth of blocks in it."""
     import numpy as np
 
-    everything = np.ones(len(baseline.blocks), dtype=bool)
-    whole = ((baseline.blocks[0].start, baseline.blocks[-1].end),) if baseline.blocks else ()
     if wanted == "training":
-        return Reference("training", everything, "as configured", baseline.rows, whole)
-    season = np.array(
-        [_same_season(middle, _middle(baseline, i)) for i in range(len(everything))], dtype=bool
-    )
+        return all_training(baseline, "as configured")
+    whole = _with_history(baseline)
+    moment = np.array([middle.astimezone(UTC).replace(tzinfo=None)], dtype="datetime64[us]")
+    season = _same_season(moment, _middles(whole))[0]
     if len(season) and season.sum() >= baseline.blocks_per_batch:
-        taken = [baseline.blocks[i] for i in np.flatnonzero(season)]
-        cuts = np.flatnonzero(np.diff(np.flatnonzero(season)) > 1) + 1
-        stretches = np.split(np.flatnonzero(season), cuts)
-        spans = tuple((baseline.blocks[s[0]].start, baseline.blocks[s[-1]].end) for s in stretches)
-        return Reference(
-            "season", season, "training rows reach back to it", sum(b.rows for b in taken), spans
+        taken = np.flatnonzero(season)
+        stretches = np.split(taken, np.flatnonzero(np.diff(taken) > 1) + 1)
+        spans = tuple((whole.blocks[s[0]].start, whole.blocks[s[-1]].end) for s in stretches)
+        rows = np.array([b.rows for b in whole.blocks])
+        earlier = int(rows[: len(baseline.earlier)][season[: len(baseline.earlier)]].sum())
+        reason = "the lake reaches back to it" if earlier else "training rows reach back to it"
+        return Reference("season", whole, season, reason, int(rows[season].sum()), earlier, spans)
+    reason = "training rows and history do not reach back to the same season of an earlier year"
+    return all_training(baseline, reason)
+
+
+def all_training(baseline: BaselineProfile, reason: str) -> Reference:
+    """Return all training rows as a reference."""
+    import numpy as np
+
+    spans = ((baseline.blocks[0].start, baseline.blocks[-1].end),) if baseline.blocks else ()
+    everything = np.ones(len(baseline.blocks), dtype=bool)
+    return Reference("training", baseline, everything, reason, baseline.rows, 0, spans)
+
+
+def _with_history(baseline: BaselineProfile) -> BaselineProfile:
+    """The baseline with its earlier blocks before those of training; a column without earlier counts has no rows there."""
+    if not baseline.earlier:
+        return baseline
+    features = tuple(
+        f.model_copy(
+            update={"blocks": (f.earlier or ((0,) * (len(f.counts) + 1),) * len(baseline.earlier)) + f.blocks}
         )
-    return Reference(
-        "training",
-        everything,
-        "training rows do not reach back to the same season of an earlier year",
-        baseline.rows,
-        whole,
+        for f in baseline.features
+    )
+    return baseline.model_copy(
+        update={"features": features, "blocks": baseline.earlier + baseline.blocks, "earlier": ()}
     )
 
 
-def _middle(baseline: BaselineProfile, block: int) -> datetime:
-    found = baseline.blocks[block]
-    return found.start + (found.end - found.start) / 2
+def _middles(baseline: BaselineProfile) -> np.ndarray:
+    """The middle of each block, (blocks,) datetime64[us], UTC."""
+    import numpy as np
+
+    found = [(b.start + (b.end - b.start) / 2).astimezone(UTC).replace(tzinfo=None) for b in baseline.blocks]
+    return np.array(found, dtype="datetime64[us]")
 
 
-def _same_season(one: datetime, other: datetime) -> bool:
-    """Whether they lie whole years apart, one at least, give or take the season."""
-    years = round((one - other) / YEAR)
-    return years != 0 and abs((one - other) - years * YEAR) <= SEASON
+def _same_season(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether they lie whole years apart, one at least, give or take the season: (ones, others) boolean."""
+    import numpy as np
+
+    year, season = np.timedelta64(YEAR), np.timedelta64(SEASON)
+    apart = ones[:, None] - others[None, :]
+    years = np.round(apart / year)
+    alike: np.ndarray = (years != 0) & (np.abs(apart - years * year) <= season)
+    return alike
 
 
 def run_length(baseline: BaselineProfile) -> int:
@@ -104,8 +133,8 @@ def pair_runs(
                 first = rng.choice(apart)
                 references[start, first : first + own] = True
     elif kind == "season":
-        middles = [_middle(baseline, i) for i in range(blocks)]
-        alike = np.array([[_same_season(one, other) for other in middles] for one in middles], dtype=bool)
+        middles = _middles(baseline)
+        alike = _same_season(middles, middles)
         near = (position >= starts[:, None] - length) & (position < starts[:, None] + 2 * length) & ~runs
         mates = alike[starts + length // 2] & ~runs
         references = np.where(mates.sum(1, keepdims=True) >= length, mates, near)

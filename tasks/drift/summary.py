@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
 from tasks.drift.config import DriftConfig
-from tasks.drift.histograms import Counts, bin_labels
+from tasks.drift.histograms import Counts, bin_labels, coarsened, join_bins
 from tasks.drift.profile import RARE
-from tasks.drift.reference import Reference, choose_reference, pair_runs, run_length
+from tasks.drift.reference import Reference, all_training, choose_reference, pair_runs, run_length
 from tasks.drift.thresholds import Null, holm_level, null_by_resampling, null_in_theory, psi
 from tasks.records import (
     BaselineProfile,
@@ -35,18 +35,37 @@ def summarise_drift(
     """Hold the batch counted in ``counts`` against ``baseline``: one score, threshold, p-value and histogram a column.
 
     Missing values are a bin like any other, so a feature that goes missing drifts. A column without a value cannot be
-    scored; it is reported as not evaluable and the others still are.
+    scored; it is reported as not evaluable and the others still are. What has moved against all training rows, and not
+    against a season that the champion was not trained on, is steady, and its note says so: a fault may come back too.
     """
-    middle = _moment(counts.start + (counts.end - counts.start) // 2)
-    reference = choose_reference(baseline, middle, config.reference)
-    measured = [
-        _measure(baseline, profile, own, reference, seed)
-        for profile, own in zip(baseline.features, counts.columns, strict=True)
-    ]
+
+    def held_against(wanted: Literal["auto", "training", "season"]) -> DriftSummary:
+        reference = choose_reference(baseline, _middle(counts), wanted)
+        return _summary(reference, baseline, version, batch, counts, config, seed)
+
+    found = held_against(config.reference)
+    if not found.reference.earlier:
+        return found
+    pairs = zip(found.features, held_against("training").features, strict=True)
+    return found.model_copy(
+        update={"features": tuple(_told(f, alone, found.reference) for f, alone in pairs)}
+    )
+
+
+def _summary(
+    reference: Reference,
+    baseline: BaselineProfile,
+    version: int,
+    batch: str,
+    counts: Counts,
+    config: DriftConfig,
+    seed: int,
+) -> DriftSummary:
+    measured = [_measure(baseline, reference, i, own, seed) for i, own in enumerate(counts.columns)]
     others = [null.p_value(f.score) for f, null in measured if f.score is not None and f.kind != "target"]
     share = _target_share(baseline, len(others))
     level = holm_level(others, config.false_alarms * (1 - share)) if others else config.false_alarms
-    length = run_length(baseline)
+    length = run_length(reference.baseline)
     return DriftSummary(
         batch=batch,
         version=version,
@@ -60,8 +79,9 @@ def summarise_drift(
             kind=reference.kind,
             spans=reference.spans,
             rows=reference.rows,
+            earlier=reference.earlier,
             reason=reference.reason,
-            runs=len(baseline.blocks) / length if length else 0,
+            runs=len(reference.baseline.blocks) / length if length else 0,
             false_alarms=config.false_alarms,
             level=level,
             psi=config.psi,
@@ -77,19 +97,32 @@ def add_target(
 
     ``counts`` are those of the same batch's target.
     """
-    middle = _moment(counts.start + (counts.end - counts.start) // 2)
-    reference = choose_reference(baseline, middle, config.reference)
     others = sum(f.score is not None and f.kind != "target" for f in summary.features)
-    features = []
-    for f, profile, own in zip(summary.features, baseline.features, counts.columns, strict=True):
-        if f.kind == "target" and own is not None:
-            found, null = _measure(baseline, profile, own, reference, summary.reference.seed)
-            features.append(
-                _judge(found, null, config.false_alarms * _target_share(baseline, others), config.psi)
-            )
-        else:
-            features.append(f)
+    level = config.false_alarms * _target_share(baseline, others)
+    features = list(summary.features)
+    for i, own in enumerate(counts.columns):
+        if baseline.features[i].kind == "target" and own is not None:
+            references = [choose_reference(baseline, _middle(counts), config.reference)]
+            if references[0].earlier:
+                references.append(choose_reference(baseline, _middle(counts), "training"))
+            judged = [
+                _judge(*_measure(baseline, reference, i, own, summary.reference.seed), level, config.psi)
+                for reference in references
+            ]
+            features[i] = _told(judged[0], judged[-1], summary.reference)
     return summary.model_copy(update={"features": tuple(features)})
+
+
+def _told(found: FeatureDrift, alone: FeatureDrift, reference: DriftReference) -> FeatureDrift:
+    """``found`` against the season, with a note where it would be named ``alone``, against the training rows."""
+    if found.outcome != "steady" or alone.outcome != "drifted" or alone.score is None:
+        return found
+    years = " and ".join(str(start.year) for start, _ in reference.spans)
+    note = (
+        f"as in this season of {years}, which the champion was not trained on: it has moved against the training rows "
+        f"({alone.score:.3g}, threshold {alone.threshold:.3g})"
+    )
+    return found.model_copy(update={"note": note})
 
 
 def _target_share(baseline: BaselineProfile, others: int) -> float:
@@ -97,44 +130,49 @@ def _target_share(baseline: BaselineProfile, others: int) -> float:
     return 1 / (others + 1) if any(f.kind == "target" for f in baseline.features) else 0.0
 
 
-def _moment(moment: np.datetime64) -> datetime:
+def _middle(counts: Counts) -> datetime:
     import pandas as pd
 
-    found: datetime = pd.Timestamp(moment).tz_localize(UTC).to_pydatetime()
+    middle = counts.start + (counts.end - counts.start) // 2
+    found: datetime = pd.Timestamp(middle).tz_localize(UTC).to_pydatetime()
     return found
 
 
 def _measure(
-    baseline: BaselineProfile,
-    profile: FeatureProfile,
-    counts: np.ndarray | None,
-    reference: Reference,
-    seed: int,
+    baseline: BaselineProfile, chosen: Reference, column: int, counts: np.ndarray | None, seed: int
 ) -> tuple[FeatureDrift, Null]:
     """Score one column, and make its null distribution at the batch's size; outcome and threshold come later."""
     import numpy as np
 
+    reference = _reference_of(baseline, chosen, column)
+    profile, note = reference.baseline.features[column], ""
+    if reference is not chosen and profile.span is None:
+        note = f"held against all training rows: in {', '.join(profile.left_out) or 'this season'} it is no reference"
+    if counts is not None:
+        rows = min(int(counts.sum()), sum(profile.counts) + profile.missing)
+        profile, group = coarsened(profile, rows)
+        counts = join_bins(counts, group)
     before = np.array([*profile.counts, profile.missing], dtype="int64")
-    if reference.kind == "season" and profile.span is None:
+    if reference.kind == "season":
         before = np.array(profile.blocks, dtype="int64")[reference.taken].sum(0)
     after = np.zeros_like(before) if counts is None else counts
     known_before, known_after = before[:-1].sum(), after[:-1].sum()
-    note = ""
+    why_not = ""
     if counts is None:
-        note = NOT_MATURE
+        why_not = NOT_MATURE
     elif not known_before:
-        note = "the champion's training data held no value"
+        why_not = "the champion's training data held no value"
     elif not known_after:
-        note = "this batch holds no value"
+        why_not = "this batch holds no value"
     elif len(profile.counts) < 2 and profile.kind == "categorical":
-        note = f"no category had {RARE} training rows, so there is nothing to tell apart"
+        why_not = f"no category had {RARE} training rows, so there is nothing to tell apart"
     score, null = None, null_in_theory(2, 1, 1)
-    if not note:
+    if not why_not:
         used = (before + after) > 0
         score = float(psi(before[used], after[used]))
         # A seed of its own for each column: one more column changes nothing for the others.
         rng = np.random.default_rng([seed, crc32(profile.feature.encode())])
-        null = _null(baseline, profile, used, (int(before.sum()), int(after.sum())), reference, rng)
+        null = _null(profile, used, (int(before.sum()), int(after.sum())), reference, rng)
     return (
         FeatureDrift(
             feature=profile.feature,
@@ -150,14 +188,25 @@ def _measure(
                 before=tuple((before[:-1] / known_before).tolist()) if known_before else (),
                 after=tuple((after[:-1] / known_after).tolist()) if known_after else (),
             ),
-            note=note,
+            note=why_not or note,
         ),
         null,
     )
 
 
+def _reference_of(baseline: BaselineProfile, chosen: Reference, column: int) -> Reference:
+    """What one column is held against: predictions have no season, nor has a column that was left out of it."""
+    import numpy as np
+
+    profile = chosen.baseline.features[column]
+    if chosen.kind == "season":
+        known = np.array(profile.blocks, dtype="int64")[chosen.taken][:, :-1]
+        if profile.span is not None or not known.any():
+            return all_training(baseline, "it has no season")
+    return chosen
+
+
 def _null(
-    baseline: BaselineProfile,
     profile: FeatureProfile,
     used: np.ndarray,
     rows: tuple[int, int],
@@ -166,12 +215,13 @@ def _null(
 ) -> Null:
     import numpy as np
 
-    length = run_length(baseline)
+    length = run_length(reference.baseline)
     blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(used))[:, used]
     if not length or not len(blocks):
         return null_in_theory(int(used.sum()), *rows)
-    runs, references = pair_runs(baseline, reference.kind, profile.span, rng)
-    return null_by_resampling(blocks, runs, references, rows, len(baseline.blocks) / length, rng)
+    runs, references = pair_runs(reference.baseline, reference.kind, profile.span, rng)
+    told = int((blocks.sum(1) > 0).sum())
+    return null_by_resampling(blocks, runs, references, rows, told / length, rng)
 
 
 def _judge(found: FeatureDrift, null: Null, level: float, smallest: float) -> FeatureDrift:

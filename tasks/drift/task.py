@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,21 +28,24 @@ def make_baseline(
     predicted: np.ndarray,
     predict: Callable[[pd.DataFrame], np.ndarray],
     importance: Mapping[str, float],
+    history: Iterable[tuple[FeatureFrame, frozenset[str]]],
 ) -> tuple[BaselineProfile, pd.DataFrame]:
     """Return what travels with the model: the profile of its training rows, and a seeded sample of them.
+
+    ``history`` are the batches before the training rows, the newest first, with the columns that each is no reference of.
 
     ``predicted`` are the model's predictions for the holdout, ``predict`` goes from features to predictions.
     """
     import numpy as np
 
     from tasks.drift.evidently_report import draw_sample
-    from tasks.drift.profile import make_profile
+    from tasks.drift.profile import add_history, make_profile
 
     seed = managed.spec.training.seed
     drawn = np.random.default_rng(seed).choice(len(train), min(len(train), SEEN), replace=False)
     drawn.sort()
     seen = drawn, predict(train.features.iloc[drawn])
-    profile = make_profile(train, holdout, predicted, seen, importance)
+    profile = add_history(make_profile(train, holdout, predicted, seen, importance), history)
     return profile, draw_sample(train, managed.spec.drift.sample, seed)
 
 

@@ -14,6 +14,10 @@ How the null distribution of one column's score is made:
    ``d * (stretches - 2)`` degrees of freedom in its denominator (Rao and Scott 1984, Thomas and Rao 1987; a stretch is
    held against the others, which costs one more: with ``stretches - 1``, series whose memory is a tenth of a batch
    raised 7% false alarms instead of at most 5%, see ``benchmarks/drift.py``).
+5. Where time says nothing, 3 and 4 only cost power. That is taken for granted when neither of two tests finds anything:
+   Pearson's that all blocks have the same shares, and the rank of ``contiguous`` among the means of shuffled blocks.
+   The null is then the gamma distribution of 2. The rank alone will not do: on six batches of a series with an
+   autocorrelation of 0.98 it missed so much that 15% of 60 reports were false alarms.
 """
 
 from __future__ import annotations
@@ -30,6 +34,10 @@ _SMOOTHING = 0.5
 """Added to every bin so that an empty one gives a large but finite score (Jeffreys' prior for proportions)."""
 _DRAWS = 300
 """Resamples of the shuffled blocks, and of the contiguous ones where rows are drawn: two moments are fitted to them."""
+_ORDERS = 39
+"""Random orders of the time blocks among which the true one has its rank."""
+_DOUBT = 0.1
+"""p-value below which time is taken to matter."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,9 @@ class Null:
         return math.inf if low <= 0 else self.mean * self.freedom * (1 - low) / (self.d * low)
 
 
+_UNKNOWN = Null(mean=math.inf, d=1, freedom=math.inf)
+
+
 def psi(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the population stability index of histograms (..., bins) of counts: (...).
 
@@ -98,13 +109,14 @@ def null_by_resampling(
 
     ``blocks`` (blocks, bins) holds counts. ``runs`` and ``references`` (pairs, blocks), boolean, say which blocks play
     batch and reference; ``rows`` is the size of the reference and of the batch; ``stretches`` how many runs there are
-    that do not overlap, more than two.
+    that do not overlap. Of bins that training time hardly held on both sides nothing is known, and nothing is named.
     """
     import numpy as np
 
     def scores(order: np.ndarray, repeat: int) -> np.ndarray:
-        counts = blocks[order]
-        before, after = references.astype("int64") @ counts, runs.astype("int64") @ counts
+        # As floats, because numpy multiplies matrices of whole numbers slowly; the counts stay exact.
+        counts = blocks[order].astype("float64")
+        before, after = ((side @ counts).astype("int64") for side in (references, runs))
         full = (before.sum(1) > 0) & (after.sum(1) > 0)
         before, after = (np.repeat(side[full], repeat, axis=0) for side in (before, after))
         return psi(_thin(before, rows[0], rng), _thin(after, rows[1], rng))
@@ -112,33 +124,53 @@ def null_by_resampling(
     order = np.arange(len(blocks))
     thinned = bool(((runs @ blocks.sum(1)) > rows[1]).any() or ((references @ blocks.sum(1)) > rows[0]).any())
     contiguous = scores(order, max(1, _DRAWS // len(runs)) if thinned else 1)
-    shuffled = np.concatenate(
-        [scores(rng.permutation(order), 1) for _ in range(math.ceil(_DRAWS / len(runs)))]
-    )
+    even = _homogeneous(blocks) > _DOUBT
+    orders = _ORDERS if even else math.ceil(_DRAWS / len(runs))
+    shuffled = [one for _ in range(orders) if len(one := scores(rng.permutation(order), 1))]
+    if not len(contiguous) or not shuffled:
+        return _UNKNOWN
+    pooled = np.concatenate(shuffled)
     most = max(blocks.shape[1] - 1, 1)
-    floor = (
-        1 / rows[0] + 1 / rows[1]
-    )  # one degree of freedom: a column that never varied must not alarm at a trifle
-    alone = max(float(shuffled.mean()), floor)
-    variance = float(shuffled.var())
+    # One degree of freedom at least: a column that never varied must not alarm at a trifle.
+    alone = max(float(pooled.mean()), 1 / rows[0] + 1 / rows[1])
+    variance = float(pooled.var())
     d = min(2 * alone**2 / variance, most) if variance > 0 else most
-    effect = max(float(contiguous.mean()) / alone, 1.0)
+    lasting = float(contiguous.mean())
+    if even and sum(float(one.mean()) >= lasting for one in shuffled) >= _DOUBT * (orders + 1):
+        return Null(mean=alone, d=d, freedom=math.inf)
+    if stretches <= 2:
+        return _UNKNOWN
+    effect = max(lasting / alone, 1.0)
     # tr(S)^2 / tr(S^2) of d equal eigenvalues, to one of which all that exceeds independent rows is added.
     d = max(effect**2 / (1 / d + 2 * (effect - 1) / d + (effect - 1) ** 2), 1.0)
     return Null(mean=effect * alone, d=d, freedom=d * (stretches - 2))
+
+
+def _homogeneous(blocks: np.ndarray) -> float:
+    """The p-value of Pearson's test that all blocks (blocks, bins) have the same shares."""
+    from scipy import special
+
+    counts = blocks[blocks.sum(1) > 0][:, blocks.sum(0) > 0]
+    freedom = (counts.shape[0] - 1) * (counts.shape[1] - 1)
+    if freedom < 1:
+        return 1.0
+    expected = counts.sum(1, keepdims=True) * (counts.sum(0) / counts.sum())
+    return float(special.chdtrc(freedom, ((counts - expected) ** 2 / expected).sum()))
 
 
 def _thin(counts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
     """Draw ``rows`` rows without replacement from each histogram (histograms, bins) that has more."""
     import numpy as np
 
-    large = counts.sum(1) > rows
-    if not large.any():
+    total = counts.sum(1)
+    left, wanted = total.copy(), np.minimum(total, rows)
+    if (left == wanted).all():
         return counts
-    thin = counts.copy()
-    thin[large] = np.array(
-        [rng.multivariate_hypergeometric(one, rows, method="marginals") for one in counts[large]]
-    )
+    thin = np.empty_like(counts)
+    # Bin by bin for all histograms at once: what a bin gives is hypergeometric among what is left.
+    for i in range(counts.shape[1]):
+        thin[:, i] = rng.hypergeometric(counts[:, i], left - counts[:, i], wanted)
+        left, wanted = left - counts[:, i], wanted - thin[:, i]
     return thin
 
 

@@ -16,6 +16,7 @@ from tasks.reports.summary import (
     champion_performance,
     first_champion,
     first_performance,
+    newest_estimate,
     newest_revisions,
     reign_changes,
 )
@@ -127,6 +128,7 @@ def render_model_page(
         promotions=sum(isinstance(entry.decision, Promote) for entry in reigns),
         rollbacks=sum(isinstance(entry.decision, RollBack) for entry in reigns),
         newest=judged[-1] if judged else None,
+        estimated=newest_estimate(records),
         newest_first_champion=first_performance(judged[-1], entries) if judged else None,
         first_version=first_champion(entries),
         awaiting=awaiting_approval(entries),

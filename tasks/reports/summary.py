@@ -15,6 +15,7 @@ from tasks.records import (
     Reject,
     RollBack,
 )
+from tasks.reports.figures import in_words, interval
 
 REFUSED = "refused"
 UNDECIDED = "undecided"
@@ -74,6 +75,20 @@ def first_champion(entries: Sequence[LedgerEntry]) -> int | None:
 def champion_performance(record: BatchRecord) -> Performance | None:
     """Return how the reigning champion did; None while labels are not mature."""
     return record.performances[0] if record.performances else None
+
+
+def newest_estimate(records: Sequence[BatchRecord]) -> BatchRecord | None:
+    """Return the newest batch if labels cannot say yet how the champion did on it, and an estimate can."""
+    newest = next(reversed([r for r in newest_revisions(records) if r.accepted]), None)
+    return newest if newest is not None and newest.estimate is not None and not newest.performances else None
+
+
+def estimate_in_words(record: BatchRecord, metric: str) -> str:
+    """Return the estimate that stands in for the labels of a batch, with what it cannot see; nothing without one."""
+    found = record.estimate
+    if found is None:
+        return ""
+    return f"{in_words(metric)} of {record.batch.id} is estimated at {interval(found.score)} until its labels come, blind to concept drift"
 
 
 def first_performance(record: BatchRecord, entries: Sequence[LedgerEntry]) -> Performance | None:

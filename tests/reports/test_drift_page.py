@@ -180,3 +180,17 @@ def test_a_season_is_named():
 
     assert "against 9,000 training rows of version 1, the same season of earlier years" in text
     assert "2012-03-01 to 2012-04-01" in text
+
+
+def test_a_season_beyond_training_is_named():
+    """Rows that the champion was not trained on are not called training rows, and counted."""
+    start, end = (datetime(2012, month, 1, tzinfo=UTC) for month in (3, 4))
+    reference = DriftReference(
+        kind="season", rows=9_000, earlier=9_000, spans=((start, end),), reason="the lake reaches back to it"
+    )
+
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", [a_feature()], reference=reference)))
+
+    assert "against 9,000 rows, the same season of earlier years" in text
+    assert "9,000 rows of them are older than what the champion was trained on" in text
+    assert "2012-03-01 to 2012-04-01" in text

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 
-from tasks.records import AwaitApproval, Labelled, Promote
+from tasks.records import AwaitApproval, Estimate, Interval, Labelled, Promote
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
-from tests.reports.conftest import a_drift, a_feature, a_record, an_entry, months
+from tasks.reports.summary import estimate_in_words
+from tests.reports.conftest import a_drift, a_feature, a_performance, a_record, an_entry, months
 
 
 def link(batch):
@@ -113,3 +114,29 @@ def test_every_decision_is_listed_with_who_decided(year):
 
     assert page.count("decided by kingmaker, run amber-falcon") == len(year.entries)
     assert "decisions to hold" in page
+
+
+def test_an_estimate_stands_in_for_labels_that_are_not_there():
+    """The newest batch's, as an estimate that says what it cannot see; gone when the labels have come."""
+    batch = months(1)[0]
+    score = Interval(value=0.71, low=0.69, high=0.73)
+    guess = Estimate(
+        version=1,
+        rows=100,
+        reference=("2012-12",),
+        reference_rows=90,
+        metric="roc_auc",
+        score=score,
+        loss=score,
+    )
+    waiting = a_record(batch).model_copy(update={"estimate": guess, "performances": ()})
+
+    page = page_of([waiting], [])
+
+    assert "ROC AUC on 2013-01, estimated" in page
+    assert "until its labels come; blind to concept drift" in page
+    assert estimate_in_words(waiting, "roc_auc") == (
+        "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to concept drift"
+    )
+    judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
+    assert "estimated" not in page_of([judged], [])

@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.drift.histograms import count, count_part
+from tasks.drift.histograms import EXPECTED, coarsened, count, count_part, join_bins
 from tasks.drift.profile import make_profile
 from tasks.records import FeatureFrame, FeatureProfile
 from tests.tasks.builders import frame_of
@@ -54,3 +54,40 @@ def test_a_number_lies_in_the_bin_that_a_binary_search_finds(values: list[float]
 
     expected = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
     assert found.tolist() == [*expected.tolist(), len(numbers) - len(known)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(number, st.sampled_from("abcd")), min_size=4, max_size=200), st.integers(1, 1000))
+def test_joined_bins_count_the_same_rows(rows: list[tuple[float, str]], batch: int) -> None:
+    """Counting in the joined bins is joining what was counted; no row is lost, missing values stay apart."""
+    frame = _frame([x for x, _ in rows], [w for _, w in rows])
+    predicted = np.linspace(0, 1, len(frame))
+    profile = make_profile(frame, frame, predicted, (np.arange(len(frame)), predicted), {})
+    for name, fine in zip(("x", "w"), profile.features, strict=False):
+        coarse, group = coarsened(fine, batch)
+
+        own = count(fine, frame.features[name])
+
+        assert count(coarse, frame.features[name]).tolist() == join_bins(own, group).tolist()
+        assert (*coarse.counts, coarse.missing) == tuple(join_bins(own, group).tolist())
+        assert np.array(coarse.blocks).sum(0).tolist() == join_bins(own, group).tolist()
+        assert join_bins(own, group)[-1] == own[-1]
+
+
+def test_a_small_batch_has_bins_that_expect_enough_of_it() -> None:
+    """Fifty rows of ten deciles become five bins, and five hundred keep all ten; a bin that was empty stays apart."""
+    rng = np.random.default_rng(0)
+    frame = _frame(
+        rng.normal(size=4000).tolist(), rng.choice(list("abc"), 4000, p=[0.8, 0.15, 0.05]).tolist()
+    )
+    predicted = np.linspace(0, 1, len(frame))
+    number, word, *_ = make_profile(frame, frame, predicted, (np.arange(len(frame)), predicted), {}).features
+    constant = FeatureProfile(
+        feature="x", kind="numerical", edges=(1.0, np.nextafter(1.0, 2)), counts=(0, 90, 0), missing=0
+    )
+
+    assert [len(coarsened(number, rows)[0].counts) for rows in (5, 50, 500)] == [2, 5, 10]
+    assert min(coarsened(number, 50)[0].counts) * 50 / 4000 >= EXPECTED - 0.5
+    assert coarsened(word, 50)[0].categories == ("a",)
+    assert coarsened(word, 500)[0].categories == ("a", "b", "c")
+    assert coarsened(constant, 50)[0] == constant

@@ -1,6 +1,7 @@
 """Tests of profiles and of drift summaries."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,16 @@ import pytest
 
 from tasks.drift.config import DriftConfig
 from tasks.drift.histograms import OTHER, count_part, count_target
-from tasks.drift.profile import BLOCKS, CATEGORIES, MOST_BLOCKS, RARE, make_profile, time_blocks
+from tasks.drift.profile import (
+    BLOCKS,
+    CATEGORIES,
+    MOST_BLOCKS,
+    MOST_EARLIER,
+    RARE,
+    add_history,
+    make_profile,
+    time_blocks,
+)
 from tasks.drift.summary import add_target, summarise_drift
 from tasks.records import BaselineProfile, DriftSummary, FeatureDrift, FeatureFrame
 from tests.tasks.builders import frame_of
@@ -284,3 +294,65 @@ def test_the_target_is_watched_once_its_labels_are_mature() -> None:
     added = add_target(early, profile, count_target(profile, more), CONFIG)
     assert added.features[1] == late["more"]
     assert added.features[0] == early.features[0]
+
+
+def _year_before(fault: bool, *, moved: frozenset[str] = frozenset()) -> DriftSummary:
+    """A summer after half a year of training, with the summer before in the lake; ``fault`` in both summers."""
+    rng = np.random.default_rng(4)
+
+    def rows(first: float, days: float) -> FeatureFrame:
+        at = np.sort(rng.uniform(first, first + days, int(days * 20)))
+        summer = np.cos((at - 180) / 365.2425 * 2 * np.pi) > 0.9
+        features = pd.DataFrame(
+            {"temp": 3 * summer + rng.normal(size=len(at)), "sensor": rng.normal(size=len(at))}
+        )
+        if fault and days == 30:
+            features["sensor"] += 2
+        return _frame(features, at)
+
+    train, batch, before = rows(365.2425, 150), rows(365.2425 + 165, 30), rows(165, 30)
+    predicted = rng.random(len(train))
+    profile = make_profile(train, train, predicted, (np.arange(len(train)), predicted), {})
+    profile = add_history(profile, [(before, moved)])
+    return _summary(profile, batch, rng.random(len(batch)))
+
+
+def test_history_before_training_is_the_season() -> None:
+    """What comes every summer is steady once a summer is known, and its note says what training rows would have said."""
+    found = {f.feature: f for f in _year_before(fault=False).features}
+
+    assert found["temp"].outcome == found["sensor"].outcome == "steady"
+    assert "as in this season of 2020" in found["temp"].note
+    assert found["sensor"].note == ""
+    assert _year_before(fault=False).reference.earlier == 600
+
+
+def test_a_fault_that_lasts_is_not_what_is_usual() -> None:
+    """A column that had moved against its season is no reference; what nobody had named is told in a note at least."""
+    known = {f.feature: f for f in _year_before(fault=True, moved=frozenset({"sensor"})).features}
+    unknown = {f.feature: f for f in _year_before(fault=True).features}
+
+    assert known["sensor"].outcome == "drifted"
+    assert "held against all training rows: in b005" in known["sensor"].note
+    assert unknown["sensor"].outcome == "steady"
+    assert "it has moved against the training rows" in unknown["sensor"].note
+
+
+def test_history_is_asked_for_no_more_than_is_kept() -> None:
+    """The newest batches are kept, oldest first, and those before them are not read."""
+    frame = _frame(pd.DataFrame({"x": np.arange(300.0)}), np.linspace(1000, 1100, 300, endpoint=False))
+    profile = _profile(frame, np.arange(300.0), {})
+    asked = []
+
+    def history() -> Iterator[tuple[FeatureFrame, frozenset[str]]]:
+        for month in range(30, 0, -1):
+            asked.append(month)
+            days = np.linspace(month * 30, month * 30 + 30, 300, endpoint=False)
+            yield _frame(pd.DataFrame({"x": np.arange(300.0)}), days), frozenset()
+
+    kept = add_history(profile, history())
+
+    assert len(asked) == -(-MOST_EARLIER // profile.blocks_per_batch) < 30
+    assert list(kept.earlier) == sorted(kept.earlier, key=lambda b: b.start)
+    assert len(kept.features[0].earlier) == len(kept.earlier) >= MOST_EARLIER
+    assert kept.features[-1].earlier == ()

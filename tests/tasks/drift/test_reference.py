@@ -48,6 +48,20 @@ def test_the_same_season_of_earlier_years(months: int, years: int) -> None:
         assert abs(away - round(away)) * 365.2425 <= 15
 
 
+def test_the_season_of_a_year_before_training() -> None:
+    """The lake's history plays the season that training rows do not hold; it is no part of what is all training."""
+    whole = _baseline(14)
+    short = whole.model_copy(update={"blocks": whole.blocks[-8:], "earlier": whole.blocks[:-8], "rows": 800})
+    middle = whole.blocks[-1].end + timedelta(days=15)
+
+    found, training = choose_reference(short, middle, "auto"), choose_reference(short, middle, "training")
+
+    assert (found.kind, found.earlier, found.rows) == ("season", found.rows, 100 * found.taken.sum())
+    assert found.spans == choose_reference(whole, middle, "auto").spans
+    assert "lake" in found.reason
+    assert (training.kind, training.rows, len(training.taken)) == ("training", 800, 8)
+
+
 def test_the_season_can_be_switched_off() -> None:
     """``training`` holds against all training rows, whatever they hold."""
     baseline = _baseline(26)

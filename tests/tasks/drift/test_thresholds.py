@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.drift.thresholds import Null, holm_level, null_by_resampling, null_in_theory, psi
+from tasks.drift.thresholds import Null, _thin, holm_level, null_by_resampling, null_in_theory, psi
 
 counts = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 10_000), min_size=bins, max_size=bins)] * 2)
@@ -116,3 +116,57 @@ def test_a_column_that_never_varied_has_a_null_all_the_same() -> None:
 
     assert null.p_value(0.0) == 1.0
     assert 0 < null.score_at(0.01) < 0.5
+
+
+def test_time_that_says_nothing_costs_no_power() -> None:
+    """Blocks that are alike have the null of rows alone; those with shares of their own, or in an order, have not."""
+    rng = np.random.default_rng(3)
+    alike = [rng.multinomial(200, np.full(10, 0.1), size=60) for _ in range(40)]
+    own = [rng.multinomial(200, rng.dirichlet(np.full(10, 40))) for _ in range(60)]
+    trend = [rng.multinomial(200, [0.4 + i / 600, 0.6 - i / 600]) for i in range(60)]
+
+    known = sum(math.isinf(_null(counts, 2000).freedom) for counts in alike)
+
+    assert known >= 28  # 81% of them pass both tests at a tenth
+    assert math.isfinite(_null(np.array(own), 2000).freedom)
+    assert math.isfinite(_null(np.array(trend), 2000).freedom)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300))
+def test_thinned_histograms(seed: int, rows: int) -> None:
+    """Each has as many rows as are wanted, or as it has, and no bin more than it had."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 60, (7, 5))
+
+    thin = _thin(counts, rows, rng)
+
+    assert thin.sum(1).tolist() == np.minimum(counts.sum(1), rows).tolist()
+    assert ((thin >= 0) & (thin <= counts)).all()
+
+
+def test_bins_that_training_time_never_held_on_both_sides() -> None:
+    """Where no stretch can be held against another, nothing is named."""
+    counts = np.zeros((60, 2), dtype="int64")
+    counts[:10] = 20
+
+    runs, _ = _runs(60, 10)
+    null = null_by_resampling(
+        counts, runs, np.roll(runs, 20, axis=1), (400, 200), 6, np.random.default_rng(0)
+    )
+
+    assert null.p_value(5.0) == 1.0
+    assert null.score_at(0.01) == math.inf
+
+
+@given(st.integers(0, 2**32), st.integers(1, 8), st.floats(0.5, 8))
+def test_few_or_empty_blocks_make_no_null_that_is_none(seed: int, full: int, stretches: float) -> None:
+    """Whatever blocks are empty, and however few stretches there are, a p-value is one and a threshold is positive."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((20, 4), dtype="int64")
+    counts[rng.choice(20, full, replace=False)] = rng.integers(0, 30, (full, 4))
+    runs, others = _runs(20, 4)
+
+    null = null_by_resampling(counts, runs, others, (100, 30), stretches, rng)
+
+    assert 0 <= null.p_value(0.2) <= 1
+    assert null.score_at(0.01) > 0
