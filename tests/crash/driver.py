@@ -96,12 +96,16 @@ def _work(job: dict[str, Any], answer: Path) -> None:
             found["throne"] = throne("weather")
         if job.get("watch"):
             writes.install()
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
         from flows.monitor import monitor
 
         try:
-            asyncio.run(monitor("weather", None, datetime.fromisoformat(job["as_of"])))
+            with temporary_settings({PREFECT_API_URL: job["prefect"]} if "prefect" in job else {}):
+                asyncio.run(monitor("weather", None, datetime.fromisoformat(job["as_of"])))
         except Exception as error:  # noqa: BLE001 - the test decides what is right
             found["error"] = f"{type(error).__name__}: {error}"
+        writes.before("the end")  # nothing is written after: who dies here has died after the last write
         found["writes"] = list(writes.seen)
         if job.get("state", True):
             found["state"] = whole_state("weather")

@@ -1,4 +1,7 @@
-"""SIGKILL before each write of ingest, scoring, training, registration, promotion and publishing; then the next run."""
+"""SIGKILL before each write of ingest, scoring, training, registration, promotion and publishing; then the next run.
+
+Before a write is after the one before it, and after the last one is before the end, which counts as one more place.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,53 @@ from typing import Any
 
 import pytest
 
-from tests.crash.conftest import Stage
+from tests.crash.conftest import Stage, undisturbed
 from tests.crash.writes import site
 
 pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
+EVERY_WAY = bool(os.environ.get("KINGMAKER_CRASH_ALL"))
+"""Every way to every line that writes, and not only one; under PostgreSQL every line, and not only a sample."""
+SAMPLED = 5
+"""Of so many places one is taken under PostgreSQL."""
 
+
+def in_parts(parts: int) -> pytest.MarkDecorator:
+    """The places in so many parts, which can run side by side, each on a stage of its own."""
+    groups = [pytest.param(n, marks=pytest.mark.xdist_group(f"part {n}")) for n in range(parts)]
+    return pytest.mark.parametrize("part", groups)
+
+
+@in_parts(4)
 def test_killed_before_any_write_the_next_run_comes_to_the_same_end(
-    stage: Stage, whole: dict[str, Any]
+    stage: Stage, whole: dict[str, Any], part: int
 ) -> None:
     """Every write is found by a run that is watched; death before it costs nothing but time, and leaves one champion."""
-    expected, writes = whole["state"], list(dict.fromkeys(whole["writes"]))
+    _kill_at_each(stage, whole, places(whole["writes"])[part::4])
+
+
+@in_parts(2)
+def test_killed_under_postgresql_the_next_run_comes_to_the_same_end(
+    stage_on_postgres: Stage, part: int
+) -> None:
+    """The same with ledger and registry in PostgreSQL, at a sample of the places."""
+    whole = undisturbed(stage_on_postgres)
+    chosen = places(whole["writes"])
+    _kill_at_each(stage_on_postgres, whole, (chosen if EVERY_WAY else chosen[::-SAMPLED])[part::2])
+
+
+def places(writes: list[str]) -> list[str]:
+    """Where to kill: at one write of each line of ours that writes, or at every one that differs, the end included."""
+    once = list(dict.fromkeys(writes))
+    if EVERY_WAY:
+        return once
+    return list({site(write): write for write in reversed(once)}.values())[::-1]
+
+
+def _kill_at_each(stage: Stage, whole: dict[str, Any], writes: list[str]) -> None:
+    expected = whole["state"]
     assert [d[1] for d in expected["decisions"]][-2:] == ["Retrain", "Promote"]
     assert (expected["aliases"]["champion"], expected["aliases"]["previous_champion"]) == (2, 1)
-    if not os.environ.get("KINGMAKER_CRASH_ALL"):  # `make crash`: every way to every line that writes
-        writes = list({site(write): write for write in reversed(writes)}.values())[::-1]
 
     wrong = {}
     for number, write in enumerate(writes, 1):
