@@ -101,10 +101,12 @@ def _work(job: dict[str, Any], answer: Path) -> None:
             writes.install()
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
+        from flows.embedded_server import answering_prefect
         from flows.monitor import monitor
 
         try:
-            with temporary_settings({PREFECT_API_URL: job["prefect"]} if "prefect" in job else {}):
+            prefect = {PREFECT_API_URL: job["prefect"]} if "prefect" in job else {}
+            with temporary_settings(prefect), answering_prefect():
                 asyncio.run(monitor("weather", None, datetime.fromisoformat(job["as_of"])))
         except Exception as error:  # noqa: BLE001 - the test decides what is right
             found["error"] = f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ import pytest
 from tests.crash.conftest import Stage, undisturbed
 from tests.crash.writes import site
 
-pytestmark = [pytest.mark.flow, pytest.mark.crash]
+pytestmark = pytest.mark.flow
 
 EVERY_WAY = bool(os.environ.get("KINGMAKER_CRASH_ALL"))
 """Every way to every line that writes, and not only one; under PostgreSQL every line, and not only a sample."""
@@ -27,6 +27,19 @@ def in_parts(parts: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("part", groups)
 
 
+def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
+    stage: Stage, whole: dict[str, Any]
+) -> None:
+    """Before the snapshot is there, before the journal says who shall reign, and before the alias does."""
+    turns = [
+        next(w for w in whole["writes"] if w.startswith("os.rename") and "tasks/ingest/" in w),
+        next(w for w in whole["writes"] if w.startswith("commit < tasks/ledger/entries.py") and "flows/retrain.py" in w),
+        [w for w in whole["writes"] if w.startswith("commit < tasks/registry/aliases.py")][-1],
+    ]  # fmt: skip
+    _kill_at_each(stage, whole, turns)
+
+
+@pytest.mark.crash
 @in_parts(4)
 def test_killed_before_any_write_the_next_run_comes_to_the_same_end(
     stage: Stage, whole: dict[str, Any], part: int
@@ -35,6 +48,7 @@ def test_killed_before_any_write_the_next_run_comes_to_the_same_end(
     _kill_at_each(stage, whole, places(whole["writes"])[part::4])
 
 
+@pytest.mark.crash
 @in_parts(2)
 def test_killed_under_postgresql_the_next_run_comes_to_the_same_end(
     stage_on_postgres: Stage, part: int
