@@ -102,6 +102,10 @@ def _stage(
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["training"] |= {"first": first, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
     spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
+    if (
+        first == 1
+    ):  # each further week is crowned: no newcomer is kept out of a panel, and nothing else is decided
+        spec["panel"], spec["recalibrate"] = {"members": 1}, "never"
     spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(

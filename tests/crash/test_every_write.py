@@ -30,9 +30,10 @@ def in_parts(parts: int) -> pytest.MarkDecorator:
 def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
     stage: Stage, whole: dict[str, Any]
 ) -> None:
-    """Before the snapshot is there, before the journal says who shall reign, and before the alias does."""
+    """Before the snapshot is there, the predictions are, the journal says who shall reign, and the alias does."""
     turns = [
         next(w for w in whole["writes"] if w.startswith("os.rename") and "tasks/ingest/" in w),
+        next(w for w in whole["writes"] if w.startswith("os.mkdir") and "tasks/scoring/" in w),
         next(w for w in whole["writes"] if w.startswith("commit < tasks/ledger/entries.py") and "flows/retrain.py" in w),
         [w for w in whole["writes"] if w.startswith("commit < tasks/registry/aliases.py")][-1],
     ]  # fmt: skip
