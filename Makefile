@@ -25,7 +25,7 @@ check: .venv/installed
 # all other tests together. KINGMAKER_CRASH_ALL=1 takes every way to every line that writes, and not only one, and every
 # line under PostgreSQL, and not only a sample.
 crash: .venv/installed
-	$(BIN)/pytest -n 2 --dist loadgroup -m crash tests/crash
+	$(BIN)/pytest -n 2 --dist loadfile -m crash tests/crash
 
 # Is anything known against a version in the lock? It asks the advisory database, so it needs the network; a package that
 # could not be looked up is a failure too (--strict). pip-audit lives in an environment that is thrown away.

@@ -10,21 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.crash.conftest import Stage, undisturbed
+from tests.crash.conftest import Stage
 from tests.crash.writes import site
 
 pytestmark = pytest.mark.flow
 
 EVERY_WAY = bool(os.environ.get("KINGMAKER_CRASH_ALL"))
 """Every way to every line that writes, and not only one; under PostgreSQL every line, and not only a sample."""
-SAMPLED = 5
-"""Of so many places one is taken under PostgreSQL."""
-
-
-def in_parts(parts: int) -> pytest.MarkDecorator:
-    """The places in so many parts, which can run side by side, each on a stage of its own."""
-    groups = [pytest.param(n, marks=pytest.mark.xdist_group(f"part {n}")) for n in range(parts)]
-    return pytest.mark.parametrize("part", groups)
 
 
 def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
@@ -37,27 +29,15 @@ def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
         next(w for w in whole["writes"] if w.startswith("commit < tasks/ledger/entries.py") and "flows/retrain.py" in w),
         [w for w in whole["writes"] if w.startswith("commit < tasks/registry/aliases.py")][-1],
     ]  # fmt: skip
-    _kill_at_each(stage, whole, turns)
+    kill_at_each(stage, whole, turns)
 
 
 @pytest.mark.crash
-@in_parts(4)
 def test_killed_before_any_write_the_next_run_comes_to_the_same_end(
-    stage: Stage, whole: dict[str, Any], part: int
+    stage: Stage, whole: dict[str, Any]
 ) -> None:
     """Every write is found by a run that is watched; death before it costs nothing but time, and leaves one champion."""
-    _kill_at_each(stage, whole, places(whole["writes"])[part::4])
-
-
-@pytest.mark.crash
-@in_parts(2)
-def test_killed_under_postgresql_the_next_run_comes_to_the_same_end(
-    stage_on_postgres: Stage, part: int
-) -> None:
-    """The same with ledger and registry in PostgreSQL, at a sample of the places."""
-    whole = undisturbed(stage_on_postgres)
-    chosen = places(whole["writes"])
-    _kill_at_each(stage_on_postgres, whole, (chosen if EVERY_WAY else chosen[::-SAMPLED])[part::2])
+    kill_at_each(stage, whole, places(whole["writes"]))
 
 
 def places(writes: list[str]) -> list[str]:
@@ -68,7 +48,8 @@ def places(writes: list[str]) -> list[str]:
     return list({site(write): write for write in reversed(once)}.values())[::-1]
 
 
-def _kill_at_each(stage: Stage, whole: dict[str, Any], writes: list[str]) -> None:
+def kill_at_each(stage: Stage, whole: dict[str, Any], writes: list[str]) -> None:
+    """Kill a run before each of the writes, and see the next one come to the end that a run comes to undisturbed."""
     expected = whole["state"]
     assert [d[1] for d in expected["decisions"]][-2:] == ["Retrain", "Promote"]
     assert (expected["aliases"]["champion"], expected["aliases"]["previous_champion"]) == (2, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.conftest import Program, Stage
 
-pytestmark = [pytest.mark.flow, pytest.mark.crash, pytest.mark.xdist_group("part 3")]
+pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tasks.settings import _QUIET
 from tests.conftest import WEATHER_WEEKS
 from tests.crash.conftest import Servers, Stage
 
-pytestmark = [pytest.mark.flow, pytest.mark.crash, pytest.mark.xdist_group("servers")]
+pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
 _WEEK = iter(range(1, len(WEATHER_WEEKS)))
 """Each test takes the next week: nothing is put back, as in life."""
