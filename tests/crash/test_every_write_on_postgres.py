@@ -9,7 +9,7 @@ from tests.crash.test_every_write import EVERY_WAY, kill_at_each, places
 
 pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
-SAMPLED = 4
+SAMPLED = 5
 """Of so many places one is taken."""
 
 
