@@ -35,11 +35,14 @@ _FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
     "retrain": "trains a challenger now, and lets the gate decide",
     "promote": "crowns a judged version, by a person's word",
+    "refuse": "refuses a version that awaits approval, by a person's word",
     "rollback": "brings the previous champion back, by a person's word",
     "freeze": "lets the champion serve and changes nothing else, by a person's word",
     "thaw": "lets a frozen model go on, by a person's word",
     "replay": "runs history through the production code",
 }
+_MODULES = {"refuse": "promote", "rollback": "by_hand", "freeze": "by_hand", "thaw": "by_hand"}
+"""The module of flows/ that a flow stands in, where it has another name."""
 _HEADER = """\
 # Written by 'kingmaker deploy --write'; change the model specs, then write it anew. It registers what 'kingmaker deploy'
 # registers: prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
@@ -150,7 +153,7 @@ def _definition(managed: ManagedModel, flow: str) -> dict[str, Any]:
     schedule = managed.spec.schedule if flow == "monitor" else None
     described = f"{managed.name}: {_FLOWS[flow]}."
     schedules = [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}] if schedule else []
-    module = "promote" if flow in ("rollback", "freeze", "thaw") else flow
+    module = _MODULES.get(flow, flow)
     return _versioned(
         {
             "name": managed.name,

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Coroutine
 from contextlib import closing
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ import typer
 
 from data_contracts.contract import ContractError
 from flows import contract_cli, server_cli
-from flows.servers import find_servers, running
+from flows.servers import find_servers
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
@@ -41,13 +40,6 @@ answered with one recorded decision.
 
 app.add_typer(contract_cli.app, name="contract")
 app.add_typer(server_cli.app)
-
-
-class Page(StrEnum):
-    """The servers whose pages can be opened."""
-
-    MLFLOW = "mlflow"
-    PREFECT = "prefect"
 
 
 Model = Annotated[str, typer.Argument(help="Name of a directory in deployments/, such as flights.")]
@@ -221,6 +213,23 @@ def promote(
 
 
 @app.command()
+def refuse(
+    model: Model,
+    version: Annotated[
+        int | None, typer.Option(help="A version that awaits approval (default: the newest).")
+    ] = None,
+    reason: ReasonOption = "refused",
+    person: PersonOption = "",
+) -> None:
+    """Refuse a version that awaits approval; the champion goes on."""
+    managed = _manage(model)
+    from flows.promote import refuse as refuse_flow
+
+    entry = _run_flow(managed.settings, refuse_flow(model, version, reason, person or getpass.getuser()))
+    print(f"version {entry.decision.version} is refused: {entry.decision.reason}")
+
+
+@app.command()
 def rollback(
     model: Model,
     reason: ReasonOption = "asked for by hand",
@@ -231,11 +240,11 @@ def rollback(
 ) -> None:
     """Bring the previous champion back, at once."""
     managed = _manage(model)
-    from flows.promote import rollback as rollback_flow
-    from flows.promote import take_back
+    from flows.by_hand import rollback as rollback_flow
 
-    chosen = take_back if recalibration else rollback_flow
-    entry = _run_flow(managed.settings, chosen(model, reason, person or getpass.getuser()))
+    entry = _run_flow(
+        managed.settings, rollback_flow(model, reason, person or getpass.getuser(), recalibration)
+    )
     if recalibration:
         print(
             f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
@@ -248,7 +257,7 @@ def rollback(
 def freeze(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
     """Let the champion serve, and train and promote nothing until the model is thawed."""
     managed = _manage(model)
-    from flows.promote import freeze as freeze_flow
+    from flows.by_hand import freeze as freeze_flow
 
     entry = _run_flow(managed.settings, freeze_flow(model, reason, person or getpass.getuser()))
     print(f"{model} is frozen: {entry.decision.reason}")
@@ -258,7 +267,7 @@ def freeze(model: Model, reason: ReasonOption = "asked for by hand", person: Per
 def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOption = "") -> None:
     """Let a frozen model go on."""
     managed = _manage(model)
-    from flows.promote import thaw as thaw_flow
+    from flows.by_hand import thaw as thaw_flow
 
     entry = _run_flow(managed.settings, thaw_flow(model, reason, person or getpass.getuser()))
     print(f"{model} goes on: {entry.decision.reason}")
@@ -382,29 +391,6 @@ def explain_decision(
     print(explain(decision_numbered(open_ledger(Settings().ledger_url), number)))
 
 
-@app.command("open")
-def open_page(
-    page: Annotated[Page, typer.Argument(help="Whose page.")],
-    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1 (default: 5000, or 4200).")] = None,
-) -> None:
-    """Show MLflow's or Prefect's own page over what was recorded here, on this machine only, until Ctrl-C."""
-    settings, programs = Settings(), Path(sys.executable).parent
-    if (there := running(settings.home)) is not None:
-        print(f"{there.mlflow_url if page is Page.MLFLOW else there.prefect_url}: 'kingmaker up' runs it")
-        return
-    if page is Page.MLFLOW:
-        at = port or 5000
-        command = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
-        command += ["--port", str(at), "--default-artifact-root", str(settings.artifacts)]
-    else:
-        at = port or 4200
-        # Without it, the page of a server on another port still calls port 4200.
-        os.environ["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{at}/api"
-        command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(at)]
-    print(f"http://127.0.0.1:{at} (Ctrl-C ends it)", flush=True)
-    os.execv(programs / command[0], command)  # noqa: S606 - replaces this process by the server
-
-
 @app.command()
 def check(
     model: Annotated[str | None, typer.Argument(help="One model (default: all of the project).")] = None,
@@ -512,6 +498,5 @@ def _where_to_look(managed: ManagedModel) -> None:
         f"the drift reports      {directory / newest / 'drift.html'}, and one for each batch\n"
         f"the picture            {directory / 'timeline.png'}\n"
         f"who reigned, and why   {_me()} history {managed.name}\n"
-        f"the MLflow page        {_me()} open mlflow\n"
-        f"the Prefect page       {_me()} open prefect"
+        f"MLflow's and Prefect's {_me()} up"
     )

@@ -89,6 +89,11 @@ class Mandate:
             )
         return None if version is None else self.model(version)
 
+    def reigning(self) -> int | None:
+        """Return the reigning champion's version, verified as ``champion`` does."""
+        champion = self.champion()
+        return None if champion is None else champion.trained.version
+
     def first_champion(self) -> LoadedModel | None:
         """Return the first version that ever reigned, as packaged: what never retraining would have given."""
         reigns = ledger.reigns(self.history())

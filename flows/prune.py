@@ -11,8 +11,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tasks.ledger.entries import history, reigns
 from tasks.ledger.lease import holder_name, lease
-from tasks.ledger.retention import Needed, models_known, needed
+from tasks.ledger.retention import models_known, needed
 from tasks.ledger.tables import open_ledger
 from tasks.settings import Settings
 
@@ -38,9 +39,9 @@ def prune(
     engine = open_ledger(settings.ledger_url)
     before = (now or datetime.now(UTC)) - older_than
     if not remove:
-        return tuple(_removals(settings, needed(engine), before))
+        return tuple(_removals(settings, engine, before))
     with _all_leases(engine):
-        found = tuple(_removals(settings, needed(engine), before))
+        found = tuple(_removals(settings, engine, before))
         for removal in found:
             if removal.path.is_dir():
                 shutil.rmtree(removal.path)
@@ -49,8 +50,8 @@ def prune(
     return found
 
 
-def _removals(settings: Settings, kept: Needed, before: datetime) -> Iterator[Removal]:
-    lake, home = settings.lake, settings.home.resolve()
+def _removals(settings: Settings, engine: Engine, before: datetime) -> Iterator[Removal]:
+    lake, home, kept = settings.lake, settings.home.resolve(), needed(engine)
     yield from _old(_unfinished(lake), before, "was never finished")
     for kind, known, needed_paths, why in (
         (
@@ -72,7 +73,21 @@ def _removals(settings: Settings, kept: Needed, before: datetime) -> Iterator[Re
         yield from _old(paths, before, why)
     reports = sorted(settings.reports.glob("*/*/evidently.html"))
     yield from _old(reports, before, "Evidently's page, 4 MB each; MLflow keeps a copy")
+    yield from _old(
+        _seldom_read(settings, engine), before, "a copy of a version that does not reign; MLflow has it"
+    )
     yield from _old(sorted((home / "cache" / "tmp").glob("*")), before, "left by a run that died")
+
+
+def _seldom_read(settings: Settings, engine: Engine) -> list[Path]:
+    """Local copies of versions other than the champion and the one before it, which a rollback needs at once."""
+    reigning = {
+        (model, str(entry.decision.version))  # type: ignore[union-attr]  # Promote or RollBack
+        for model in models_known(engine)
+        for entry in reigns(history(engine, model))[-2:]
+    }
+    copies = sorted(settings.models.glob("*/*-*"))
+    return [copy for copy in copies if (copy.parent.name, copy.name.partition("-")[0]) not in reigning]
 
 
 def _unfinished(lake: Path) -> list[Path]:

@@ -68,14 +68,14 @@ def draw(path: Path, points: Sequence[Point]) -> None:
             label="_" if label in named else label,
         )  # fmt: skip
         named.add(label)
-        left = point.trainings > 0.9  # there is no room to the right of it
         axes.annotate(
-            point.name, (point.trainings, point.gain), xytext=(-9 if left else 9, 9 if point.ours else -12),
-            textcoords="offset points", fontsize=9, ha="right" if left else "left", color=_ACCENT if point.ours else _MUTED,
+            point.name, (point.trainings, point.gain), xytext=(0, 11) if point.ours else (9, -12),
+            textcoords="offset points", fontsize=9, ha="center" if point.ours else "left", color=_ACCENT if point.ours else _MUTED,
         )  # fmt: skip
     axes.axhline(1.0, color=_MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
     heights = [height for point in points for height in (point.gain, point.broken) if height is not None]
-    axes.set_xlim(-0.03, 1.05)
+    axes.set_xlim(-0.03, 1.22)  # names stand to the right of their points
+    axes.set_xticks([share / 5 for share in range(6)])
     axes.set_ylim(min(-0.05, *heights) - 0.03, max(1.05, *heights) + 0.1)
     axes.set_xlabel("trainings, as a share of those of always retraining", color=_MUTED, fontsize=9)
     axes.legend(

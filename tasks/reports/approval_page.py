@@ -28,7 +28,8 @@ def render_approval_page(entry: LedgerEntry, deadline: datetime) -> str:
         entry=entry,
         deadline=deadline,
         tables=_tables(evidence),
-        command=_command(evidence),
+        agree=_command("promote", evidence),
+        decline=_command("refuse", evidence),
     )
 
 
@@ -39,7 +40,8 @@ def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
         f"# {_inert(evidence.model)}: version {evidence.challenger} awaits approval",
         _inert(entry.decision.reason),
         f"Until {figures.moment(deadline)}: run the deployment `promote/{evidence.model}` with version "
-        f"{evidence.challenger}, or `{_command(evidence)}`.",
+        f"{evidence.challenger}, or `{_command('promote', evidence)}`. To decline: `refuse/{evidence.model}`, or "
+        f"`{_command('refuse', evidence)}`.",
     ]
     for table in _tables(evidence):
         lines.append(f"## {table.title}")
@@ -53,8 +55,8 @@ def _evidence(entry: LedgerEntry) -> Evidence:
     return Evidence.model_validate({k: v for k, v in entry.evidence.items() if k in Evidence.model_fields})
 
 
-def _command(evidence: Evidence) -> str:
-    return f"kingmaker promote {evidence.model} --version {evidence.challenger}"
+def _command(verb: str, evidence: Evidence) -> str:
+    return f"kingmaker {verb} {evidence.model} --version {evidence.challenger}"
 
 
 def _tables(evidence: Evidence) -> tuple[Table, ...]:

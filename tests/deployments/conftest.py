@@ -138,7 +138,7 @@ def ask(
         return error.code, error.read()
 
 
-def until(look: Any, seconds: float = 120) -> Any:
+def until(look: Any, seconds: float = 300) -> Any:
     """Return what ``look`` returns as soon as it is true; AssertionError when that takes too long."""
     end = time.monotonic() + seconds
     while not (found := look()):

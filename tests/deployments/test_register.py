@@ -22,7 +22,7 @@ from tests.deployments.conftest import Servers, until
 
 pytestmark = pytest.mark.flow
 
-FLOWS = ("monitor", "retrain", "promote", "rollback", "freeze", "thaw", "replay")
+FLOWS = ("monitor", "retrain", "promote", "refuse", "rollback", "freeze", "thaw", "replay")
 
 
 @pytest.fixture(scope="module")

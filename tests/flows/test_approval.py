@@ -8,8 +8,9 @@ import pytest
 from prefect import flow
 from sqlalchemy import update
 
+from flows.explain import explain
 from flows.mandate import mandate
-from flows.promote import NoEvidenceError, expire_approvals, promote
+from flows.promote import NoEvidenceError, NothingWaitsError, expire_approvals, promote, refuse
 from flows.publish import ask_for_approval
 from flows.replay import replay
 from flows.retrain import retrain
@@ -76,3 +77,28 @@ def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiti
     assert [type(e.decision) for e in refusals] == [Reject], "once, however often it is asked for"
     assert refusals[0].evidence["expired"] == entry.id
     assert aliased_version(settings, "weather", "champion") == 1
+
+
+def test_a_person_refuses_and_may_think_better_of_it(waiting):
+    """The champion goes on, nothing waits any more; named by its number, the version can still be crowned."""
+    settings, engine, entry = waiting
+    version = entry.decision.version
+
+    refusal = run_flow(refuse("weather", None, "the sensor was moved", "ada"))
+
+    assert refusal.decision == Reject(reason="by ada: the sensor was moved", version=version)
+    assert (refusal.decided_by, refusal.evidence["rests_on"]) == ("ada", entry.id)
+    assert aliased_version(settings, "weather", "champion") == 1
+    page = (settings.reports / "weather" / "index.html").read_text(encoding="utf-8")
+    assert "by ada: the sensor was moved" in page
+    assert "a person decided it" in explain(ledger.history(engine, "weather")[-1])
+    with pytest.raises(NothingWaitsError, match="expected a version that awaits approval, found none"):
+        run_flow(refuse("weather"))
+    with pytest.raises(NoEvidenceError, match=f"version {version} was refused by ada: the sensor was moved"):
+        run_flow(promote("weather"))
+    assert expire_approvals("weather") == ()
+
+    crowned = run_flow(promote("weather", version, "it was not", "ada"))
+
+    assert crowned.evidence["rests_on"] == entry.id
+    assert aliased_version(settings, "weather", "champion") == version

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from prefect.flows import Flow
 
+from flows.by_hand import rollback
 from flows.monitor import monitor
-from flows.promote import promote, rollback
+from flows.promote import promote, refuse
 from flows.replay import replay
 from flows.retrain import retrain
 
 
-@pytest.mark.parametrize("flow", [monitor, retrain, promote, rollback, replay], ids=lambda flow: flow.name)
+@pytest.mark.parametrize(
+    "flow", [monitor, retrain, promote, refuse, rollback, replay], ids=lambda flow: flow.name
+)
 def test_every_parameter_says_what_it_is(flow: Flow) -> None:
     """A person who triggers a flow on the Prefect page needs no manual; only the model must be given."""
     schema = flow.parameters.model_dump()

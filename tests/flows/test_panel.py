@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from flows.by_hand import NothingToTakeBackError, rollback
 from flows.explain import explain
 from flows.mandate import Mandate
 from flows.monitor import monitor
-from flows.promote import NothingToTakeBackError, take_back
 from flows.replay import replay
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
@@ -68,13 +68,13 @@ def test_take_back_by_hand(use_home, make_weather_home, quick_project):
     """The last refresh is undone at once, by name, and the next batch is served with what was before it."""
     settings = use_home(make_weather_home(5), quick_project)
     with pytest.raises(NothingToTakeBackError, match="found none"):
-        run_flow(take_back("weather"))
+        run_flow(rollback("weather", recalibration=True))
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
     version = ledger.reigns(ledger.history(engine, "weather"))[-1].decision.version
     before = ledger.adjustments(ledger.history(engine, "weather"), version)
 
-    entry = run_flow(take_back("weather", "it looks odd", "ada"))
+    entry = run_flow(rollback("weather", "it looks odd", "ada", recalibration=True))
 
     assert entry.decision.taken_back
     assert entry.decided_by == "ada"

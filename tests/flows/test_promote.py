@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 from prefect.artifacts import Artifact
 
+from flows.by_hand import NoPreviousChampionError, NotFrozenError, freeze, rollback, thaw
 from flows.explain import NotAsRecordedError, explain
-from flows.promote import (
-    NoEvidenceError,
-    NoPreviousChampionError,
-    NotFrozenError,
-    freeze,
-    promote,
-    rollback,
-    thaw,
-)
+from flows.promote import NoEvidenceError, promote
 from flows.replay import replay
 from flows.retrain import NothingToTrainError, retrain
 from tasks.ledger import entries as ledger

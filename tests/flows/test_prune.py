@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from flows.prune import prune
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease
 from tasks.ledger.tables import open_ledger
+from tasks.records import Promote
 from tasks.settings import Settings
 from tests.tasks.builders import batch_record, span, trained_model
 
@@ -100,6 +101,26 @@ def test_what_is_young_stays(settings):
     assert removed(settings) == {"snapshots/c/.x.123.tmp"}
 
 
+def test_copies_of_the_champion_and_of_the_one_before_it_stay(settings):
+    """What scoring and a rollback read when MLflow is away is never taken from them."""
+    engine = open_ledger(settings.ledger_url)
+    with lease(engine, "m", "test") as held:
+        for version in (1, 2, 3):
+            crowned = Promote(reason="better", version=version, previous=version - 1 or None)
+            entry = ledger.record_decision(engine, held, "2020-01", crowned, {}, as_of=datetime.now(UTC))
+            ledger.mark_effective(engine, held, entry)
+    old = time.time() - 60 * 86_400
+    for version in (1, 2, 3):
+        copy = settings.models / "m" / f"{version}-{'a' * 16}"
+        copy.mkdir(parents=True)
+        os.utime(copy, (old, old))
+
+    went = {one.path.name[0] for one in prune(settings, AGE, remove=True)}
+
+    assert went == {"1"}
+    assert sorted(path.name[0] for path in (settings.models / "m").iterdir()) == ["2", "3"]
+
+
 def test_nothing_is_removed_while_a_run_acts(settings):
     """A run may be about to use a replaced revision whose content has come back."""
     record(settings, "a" * 64, predictions=None)
@@ -111,7 +132,7 @@ def test_nothing_is_removed_while_a_run_acts(settings):
 
 @pytest.mark.flow
 def test_a_whole_home_keeps_all_that_it_needs(replayed_home, tmp_path):
-    """Ten weeks after the fact, a home that was replayed loses nothing but Evidently's pages."""
+    """Ten weeks after the fact, a home that was replayed loses nothing but what MLflow has a copy of."""
     home = tmp_path / "home"
     shutil.copytree(replayed_home, home)
     settings = Settings(home=home)
@@ -121,4 +142,5 @@ def test_a_whole_home_keeps_all_that_it_needs(replayed_home, tmp_path):
     went = prune(settings, timedelta(0), remove=True)
 
     assert {path for path in settings.lake.rglob("*") if path.is_file()} == before
-    assert all(one.path.name == "evidently.html" or "cache" in one.path.parts for one in went)
+    spared = (settings.models, settings.home.resolve() / "cache")
+    assert all(one.path.name == "evidently.html" or set(spared) & set(one.path.parents) for one in went)

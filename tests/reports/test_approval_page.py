@@ -37,7 +37,7 @@ def test_every_number_of_the_evidence_is_there(render):
 
     for text in (
         "a refresh, not clearly worse", "2013-07-01 00:00 UTC", f"--version {entry.decision.version}",
-        f"{seen.rows:,}", "Guardrails", "Slices", "blocks of time", entry.evidence["guardrails"][0]["name"].split()[0],
+        f"{seen.rows:,}", "Guardrails", "Slices", "blocks of time", "kingmaker refuse", entry.evidence["guardrails"][0]["name"].split()[0],
     ):  # fmt: skip
         assert text in page
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import integrate, stats
 
 from tasks.decisions.sequential import e_value
 
@@ -28,6 +29,21 @@ def test_nothing_and_little() -> None:
     """Equal models, and a single block, say nothing."""
     assert e_value([0.0] * 30) == 1
     assert e_value([-5.0]) == 0
+
+
+def test_it_is_the_bayes_factor_that_it_is_said_to_be() -> None:
+    """By integration over effect and scale, on five blocks: normal effects of deviation 0.5 against none, scale 1 / sigma."""
+    blocks = np.array([0.3, -0.1, 0.5, 0.2, 0.4])
+
+    def likelihood(effect: float, scale: float) -> float:
+        return float(np.prod(stats.norm.pdf(blocks, effect * scale, scale))) / scale
+
+    against, _ = integrate.dblquad(
+        lambda effect, scale: likelihood(effect, scale) * stats.norm.pdf(effect, 0, 0.5), 0.02, 20, -5, 5, epsabs=0, epsrel=1e-4
+    )  # fmt: skip
+    null, _ = integrate.quad(lambda scale: likelihood(0, scale), 0.02, 20, epsabs=0, epsrel=1e-6)
+
+    assert e_value(blocks.tolist()) == pytest.approx(against / null, rel=1e-3)
 
 
 @pytest.mark.parametrize(("effect", "least", "most"), [(0.0, 0.0, 0.03), (-0.8, 0.95, 1.0)])
