@@ -61,7 +61,11 @@ class Proxy:
             self._open.append(client)
             if self.hangs:
                 continue
-            server = self._reach()
+            try:
+                server = self._reach()
+            except OSError:  # it is down, and so are we to whoever asks
+                client.close()
+                continue
             self._open.append(server)
             threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
