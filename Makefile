@@ -21,10 +21,11 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/kingmaker check
 
-# SIGKILL before each write of a run, on one machine and between servers: longer than all other tests together.
-# KINGMAKER_CRASH_ALL=1 takes every way to every line that writes, and not only one.
+# SIGKILL before each write of a run, on one machine and between servers; servers that die, hang and come back: longer than
+# all other tests together. KINGMAKER_CRASH_ALL=1 takes every way to every line that writes, and not only one, and every
+# line under PostgreSQL, and not only a sample.
 crash: .venv/installed
-	$(BIN)/pytest -s -m crash tests/crash
+	$(BIN)/pytest -n 2 --dist loadfile -m crash tests/crash
 
 # Is anything known against a version in the lock? It asks the advisory database, so it needs the network; a package that
 # could not be looked up is a failure too (--strict). pip-audit lives in an environment that is thrown away.

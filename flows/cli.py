@@ -430,11 +430,11 @@ def _ledger(managed: ManagedModel) -> Any:  # noqa: ANN401 - an SQLAlchemy engin
 
 
 def _run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the flow returns
-    from flows.embedded_server import embedded_server
+    from flows.embedded_server import answering_prefect, embedded_server
     from flows.progress import show_progress
 
     show_progress(settings, _progress)
-    with closing(flow), embedded_server():
+    with closing(flow), embedded_server(), answering_prefect():
         return asyncio.run(flow)
 
 

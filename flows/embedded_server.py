@@ -29,6 +29,25 @@ class ServerNotUpError(RuntimeError):
     """The embedded server ended, or did not answer in time."""
 
 
+class PrefectAwayError(RuntimeError):
+    """Prefect's server went away in the middle of a run, and did not come back in time."""
+
+
+@contextmanager
+def answering_prefect() -> Iterator[None]:
+    """Raise PrefectAwayError when Prefect's client gives up in the block, after its own retries (about a minute)."""
+    from httpx import TransportError
+    from prefect.settings import PREFECT_API_URL
+
+    try:
+        yield
+    except TransportError as error:
+        raise PrefectAwayError(
+            f"Prefect's server at {PREFECT_API_URL.value()}: expected it to answer, found {type(error).__name__}: {error}; "
+            "start it, and run again: what was written stays, and what waits is done then"
+        ) from error
+
+
 @contextmanager
 def embedded_server() -> Iterator[None]:
     """Give the block a Prefect server of its own, unless ``PREFECT_API_URL`` names one.

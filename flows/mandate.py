@@ -289,13 +289,14 @@ def _tidied(mine: Mandate) -> Mandate:
     log = get_run_logger()
     warn_of_pickles(mine.managed)
     try:
-        known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.after_a_death else None
+        known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.left_behind else None
         for name in end_left_behind(mine.managed, mine.fence, known):
             log.warning(
                 "%s: ended the MLflow run '%s', which a run that died left behind", mine.managed.name, name
             )
     except RegistryAwayError as error:
         return replace(mine, registry_away=str(error))
+    mine.lease.left_behind = False
     for entry in mine.unfinished():
         if isinstance(entry.decision, Promote | RollBack):
             mine.carry_out(entry)

@@ -15,6 +15,10 @@ class ContractBrokenError(RuntimeError):
     """The contract has changed so that the champion, trained under an earlier version, can no longer be used."""
 
 
+_NOT_SETTLED = {"labelled": None}
+"""What first predictions say of a batch whose labels were counted by a run that died before it: who served is to be judged."""
+
+
 def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
     """Score the batch by the champion, and measure its drift.
 
@@ -30,7 +34,8 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
     draw_evidently(m.managed, champion, frame, drift, page, m.fence)
     seen = {"drift": drift, "predictions": predictions, "estimate": estimated(m, record, champion, frame)}
-    return m.write_batch(record.model_copy(update=seen))
+    new = _NOT_SETTLED if record.predictions is None else {}
+    return m.write_batch(record.model_copy(update=seen | new))
 
 
 def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
@@ -39,7 +44,7 @@ def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
     if record.accepted and champion is not None and record.predictions is None:
         _check_usable(m, record, champion)
         _, predictions = score(m.managed, champion, m.features([record]))
-        record = m.write_batch(record.model_copy(update={"predictions": predictions}))
+        record = m.write_batch(record.model_copy(update={"predictions": predictions} | _NOT_SETTLED))
         get_run_logger().warning(
             "%s %s: scored by the local copy of version %d; the rest waits, because %s",
             m.managed.name, record.batch.id, champion.trained.version, m.registry_away,

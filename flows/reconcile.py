@@ -10,8 +10,10 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run as this_run
 
+from flows.mandate import mandate
 from flows.promote import expire_approvals
-from tasks.ledger.lease import LeaseHeldError
+from tasks.ledger.lease import LeaseHeldError, left_behind_by
+from tasks.ledger.tables import open_ledger
 from tasks.model_spec import managed_models
 from tasks.settings import Settings
 
@@ -46,14 +48,29 @@ async def reconcile() -> tuple[str, ...]:
     async with get_client() as client:
         now = datetime.now(UTC)
         said = [*await _end_dead(client, now), *await _drop_overdue(client), *await _run_again(client, now)]
+    failed = []
     for model in managed_models(Settings()):
         try:
+            said += _tidy(model)
             said += [f"{model}: {entry.decision.reason}" for entry in expire_approvals(model)]
         except LeaseHeldError:
             continue  # a run acts for it now; the next reconcile looks again
+        except Exception as error:  # noqa: BLE001 - one model's trouble must not keep the others waiting; it is raised below
+            failed.append(error)
     for sentence in said:
         get_run_logger().info("%s", sentence)
+    if failed:
+        raise ExceptionGroup("some models could not be tidied up", failed)
     return tuple(said)
+
+
+def _tidy(model: str) -> list[str]:
+    """Have ended what a run that died or failed left half done, without waiting for the next batch's run."""
+    last = left_behind_by(open_ledger(Settings().ledger_url), model)
+    if not last:
+        return []
+    with mandate(model, None) as m:
+        return [f"{model}: {m.registry_away or f'tidied up after {last}, which did not come to its end'}"]
 
 
 async def _end_dead(client: PrefectClient, now: datetime) -> list[str]:

@@ -11,7 +11,7 @@ from tasks.cohorts import due, why_waiting
 from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
-from tasks.ledger.lease import never_given_back
+from tasks.ledger.lease import left_behind_by
 from tasks.model_spec import ManagedModel
 from tasks.records import Cohort
 
@@ -31,7 +31,7 @@ def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
     """Whether no batch waits, of rows or of labels, none can be judged that was not, and nothing is half done."""
     return (
         not ledger.any_unfinished(engine, managed.name)
-        and not never_given_back(engine, managed.name)
+        and not left_behind_by(engine, managed.name)
         and not waiting_batches(managed, engine, as_of)
         and not _labels_wait(managed, engine, as_of)
         and not _any_due(managed, engine, as_of)

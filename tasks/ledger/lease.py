@@ -23,10 +23,13 @@ from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from tasks.ledger import tables
-from tasks.ledger.tables import leases
+from tasks.ledger.tables import LedgerAwayError, leases
 
 DURATION = timedelta(seconds=60)
 """How long a lease lives without being renewed: the longest that a killed run can delay the next."""
+
+_GIVEN_BACK = datetime(1970, 1, 1, tzinfo=UTC)
+"""The end of a lease that nobody has: over by any clock, even one that was set back."""
 
 
 class LeaseHeldError(RuntimeError):
@@ -37,15 +40,16 @@ class LeaseLostError(RuntimeError):
     """This run's lease has passed to another, so it must not write."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lease:
     """The right to act for a model."""
 
     model: str
     holder: str
     token: int
-    after_a_death: bool = False
-    """Whether the last holder never gave it back: then it may have left things half done outside the ledger."""
+    left_behind: bool = False
+    """Whether something may lie half done outside the ledger, since the last holder died or failed. Who has tidied it up
+    sets this to False; else the next holder finds it again."""
 
 
 def holder_name(run: str) -> str:
@@ -57,7 +61,8 @@ def holder_name(run: str) -> str:
 def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
     """Hold the model's lease for the block; LeaseHeldError says who has it.
 
-    The lease is renewed in the background, and given back when the block ends.
+    The lease is renewed in the background, and given back when the block ends. Its row keeps the holder's name when the
+    block fails, or has not tidied up after the last one: that is how the next holder knows.
     """
     held = _take(engine, model, holder)
     stop = threading.Event()
@@ -65,6 +70,9 @@ def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
     renewal.start()
     try:
         yield held
+    except BaseException:
+        held.left_behind = True
+        raise
     finally:
         stop.set()
         renewal.join()
@@ -72,7 +80,7 @@ def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
             connection.execute(
                 update(leases)
                 .where(leases.c.model == model, leases.c.token == held.token)
-                .values(holder="", expires_at=_now(connection))
+                .values(holder=holder if held.left_behind else "", expires_at=_GIVEN_BACK)
             )
 
 
@@ -95,10 +103,10 @@ def current_holder(engine: Engine, model: str) -> str:
     return holder if alive else ""
 
 
-def never_given_back(engine: Engine, model: str) -> bool:
-    """Whether the last run that acted for the model died: what it left half done outside the ledger waits to be ended."""
+def left_behind_by(engine: Engine, model: str) -> str:
+    """Return who died or failed while it acted for the model, and was not tidied up after; an empty string for nobody."""
     holder, alive = _last_holder(engine, model)
-    return bool(holder) and not alive
+    return "" if alive else holder
 
 
 def _last_holder(engine: Engine, model: str) -> tuple[str, bool]:
@@ -181,14 +189,14 @@ def _take_in(connection: Connection, model: str, holder: str) -> Lease:
     )
     if taken.rowcount != 1:
         raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again")
-    return Lease(model, holder, row.token + 1, after_a_death=bool(row.holder))
+    return Lease(model, holder, row.token + 1, left_behind=bool(row.holder))
 
 
 def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
     """Renew until told to stop, or until the lease is lost: then the next write says so."""
     while not stop.wait(DURATION.total_seconds() / 4):
         # A database that is away for a moment must not end the renewal: the lease has three more tries to live.
-        with contextlib.suppress(SQLAlchemyError), engine.begin() as connection:
+        with contextlib.suppress(SQLAlchemyError, LedgerAwayError), engine.begin() as connection:
             renewed = connection.execute(
                 update(leases)
                 .where(leases.c.model == held.model, leases.c.token == held.token)

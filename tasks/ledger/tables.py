@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -21,12 +23,20 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 
 metadata = MetaData()
 PATIENCE_SECONDS = 30
 """How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's row can be locked."""
+
+AWAY_SECONDS = 60
+"""How long a server of the ledger may be away before a run ends: it outlives a restart, and is as long as a lease lives."""
+
+
+class LedgerAwayError(RuntimeError):
+    """The server that keeps the ledger does not answer, or broke off in the middle."""
+
 
 batches = Table(
     "batches",
@@ -111,8 +121,47 @@ def open_ledger(url: str) -> Engine:
                 )
             connection.commit()
 
+        _outlive_a_restart(engine)
+
     try:
         metadata.create_all(engine)
     except DBAPIError:
         metadata.create_all(engine)  # another process made a table between our look and our making it
     return engine
+
+
+def _outlive_a_restart(engine: Engine) -> None:
+    """Wait a bounded time for a server that is away; what it broke off in the middle ends by name."""
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(dialect: Dialect, _record: object, arguments: list[Any], settings: dict[str, Any]) -> object:
+        give_up = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return dialect.connect(*arguments, **settings)
+            except dialect.loaded_dbapi.OperationalError as error:
+                if not _is_away(str(error)):
+                    raise
+                if time.monotonic() > give_up:
+                    found = f"no answer for {AWAY_SECONDS} s ({str(error).strip()})"
+                    raise LedgerAwayError(_away(engine.url, found)) from error
+            time.sleep(0.5)
+
+    @event.listens_for(engine, "handle_error")
+    def _name(context: ExceptionContext) -> None:
+        if context.is_disconnect and not context.is_pre_ping:
+            found = f"that it broke off in the middle ({str(context.original_exception).strip()})"
+            raise LedgerAwayError(_away(engine.url, found)) from context.original_exception
+
+
+def _is_away(said: str) -> bool:
+    """Whether it is the server that is missing, and not a password, a database or a right: then waiting may help."""
+    return "FATAL" not in said or "the database system is" in said or "too many clients" in said
+
+
+def _away(url: URL, found: str) -> str:
+    where = f"{url.database} at {url.host or 'a local socket'}"  # the rest of it may hold a password
+    return (
+        f"the ledger {where}: expected its server to answer, found {found}; start it, and run again: what was written "
+        "stays, and what waits is done then"
+    )

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,12 +98,10 @@ def _client(tracking_uri: str) -> MlflowClient:
 @contextmanager
 def answering(settings: Settings) -> Iterator[None]:
     """Raise RegistryAwayError when a call to MLflow in the block gets no answer, after MLflow's own retries."""
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
-        if error.error_code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+    except Exception as error:
+        if not _is_away(error):
             raise
         where = re.sub(r"//[^/@]*@", "//", settings.tracking_uri)  # it may hold a password
         raise RegistryAwayError(
@@ -111,6 +109,21 @@ def answering(settings: Settings) -> Iterator[None]:
             f"{os.environ.get('MLFLOW_HTTP_REQUEST_MAX_RETRIES', 'its default number of')} retries; start it, and run "
             "again: what waits is done then"
         ) from error
+
+
+def answering_server(settings: Settings) -> AbstractContextManager[None]:
+    """As ``answering``, where there is a server; an embedded store that fails in the middle says itself what it lacks."""
+    return answering(settings) if settings.tracking_uri.startswith("http") else nullcontext()
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether MLflow's client gave up: the server was not there, or answered that it cannot."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    if isinstance(error, MlflowException):
+        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+    return isinstance(error, RequestException)
 
 
 def experiment_id(settings: Settings, model: str) -> str:
@@ -126,13 +139,17 @@ def experiment_id(settings: Settings, model: str) -> str:
 
 @contextmanager
 def run(settings: Settings, model: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-    """Give the id of a new run that ends FINISHED, or FAILED when the block raises."""
+    """Give the id of a new run that ends FINISHED, or FAILED when the block raises.
+
+    When MLflow is away it is not waited for once more to be told: the next run ends what is left RUNNING.
+    """
     mlflow = client(settings.tracking_uri)
     created = mlflow.create_run(experiment_id(settings, model), run_name=name, tags=dict(tags))
     try:
         yield created.info.run_id
-    except BaseException:
-        mlflow.set_terminated(created.info.run_id, "FAILED")
+    except BaseException as error:
+        if not _is_away(error):
+            mlflow.set_terminated(created.info.run_id, "FAILED")
         raise
     mlflow.set_terminated(created.info.run_id, "FINISHED")
 
@@ -226,7 +243,7 @@ def end_left_behind(
     """Set the model's runs that an earlier lease left RUNNING to KILLED, and return their names.
 
     Only runs of ours, and only older ones: a run that was paused here and lost its lease ends nothing of the next. Given
-    the ``known`` runs, those that the ledger names, what the last lease finished without it is ended too: its versions get
+    the ``known`` runs, those that the ledger names, what earlier leases finished without it is ended too: its versions get
     the tag ``orphan``, and challenge nobody.
     """
     mlflow = client(settings.tracking_uri)
@@ -238,34 +255,39 @@ def end_left_behind(
         if KIND in item.data.tags and int(item.data.tags.get(TOKEN, 0)) < fence.token
     ]
     if known is not None:
-        left += _orphans(mlflow, experiment_id(settings, model), fence.token - 1, known)
+        left += _unnamed(mlflow, experiment_id(settings, model), fence.token, known)
     for info in left:
         if known is not None:
             _disown(mlflow, model, info.run_id, fence)
-        mlflow.set_terminated(info.run_id, "KILLED")
-    return tuple(info.run_name for info in left)
+        if info.status != "FAILED":
+            mlflow.set_terminated(info.run_id, "KILLED")
+    return tuple(info.run_name for info in left if info.status != "FAILED")
 
 
-def _orphans(mlflow: MlflowClient, experiment: str, token: int, known: Set[str]) -> list[Any]:
-    """Finished trainings and batches of the lease ``token`` that the ledger does not name."""
-    mine = f"tags.`{TOKEN}` = '{token}' and attributes.status = 'FINISHED'"
+def _unnamed(mlflow: MlflowClient, experiment: str, token: int, known: Set[str]) -> list[Any]:
+    """Trainings and batches of leases before ``token`` that ended and the ledger does not name, of the newest thousand."""
+    ours = (
+        f"tags.`{KIND}` != 'candidate' and attributes.status != 'RUNNING' and attributes.status != 'KILLED'"
+    )
     return [
         item.info
-        for item in mlflow.search_runs([experiment], mine)
-        if item.data.tags[KIND] != "candidate" and item.info.run_id not in known
+        for item in mlflow.search_runs([experiment], ours)
+        if int(item.data.tags.get(TOKEN, 0)) < token and item.info.run_id not in known
     ]
 
 
 def _disown(mlflow: MlflowClient, model: str, run_id: str, fence: Fence) -> None:
-    """Mark the versions of a run that the ledger does not name."""
+    """Mark the versions of a run that the ledger does not name, unless they are."""
     for version in mlflow.search_model_versions(f"name='{model}' and run_id='{run_id}'"):
-        with fence.hold():
-            mlflow.set_model_version_tag(
-                model, version.version, "orphan", "no training in the ledger names it"
-            )
+        if "orphan" in version.tags:
+            continue
         if "challenger" in mlflow.get_model_version(model, version.version).aliases:
             with fence.hold():
                 mlflow.delete_registered_model_alias(model, "challenger")
+        with fence.hold():  # last: what has the tag is not looked at again
+            mlflow.set_model_version_tag(
+                model, version.version, "orphan", "no training in the ledger names it"
+            )
 
 
 def log_batch(
@@ -403,6 +425,12 @@ def _register(
     )
     with fence.hold():
         api.set_registered_model_alias(training.model, "challenger", str(version))
+    for other in api.search_model_versions(f"name='{training.model}' and run_id='{run_id}'"):
+        if int(other.version) != version:  # MLflow's client asks again when an answer is lost on its way
+            with fence.hold():
+                api.set_model_version_tag(
+                    training.model, other.version, "orphan", f"made twice: it is version {version}"
+                )
     return version, sha256
 
 

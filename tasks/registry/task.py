@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 @task(name="register challenger", cache_policy=NO_CACHE)
 def register(managed: ManagedModel, training: Training, fence: Fence) -> TrainedModel:
     """Log the training to MLflow and register its model as ``challenger``."""
-    from tasks.registry.runs import log_training
+    from tasks.registry.runs import answering_server, log_training
 
-    return log_training(managed.settings, training, fence)
+    with answering_server(managed.settings):
+        return log_training(managed.settings, training, fence)
 
 
 @task(name="load model", cache_policy=NO_CACHE)
 def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
     """Fetch a version, verify its bytes and its types, and read it."""
     from tasks.registry.aliases import fetch
+    from tasks.registry.runs import answering_server
 
-    return fetch(managed.settings, trained, managed.spec.trust)
+    with answering_server(managed.settings):
+        return fetch(managed.settings, trained, managed.spec.trust)
 
 
 @task(name="check in a fresh process", cache_policy=NO_CACHE)
@@ -50,15 +53,18 @@ def log_metrics(managed: ManagedModel, run_id: str, metrics: Mapping[str, float]
     """Add metrics to a run that was logged before."""
     from tasks.registry import runs
 
-    runs.log_metrics(managed.settings, run_id, metrics, fence)
+    with runs.answering_server(managed.settings):
+        runs.log_metrics(managed.settings, run_id, metrics, fence)
 
 
 @task(name="crown", cache_policy=NO_CACHE)
 def crown(managed: ManagedModel, decision: Promote | RollBack, fence: Fence) -> None:
     """Carry out a journalled promotion or rollback; the alias ``champion`` is moved last."""
     from tasks.registry import aliases
+    from tasks.registry.runs import answering_server
 
-    aliases.crown(managed.settings, managed.name, decision, fence)
+    with answering_server(managed.settings):
+        aliases.crown(managed.settings, managed.name, decision, fence)
 
 
 @task(name="log batch", cache_policy=NO_CACHE)
@@ -73,10 +79,11 @@ def log_batch(
     """Log what the monitor saw of a batch to MLflow, pages included, and return the run's id."""
     from tasks.registry import runs
 
-    return runs.log_batch(
-        managed.settings, managed.name, batch,
-        params=params, metrics=metrics, pages=pages, trust=managed.spec.trust, fence=fence,
-    )  # fmt: skip
+    with runs.answering_server(managed.settings):
+        return runs.log_batch(
+            managed.settings, managed.name, batch,
+            params=params, metrics=metrics, pages=pages, trust=managed.spec.trust, fence=fence,
+        )  # fmt: skip
 
 
 def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None) -> tuple[str, ...]:
@@ -89,20 +96,25 @@ def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None)
 @task(name="log page", cache_policy=NO_CACHE)
 def log_page(managed: ManagedModel, run_id: str, page: Path) -> None:
     """Log a page to an MLflow run that is there already."""
-    from tasks.registry.runs import client
+    from tasks.registry.runs import answering_server, client
 
-    client(managed.settings.tracking_uri).log_artifact(run_id, str(page))
+    with answering_server(managed.settings):
+        client(managed.settings.tracking_uri).log_artifact(run_id, str(page))
 
 
 def champion_version(managed: ManagedModel) -> int | None:
     """Return the version with the alias ``champion``, or None."""
     from tasks.registry.aliases import CHAMPION, aliased_version
+    from tasks.registry.runs import answering_server
 
-    return aliased_version(managed.settings, managed.name, CHAMPION)
+    with answering_server(managed.settings):
+        return aliased_version(managed.settings, managed.name, CHAMPION)
 
 
 def previous_version(managed: ManagedModel) -> int | None:
     """Return the version with the alias ``previous_champion``, or None."""
     from tasks.registry.aliases import PREVIOUS, aliased_version
+    from tasks.registry.runs import answering_server
 
-    return aliased_version(managed.settings, managed.name, PREVIOUS)
+    with answering_server(managed.settings):
+        return aliased_version(managed.settings, managed.name, PREVIOUS)

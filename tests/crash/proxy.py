@@ -18,20 +18,24 @@ def free_port() -> int:
 class Proxy:
     """Passes bytes on between a port of its own and the server's."""
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int | str) -> None:
+        """Lead to a port of this machine, or to a Unix socket by its path."""
         self.server, self.port = server, free_port()
         self.cut_at = b""
         """Bytes of a request at which the way is closed; what was asked does not arrive."""
+        self.lose_answer_to = b""
+        """Bytes of a request whose answer is lost, once; what was asked is done."""
         self.hangs = False
         self.delay = 0.0
         """Seconds that each piece of a request takes."""
         self._door: socket.socket | None = None
         self._open: list[socket.socket] = []
+        self._deaf: set[socket.socket] = set()
         self.up()
 
     def up(self) -> None:
         """Listen, and pass everything on."""
-        self.cut_at, self.hangs, self.delay = b"", False, 0.0
+        self.cut_at, self.lose_answer_to, self.hangs, self.delay = b"", b"", False, 0.0
         if self._door is None:
             self._door = socket.create_server(("127.0.0.1", self.port))
             threading.Thread(target=self._listen, args=(self._door,), daemon=True).start()
@@ -57,10 +61,21 @@ class Proxy:
             self._open.append(client)
             if self.hangs:
                 continue
-            server = socket.create_connection(("127.0.0.1", self.server))
+            try:
+                server = self._reach()
+            except OSError:  # it is down, and so are we to whoever asks
+                client.close()
+                continue
             self._open.append(server)
             threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
+
+    def _reach(self) -> socket.socket:
+        if isinstance(self.server, int):
+            return socket.create_connection(("127.0.0.1", self.server))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.server)
+        return server
 
     def _pass(self, one: socket.socket, other: socket.socket, asks: bool) -> None:
         with suppress(OSError):
@@ -68,6 +83,11 @@ class Proxy:
                 if asks and self.cut_at and self.cut_at in piece:
                     self.down()
                     return
+                if asks and self.lose_answer_to and self.lose_answer_to in piece:
+                    self.lose_answer_to = b""
+                    self._deaf.add(one)
+                if not asks and other in self._deaf:
+                    break
                 time.sleep(self.delay if asks else 0)
                 other.sendall(piece)
         for end in (one, other):

@@ -106,5 +106,5 @@ def _stable(path: object) -> str:
 
 def site(write: str) -> tuple[str, str]:
     """The kind of a write and the line of ours that makes it, whichever way led there and whatever it writes."""
-    what, line = write.split(" < ")[:2]
-    return what.split()[0], line
+    what, _, way = write.partition(" < ")
+    return what.split()[0], way.partition(" < ")[0]

@@ -13,7 +13,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+
+from flows.embedded_server import PrefectAwayError, answering_prefect
 
 pytestmark = pytest.mark.flow
 
@@ -84,3 +87,14 @@ def test_killed_run_leaves_no_server_behind(run):
         time.sleep(0.1)
     os.kill(server, signal.SIGKILL)
     pytest.fail("the embedded server outlived its run")
+
+
+def test_a_server_that_goes_away_is_named() -> None:
+    """What Prefect's client says when it gives up does not say who was asked; any other error stays what it is."""
+    with (
+        pytest.raises(PrefectAwayError, match=r"Prefect's server at .*ConnectError: All connection"),
+        answering_prefect(),
+    ):
+        raise httpx.ConnectError("All connection attempts failed")
+    with pytest.raises(ZeroDivisionError), answering_prefect():
+        raise ZeroDivisionError

@@ -11,7 +11,13 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Pending, Running, Scheduled
 
 from flows import reconcile as reconciling
-from flows.reconcile import MOST_TRIES, _drop_overdue, _end_dead, _run_again
+from flows.monitor import monitor
+from flows.reconcile import MOST_TRIES, _drop_overdue, _end_dead, _run_again, reconcile
+from tasks.ledger import entries as ledger
+from tasks.ledger.lease import left_behind_by
+from tasks.ledger.tables import open_ledger
+from tasks.registry.runs import client
+from tests.flows.conftest import run_flow
 
 pytestmark = pytest.mark.flow
 
@@ -118,3 +124,56 @@ def test_what_crashed_is_run_again_once_and_not_for_ever(act):
     ours = [run for run in begun if run.parameters["model"].startswith("again-")]
     assert [run.parameters for run in ours] == [crashed.parameters]
     assert f"again:{crashed.id}:1" in ours[0].tags
+
+
+def test_training_that_the_ledger_does_not_name_is_marked_an_orphan(
+    use_home, make_weather_home, quick_project, monkeypatch
+):
+    """A run fails between MLflow's write and the ledger's, and gives its lease back: it is found all the same."""
+    settings = use_home(make_weather_home(2), quick_project)
+    record = ledger.record_decision
+
+    def fails(*arguments, training=None, **more):
+        if training is not None:
+            raise ZeroDivisionError("between the two")
+        return record(*arguments, training=training, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "record_decision", fails)
+        with pytest.raises(ZeroDivisionError):
+            run_flow(monitor("weather"))
+    engine, registry = open_ledger(settings.ledger_url), client(settings.tracking_uri)
+    assert ledger.known_versions(engine, "weather") == ()
+    assert "orphan" not in registry.get_model_version("weather", "1").tags
+    assert left_behind_by(engine, "weather")
+
+    said = run_flow(reconcile())
+
+    assert [sentence for sentence in said if sentence.startswith("weather: tidied up after")]
+    assert "orphan" in registry.get_model_version("weather", "1").tags
+    assert left_behind_by(engine, "weather") == ""
+    assert not [sentence for sentence in run_flow(reconcile()) if sentence.startswith("weather")]
+    run_flow(monitor("weather"))
+    assert ledger.known_versions(engine, "weather") == (2,)
+
+
+def test_one_models_trouble_does_not_keep_the_others_waiting(
+    use_home, make_weather_home, quick_project, monkeypatch
+):
+    """What a model's own state makes impossible is raised at the end, when all others were seen to."""
+    use_home(make_weather_home(1), quick_project)
+    seen = []
+
+    def tidy(model):
+        seen.append(model)
+        if model == "one":
+            raise ZeroDivisionError
+        return []
+
+    monkeypatch.setattr(reconciling, "_tidy", tidy)
+    monkeypatch.setattr(reconciling, "expire_approvals", lambda _: ())
+    monkeypatch.setattr(reconciling, "managed_models", lambda _: ("one", "two"))
+
+    with pytest.raises(ExceptionGroup, match="some models could not be tidied up"):
+        run_flow(reconcile())
+    assert seen == ["one", "two"]

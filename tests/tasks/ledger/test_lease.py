@@ -20,7 +20,7 @@ from tasks.ledger.lease import (
     current_holder,
     holder_name,
     lease,
-    never_given_back,
+    left_behind_by,
 )
 from tasks.ledger.tables import leases
 
@@ -49,13 +49,12 @@ def test_second_holder_is_refused_by_name(engine: Engine) -> None:
 
 
 def test_death_is_known_by_its_lease(engine: Engine) -> None:
-    """A run that acts is not dead, nor one that gave its lease back; one whose lease ran out is, until the next."""
-    assert not never_given_back(engine, "flights")
+    """A run that acts is not dead; one whose lease ran out is, until the next."""
     with lease(engine, "flights", "other machine process 1 run a"):
-        assert not never_given_back(engine, "flights")
+        assert left_behind_by(engine, "flights") == ""
         _expire(engine)
-        assert never_given_back(engine, "flights")
-    assert not never_given_back(engine, "flights")
+        assert left_behind_by(engine, "flights") == "other machine process 1 run a"
+    assert left_behind_by(engine, "flights") == ""
 
 
 def test_lease_is_given_back(engine: Engine) -> None:
@@ -69,6 +68,29 @@ def test_lease_is_given_back(engine: Engine) -> None:
         fails()
     with lease(engine, "flights", "second") as held:
         assert (held.holder, held.token) == ("second", 2)
+
+
+def test_what_a_run_left_behind_is_found_until_somebody_tidied_up(engine: Engine) -> None:
+    """A run that fails leaves its name; whoever comes next knows, and so does the one after, until one has tidied up."""
+
+    def fails() -> None:
+        with lease(engine, "flights", "first"):
+            assert left_behind_by(engine, "flights") == "", "it acts: nothing is left behind yet"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert left_behind_by(engine, "flights") == "first"
+    assert current_holder(engine, "flights") == ""
+    with lease(engine, "flights", "second") as held:
+        assert held.left_behind
+    assert left_behind_by(engine, "flights") == "second"
+    with lease(engine, "flights", "third") as held:
+        assert held.left_behind
+        held.left_behind = False
+    assert left_behind_by(engine, "flights") == ""
+    with lease(engine, "flights", "fourth") as held:
+        assert not held.left_behind
 
 
 def test_who_acts_now(engine: Engine) -> None:
@@ -93,6 +115,8 @@ def test_expired_lease_is_taken_over(engine: Engine) -> None:
                 engine.begin() as connection,
             ):
                 check_lease(connection, old)
+
+            new.left_behind = False
 
     assert _row(engine)[:2] == ("", 2)
 

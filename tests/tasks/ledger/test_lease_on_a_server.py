@@ -84,7 +84,7 @@ def test_lost_lease_closes_the_fence(server: Engine) -> None:
             entered = True
 
     assert not entered
-    assert new.after_a_death
+    assert new.left_behind
 
 
 def _expire(engine: Engine) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from tasks.lake import DamagedFileError
 from tasks.records import BaselineProfile, Fence, RegistryAwayError, TrainedModel
@@ -170,6 +172,61 @@ def test_version_that_the_ledger_does_not_name_challenges_nobody(settings: Setti
     assert "orphan" in api.get_model_version("flights", str(orphan.version)).tags
     assert "orphan" not in api.get_model_version("flights", str(known.version)).tags
     assert aliased_version(settings, "flights", "challenger") is None
+
+
+def test_orphan_is_found_leases_later_and_when_its_run_failed(settings: Settings) -> None:
+    """Nobody could tidy up for a while: what is older than the last lease is found too, and a failed run stays failed."""
+    api = client(settings.tracking_uri)
+    finished = log_training(settings, training(), OPEN)
+    failed = log_training(settings, training(C=0.1), OPEN)
+    api.set_terminated(failed.run_id, "FAILED")
+
+    for token in (5, 6):
+        ended = end_left_behind(settings, "flights", Fence(token=token, hold=nullcontext), set())
+
+        assert len(ended) == (1 if token == 5 else 0), "the second time there is nothing left to end"
+    assert [api.get_run(one.run_id).info.status for one in (finished, failed)] == ["KILLED", "FAILED"]
+    for one in (finished, failed):
+        assert "orphan" in api.get_model_version("flights", str(one.version)).tags
+    assert aliased_version(settings, "flights", "challenger") is None
+
+
+def test_version_that_was_made_twice_counts_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the first request was lost, and MLflow's client asked again: the version that nobody knows is marked."""
+    api = client(settings.tracking_uri)
+    create = type(api).create_model_version
+
+    def lost_once(*arguments: object, **more: object) -> object:
+        create(*arguments, **more)
+        return create(*arguments, **more)
+
+    monkeypatch.setattr(type(api), "create_model_version", lost_once)
+
+    trained = log_training(settings, training(), OPEN)
+
+    tags = {int(v.version): v.tags for v in api.search_model_versions("name='flights'")}
+    assert trained.version == 2
+    assert ["orphan" in tags[version] for version in (1, 2)] == [True, False]
+
+
+def test_server_that_goes_away_in_the_middle_is_asked_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did not answer is raised as it is, and not asked again to be told of the failure: the next run ends it."""
+    asked = []
+
+    def away(*_: object, **__: object) -> None:
+        raise MlflowException("API request failed")
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_, **__: asked.append("set_terminated"))
+
+    def cut() -> None:
+        with run(settings, "flights", "a run", {}):
+            away()
+
+    with pytest.raises(MlflowException, match="API request failed"):
+        cut()
+    assert asked == []
 
 
 def test_registry_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
