@@ -267,7 +267,7 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 @app.command()
 def status() -> None:
     """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
-    from flows.waiting import labels_in_words, listed, unread_labels, waiting_batches
+    from flows.waiting import labels_in_words, unread
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
     from tasks.ledger.superseded import superseded
@@ -294,10 +294,9 @@ def status() -> None:
                 f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
             )
         now = datetime.now(UTC)
-        shown = listed(item.batch.id for item in waiting_batches(managed, engine, now))
-        print(f"  waiting   {shown or 'nothing'}")
-        if unread := unread_labels(managed, engine, now):
-            print(f"  unread    labels: {unread}")
+        print(f"  waiting   {unread(managed, engine, now) or 'nothing'}")
+        if managed.labels is not None and (labels := unread(managed.labels, engine, now)):
+            print(f"  unread    labels: {labels}")
         for line in labels_in_words(managed, engine, now):
             print(f"  labels    {line}")
         for item in superseded(engine, name):
