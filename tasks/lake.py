@@ -159,7 +159,10 @@ def write_table(path: Path, table: pa.Table) -> str:
 
 
 def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the snapshot's rows, in its order; DamagedFileError when a part is not what was written."""
+    """Return the snapshot's rows, in its order, with those of ``columns`` that it has: its contract may have grown since.
+
+    Raises DamagedFileError when a part is not what was written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -175,7 +178,8 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
             raise DamagedFileError(path, part.sha256, found)
         # From the very bytes that were checked: the file might change before it is read a second time.
         table = pq.ParquetFile(pa.BufferReader(content)).read()
-        tables.append(table if columns is None else table.select(list(columns)))
+        present = table.column_names if columns is None else [n for n in columns if n in table.column_names]
+        tables.append(table.select(present))
     return pa.concat_tables(tables)
 
 

@@ -75,6 +75,8 @@ def count_labelled(managed: ManagedModel, record: BatchRecord, labels: KnownLabe
     """Return how many accepted rows the batch has, and how many of them have their label."""
     columns = (managed.spec.target,) if managed.labels is None else managed.label_key
     (rows,) = _labelled_rows(managed, [record], labels, columns).values()
+    if managed.spec.target not in rows.column_names:  # the contract has named it since
+        return rows.num_rows, 0
     return rows.num_rows, rows.num_rows - rows[managed.spec.target].null_count
 
 
