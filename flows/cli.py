@@ -299,7 +299,7 @@ def status() -> None:
             print(f"  unread    labels: {labels}")
         for line in labels_in_words(managed, engine, now):
             print(f"  labels    {line}")
-        for item in superseded(engine, name):
+        for item in superseded(engine, name, None if managed.labels is None else managed.labels.name):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
             print(f"  acting    {holder}")
