@@ -212,15 +212,15 @@ def test_memory_is_flat(database: Database) -> None:
     """A batch of a quarter of a gigabyte is read through tens of megabytes: no driver fetches the whole result first."""
     count, letters = 250_000, 1000
     rows = {
-        "sqlite": f"(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {count}) SELECT i FROM s)",
-        "duckdb": f"(SELECT range AS i FROM range({count}))",
-        "postgres": f"(SELECT * FROM generate_series(1, {count}) AS i)",
+        "sqlite": "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :rows) SELECT i FROM s)",
+        "duckdb": "(SELECT range AS i FROM range(:rows))",
+        "postgres": "(SELECT * FROM generate_series(1, :rows) AS i)",
     }[database.name]
     long = "printf('%.*c', :letters, 'x')" if database.name == "sqlite" else "repeat('x', :letters)"
     moment = "'2013-05-17 12:00:00+00:00'"
     database.execute(
         f'INSERT INTO "Sales 1" (sold_at, id, note) SELECT {moment}, i, {long} || i FROM {rows} AS numbers',  # noqa: S608 - the test's own words
-        [{"letters": letters}],
+        [{"letters": letters, "rows": count}],
     )
     database.insert(1, sold_at=moments("2013-05-18T12:00:00"))
     contract, little = database.source().contract, batch_named("2013-05-18", "day", "America/New_York")
