@@ -144,9 +144,7 @@ def new(
     for file in draft_model(project, model, source, target, time):
         print(f"wrote {os.path.relpath(file)}")
     _manage(model)
-    print(
-        f"review what is marked as a guess, then: {_me()} --project {os.path.relpath(project)} replay {model}"
-    )
+    print(f"review what is marked as a guess, then: {_me()} replay {model}")
 
 
 @app.command()
