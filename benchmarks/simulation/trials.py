@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.decisions.config import GateConfig
@@ -36,17 +36,10 @@ class World:
 
     def losses(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the challenger's and the champion's log losses and the block of each row, all (rows,)."""
-        target, theirs, its, blocks = self._draw(rng)
+        target, theirs, its, blocks = self.draw(rng)
         return row_losses(target, theirs, "binary"), row_losses(target, its, "binary"), blocks
 
-    def auc_gain(self, rng: np.random.Generator) -> float:
-        """Return the challenger's AUC less the champion's, on these many rows."""
-        from sklearn.metrics import roc_auc_score
-
-        target, theirs, its, _ = self._draw(rng)
-        return float(roc_auc_score(target, theirs) - roc_auc_score(target, its))
-
-    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Labels, what the challenger and the champion predict, and the block of each row, (rows,)."""
         import numpy as np
 
@@ -66,11 +59,13 @@ EQUAL = {
     "rows of a day alike": World(truth=1.5, challenger=0.5, champion=0.5, days=0.5),
 }
 BETTER = {
-    "errors of 0.3 and 0.63": World(truth=1.5, challenger=0.3, champion=0.629),
-    "errors of 0.5 and 0.77": World(truth=1.5, challenger=0.5, champion=0.769),
-    "errors of 0.8 and 1.04": World(truth=1.5, challenger=0.8, champion=1.036),
+    "0.3 and 0.635": World(truth=1.5, challenger=0.3, champion=0.635),
+    "0.5 and 0.775": World(truth=1.5, challenger=0.5, champion=0.775),
+    "0.8 and 1.045": World(truth=1.5, challenger=0.8, champion=1.045),
 }
-"""The champion's errors are such that its AUC is 0.02 below the challenger's."""
+"""The champion's errors are such that its AUC is 0.0200 below the challenger's."""
+LEVEL = 0.05
+"""Of the tests that the gate's is compared with."""
 
 
 def promoted(world: World, rng: np.random.Generator, attempt: int, config: GateConfig) -> bool:
@@ -105,7 +100,38 @@ def any_promotion(world: World, times: int, seed: int = 0) -> float:
     )
 
 
-def power(world: World, times: int, seed: int = 0) -> float:
-    """Return how often a better recipe is promoted at its first attempt."""
+def power(world: World, times: int, seed: int = 0) -> dict[str, float]:
+    """Return how often each way finds the better of two recipes; the last is the gate, at a first attempt."""
     config = GateConfig()
-    return share(times, seed, lambda rng: promoted(world, rng, 1, config))
+    ways = {
+        "DeLong's test of the AUC, two-sided": lambda rng: _delong(*world.draw(rng)[:3]) < LEVEL,
+        "paired log loss, by rows": lambda rng: _paired(replace(world, blocks=world.rows), rng) < LEVEL,
+        "paired log loss, by blocks": lambda rng: _paired(world, rng) < LEVEL,
+        "the gate": lambda rng: promoted(world, rng, 1, config),
+    }
+    return {name: share(times, seed, way) for name, way in ways.items()}
+
+
+def _paired(world: World, rng: np.random.Generator) -> float:
+    """The one-sided p-value of the house's test that the challenger's loss is lower."""
+    challenger, champion, blocks = world.losses(rng)
+    return block_test(challenger - champion, blocks).p_below
+
+
+def _delong(target: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> float:
+    """The two-sided p-value of equal AUC (DeLong, DeLong and Clarke-Pearson 1988); all (rows,)."""
+    import numpy as np
+    from scipy import stats
+
+    positive = target == 1
+    scores = np.stack([challenger, champion])
+    # The share of the other class that each row is on the right side of; ties count half.
+    ranks, ones, zeros = (
+        stats.rankdata(part, axis=1) for part in (scores, scores[:, positive], scores[:, ~positive])
+    )
+    above = (ranks[:, positive] - ones) / (~positive).sum()
+    below = 1 - (ranks[:, ~positive] - zeros) / positive.sum()
+    covariance = np.cov(above) / above.shape[1] + np.cov(below) / below.shape[1]
+    contrast = np.array([1.0, -1.0])
+    z = contrast @ above.mean(axis=1) / np.sqrt(contrast @ covariance @ contrast)
+    return float(2 * stats.norm.sf(abs(z)))

@@ -12,7 +12,9 @@ import yaml
 
 from flows.cli import status
 from flows.explain import explain
-from flows.monitor import BatchNotThereError, BatchRefusedError, ContractBrokenError, monitor
+from flows.intake import BatchNotThereError
+from flows.monitor import BatchRefusedError, monitor
+from flows.observe import ContractBrokenError
 from flows.replay import replay
 from flows.retrain import retrain
 from tasks.ingest.source import SourceError
