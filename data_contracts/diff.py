@@ -26,6 +26,8 @@ class Change:
     """From what to what."""
     effect: Effect
     why: str
+    other_rows: bool = False
+    """Whether rows from before cannot stand beside those from after: their values mean something else."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} ({self.why})"
@@ -35,8 +37,10 @@ def diff(old: Contract, new: Contract) -> tuple[Change, ...]:
     """Return every change from ``old`` to ``new``: of the whole, of columns, of rules; descriptions aside."""
     changes = [
         *_changed("key", old.key, new.key, "breaking", "rows are told apart by it"),
-        *_changed("event time", old.event_time, new.event_time, "breaking", "rows lie in other batches"),
-        *_changed("time zone", old.timezone, new.timezone, "breaking", "batches are cut elsewhere"),
+        *_changed(
+            "event time", old.event_time, new.event_time, "breaking", "rows lie in other batches", True
+        ),
+        *_changed("time zone", old.timezone, new.timezone, "breaking", "batches are cut elsewhere", True),
         *_changed("latency", old.lateness, new.lateness, "compatible", "only when a batch closes"),
         *_changed("servers", old.servers, new.servers, "compatible", "only where the data come from"),
     ]
@@ -72,8 +76,8 @@ def load_pair(old: Path, new: Path) -> tuple[Change, ...]:
 def _column_changes(old: Column, new: Column) -> list[Change]:
     name = old.name
     changes = [
-        *_changed(name, old.logical_type, new.logical_type, "breaking", "its values are of another type"),
-        *_changed(name, old.unit or "no unit", new.unit or "no unit", "breaking", "its numbers mean something else"),
+        *_changed(name, old.logical_type, new.logical_type, "breaking", "its values are of another type", True),
+        *_changed(name, old.unit or "no unit", new.unit or "no unit", "breaking", "its numbers mean something else", True),
         *_changed(
             name, _kind(old), _kind(new), "breaking", "codes and quantities are different features"
         ),
@@ -139,5 +143,7 @@ def _promise(rule: Rule) -> object:
     return rule.scope, rule.check, rule.columns, arguments, rule.severity
 
 
-def _changed(where: str, old: object, new: object, effect: Effect, why: str) -> list[Change]:
-    return [] if old == new else [Change(where, f"{old} -> {new}", effect, why)]
+def _changed(
+    where: str, old: object, new: object, effect: Effect, why: str, other_rows: bool = False
+) -> list[Change]:
+    return [] if old == new else [Change(where, f"{old} -> {new}", effect, why, other_rows)]

@@ -136,9 +136,7 @@ def new(
     for file in draft_model(project, model, source, target, time):
         print(f"wrote {os.path.relpath(file)}")
     _manage(model)
-    print(
-        f"review what is marked as a guess, then: {_me()} --project {os.path.relpath(project)} replay {model}"
-    )
+    print(f"review what is marked as a guess, then: {_me()} replay {model}")
 
 
 @app.command()
@@ -276,7 +274,7 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 @app.command()
 def status() -> None:
     """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
-    from flows.waiting import labels_in_words, listed, unread_labels, waiting_batches
+    from flows.waiting import labels_in_words, unread
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
     from tasks.ledger.superseded import superseded
@@ -306,13 +304,12 @@ def status() -> None:
         if estimated := newest_estimate(list(ledger.known_batches(engine, name).values())):
             print(f"  estimate  {estimate_in_words(estimated, managed.spec.metric)}")
         now = datetime.now(UTC)
-        shown = listed(item.batch.id for item in waiting_batches(managed, engine, now))
-        print(f"  waiting   {shown or 'nothing'}")
-        if unread := unread_labels(managed, engine, now):
-            print(f"  unread    labels: {unread}")
+        print(f"  waiting   {unread(managed, engine, now) or 'nothing'}")
+        if managed.labels is not None and (labels := unread(managed.labels, engine, now)):
+            print(f"  unread    labels: {labels}")
         for line in labels_in_words(managed, engine, now):
             print(f"  labels    {line}")
-        for item in superseded(engine, name):
+        for item in superseded(engine, name, None if managed.labels is None else managed.labels.name):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
             print(f"  acting    {holder}")

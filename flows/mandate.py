@@ -136,10 +136,12 @@ class Mandate:
         changes = broken_promises(model.trained.contract_text, self.managed.contract)
         if not changes:
             return ""
+        same = model.trained.contract_version == self.managed.contract.version
+        hint = "; give it a new version, so that rows from before can be told from rows after" if same else ""
         return (
             f"version {model.trained.version} was trained under {self.managed.contract.name} "
             f"{model.trained.contract_version}, and {self.managed.contract.version} breaks it: "
-            f"{'; '.join(map(str, changes))}"
+            f"{'; '.join(map(str, changes))}{hint}"
         )
 
     # --- batches ---
@@ -149,13 +151,24 @@ class Mandate:
         return ledger.known_batches(self.engine, self.managed.name)
 
     def trainable(self) -> list[BatchRecord]:
-        """Return the accepted batches whose labels are mature, oldest first."""
+        """Return the accepted batches whose labels are mature, oldest first.
+
+        Those whose rows meant something else, under an earlier version of the contract, are left out.
+        """
         labels = [one.cohort for one in self.label_batches()]
-        return [
+        found = [
             r
             for r in self.batches().values()
             if r.accepted and not why_waiting(self.managed, r.cohort, labels, self.as_of)
         ]
+        earlier = {r.snapshot.contract_version for r in found} - {self.managed.contract.version}
+        foreign = {version for version in earlier if self._means_otherwise(version)}
+        return [r for r in found if r.snapshot.contract_version not in foreign]
+
+    def _means_otherwise(self, version: str) -> bool:
+        """Whether rows of an earlier version of the contract, as the newest training under it kept it, mean something else."""
+        text = ledger.contract_texts(self.engine, self.managed.name).get(version, "")
+        return any(change.other_rows for change in broken_promises(text, self.managed.contract))
 
     def label_batches(self) -> tuple[BatchRecord, ...]:
         """Return what was read of the contract of labels, oldest batch first; nothing when the rows carry theirs."""

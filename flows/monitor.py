@@ -50,7 +50,12 @@ async def monitor(
         labels, unread = take_in_labels(m)
         if not m.registry_away:
             await finish_trainings(m)
-        for source in due_batches(m, batch):
+        try:
+            due = due_batches(m, batch)
+        except UnreadableError as error:  # a file of many batches: nobody knows which
+            due = ()
+            refused.append(f"{model} refused: {error}")
+        for source in due:
             try:
                 record = take_in(m, source)
             except UnreadableError as error:

@@ -152,6 +152,7 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
             kind=fitted.contender.kind,
             schema_=parts.train.schema,
             trained_on=fitted.trained_on,
+            labelled_by=parts.train.labelled_by,
             members=fitted.members,
             newcomer=fitted.contender.newcomer,
             newcomer_on=parts.trained_on if fitted.contender.newcomer else (),

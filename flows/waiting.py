@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tasks.cohorts import due, why_waiting
 from tasks.ingest.arrivals import SourceBatch, closed_batches
-from tasks.ingest.source import SourceError
+from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by
 from tasks.model_spec import ManagedModel
@@ -32,10 +32,17 @@ def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
     return (
         not ledger.any_unfinished(engine, managed.name)
         and not left_behind_by(engine, managed.name)
-        and not waiting_batches(managed, engine, as_of)
+        and not _rows_wait(managed, engine, as_of)
         and not _labels_wait(managed, engine, as_of)
         and not _any_due(managed, engine, as_of)
     )
+
+
+def _rows_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
+    try:
+        return bool(waiting_batches(managed, engine, as_of))
+    except UnreadableError:
+        return True  # the run will refuse it by name, when it has done what can be done without it
 
 
 def _labels_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
@@ -81,12 +88,10 @@ def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> t
     return tuple(line for group in (lines, gaps, unknown) for line in _newest(group))
 
 
-def unread_labels(managed: ManagedModel, engine: Engine, as_of: datetime) -> str:
-    """Return which batches of labels wait to be read, or why they cannot be looked at; empty when there is nothing to say."""
-    if managed.labels is None:
-        return ""
+def unread(managed: ManagedModel, engine: Engine, as_of: datetime) -> str:
+    """Return which batches wait to be read, or why they cannot be looked at; empty when there is nothing to say."""
     try:
-        return listed(item.batch.id for item in waiting_batches(managed.labels, engine, as_of))
+        return listed(item.batch.id for item in waiting_batches(managed, engine, as_of))
     except SourceError as error:
         return str(error)
 

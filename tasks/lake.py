@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,14 +73,17 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part; DiskFullError when there is no room."""
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part; DiskFullError when there is no room.
+
+    Given in pieces, no more than one of them is in memory.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with named_when_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -156,7 +159,10 @@ def write_table(path: Path, table: pa.Table) -> str:
 
 
 def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the snapshot's rows, in its order; DamagedFileError when a part is not what was written."""
+    """Return the snapshot's rows, in its order, with those of ``columns`` that it has: its contract may have grown since.
+
+    Raises DamagedFileError when a part is not what was written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -172,7 +178,8 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
             raise DamagedFileError(path, part.sha256, found)
         # From the very bytes that were checked: the file might change before it is read a second time.
         table = pq.ParquetFile(pa.BufferReader(content)).read()
-        tables.append(table if columns is None else table.select(list(columns)))
+        present = table.column_names if columns is None else [n for n in columns if n in table.column_names]
+        tables.append(table.select(present))
     return pa.concat_tables(tables)
 
 

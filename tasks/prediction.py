@@ -51,17 +51,19 @@ def predict_raw(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np
 
 
 def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:
-    """Return the predictions of each member for ``frame``; a model that is no panel is its own only member."""
+    """Return the predictions of each member for ``frame``; a model that is no panel is its own only member.
+
+    The frame may have more features, or in another order: a contract may grow while its model is in service.
+    """
     expected, found = model.trained.schema_, frame.schema
-    if (expected.numerical, expected.categorical) != (found.numerical, found.categorical):
-        other = set(expected.numerical) ^ set(found.numerical) | set(expected.categorical) ^ set(
-            found.categorical
-        )
-        moved = [name for name, its in zip(expected.names, found.names, strict=False) if name != its]
-        differing = sorted(other) or f"{moved}, by their order"
+    absent = sorted(
+        set(expected.numerical) - set(found.numerical) | set(expected.categorical) - set(found.categorical)
+    )
+    if absent:
         raise FeatureMismatchError(
-            f"{model.trained.model} version {model.trained.version}: expected {len(expected.names)} features, "
-            f"found {len(found.names)}; differing: {differing}; retrain the model, or restore the feature code"
+            f"{model.trained.model} version {model.trained.version}: expected {len(expected.names)} features, found "
+            f"{absent} missing or of another kind; retrain the model, or restore the feature code"
         )
+    features = frame.features[list(expected.names)]
     members = model.pipeline.members if model.trained.members else [model.pipeline]
-    return [predict(member, frame.features, problem, model.trained.classes) for member in members]
+    return [predict(member, features, problem, model.trained.classes) for member in members]

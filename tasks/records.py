@@ -158,6 +158,13 @@ class RowSpan(Record):
     rows: int
 
 
+class LabelSnapshot(Record):
+    """One revision of a batch of labels, from a contract of their own, that was read for training rows."""
+
+    batch: str
+    snapshot: str
+
+
 class Recipe(Record):
     """How a model is made, whatever data it is made of. Same recipe and newer data is a refresh."""
 
@@ -259,6 +266,9 @@ class TrainedModel(Record):
     """Of a panel: how its newest member was made ..."""
     newcomer_on: tuple[RowSpan, ...] = ()
     """... and of which rows; ``trained_on`` has those of all members."""
+    labelled_by: tuple[LabelSnapshot, ...] = ()
+    """Labels from a contract of their own: which were read for this training, of a panel for its newcomer. Empty where the
+    rows carry theirs, and for a training from before it was kept."""
 
 
 # --- evaluation ------------------------------------------------------------------------------------------
@@ -822,6 +832,8 @@ class Superseded(Record):
     """Versions of the model that were trained on rows of it."""
     predictions: str | None
     """Lake path of what the champion said about it."""
+    labels: bool = False
+    """Whether it is a batch of labels, from a contract of their own."""
 
     def __str__(self) -> str:
         numbers = ", ".join(map(str, self.versions))
@@ -829,7 +841,7 @@ class Superseded(Record):
         if self.predictions:
             parts.append(f"predictions: {self.predictions}")
         return (
-            f"{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
+            f"{'labels of ' if self.labels else ''}{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
             f"({self.newest_rows:,} rows); {'; '.join(parts)}"
         )
 
@@ -867,6 +879,8 @@ class FeatureFrame:
     """Batch id -> snapshot digest."""
     audit: pd.DataFrame | None = None
     """(rows, audited columns): str, personal values as numbered groups; None when fairness is not audited."""
+    labelled_by: tuple[LabelSnapshot, ...] = ()
+    """What was read for the target where it comes from a contract of its own, oldest batch first."""
 
     @property
     def moments(self) -> np.ndarray:
@@ -887,6 +901,7 @@ class FeatureFrame:
             schema=self.schema,
             snapshots=self.snapshots,
             audit=None if self.audit is None else self.audit[mask],
+            labelled_by=self.labelled_by,
         )
 
     def sample(self, rows: int, seed: int) -> FeatureFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -11,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake import read_accepted
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import BatchRecord, FeatureFrame, Guardrail, KnownLabels, LoadedModel
+from tasks.records import BatchRecord, FeatureFrame, Guardrail, KnownLabels, LabelSnapshot, LoadedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,12 @@ def build_features(
 
     ``labels`` are what was read of the model's contract of labels, if it has one; None when the rows carry theirs.
     """
-    return _build(managed, records, _labelled_rows(managed, records, labels, managed.contract.column_names))
+    frame = _build(managed, records, _labelled_rows(managed, records, labels, managed.contract.column_names))
+    read = [] if managed.labels is None else _labels_for(records, labels)
+    return replace(
+        frame,
+        labelled_by=tuple(LabelSnapshot(batch=r.batch.id, snapshot=r.snapshot.sha256) for r in read),
+    )
 
 
 @task(name="check features", cache_policy=NO_CACHE)
@@ -75,6 +81,8 @@ def count_labelled(managed: ManagedModel, record: BatchRecord, labels: KnownLabe
     """Return how many accepted rows the batch has, and how many of them have their label."""
     columns = (managed.spec.target,) if managed.labels is None else managed.label_key
     (rows,) = _labelled_rows(managed, [record], labels, columns).values()
+    if managed.spec.target not in rows.column_names:  # the contract has named it since
+        return rows.num_rows, 0
     return rows.num_rows, rows.num_rows - rows[managed.spec.target].null_count
 
 
@@ -111,14 +119,21 @@ def _labelled_rows(
         raise ValueError(
             f"{managed.name}: expected the labels that contract {managed.labels.contract.name} gave"
         )
+    read = _labels_for(records, labels)
     contract, on, target = managed.labels.contract, managed.label_key, managed.spec.target
-    first = min(record.batch.start for record in records)
-    read = [one for one in labels.batches if one.accepted and one.batch.end > first]
     needed = dict.fromkeys([*on, target, contract.event_time])
     none = pa.schema([(name, arrow_type(contract.column(name))) for name in needed]).empty_table()
     tables = [none, *(read_accepted(lake, one.snapshot, one.verdict, list(needed)) for one in read)]
     newest = newest_labels(tables, contract, on, target, labels.as_of)
     return {id: add_labels(table, newest, on, target) for id, table in rows.items()}
+
+
+def _labels_for(records: Sequence[BatchRecord], labels: KnownLabels | None) -> list[BatchRecord]:
+    """The batches in which a label of these rows may be: from the first of them on, as far as is known."""
+    first = min((record.batch.start for record in records), default=None)
+    if first is None or labels is None:
+        return []
+    return [b for b in labels.batches if b.accepted and first < b.batch.end and b.batch.start <= labels.as_of]
 
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:

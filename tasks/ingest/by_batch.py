@@ -7,7 +7,6 @@ be read are kept as they are in the lake, under ``refused/``: the next delivery 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from typing import TYPE_CHECKING
 from data_contracts.contract import Contract
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
 from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
-from tasks.ingest.stores import Store, find, look_at, opened, read_whole
-from tasks.lake import write_whole
+from tasks.ingest.stores import Store, find, keep, look_at, opened
 
 if TYPE_CHECKING:
     from tasks.ingest.rows import Piece, Rows
@@ -67,12 +65,12 @@ class FilesByBatch:
     def read(self, batch: Batch) -> Rows:
         """Return the rows of all files of the batch; reading them raises SourceError when they are not there, or changed.
 
-        It raises UnreadableError when one cannot be read; by then all of them are kept in the lake.
+        It raises UnreadableError when one cannot be read, or has other columns; by then all of them are kept in the lake.
         """
         from tasks.ingest.rows import Rows
 
         where = self.name.replace("{batch}", batch.id)
-        return Rows(partial(self._pieces, batch, where), self.contract, where)
+        return Rows(partial(self._pieces, batch, where), self.contract, where, partial(self._refused, batch))
 
     def _pieces(self, batch: Batch, where: str, as_text: frozenset[str]) -> Iterator[Piece]:
         from tasks.ingest.formats import read_pieces
@@ -84,24 +82,18 @@ class FilesByBatch:
                 raise SourceError(
                     f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
                 )
-            try:
-                for path in paths:
-                    with opened(self.store, path) as stream:
-                        for table in read_pieces(stream, path, self.contract, as_text):
-                            yield Piece(path, table)
-            except UnreadableError as error:
-                raise UnreadableError(f"{error}; it is kept in {self._keep(batch, paths)}") from error
+            for path in paths:
+                with opened(self.store, path) as stream:
+                    for table in read_pieces(stream, path, self.contract, as_text):
+                        yield Piece(path, table)
             if self.files().get(batch.id) != paths:
                 raise SourceError(
                     f"{where}: files came or went while the batch was read; it will be read again at the next run"
                 )
 
-    def _keep(self, batch: Batch, paths: list[str]) -> Path:
-        """Copy the files of the batch, byte for byte, to the directory that is returned; once for each content."""
-        directory = self.lake / "refused" / self.contract.name / batch.id
-        for path in paths:
-            content = read_whole(self.store, path)
-            file = directory / f"{hashlib.sha256(content).hexdigest()[:16]}-{path.rpartition('/')[2]}"
-            if not file.exists():
-                write_whole(file, content)
-        return directory
+    def _refused(self, batch: Batch, error: UnreadableError) -> UnreadableError:
+        """Keep the files of the batch, and say where."""
+        with self.pattern.hidden_in_errors():
+            paths = self.files().get(batch.id, [])
+            kept = keep(self.store, paths, self.lake / "refused" / self.contract.name / batch.id)
+        return UnreadableError(f"{self.pattern.hide(str(error))}; it is kept in {kept}")

@@ -2,8 +2,8 @@
 
 CSV cells are all read as text and JSON values as what they are: the contract says what they mean, not the reader. The end of
 the name says how a file is compressed: ``.gz``, ``.bz2``, ``.zst``. A compressed or Parquet file that broke off
-is refused wherever it broke; a plain CSV or JSON file that broke off just behind a whole row cannot be told from a shorter
-one, so deliver those compressed, or have the contract count its rows.
+is refused wherever it broke; a plain CSV or JSON file that broke off just behind a whole row, or within the last cell of one that
+is not quoted, cannot be told from a shorter one, so deliver those compressed, or have the contract count its rows.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def read_pieces(
             case "csv":
                 pieces = _csv_pieces(stream, name, contract)
             case "json":
-                pieces = _json_pieces(_text(stream, name, contract), name, as_text, at_once)
+                lines = io.BufferedReader(_text(stream, name, contract), _BYTES_AT_ONCE)
+                pieces = _json_pieces(lines, name, as_text, at_once)
             case _:
                 pieces = _parquet_pieces(stream, name)
         for piece in pieces:
@@ -144,20 +145,25 @@ class _Lent(io.RawIOBase):
         return self._stream.tell()
 
 
-def _text(stream: BinaryIO, name: str, contract: Contract) -> io.BufferedReader:
+def _text(stream: BinaryIO, name: str, contract: Contract) -> _Utf8:
     """The file from its beginning as UTF-8, without its compression, its encoding and the mark before it."""
-    plain = _decompressed(stream, name)
-    return io.BufferedReader(_Utf8(plain, _encoding(contract)), _BYTES_AT_ONCE)
+    return _Utf8(_decompressed(stream, name), _encoding(contract))
 
 
 class _Utf8(io.RawIOBase):
-    """A file in some encoding, read as UTF-8; UnicodeDecodeError, with the position in the file, where it does not fit."""
+    """A file in some encoding, read as UTF-8; UnicodeDecodeError, with the position in the file, where it does not fit.
+
+    One line end more comes at the end: an empty line, unless a quoted cell is open there.
+    """
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self.quotes = 0
+        """How many of them were read."""
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._ready = b""
         self._read = 0
+        self._ended = False
 
     def readable(self) -> bool:
         return True
@@ -172,8 +178,11 @@ class _Utf8(io.RawIOBase):
                 error.start += before
                 raise
             self._read += len(content)
+            self.quotes += text.count('"')
             self._ready = text.encode()
             if not content:
+                self._ready += b"" if self._ended else b"\n"
+                self._ended = True
                 break
         size = min(len(buffer), len(self._ready))
         buffer[:size], self._ready = self._ready[:size], self._ready[size:]
@@ -230,11 +239,18 @@ def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.
         quoted_strings_can_be_null=False,
         null_values=MISSING,
     )
-    text = pa.PythonFile(_text(stream, name, contract), mode="r")
-    reader = pc.open_csv(text, read_options=read, parse_options=parse, convert_options=convert)
+    text = _text(stream, name, contract)
+    file = pa.PythonFile(io.BufferedReader(text, _BYTES_AT_ONCE), mode="r")
+    reader = pc.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
     yield reader.schema.empty_table()
+    last = ""
     for batch in reader:
+        last = batch.column(batch.num_columns - 1)[-1].as_py() or "" if batch.num_rows else last
         yield pa.Table.from_batches([batch])
+    if text.quotes % 2 and last.endswith("\n"):  # Arrow takes what there is for the cell
+        raise UnreadableError(
+            f"{name}: expected the quotes of the last row to be closed, found the end of the file; have it delivered again"
+        )
 
 
 def _json_pieces(

@@ -6,8 +6,9 @@ look at an unchanged file reads that index and no row. A batch's fingerprint is 
 appended for June leave May as it is, and late rows for May make a new revision of May and of nothing else. The index
 is a cache: without it the file is read again.
 
-A row without a legible event time belongs to no batch. It is not dropped: the file is refused until it is put right.
-Files are read piece by piece, and no more than a piece is held in memory.
+A row without a legible event time belongs to no batch. It is not dropped: the file is refused until it is put right, and so
+is one that cannot be read. Nobody knows which batches it holds, so none is taken in meanwhile; it is kept as it is in the lake
+(``refused/<contract>/growing/``), once for each state. Files are read piece by piece, and no more than a piece is held in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,8 +25,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, Every, batch_of, pattern_of
-from tasks.ingest.source import Address, SourceError, digest_of
-from tasks.ingest.stores import File, Store, find, look_at, opened
+from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
+from tasks.ingest.stores import File, Store, find, keep, look_at, opened
 from tasks.lake import write_whole
 
 if TYPE_CHECKING:
@@ -61,11 +62,18 @@ class GrowingFiles:
         return [look_at(self.store, path) for path in paths]
 
     def batches(self) -> dict[str, str]:
-        """Return batch id -> fingerprint of its rows; files that changed since the last look are read."""
+        """Return batch id -> fingerprint of its rows; files that changed since the last look are read.
+
+        Raises UnreadableError when one of them cannot be read or cut; by then it is kept in the lake.
+        """
         found: dict[str, dict[str, str]] = defaultdict(dict)
         with self.pattern.hidden_in_errors():
             for file in self.files():
-                for id, digest in self._index(file).items():
+                try:
+                    index = self._index(file)
+                except UnreadableError as error:
+                    raise self._refused(error, [file.path]) from error
+                for id, digest in index.items():
                     found[id][file.path] = digest
         return {id: digest_of(digests) for id, digests in sorted(found.items())}
 
@@ -73,7 +81,7 @@ class GrowingFiles:
         """Return the rows of the batch from all files; reading them raises SourceError when one cannot be read or cut."""
         from tasks.ingest.rows import Rows
 
-        return Rows(partial(self._pieces, batch), self.contract, self.name)
+        return Rows(partial(self._pieces, batch), self.contract, self.name, self._refused)
 
     def _pieces(self, batch: Batch, as_text: frozenset[str]) -> Iterator[Piece]:
         """Give all pieces of the files that hold the batch: what columns a file has, all of its rows say."""
@@ -94,6 +102,13 @@ class GrowingFiles:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered again"
             )
+
+    def _refused(self, error: UnreadableError, paths: Sequence[str] = ()) -> UnreadableError:
+        """Keep the files, or all of the source, and say where."""
+        with self.pattern.hidden_in_errors():
+            paths = paths or [file.path for file in self.files()]
+            kept = keep(self.store, paths, self.lake / "refused" / self.contract.name / "growing")
+        return UnreadableError(f"{self.pattern.hide(str(error))}; it is kept in {kept}")
 
     def _index(self, file: File) -> dict[str, str]:
         """Batch id -> digest of its rows in the file: from the lake, or from the file when it has changed."""
@@ -128,7 +143,7 @@ class GrowingFiles:
     def _cut(self, file: File, as_text: frozenset[str] = frozenset()) -> Iterator[tuple[pa.Table, Cuts]]:
         """Give the file piece by piece, as it was read, each with the batches in it and the positions of their rows.
 
-        Raises SourceError, at the end of the file, when there are rows that belong to no batch.
+        Raises UnreadableError, at the end of the file, when there are rows that belong to no batch.
         """
         from tasks.ingest.formats import read_pieces
 
@@ -161,7 +176,7 @@ class _Moments:
 
     def __init__(self, contract: Contract, every: Every, path: str) -> None:
         self._contract, self._every, self._path = contract, every, path
-        self._missing = 0
+        self._rows = self._missing = 0
         self._foreign = ""
         self._offset: bool | None = None
 
@@ -189,7 +204,7 @@ class _Moments:
                 batch = batch_of(first, self._every, self._contract.timezone)
                 last = int((batch.end - _EPOCH) / timedelta(microseconds=1))
             except (OverflowError, ValueError):
-                raise SourceError(
+                raise UnreadableError(
                     f"{self._path}: expected event times between the years 1 and 9999 in column "
                     f"{self._contract.event_time}, found another; have the file put right"
                 ) from None
@@ -206,7 +221,7 @@ class _Moments:
 
         name = self._contract.event_time
         if name not in table.column_names:
-            raise SourceError(
+            raise UnreadableError(
                 f"{self._path}: expected the column {name} once, to cut the file into batches, found {table.column_names[:20]}"
             )
         values = table[name]
@@ -215,19 +230,42 @@ class _Moments:
             offset = has_offset(values)
             self._offset = offset if self._offset is None else self._offset
             if offset is not None and offset != self._offset:
-                self._foreign = "string, not all of it legible"
+                self._foreign = self._foreign or self._why_foreign(values)
         if not pa.types.is_timestamp(times.type):
-            self._foreign = f"{times.type}, not all of it legible"
-            return None
-        self._missing += times.null_count
-        return None if times.null_count else times
+            self._foreign = self._foreign or self._why_foreign(values)
+        self._rows += len(values)
+        self._missing += values.null_count if self._foreign else times.null_count
+        return times if self.sound else None
+
+    def _why_foreign(self, values: pa.ChunkedArray) -> str:
+        """What of the first piece with such values is no moment, with three examples where they may be shown."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from tasks.ingest.conform import conform
+
+        name = self._contract.event_time
+        if pa.types.is_nested(values.type):
+            return f"values of type {values.type}"
+        distinct, counts = pc.value_counts(values.drop_null()).flatten()
+        bad, examples = 0, list[str]()
+        for i in range(len(distinct)):
+            alone = conform(pa.chunked_array([distinct.slice(i, 1)]), self._contract, name)
+            if not pa.types.is_timestamp(alone.type):
+                bad += counts[i].as_py()
+                examples.append(repr(alone[0].as_py())[:80])
+        first, last = self._rows + 1, self._rows + len(values)
+        if not bad:
+            return f"it with an offset and without one by row {last}"
+        shown = "" if self._contract.column(name).sensitive else f", such as {', '.join(examples[:3])}"
+        return f"{bad} of the rows {first} to {last} with something else{shown}"
 
     def complain(self) -> None:
-        """Raise SourceError when there was a row that belongs to no batch."""
+        """Raise UnreadableError when there was a row that belongs to no batch."""
         if self.sound:
             return
         found = self._foreign or f"{self._missing} rows without"
-        raise SourceError(
+        raise UnreadableError(
             f"{self._path}: expected a moment in each row of {self._contract.event_time}, to cut the file into batches, "
             f"found {found}; have these rows put right or left out"
         )

@@ -7,6 +7,7 @@ batches only, the rest is read to learn what the columns are, and the batch is r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -55,13 +56,15 @@ class Rows:
     contract: Contract
     where: str
     """Name of the source in errors."""
+    refuse: Callable[[UnreadableError], UnreadableError] = lambda error: error
+    """What the source says to what cannot be read, when it has kept it."""
 
     def readings(self) -> Iterator[Iterator[pa.Table]]:
         """Give one reading after another, each to be read to its end: the last one holds the batch's rows.
 
         Its tables have the same columns in the same types: the contract's where all values fit it exactly, else the type
-        that holds them all, or text. Raises SourceError when the rows cannot be read, UnreadableError when files of one batch
-        have different columns.
+        that holds them all, or text. Raises SourceError when the rows cannot be read now, UnreadableError when what was
+        delivered cannot be read, or files of one batch have different columns; by then it is kept.
         """
         known = _Known()
         for _ in range(_MOST_READINGS):
@@ -103,6 +106,13 @@ class _Reading:
 
     def tables(self) -> Iterator[pa.Table]:
         """Give the tables, as long as the reading holds."""
+        try:
+            yield from self._read()
+            self._same_columns()
+        except UnreadableError as error:
+            raise self._rows.refuse(error) from error
+
+    def _read(self) -> Iterator[pa.Table]:
         for piece in self._rows.read(self._known.as_text):
             self._names.setdefault(piece.file, {}).update(dict.fromkeys(piece.table.column_names))
             self._learn(piece.table)
@@ -111,7 +121,6 @@ class _Reading:
                 fitted = self._fitted(chosen)
                 if self.held:
                     yield fitted
-        self._same_columns()
 
     def learned(self) -> _Known:
         """Return what is to be taken for granted at the next reading."""
@@ -196,14 +205,18 @@ class _Reading:
 
     def _same_columns(self) -> None:
         """Raise UnreadableError when one file has a column that another has not."""
-        first, *others = self._names.values() or [{}]
-        for names in others:
-            other = set(names) ^ set(first)
-            if other:
-                raise UnreadableError(
-                    f"{self._rows.where}: expected the same columns in each of {len(self._names)} files, found "
-                    f"{sorted(other)[:5]} only in some of them; have the odd ones delivered again"
-                )
+        count = Counter(name for names in self._names.values() for name in names)
+        odd = sorted(name for name, files in count.items() if files < len(self._names))
+        if not odd:
+            return
+        having, lacking = list[str](), list[str]()
+        for file, names in self._names.items():
+            (having if odd[0] in names else lacking).append(file.rpartition("/")[2])
+        fewer = f"not in {lacking[:3]}" if len(lacking) <= len(having) else f"only in {having[:3]}"
+        raise UnreadableError(
+            f"{self._rows.where}: expected the same columns in each of {len(self._names)} files, found {odd[:5]} only in some "
+            f"of them ({odd[0]!r} {fewer}); have the odd ones delivered again"
+        )
 
 
 def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
 from tasks.ingest.source import SourceError, hiding
+from tasks.lake import write_whole
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,30 @@ def read_whole(store: Store, path: str) -> bytes:
     """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
     with opened(store, path) as stream:
         return stream.read()
+
+
+def keep(store: Store, paths: Iterable[str], directory: Path) -> Path:
+    """Copy the files, byte for byte, to ``directory``, which is returned; once for each content.
+
+    The name of a copy begins with a digest of its content. Raises SourceError when a file cannot be had, or changes
+    meanwhile, and DiskFullError.
+    """
+    for path in paths:
+        with opened(store, path) as stream:
+            digest = hashlib.sha256()
+            for piece in _pieces(stream):
+                digest.update(piece)
+            file = directory / f"{digest.hexdigest()[:16]}-{path.rpartition('/')[2]}"
+            if not file.exists():
+                write_whole(file, _pieces(stream))
+    return directory
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    """The file from its beginning."""
+    stream.seek(0)
+    while piece := stream.read(2**20):
+        yield piece
 
 
 def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:

@@ -157,6 +157,15 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     return TrainedModel.model_validate(row.record)
 
 
+def contract_texts(engine: Engine, model: str) -> dict[str, str]:
+    """Return contract version -> its text, as the newest training under it kept it."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            select(trainings.c.record).where(trainings.c.model == model).order_by(trainings.c.version)
+        ).scalars()
+        return {one["contract_version"]: one.get("contract_text", "") for one in found}
+
+
 def known_versions(engine: Engine, model: str) -> tuple[int, ...]:
     """Return the versions that the ledger names, oldest first; another that the registry holds is an orphan."""
     with engine.connect() as connection:

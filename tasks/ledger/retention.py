@@ -15,7 +15,7 @@ class Needed:
     """Lake paths that must stay, and of which batches the ledger knows anything at all."""
 
     snapshots: frozenset[str]
-    """Directories: of each batch's newest revision, of all that a version was trained on, of all that was predicted."""
+    """Directories: of each batch's newest revision, of all that a version was trained on, labels too, of all that was predicted."""
     quarantines: frozenset[str]
     """Files that belong to those snapshots."""
     predictions: frozenset[str]
@@ -35,6 +35,7 @@ def needed(engine: Engine) -> Needed:
             TrainedModel.model_validate(row.record) for row in connection.execute(select(trainings.c.record))
         ]
     spans = {span.snapshot for one in trained for span in one.trained_on}
+    spans |= {labels.snapshot for one in trained for labels in one.labelled_by}
     newest = {(record.model, record.batch.id): record.snapshot.sha256 for record in records}
     kept = [
         record

@@ -13,26 +13,44 @@ from sqlalchemy import Engine, select
 from tasks.ledger.tables import batches, trainings
 from tasks.records import BatchRecord, Superseded, TrainedModel
 
+Versions = dict[tuple[str, str], list[int]]
+"""Batch and digest of a snapshot -> versions of the model that rest on it."""
 
-def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
+
+def superseded(engine: Engine, model: str, labels: str | None = None) -> tuple[Superseded, ...]:
     """Return every revision that is not its batch's newest content and that something rests on, oldest first.
 
-    A revision whose content came back later is not superseded: what rests on it rests on the newest content.
+    ``labels`` is the name under which the ledger has the model's batches of labels, where they have a contract of their
+    own: their revisions come after those of the rows. A revision whose content came back later is not superseded: what
+    rests on it rests on the newest content.
     """
+    with engine.connect() as connection:
+        known = connection.execute(
+            select(trainings.c.record).where(trainings.c.model == model).order_by(trainings.c.version)
+        ).scalars()
+        trained = {one.version: one for one in map(TrainedModel.model_validate, known)}
+    on_rows: Versions = defaultdict(list)
+    on_labels: Versions = defaultdict(list)
+    for version, one in trained.items():
+        for read in {(span.batch, span.snapshot) for span in one.trained_on}:
+            on_rows[read].append(version)
+        # A panel rests on the labels of each member, as they were when that was trained.
+        members = [one, *(trained[m.version] for m in one.members if m.version in trained)]
+        for read in {(s.batch, s.snapshot) for member in members for s in member.labelled_by}:
+            on_labels[read].append(version)
+    found = _replaced(engine, model, on_rows)
+    return found if labels is None else (*found, *_replaced(engine, labels, on_labels, labels=True))
+
+
+def _replaced(
+    engine: Engine, model: str, versions: Versions, *, labels: bool = False
+) -> tuple[Superseded, ...]:
     with engine.connect() as connection:
         written = connection.execute(
             select(batches.c.batch, batches.c.record)
             .where(batches.c.model == model)
             .order_by(batches.c.batch, batches.c.revision)
         ).all()
-        known = connection.execute(
-            select(trainings.c.record).where(trainings.c.model == model).order_by(trainings.c.version)
-        ).all()
-    versions = defaultdict(list)
-    for row in known:
-        trained = TrainedModel.model_validate(row.record)
-        for span in {(span.batch, span.snapshot) for span in trained.trained_on}:
-            versions[span].append(trained.version)
     revisions = defaultdict(list)
     for row in written:
         revisions[row.batch].append(BatchRecord.model_validate(row.record))
@@ -42,7 +60,7 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
         for record in records[:-1]:
             if record.snapshot.sha256 == newest.snapshot.sha256:
                 continue
-            trained_on_it = tuple(versions[batch, record.snapshot.sha256])
+            trained_on_it = tuple(versions.get((batch, record.snapshot.sha256), ()))
             # Where only labels came, the predictions stand, and are the newest revision's too.
             replaced = None if record.predictions == newest.predictions else record.predictions
             predictions = None if replaced is None else replaced.path
@@ -51,7 +69,7 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
                     Superseded(
                         batch=batch, revision=record.revision, newest=newest.revision,
                         rows=record.snapshot.rows, newest_rows=newest.snapshot.rows,
-                        versions=trained_on_it, predictions=predictions,
+                        versions=trained_on_it, predictions=predictions, labels=labels,
                     )
                 )  # fmt: skip
     return tuple(found)

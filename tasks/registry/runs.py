@@ -23,6 +23,7 @@ from tasks.records import (
     FeatureSchema,
     Fence,
     Form,
+    LabelSnapshot,
     PanelMember,
     Recipe,
     RegistryAwayError,
@@ -71,6 +72,7 @@ class Training:
     """Of a panel: its members, the newcomer, which has version 0 until it is registered, last."""
     newcomer: Recipe | None = None
     newcomer_on: tuple[RowSpan, ...] = ()
+    labelled_by: tuple[LabelSnapshot, ...] = ()
 
 
 def client(tracking_uri: str) -> MlflowClient:
@@ -190,6 +192,7 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
             "[" + ",\n ".join(s.model_dump_json() for s in training.trained_on) + "]",
             "trained_on.json",
         )
+        mlflow.log_dict(run_id, [s.model_dump() for s in training.labelled_by], "labelled_by.json")
         with tempfile.TemporaryDirectory() as directory:
             sample, profile = Path(directory) / SAMPLE, Path(directory) / PROFILE
             training.baseline.to_parquet(sample, index=False)
@@ -221,6 +224,7 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
         ),
         newcomer=training.newcomer,
         newcomer_on=training.newcomer_on,
+        labelled_by=training.labelled_by,
     )
 
 
@@ -367,22 +371,15 @@ def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> Non
 
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    client.log_inputs(
-        run_id,
-        [
-            DatasetInput(
-                Dataset(
-                    name=f"{training.model} {span.batch}",
-                    digest=span.snapshot[:36],
-                    source_type="local",
-                    source=json.dumps({"batch": span.batch, "sha256": span.snapshot}),
-                    profile=json.dumps({"rows": span.rows}),
-                ),
-                [InputTag("mlflow.data.context", "training")],
-            )
-            for span in training.trained_on
-        ],
-    )
+    def dataset(name: str, read: RowSpan | LabelSnapshot, context: str) -> DatasetInput:
+        rows = {"rows": read.rows} if isinstance(read, RowSpan) else {}
+        source = json.dumps({"batch": read.batch, "sha256": read.snapshot})
+        found = Dataset(name, read.snapshot[:36], "local", source, profile=json.dumps(rows))
+        return DatasetInput(found, [InputTag("mlflow.data.context", context)])
+
+    rows = [dataset(f"{training.model} {span.batch}", span, "training") for span in training.trained_on]
+    labels = [dataset(f"{training.model} labels {s.batch}", s, "labels") for s in training.labelled_by]
+    client.log_inputs(run_id, rows + labels)
 
 
 def _register(
@@ -419,6 +416,7 @@ def _register(
                 "batch": training.batch,
                 "artifact_sha256": sha256,
                 "form": form,
+                **_labels_tag(training),
             },
             model_id=info.model_id,
         ).version
@@ -432,6 +430,14 @@ def _register(
                     training.model, other.version, "orphan", f"made twice: it is version {version}"
                 )
     return version, sha256
+
+
+def _labels_tag(training: Training) -> dict[str, str]:
+    """A digest of the labels that were read, where they have a contract of their own: the run has the list."""
+    if not training.labelled_by:
+        return {}
+    text = "".join(one.model_dump_json() for one in training.labelled_by)
+    return {"labelled_by": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _ensure_registered(client: MlflowClient, model: str) -> None:

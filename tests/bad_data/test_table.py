@@ -303,6 +303,10 @@ TABLE = [
         ("cannot be read as utf-8: invalid start byte at byte", "set servers.0.encoding of sales.odcs.yaml")),
     Bad("BOM", encoded("utf-8-sig", "Zürich"), ACCEPT),
     Bad("delimiter inside quotes", cells(note=["a,b", 'say "hi"', "line\nend", "tab\t", ";", ","]), ACCEPT),
+    Bad("cut within quotes", content(lambda: csv_text(sample_rows(6)).rpartition('"person5@')[0] + '"per\n'), REFUSE,
+        ("Expected 9 columns, got 8",)),
+    Bad("cut within the quotes of the last column", content(lambda: "id,note\n1,\"a\"\n2,\"b\n"), REFUSE,
+        ("expected the quotes of the last row to be closed",)),
     Bad("delimiter without quotes", content(lambda: "id,note,till\n1,a,b,2\n"), REFUSE, ("Expected 3 columns, got 4",)),
     # --- time ---
     Bad("mixed time zones, each told", read_as(

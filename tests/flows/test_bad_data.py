@@ -10,10 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import yaml
 
+from flows.cli import status
 from flows.monitor import BatchRefusedError, monitor
+from flows.waiting import is_idle
 from tasks.configuration import ConfigurationError
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
+from tasks.model_spec import manage
 from tasks.registry.aliases import aliased_version
 from tests.bad_data.shop import csv_text
 from tests.flows.conftest import run_flow
@@ -106,6 +109,40 @@ def test_bad_days_are_told_and_kept_and_the_good_ones_go_through(shop):
 
     assert (record.batch.id, record.verdict.outcome) == (DAYS[0], "accept")
     assert kept.read_bytes() == unreadable
+
+
+def test_growing_file_that_is_broken(shop, capsys):
+    """It is refused by name, and status says so; nothing new is taken in until it is whole, and then all of it is."""
+    sample_contract(
+        shop.project / "data_contracts",
+        lambda d: d["servers"][0].update(path="${KINGMAKER_HOME}/in/all.csv"),
+    )
+    file = shop.home / "in" / "all.csv"
+
+    def grown(days):
+        first, *others = (csv_text(a_day(day)) for day in days)
+        return (first + "".join(text.partition("\n")[2] for text in others)).encode()
+
+    file.write_bytes(grown(DAYS[:1]))
+    run_flow(monitor("sales"))
+    broken = grown(DAYS[:2]) + b'2013-05-15 12:00:00,"\xff\n'
+    file.write_bytes(broken)
+
+    with pytest.raises(
+        BatchRefusedError, match=rf"^sales refused: {file}: cannot be read as utf-8: .*growing$"
+    ):
+        run_flow(monitor("sales"))
+
+    assert not is_idle(manage("sales", shop), open_ledger(shop.ledger_url), datetime.now(UTC))
+    status()
+    assert f"waiting   {file}: cannot be read as utf-8: " in capsys.readouterr().out
+    assert list(ledger.known_batches(open_ledger(shop.ledger_url), "sales")) == [DAYS[0]]
+    (kept,) = (shop.lake / "refused" / "sales" / "growing").iterdir()
+    assert kept.read_bytes() == broken
+
+    file.write_bytes(grown(DAYS[:3]))
+    assert [record.batch.id for record in run_flow(monitor("sales"))] == list(DAYS[1:3])
+    assert aliased_version(shop, "sales", "champion") == 1
 
 
 def test_one_class_in_the_target(shop, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
-from tasks.records import BatchRecord, FeatureFrame, KnownLabels, LedgerEntry, TrainedModel
+from tasks.records import BatchRecord, FeatureFrame, KnownLabels, LabelSnapshot, LedgerEntry, TrainedModel
 from tasks.settings import Settings
 from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
@@ -208,8 +209,8 @@ def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):
     assert "Labels are not mature yet" not in late, "its page was drawn again when they were"
 
 
-def test_late_labels_are_work_and_judge_their_own_weeks_again(replayed, use_home, tmp_path):
-    """With nothing new a run is idle; words that came late make it judge the weeks they can belong to."""
+def test_late_labels_are_work_and_judge_their_own_weeks_again(replayed, use_home, tmp_path, capsys):
+    """With nothing new a run is idle; words that came late make it judge the weeks they can belong to, and are told."""
     home = tmp_path / "home"
     shutil.copytree(replayed.managed.settings.home, home)
     use_home(home, BOOKINGS)
@@ -234,6 +235,15 @@ def test_late_labels_are_work_and_judge_their_own_weeks_again(replayed, use_home
     assert again == set(WEEKS[3:7]), "the weeks whose three weeks of labels touch that one"
     assert ledger.history(engine, "bookings") == replayed.entries, "what was decided stays"
     assert is_idle(managed, engine, now)
+    before = LabelSnapshot(batch=WEEKS[6], snapshot=replayed.labels[WEEKS[6]].snapshot.sha256)
+    trained = {t.version for t in replayed.trainings() if before in t.labelled_by}
+    status()
+    said = re.search(
+        rf"replaced  labels of {WEEKS[6]} revision 1 .* trained on it: version (.*)", capsys.readouterr().out
+    )
+    assert said is not None
+    assert trained
+    assert trained <= set(map(int, said[1].split(", ")))
 
 
 @pytest.fixture

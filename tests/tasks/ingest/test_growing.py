@@ -110,7 +110,13 @@ def test_order_of_rows_does_not_matter(source: GrowingFiles) -> None:
     ("text", "says"),
     [
         (",1,a\n", "expected a moment in each row of sold_at, .* found 1 rows without"),
-        ("yesterday,1,a\n", "expected a moment in each row of sold_at"),
+        (
+            "yesterday,1,a\nnow,2,a\nnow,3,a\nx,4,a\ny,5,a\n",
+            "expected a moment in each row of sold_at, .* found 5 of the rows 1 to 6 with something else, "
+            "such as 'yesterday', 'now', 'x';",
+        ),
+        ("2013-05-17T12:00:00,1,a\n", ".* found it with an offset and without one by row 2"),
+        ("10000-01-01T12:00:00Z,1,a\n", ".* found 1 of the rows 1 to 2 with something else, such as '10000-"),
         ("2013-05-17T12:00:00Z,1", "expected a line end after the last row"),
     ],
 )
@@ -158,7 +164,7 @@ def test_cut_piece_by_piece(source: GrowingFiles, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("last", "says"),
     [
-        ("2013-05-17T12:00:00,9,a\n" * 50, "string, not all of it legible"),
+        ("2013-05-17T12:00:00,9,a\n" * 50, "found it with an offset and without one by row"),
         (",9,a\n" * 3, "found 3 rows without"),
     ],
 )

@@ -70,7 +70,11 @@ def test_files_that_no_contract_comes_from(tmp_path: Path, text: str, message: s
         infer_contract(read_typed(tmp_path / "x.csv"), "x")
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data(), rows=st.integers(1, 8), format=st.sampled_from(["csv", "parquet"]))
 def test_any_file_keeps_its_own_contract(tmp_path: Path, data: st.DataObject, rows: int, format: str) -> None:
     """Whatever the file holds, its contract loads and accepts it whole."""

@@ -33,7 +33,7 @@ def table_of(rows: list[tuple[int | None, str | None, float | None]]) -> pa.Tabl
     return pa.table({name: pa.array([r[i] for r in rows], types[i]) for i, name in enumerate(KEYS)})
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=rows_of_cells, pieces=st.integers(1, 9), run=st.integers(1, 12), block=st.integers(1, 5))
 def test_merged_runs_are_the_sorted_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +193,55 @@ def test_streamed_in_chunks(database: Database, monkeypatch: pytest.MonkeyPatch)
     assert table.num_rows == 11
     assert table["amount"].type == pa.float64()
     assert list(database.source().batches()) == [DAY]
+
+
+MEGABYTES = """
+import pickle, re, sys
+from tasks.ingest import sql
+sql.ROWS_AT_ONCE = 5000
+table, *batches = pickle.load(sys.stdin.buffer)
+for batch in batches:
+    rows = sum(piece.table.num_rows for piece in table().read(batch).read(frozenset()))
+    most = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])  # maxrss is the parent's at first
+    print(f"{rows} {most // 1024}")
+"""
+"""Reads batches, and prints the rows of each and the most memory that was used so far."""
+
+
+def test_memory_is_flat(database: Database) -> None:
+    """A batch of a quarter of a gigabyte is read through tens of megabytes: no driver fetches the whole result first."""
+    count, letters = 250_000, 1000
+    rows = {
+        "sqlite": "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :rows) SELECT i FROM s)",
+        "duckdb": "(SELECT range AS i FROM range(:rows))",
+        "postgres": "(SELECT * FROM generate_series(1, :rows) AS i)",
+    }[database.name]
+    long = "printf('%.*c', :letters, 'x')" if database.name == "sqlite" else "repeat('x', :letters)"
+    moment = "'2013-05-17 12:00:00+00:00'"
+    database.execute(
+        f'INSERT INTO "Sales 1" (sold_at, id, note) SELECT {moment}, i, {long} || i FROM {rows} AS numbers',  # noqa: S608 - the test's own words
+        [{"letters": letters, "rows": count}],
+    )
+    database.insert(1, sold_at=moments("2013-05-18T12:00:00"))
+    contract, little = database.source().contract, batch_named("2013-05-18", "day", "America/New_York")
+    opened = partial(open_table, contract, "day", database.directory, database.directory)
+
+    script = (
+        database.directory / "megabytes.py"
+    )  # a file: DuckDB draws a bar where it takes the process for a shell
+    script.write_text(MEGABYTES)
+    found = subprocess.run(
+        [sys.executable, script],
+        input=pickle.dumps((opened, little, BATCH)),
+        capture_output=True,
+        check=False,
+    )
+
+    assert found.returncode == 0, found.stderr.decode()
+    before, after = [list(map(int, line.split())) for line in found.stdout.splitlines()]
+    assert (before[0], after[0]) == (1, count)
+    grown = after[1] - before[1]
+    assert grown < 100, f"memory grew by {grown} MB while {count * letters / 1e6:.0f} MB were read"
 
 
 def test_exact_decimals(database: Database) -> None:

@@ -4,8 +4,9 @@ from sqlalchemy import Engine
 
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import lease
+from tasks.ledger.retention import needed
 from tasks.ledger.superseded import superseded
-from tasks.records import BatchRecord, Predictions, RowSpan, TrainedModel
+from tasks.records import BatchRecord, LabelSnapshot, PanelMember, Predictions, RowSpan, TrainedModel
 from tests.tasks.builders import at, batch_record, trained_model
 
 PREDICTIONS = Predictions(
@@ -54,6 +55,35 @@ def test_versions_and_predictions_of_a_replaced_revision(engine: Engine) -> None
         "2020-01 revision 1 (100 rows), now revision 2 (1,103 rows); trained on it: version 1, 2; predictions: predictions/old"
     )
     assert superseded(engine, "weather") == ()
+
+
+def test_versions_of_replaced_labels(engine: Engine) -> None:
+    """A correction of labels came: who was trained on the old ones is named, a panel by each of its members; others are not."""
+    old, new = (LabelSnapshot(batch="2020-01", snapshot=digit * 64) for digit in "ab")
+    member = PanelMember(version=1, window="all history", standing=0.5)
+    with lease(engine, "flights", "test") as held:
+        ledger.record_training(engine, held, trained_model(labelled_by=(old,)), "2020-02")
+        ledger.record_training(engine, held, trained_model(version=2, labelled_by=(new,)), "2020-02")
+        panel = trained_model(version=3, labelled_by=(new,), members=(member,))
+        ledger.record_training(engine, held, panel, "2020-02")
+        for digit in "ab":
+            ledger.record_batch(engine, held, with_content(digit, model="flights/labels"))
+
+    (found,) = superseded(engine, "flights", "flights/labels")
+
+    assert str(found) == (
+        "labels of 2020-01 revision 1 (100 rows), now revision 2 (100 rows); trained on it: version 1, 3"
+    )
+    assert superseded(engine, "flights") == ()
+    kept = needed(engine).snapshots
+    assert {with_content(digit).snapshot.path for digit in "ab"} <= kept
+
+
+def test_record_from_before_labels_were_kept() -> None:
+    """An old record of a training has none."""
+    old = trained_model().model_dump(mode="json", exclude={"labelled_by"})
+
+    assert TrainedModel.model_validate(old).labelled_by == ()
 
 
 def test_content_that_came_back(engine: Engine) -> None:

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tasks.lake import DamagedFileError
-from tasks.records import BaselineProfile, Fence, RegistryAwayError, TrainedModel
+from tasks.records import BaselineProfile, Fence, LabelSnapshot, RegistryAwayError, TrainedModel
 from tasks.registry.aliases import aliased_version, fetch
 from tasks.registry.runs import (
     KIND,
@@ -63,6 +63,22 @@ def test_everything_travels_with_the_training(settings: Settings, trained: Train
     assert logged.data.params["rows"] == "150"
     assert logged.data.metrics["training_seconds"] == 1.5
     assert {i.dataset.digest for i in logged.inputs.dataset_inputs} == {"b000-snapshot", "b001-snapshot"}
+
+
+def test_labels_of_their_own_contract_travel_too(settings: Settings) -> None:
+    """The run has the list of label snapshots, as a file and as datasets; the version has their digest, the record all."""
+    labels = (LabelSnapshot(batch="b007", snapshot="b007-labels"),)
+
+    trained = log_training(settings, replace(training(), labelled_by=labels), OPEN)
+
+    api = client(settings.tracking_uri)
+    logged = api.get_run(trained.run_id)
+    found = json.loads(mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/labelled_by.json"))
+    datasets = {i.dataset.digest: i.tags[0].value for i in logged.inputs.dataset_inputs}
+    assert trained.labelled_by == labels
+    assert found == [{"batch": "b007", "snapshot": "b007-labels"}]
+    assert datasets == {"b000-snapshot": "training", "b001-snapshot": "training", "b007-labels": "labels"}
+    assert len(api.get_model_version("flights", str(trained.version)).tags["labelled_by"]) == 64
 
 
 def test_candidates_are_nested_runs(settings: Settings, trained: TrainedModel) -> None:

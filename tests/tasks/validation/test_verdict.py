@@ -314,7 +314,11 @@ breaks: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data(), rows=st.integers(1, 12))
 def test_any_sound_batch_and_any_break(
     tmp_path: Path, contract: Contract, data: st.DataObject, rows: int
@@ -402,7 +406,11 @@ full_breaks: list[tuple[str, Any, str]] = [
 ]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data(), rows=st.integers(2, 12))
 def test_any_sound_batch_and_any_break_under_the_full_standard(
     tmp_path: Path, data: st.DataObject, rows: int
