@@ -26,6 +26,13 @@ def _binary(rows: int = 400, days: float = 20, seed: int = 0) -> FeatureFrame:
 FRAME = _binary()
 
 
+def _with(**columns: np.ndarray) -> FeatureFrame:
+    """FRAME with these features in the place of its own, or beside them."""
+    numerical = tuple(dict.fromkeys((*FRAME.schema.numerical, *columns)))
+    schema = FRAME.schema.model_copy(update={"numerical": numerical})
+    return FeatureFrame(**(vars(FRAME) | {"features": FRAME.features.assign(**columns), "schema": schema}))
+
+
 def _failed(
     p: np.ndarray,
     as_fitted: np.ndarray | None = None,
@@ -192,12 +199,11 @@ def test_labels_that_hardly_vary_are_nobodys_fault() -> None:
 def test_no_further_off_than_the_champion_is_the_world_and_not_the_model() -> None:
     """Where the base rate has jumped, a challenger nearer to it than the champion passes; one further off does not."""
     p = FRAME.features["p"].to_numpy()
-    features = FRAME.features.assign(p=np.clip(p + 0.2, 0, 1), far=np.clip(p + 0.3, 0, 1))
-    frame = FeatureFrame(**(vars(FRAME) | {"features": features}))
+    frame = _with(p=np.clip(p + 0.2, 0, 1), far=np.clip(p + 0.3, 0, 1))
     near, far = loaded_model(FixedProbability("p"), frame), loaded_model(FixedProbability("far"), frame)
 
     def failed(challenger: LoadedModel, champion: LoadedModel | None, name: str) -> set[str]:
-        found = judged(challenger, frame, "binary", features[name].to_numpy(), champion)
+        found = judged(challenger, frame, "binary", frame.features[name].to_numpy(), champion)
         return {g.name for g in found if g.outcome != "passed"} & {"mean prediction near mean label"}
 
     assert failed(near, None, "p")
@@ -370,9 +376,7 @@ def test_a_handful_of_rows_refuses_nobody(rows: int) -> None:
 
 def test_no_worse_than_the_champion_generalises() -> None:
     """Where the world has moved, a challenger that loses less than the champion is an answer to it; one that loses more is not."""
-    noise = FeatureFrame(
-        **(vars(FRAME) | {"features": FRAME.features.assign(p=0.9 - 0.8 * P, far=0.98 - 0.96 * P)})
-    )
+    noise = _with(p=0.9 - 0.8 * P, far=0.98 - 0.96 * P)
     near, far = loaded_model(FixedProbability("p"), noise), loaded_model(FixedProbability("far"), noise)
 
     def outcome(challenger: LoadedModel, champion: LoadedModel | None, name: str) -> str:
