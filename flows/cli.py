@@ -498,5 +498,5 @@ def _where_to_look(managed: ManagedModel) -> None:
         f"the drift reports      {directory / newest / 'drift.html'}, and one for each batch\n"
         f"the picture            {directory / 'timeline.png'}\n"
         f"who reigned, and why   {_me()} history {managed.name}\n"
-        f"MLflow's and Prefect's {_me()} up"
+        f"the servers' pages     {_me()} up"
     )
