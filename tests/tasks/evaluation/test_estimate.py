@@ -46,6 +46,39 @@ def test_intervals_cover_what_the_labels_later_say(problem: Problem, metric: str
     assert covered / runs >= 0.85
 
 
+class _Softmax:
+    """A fitted classifier of three classes that reads their scores from three features."""
+
+    classes_ = np.array(["a", "b", "c"])
+
+    def predict_proba(self, features: pd.DataFrame) -> np.ndarray:
+        """The share of each class, (rows, 3)."""
+        odds = np.exp(features[["x", "y", "z"]].to_numpy())
+        return odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_of_several_classes_it_covers_what_the_labels_later_say() -> None:
+    """A model of three classes that is twice too sure of itself; half of the batches are harder."""
+    rng, covered, runs = np.random.default_rng(0), 0, 30
+
+    def batch(start: float, hard: float) -> FeatureFrame:
+        rows, days = 1600, 20
+        scores = pd.DataFrame(hard * rng.normal(0, 2, (rows, 3)), columns=["x", "y", "z"])
+        true = _Softmax().predict_proba(scores / 2)
+        label = _Softmax.classes_[(rng.random(rows)[:, np.newaxis] > true.cumsum(axis=1)).sum(axis=1)]
+        return frame_of(scores, label, days=start + np.sort(rng.uniform(0, days, rows)))
+
+    for run in range(runs):
+        reference, now = batch(0, 1.0), batch(20, 0.5 if run % 2 else 1.0)
+        model = loaded_model(_Softmax(), now, classes=("a", "b", "c"))
+        found = estimate(model, reference, now, "multiclass", "accuracy")
+        said = _Softmax().predict_proba(now.features)
+        truth = score("accuracy", now.target.to_numpy(), said, "multiclass", ("a", "b", "c"))
+        covered += found.score.low <= truth <= found.score.high
+
+    assert covered / runs >= 0.85
+
+
 def test_a_harder_batch_is_seen_and_miscalibration_is_taken_out() -> None:
     """Rows near the middle have a higher expected loss; that of an overconfident model is not what its scores say."""
     rng = np.random.default_rng(1)
