@@ -172,7 +172,7 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_LOGGING_LEVEL": "INFO",  # what a run says is kept with it
         # At each look the worker begins as many runs as are free to begin: two in the usual 10 s is 720 an hour.
-        "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "2"),
+        "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "5"),
     }
     if known.ledger:
         worker["KINGMAKER_LEDGER"] = known.ledger

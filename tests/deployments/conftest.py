@@ -99,8 +99,10 @@ class Servers:
 
     def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """Ask Prefect's API, with credentials; again when its SQLite was busy, as Prefect's own client does."""
+        status, content = 503, b"no answer"
         for _ in range(10):
-            status, content = ask(f"{self.prefect}/api{path}", self.secrets.prefect, body, method)
+            with suppress(TimeoutError):
+                status, content = ask(f"{self.prefect}/api{path}", self.secrets.prefect, body, method)
             if status != 503:
                 break
             time.sleep(1)
