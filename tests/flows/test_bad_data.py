@@ -7,6 +7,7 @@ import io
 import random
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -207,3 +208,27 @@ def test_quarantine_can_be_looked_at(shop, capsys):
         ConfigurationError, match=r"expected a batch that sales has taken in, found '2013-06-01'"
     ):
         quarantine("sales", "2013-06-01")
+
+
+def test_what_is_classified_stands_in_nothing_that_people_read(shop, caplog):
+    """Not in pages, MLflow, ledger or log, whether its rows are sound, broken or refused; the lake alone has it."""
+    for number, day in enumerate(DAYS[:4]):
+        emails = [f"c4nary{number}-{i}@example.org" for i in range(120)]
+        broken = {3: ["c4nary"] * 120, 2: ["c4nary", *emails[1:]]}.get(number, emails)
+        deliver(shop, day, a_day(day, email=broken))
+
+    with pytest.raises(BatchRefusedError, match="120 of 120 rows break a rule") as caught:
+        run_flow(monitor("sales"))
+
+    assert aliased_version(shop, "sales", "champion") == 1
+    written = [p for p in shop.home.rglob("*") if p.is_file() and not p.is_relative_to(shop.home / "in")]
+    lake = {p for p in written if p.is_relative_to(shop.lake)}
+    assert {"index.html", "mlflow.db", "ledger.db", "model.skops"} <= {p.name for p in written}
+    assert [p for p in set(written) - lake if b"c4nary" in p.read_bytes()] == []
+    tables = [p for p in set(written) - lake if p.suffix == ".parquet"]
+    assert tables
+    assert not any("email" in pq.read_schema(p).names for p in tables), (
+        "what is compressed cannot be searched"
+    )
+    assert "c4nary" not in str(caught.value) + caplog.text
+    assert any("email" in pq.read_schema(p).names for p in lake if p.suffix == ".parquet")

@@ -12,6 +12,15 @@ from tests.tasks.builders import FixedProbability, frame_of, loaded_model
 ROWS = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})
 
 
+class ByPosition(FixedProbability):
+    """A fitted classifier of two features that takes its columns as they come."""
+
+    def predict_proba(self, features: pd.DataFrame) -> np.ndarray:
+        """P(negative) and P(positive), (rows, 2)."""
+        p, _ = features.to_numpy().T
+        return np.column_stack([1 - p, p])
+
+
 def _classifier(*labels: object) -> DummyClassifier:
     target = np.array(labels, dtype="object" if isinstance(labels[0], str) else None)
     return DummyClassifier(strategy="prior").fit(np.zeros((len(labels), 1)), target)
@@ -52,7 +61,7 @@ def test_frame_with_more_features_in_another_order() -> None:
         pd.DataFrame({"new": [9.0, 9.0], "q": [5.0, 5.0], "p": [0.2, 0.7]}), [0.0, 1.0], days=[0, 1]
     )
     schema = FeatureSchema(numerical=("p", "q"), categorical=())
-    model = loaded_model(FixedProbability(), frame, schema_=schema)
+    model = loaded_model(ByPosition(), frame, schema_=schema)
 
     assert predict_frame(model, frame, "binary").tolist() == [0.2, 0.7]
 

@@ -191,8 +191,9 @@ def test_version_that_the_ledger_does_not_name_challenges_nobody(settings: Setti
 
 
 def test_orphan_is_found_leases_later_and_when_its_run_failed(settings: Settings) -> None:
-    """Nobody could tidy up for a while: what is older than the last lease is found too, and a failed run stays failed."""
+    """What is older than the last lease is found too, a failed run stays failed, and a later lease's is none of ours."""
     api = client(settings.tracking_uri)
+    later = log_training(settings, training(C=0.2), Fence(token=9, hold=nullcontext))
     finished = log_training(settings, training(), OPEN)
     failed = log_training(settings, training(C=0.1), OPEN)
     api.set_terminated(failed.run_id, "FAILED")
@@ -205,6 +206,8 @@ def test_orphan_is_found_leases_later_and_when_its_run_failed(settings: Settings
     for one in (finished, failed):
         assert "orphan" in api.get_model_version("flights", str(one.version)).tags
     assert aliased_version(settings, "flights", "challenger") is None
+    assert api.get_run(later.run_id).info.status == "FINISHED"
+    assert "orphan" not in api.get_model_version("flights", str(later.version)).tags
 
 
 def test_version_that_was_made_twice_counts_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
