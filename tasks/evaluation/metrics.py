@@ -8,6 +8,7 @@ scikit-learn's.
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -98,10 +99,7 @@ def score(
     EvaluationError when the metric is not defined on these rows, as AUC is not on one class.
     """
     _refuse_no_numbers(predicted)
-    value = statistics.fmean(part.exact() for part in _parts(metric, target, predicted, problem, classes))
-    if not math.isfinite(value):
-        raise EvaluationError(f"{metric}: expected a number on {len(target):,} rows, found {value}")
-    return value
+    return _exact(metric, tuple(_parts(metric, target, predicted, problem, classes)), len(target))
 
 
 def leave_one_out(
@@ -119,10 +117,12 @@ def leave_one_out(
     """
     import numpy as np
 
-    value = score(metric, target, predicted, problem, classes)
+    _refuse_no_numbers(predicted)
+    parts = tuple(_parts(metric, target, predicted, problem, classes))
+    value = _exact(metric, parts, len(target))
     used = np.bincount(blocks) > 0
     without = []
-    for part in _parts(metric, target, predicted, problem, classes):
+    for part in parts:
         table = part.table(blocks, len(used))[used]
         with np.errstate(divide="ignore", invalid="ignore"):
             without.append(part.value(table.sum(axis=0) - table))
@@ -162,6 +162,13 @@ def score_interval(
 ) -> Interval:
     """Return the metric with its 95% interval over blocks of time; raises as ``score`` does."""
     return jackknife(*leave_one_out(metric, target, predicted, blocks, problem, classes))
+
+
+def _exact(metric: str, parts: Sequence[Terms | _Ranked | _Median], rows: int) -> float:
+    value = statistics.fmean(part.exact() for part in parts)
+    if not math.isfinite(value):
+        raise EvaluationError(f"{metric}: expected a number on {rows:,} rows, found {value}")
+    return value
 
 
 def _refuse_no_numbers(predicted: np.ndarray) -> None:
@@ -214,24 +221,38 @@ class _Ranked:
     """What is counted of each score, each (rows,), such as positives and negatives."""
     of: Callable[..., np.ndarray]
 
+    @functools.cached_property
+    def _rising(self) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """The rows in the order of their scores, and scores and weights in that order, each (rows,)."""
+        import numpy as np
+
+        order = np.argsort(self.scores)
+        return order, self.scores[order], tuple(weights[order] for weights in self.weights)
+
     def exact(self) -> float:
         """The metric on all rows."""
         import numpy as np
 
-        _, codes = np.unique(self.scores, return_inverse=True)
+        _, rising, counted = self._rising
+        tied = rising[1:] == rising[:-1]
+        if tied.any():
+            firsts = np.flatnonzero(np.concatenate(([True], ~tied)))
+            counted = tuple(np.add.reduceat(weights, firsts) for weights in counted)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(self.of(*(np.bincount(codes, weights=weights) for weights in self.weights)))
+            return float(self.of(*counted))
 
     def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
         """The weights by block and bin, (blocks, weights x bins)."""
         import numpy as np
 
-        edges = _edges(self.scores)
-        cells = np.searchsorted(edges, self.scores, side="right") - 1
-        cells += blocks * len(edges)
+        order, rising, counted = self._rising
+        edges = _edges(rising)
+        # Rows in the order of their scores lie bin after bin: what remains is to tell their blocks apart.
+        bins = np.repeat(np.arange(len(edges)), np.diff(np.searchsorted(rising, edges), append=len(rising)))
+        bins += blocks[order] * len(edges)
         tables = [
-            np.bincount(cells, weights=weights, minlength=size * len(edges)).reshape(size, len(edges))
-            for weights in self.weights
+            np.bincount(bins, weights=weights, minlength=size * len(edges)).reshape(size, len(edges))
+            for weights in counted
         ]
         return np.concatenate(tables, axis=1)
 
@@ -260,23 +281,26 @@ class _Median:
     def value(self, sums: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        edges = _edges(self.values)
+        edges = _edges(np.sort(self.values))
         middles = sums.cumsum(axis=-1) - sums / 2
         return np.array([np.interp(row.sum() / 2, at, edges) for row, at in zip(sums, middles, strict=True)])
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
+def _edges(rising: np.ndarray) -> np.ndarray:
     """Lower edges of at most about BINS bins of equal counts, rising; each value is one where there are that few."""
     import numpy as np
 
-    rising = np.sort(values)
     return np.unique(rising[:: max(1, len(rising) // BINS)])
 
 
 def _roc_auc(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     """The share of pairs in the right order, ties counted half (Hanley and McNeil 1982)."""
-    below = negative.cumsum(axis=-1) - negative / 2
-    auc: np.ndarray = (positive * below).sum(axis=-1) / positive.sum(axis=-1) / negative.sum(axis=-1)
+    import numpy as np
+
+    below = negative.cumsum(axis=-1)
+    below -= negative / 2
+    pairs = np.einsum("...i,...i->...", positive, below)
+    auc: np.ndarray = pairs / positive.sum(axis=-1) / negative.sum(axis=-1)
     return auc
 
 
