@@ -18,6 +18,7 @@ property           stands on   meaning
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -208,7 +209,15 @@ def load_contract(file: Path, text: str | None = None) -> Contract:
     Raises ContractError when the file is missing, is not YAML, is not ODCS v3, or holds a rule that cannot be
     compiled: no rule is ever skipped in silence.
     """
-    from data_contracts.compiler import compile_contract
-    from data_contracts.odcs import read_document
+    from data_contracts.odcs import read_text
 
-    return compile_contract(file, read_document(file, text))
+    return _compiled(file, read_text(file) if text is None else text)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(file: Path, text: str) -> Contract:
+    """The same text is compiled once: a run asks for its contract, and for the champion's, again and again."""
+    from data_contracts.compiler import compile_contract
+    from data_contracts.odcs import parse_document
+
+    return compile_contract(file, parse_document(file, text))

@@ -37,22 +37,27 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401 - any YAML value
     return yaml.load(text, Loader=_OneKeyLoader)  # noqa: S506 - a SafeLoader
 
 
-def read_document(file: Path, text: str | None = None) -> OpenDataContractStandard:
-    """Return the parsed contract; ContractError when it is missing, not YAML, or not ODCS v3.
-
-    With ``text`` that is parsed, and ``file`` only names it.
-    """
-    from open_data_contract_standard.model import OpenDataContractStandard
-
+def read_text(file: Path) -> str:
+    """Return the text of a contract's file; ContractError when it is missing or no text."""
     try:
-        document = parse_yaml(file.read_text(encoding="utf-8") if text is None else text)
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         there = sorted(path.name for path in file.parent.glob("*.odcs.yaml"))
         hint = nearest(file.name, there)
         raise ContractError(
             file, "file", "a data contract", f"no such file{hint}; there are {there or 'none'}"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(file, "file", "YAML", " ".join(str(error).split())) from error
+
+
+def parse_document(file: Path, text: str) -> OpenDataContractStandard:
+    """Return the parsed contract; ContractError when ``text`` is not YAML, or not ODCS v3. ``file`` only names it."""
+    from open_data_contract_standard.model import OpenDataContractStandard
+
+    try:
+        document = parse_yaml(text)
+    except yaml.YAMLError as error:
         raise ContractError(file, "file", "YAML", " ".join(str(error).split())) from error
     if not isinstance(document, dict):
         raise ContractError(
