@@ -158,6 +158,11 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
         "PREFECT_SERVER_UI_API_URL": f"{there.prefect_url}/api",  # else its page calls port 4200
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # runs older than 90 days go
+        # When a worker is not heard for a minute, Prefect's foreman calls every deployment of its pool not ready, and then
+        # ready again, with an event for each in one transaction: of 200 models SQLite was never free again, so that the
+        # worker was not heard. It is we who look after the worker.
+        "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",  # each run that is late is written once more
     }
     if known.prefect_store:
         prefect["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = known.prefect_store
