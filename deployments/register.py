@@ -28,6 +28,8 @@ POOL = "kingmaker"
 """The work pool of all models; each model has a queue of its own in it, of which one run at a time is begun."""
 TAG = "kingmaker"
 """On every deployment and every run of ours."""
+BEGIN = "python -m flows.begin"
+"""How a pool begins a run, where nobody has said otherwise: with a look at whether there is anything to do."""
 RECONCILE = "all models"
 """Name of the one deployment that belongs to no model."""
 
@@ -129,13 +131,14 @@ def finish() -> dict[str, Any]:
 
 
 async def afinish(settings: Settings, *, prune: bool = False) -> None:
-    """Set the limit of each model's queue to one run at a time, and bring the automations up to date."""
+    """Set how the pool begins a run and that each model's queue begins one at a time; bring the automations up to date."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
     from deployments.automations import bring_up_to_date
 
     async with get_client() as client:
+        await _begin_with_a_look(client)
         names = managed_models(settings)
         for queue in (*names, "reconcile"):
             try:
@@ -202,6 +205,17 @@ async def _make_pool(client: PrefectClient) -> None:
             await client.create_work_pool(
                 WorkPoolCreate(name=POOL, type="process", base_job_template=template)
             )
+
+
+async def _begin_with_a_look(client: PrefectClient) -> None:
+    """Give a pool that a worker made its command; a command that is there stays, ``kingmaker up``'s or a person's."""
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    template = (await client.read_work_pool(POOL)).base_job_template
+    command = template.get("variables", {}).get("properties", {}).get("command")
+    if command is not None and not command.get("default"):
+        command["default"] = BEGIN
+        await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
 
 
 async def _apply(client: PrefectClient, definition: dict[str, Any], *, paused: bool) -> None:

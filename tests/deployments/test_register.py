@@ -105,6 +105,16 @@ def runs(servers: Servers, flow: str) -> list[dict]:
     return servers.api("/flow_runs/filter", wanted)
 
 
+def pool_command(servers: Servers, *command: str | None) -> str | None:
+    """The command by which the pool begins runs; set to ``command`` when one is given."""
+    template = servers.api("/work_pools/kingmaker")["base_job_template"]
+    known = template["variables"]["properties"]["command"]
+    if command:
+        (known["default"],) = command
+        servers.api("/work_pools/kingmaker", {"base_job_template": template}, "PATCH")
+    return known.get("default")
+
+
 def test_each_model_has_its_deployments(servers):
     """Seven flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
     found = deployments(servers)
@@ -132,7 +142,8 @@ def test_each_model_has_its_deployments(servers):
 
 
 def test_deploying_twice_changes_nothing(servers):
-    """The same ids, and not one field that says when it was updated has moved; a pause by hand stays."""
+    """The same ids, and not one field that says when it was updated has moved; a pause by hand and the pool's command stay."""
+    begun_by = pool_command(servers)
     monitor = deployments(servers)["monitor/weather"]["id"]
     servers.api(f"/deployments/{monitor}/pause_deployment", {}, "POST")
     before = (
@@ -144,6 +155,7 @@ def test_deploying_twice_changes_nothing(servers):
     said = servers.kingmaker("deploy")
 
     assert said.stdout.split()[0] == "unchanged"
+    assert pool_command(servers) == begun_by == f"{sys.executable} -m flows.begin"
     after = (
         deployments(servers),
         servers.api("/automations/filter", {}),
@@ -160,8 +172,12 @@ def test_deploying_twice_changes_nothing(servers):
 
 
 def test_prefects_own_command_registers_the_same(servers, project):
-    """``prefect deploy`` with the written file changes no field of what ``kingmaker deploy`` has registered."""
-    before = deployments(servers)
+    """``prefect deploy`` with the written file changes no field of what ``kingmaker deploy`` has registered.
+
+    A pool that a worker made knows no command: it gets the one that looks first.
+    """
+    before, begun_by = deployments(servers), pool_command(servers)
+    pool_command(servers, None)
     assert servers.kingmaker("deploy", "--write").returncode == 0
     file = project / "deployments" / "prefect.yaml"
     credentials = {
@@ -178,6 +194,8 @@ def test_prefects_own_command_registers_the_same(servers, project):
     )  # fmt: skip
 
     assert said.returncode == 0, said.stdout + said.stderr
+    assert pool_command(servers) == "python -m flows.begin"
+    pool_command(servers, begun_by)
     after = deployments(servers)
     moving = {"updated", "schedules", "last_polled", "status", "updated_by", "version_id", "version_info"}
     for key in before:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.register import BEGIN
 from tasks.settings import REPOSITORY
 from tests.deployments.conftest import ask, free_port, until
 
@@ -94,7 +95,7 @@ def test_the_image_is_built_from_the_lock_for_a_user_without_rights():
 
 
 def test_the_kubernetes_template_names_only_variables_that_it_has():
-    """Every placeholder is a variable, every variable is used; secrets come from a Secret, not from job variables."""
+    """Every placeholder is a variable, every variable is used; secrets come from a Secret; a run begins with a look."""
     template = json.loads((SERVER / "kubernetes-job.json").read_text(encoding="utf-8"))
     used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
 
@@ -102,6 +103,7 @@ def test_the_kubernetes_template_names_only_variables_that_it_has():
     assert not any(
         "PASSWORD" in name or "AUTH" in name for name in template["variables"]["properties"]["env"]["default"]
     )
+    assert template["variables"]["properties"]["command"]["default"] == BEGIN
     spec = template["job_configuration"]["job_manifest"]["spec"]
     assert spec["backoffLimit"] == 0, "Prefect runs again what crashed; Kubernetes must not do it too"  # fmt: skip
 
