@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,9 +16,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from deployments import up
 from flows.servers import read_secrets, running
+from tasks.settings import REPOSITORY
+from tests.conftest import WEATHER_PROJECT
 from tests.deployments.conftest import Servers, ask, until
 
 pytestmark = pytest.mark.flow
@@ -24,8 +29,14 @@ pytestmark = pytest.mark.flow
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """The servers of a new home, with no model in it yet."""
-    with Servers(tmp_path_factory.mktemp("up") / "home") as running_servers:
+    """The servers of a new home, with no batch in it yet; the first one makes a champion."""
+    root = tmp_path_factory.mktemp("up")
+    shutil.copytree(WEATHER_PROJECT, root / "project")
+    file = root / "project" / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"] |= {"first": 1, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
+    file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    with Servers(root / "home", root / "project") as running_servers:
         yield running_servers
 
 
@@ -50,6 +61,13 @@ def mlflow_routes() -> list[tuple[str, str]]:
     ]
     flask = [(verb, rule.rule) for rule in flask_app.url_map.iter_rules() for verb in rule.methods]
     return [(verb, re.sub(r"[<{][^>}]+[>}]", "x", path)) for verb, path in {*native, *flask}]  # fmt: skip
+
+
+def deliver(servers: Servers, week: Path) -> None:
+    """Have the source hold this week, too."""
+    source = servers.home / "sources" / "weather"
+    source.mkdir(parents=True, exist_ok=True)
+    shutil.copy(week, source)
 
 
 def test_every_route_of_both_servers_is_closed_without_credentials(servers):
@@ -132,9 +150,7 @@ def test_a_second_up_says_who_runs(servers):
 
 def test_commands_in_the_same_home_use_the_servers(servers, weather_source):
     """A run by hand is on the Prefect server and in MLflow's, without any variable set."""
-    source = servers.home / "sources" / "weather"
-    source.mkdir(parents=True)
-    (source / "2013-W02.csv").write_bytes((weather_source / "2013-W02.csv").read_bytes())
+    deliver(servers, weather_source / "2013-W02.csv")
 
     said = servers.kingmaker("run", "weather")
 
@@ -169,7 +185,7 @@ def test_a_program_that_dies_is_started_again(servers, name):
 
 
 def test_ctrl_c_ends_everything(servers):
-    """Last: one SIGINT, exit code 0, no process left, the ports free, and the home says that nobody runs."""
+    """One SIGINT, exit code 0, no process left, the ports free, and the home says that nobody runs."""
     addresses = (servers.prefect, servers.mlflow)
     assert len(servers.processes()) >= 3
 
@@ -182,6 +198,30 @@ def test_ctrl_c_ends_everything(servers):
         with pytest.raises(OSError, match="refused"):
             ask(address)
     assert read_secrets(servers.home) is not None, "they are kept for the next time"
+
+
+def test_a_home_comes_back_from_its_backup_with_new_passwords(servers, weather_source, tmp_path):
+    """Last, by the commands of docs/operations.md: all is lost, restored, and goes on; an old password opens nothing."""
+    before, old = servers.kingmaker("history", "weather", "--all").stdout, servers.secrets
+    assert "Promote version 1" in before
+    docs = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^tar .*$", docs, re.MULTILINE)
+    words = command.replace(".kingmaker", str(servers.home)).replace("backup.tar", str(tmp_path / "b.tar"))
+    subprocess.run(shlex.split(words), check=True)
+    shutil.rmtree(servers.home)
+
+    servers.home.mkdir()
+    subprocess.run(["tar", "--extract", "--file", tmp_path / "b.tar", "-C", servers.home], check=True)  # noqa: S607
+    assert servers.kingmaker("rotate-secrets").returncode == 0
+
+    with servers:
+        assert ask(f"{servers.prefect}/api/ready", old.prefect)[0] == 401
+        assert ask(f"{servers.mlflow}/health", old.mlflow)[0] == 401
+        assert servers.kingmaker("history", "weather", "--all").stdout == before
+        deliver(servers, weather_source / "2013-W03.csv")
+        went_on = servers.kingmaker("run", "weather")
+        assert went_on.returncode == 0, went_on.stderr
+        assert "2013-W03" in servers.kingmaker("history", "weather", "--all").stdout
 
 
 def program(tmp_path: Path, code: str) -> up.Program:
