@@ -31,10 +31,13 @@ def show_progress(settings: Settings, say: Callable[[str], None]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     log = logging.FileHandler(file, encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ("prefect", ""):
-        logger = logging.getLogger(name)
-        logger.handlers = [log]
-    logging.getLogger("prefect").setLevel(logging.INFO)
+    logging.getLogger().handlers = [log]
+    orchestrator = logging.getLogger("prefect")
+    orchestrator.handlers, orchestrator.propagate = (
+        [],
+        True,
+    )  # else a line stands in the log twice, or not at all
+    orchestrator.setLevel(logging.INFO)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

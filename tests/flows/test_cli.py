@@ -135,6 +135,8 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     assert "collecting: 1 of the 4 batches" in " ".join(ran.stdout.split())
     assert "weather 2013-W02: accept" in ran.stderr
     assert "Finished in state" not in ran.stderr, "progress is our own words, not the orchestrator's"
+    log = (home / "logs" / "kingmaker.log").read_text(encoding="utf-8")
+    assert log.count("weather 2013-W02: accept") == 1, "the whole story, once"
 
     bad = home / "sources" / "weather" / "2013-W03.csv"
     bad.write_text("time_hour,origin\n2013-01-15T00:00:00Z,EWR\n", encoding="utf-8")
