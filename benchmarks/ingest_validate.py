@@ -55,31 +55,37 @@ SETS = {"origin": ["EWR", "JFK", "LGA"], "y": [0, 1], "engines": [1.0, 2.0, 3.0,
 SHARES = {"temp": 0.05, "wind_speed": 0.05, "pressure": 0.5}
 
 
-def contract_at(work: Path) -> Contract:
-    """Write the rules of the one-scan limit as a contract, and load it."""
+def document(name: str, path: str) -> dict[str, Any]:
+    """The rules of the one-scan limit as a contract called ``name``, its batches at ``path``."""
     properties: list[dict[str, Any]] = []
-    for name, (kind, options, required) in CONTRACT.items():
+    for column, (kind, options, required) in CONTRACT.items():
         quality: list[dict[str, Any]] = []
-        if name in SETS:
-            quality.append({"metric": "invalidValues", "arguments": {"validValues": SETS[name]}, "mustBe": 0})
-        if name in SHARES:
+        if column in SETS:
             quality.append(
-                {"metric": "missingValues", "unit": "percent", "mustBeLessOrEqualTo": 100 * SHARES[name]}
+                {"metric": "invalidValues", "arguments": {"validValues": SETS[column]}, "mustBe": 0}
             )
-        properties.append({"name": name, "logicalType": kind, "required": required, "quality": quality,
+        if column in SHARES:
+            quality.append(
+                {"metric": "missingValues", "unit": "percent", "mustBeLessOrEqualTo": 100 * SHARES[column]}
+            )
+        properties.append({"name": column, "logicalType": kind, "required": required, "quality": quality,
                            "logicalTypeOptions": options})  # fmt: skip
-    for position, name in enumerate(("ts", "carrier", "id"), start=1):
-        found = next(item for item in properties if item["name"] == name)
+    for position, column in enumerate(("ts", "carrier", "id"), start=1):
+        found = next(item for item in properties if item["name"] == column)
         found |= {"primaryKey": True, "primaryKeyPosition": position}
     properties[-1]["unique"] = True
-    document = {
-        "apiVersion": "v3.1.0", "kind": "DataContract", "id": "urn:bench", "name": "bench", "version": "1.0.0",
-        "status": "active", "servers": [{"server": "s", "type": "local", "path": "{batch}.parquet", "format": "parquet"}],
-        "schema": [{"name": "bench", "customProperties": [{"property": "eventTime", "value": "ts"}],
+    return {
+        "apiVersion": "v3.1.0", "kind": "DataContract", "id": f"urn:bench:{name}", "name": name, "version": "1.0.0",
+        "status": "active", "servers": [{"server": "s", "type": "local", "path": path, "format": "parquet"}],
+        "schema": [{"name": "flights", "customProperties": [{"property": "eventTime", "value": "ts"}],
                     "quality": [{"metric": "rowCount", "mustBeGreaterOrEqualTo": 1000}], "properties": properties}],
     }  # fmt: skip
+
+
+def contract_at(work: Path) -> Contract:
+    """Write the contract of the benchmark, and load it."""
     file = work / "bench.odcs.yaml"
-    file.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+    file.write_text(json.dumps(document("bench", "{batch}.parquet")), encoding="utf-8")  # JSON is YAML
     return load_contract(file)
 
 

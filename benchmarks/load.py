@@ -1,8 +1,9 @@
 """What many models cost: due at the same moment on one server and one worker, idle, and after a long past.
 
-    python benchmarks/load.py [--quick] [--models N] [--past N] [--repeat N] [--only storm idle past] [--work DIR]
+    python benchmarks/load.py [--quick] [--models N] [--past N] [--repeat N] [--only storm idle past] [--database URL] [--work DIR]
 
-The servers are those of ``kingmaker up`` in a temporary home, with authentication, on SQLite; models, deployments and runs
+The servers are those of ``kingmaker up`` in a temporary home, with authentication, on SQLite (the storm on PostgreSQL, with
+``--database postgresql://user:password@host:port/name``, a name that is not used yet); models, deployments and runs
 are made by ``kingmaker deploy`` and Prefect's API; each run is a process of its own, begun by the worker or as the
 worker begins it.
 
@@ -49,9 +50,9 @@ EMPTY = "from prefect import flow\n\n\n@flow\nasync def empty() -> None:\n    pa
 # --- many at once ----------------------------------------------------------------------------------------
 
 
-def storm(root: Path, count: int) -> None:
+def storm(root: Path, count: int, database: str) -> None:
     """Have ``count`` idle models due at one moment; print what they cost and how late the last one was."""
-    home, names = Home(root), [f"weather-{number:03d}" for number in range(count)]
+    home, names = Home(root, database), [f"weather-{number:03d}" for number in range(count)]
     away = datetime.now(UTC) + timedelta(
         hours=12
     )  # the daily schedule is there, and does not come due meanwhile
@@ -331,6 +332,7 @@ def main() -> None:
     parser.add_argument("--past", type=int, help="past runs; default: 5000")
     parser.add_argument("--repeat", type=int, help="default: 5")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--database", default="", help="PostgreSQL server for the storm; SQLite by default")
     parser.add_argument("--work", type=Path, help="where homes are made; a temporary directory by default")
     given = parser.parse_args()
     usual = (10, 100, 1) if given.quick else (200, 5000, 5)
@@ -347,7 +349,7 @@ def main() -> None:
             root = Path(work) / part
             root.mkdir()
             if part == "storm":
-                storm(root, models)
+                storm(root, models, given.database)
             elif part == "idle":
                 idle(root, repeat)
             else:

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +23,12 @@ from typing import Any
 
 import psutil
 import yaml
+from sqlalchemy import insert, select
 
 from deployments.register import POOL
 from flows.servers import USER, read_secrets, running
 from tasks.batches import batch_named
+from tasks.ledger.tables import batches, decisions, open_ledger, trainings
 from tasks.settings import REPOSITORY
 
 WEATHER = REPOSITORY / "tests" / "projects" / "weather"
@@ -46,6 +47,8 @@ class Home:
     """A KINGMAKER_HOME with its project."""
 
     root: Path
+    database: str = ""
+    """URL of a PostgreSQL server for all three stores; left out: files in the home."""
 
     @property
     def home(self) -> Path:
@@ -103,20 +106,22 @@ class Home:
 
         What an idle run looks at is then what it would be after as many real runs, which would take an hour.
         """
-        with closing(sqlite3.connect(self.home / "ledger.db")) as ledger, ledger:
-            for table in ("batches", "decisions", "trainings"):
-                cursor = ledger.execute(f"SELECT * FROM {table} WHERE model = ?", (known,))  # noqa: S608 - our names
-                names = [column[0] for column in cursor.description]
-                rows = [dict(zip(names, row, strict=True)) for row in cursor]
-                for other in others:
-                    for row in rows:
-                        copy = {name: value.replace(known, other) if isinstance(value, str) else value
-                                for name, value in row.items() if name != "id"}  # fmt: skip
-                        marks = ", ".join("?" * len(copy))
-                        ledger.execute(
-                            f"INSERT INTO {table} ({', '.join(copy)}) VALUES ({marks})",  # noqa: S608 - our names
-                            [*copy.values()],
-                        )
+        secrets = read_secrets(self.home)
+        engine = open_ledger((secrets and secrets.ledger) or f"sqlite:///{self.home}/ledger.db")
+        with engine.begin() as ledger:
+            for table in (batches, decisions, trainings):
+                for row in ledger.execute(select(table).where(table.c.model == known)).mappings().all():
+                    copies = [
+                        {
+                            column: json.loads(json.dumps(value).replace(known, other))
+                            if isinstance(value, str | dict)
+                            else value
+                            for column, value in row.items()
+                            if column != "id"
+                        }
+                        for other in others
+                    ]
+                    ledger.execute(insert(table), copies)
         for other in others:
             directory = self.home / "sources" / other
             directory.mkdir(parents=True)
@@ -130,8 +135,10 @@ class Home:
     @contextmanager
     def up(self) -> Iterator[None]:
         """Run ``kingmaker up`` for the block, on free ports, and end it by Ctrl-C."""
-        ports = ["--prefect-port", _free_port(), "--mlflow-port", _free_port()]
-        process = subprocess.Popen([*COMMAND, *self._where(), "up", *ports], env=self.environment(),
+        options = ["--prefect-port", _free_port(), "--mlflow-port", _free_port()]
+        if self.database:
+            options += ["--database", self.database]
+        process = subprocess.Popen([*COMMAND, *self._where(), "up", *options], env=self.environment(),
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
         said = []
         assert process.stdout is not None  # noqa: S101 - for the type checker
