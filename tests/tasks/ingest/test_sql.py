@@ -209,7 +209,7 @@ for batch in batches:
 
 
 def test_memory_is_flat(database: Database) -> None:
-    """A batch of a quarter of a gigabyte is read through tens of megabytes: no driver fetches the whole result first."""
+    """A batch of a quarter of a gigabyte is read through a part of its size: no driver fetches the whole result first."""
     count, letters = 250_000, 1000
     rows = {
         "sqlite": "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :rows) SELECT i FROM s)",
@@ -241,7 +241,8 @@ def test_memory_is_flat(database: Database) -> None:
     before, after = [list(map(int, line.split())) for line in found.stdout.splitlines()]
     assert (before[0], after[0]) == (1, count)
     grown = after[1] - before[1]
-    assert grown < 100, f"memory grew by {grown} MB while {count * letters / 1e6:.0f} MB were read"
+    # 48 to 109 MB were seen, the most of DuckDB on a busy machine; a result that is fetched whole takes all 250 and more.
+    assert grown < 150, f"memory grew by {grown} MB while {count * letters / 1e6:.0f} MB were read"
 
 
 def test_exact_decimals(database: Database) -> None:
