@@ -1,10 +1,12 @@
-"""What a promotion decision costs once both models have predicted: the paired comparison by blocks, and the gate.
+"""What a promotion decision costs once both models have predicted: the paired comparison by blocks,
+and the gate.
 
     python benchmarks/decision.py [--rows MILLION] [--repeat N]
 
-Losses of two models, event times over thirty days, a label, a score and two slice columns of 19 values are drawn with a
-seed. Prints a Markdown table: medians of wall and CPU seconds, and the most memory beyond what was there before, against
-that of the losses themselves. The user's metric has a line of its own: an AUC must sort its scores.
+Losses of two models, event times over thirty days, a label, a score and two slice columns of 19
+values are drawn with a seed. Prints a Markdown table: medians of wall and CPU seconds, and the most
+memory beyond what was there before, against that of the losses themselves. The user's metric has a
+line of its own: an AUC must sort its scores.
 """
 
 from __future__ import annotations
@@ -41,14 +43,18 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def drawn(rows: int) -> dict[str, Any]:
-    """Losses, event times, slices, labels and scores of ``rows`` rows; a day's rows share their luck."""
+    """Losses, event times, slices, labels and scores of ``rows`` rows; a day's rows share their
+    luck.
+    """
     import numpy as np
     import pandas as pd
 
     rng = np.random.default_rng(0)
     second = np.sort(rng.integers(0, 30 * 86_400, rows))
     champion = rng.exponential(0.5, rows)
-    challenger = champion + rng.normal(-0.002, 0.05, rows) + rng.normal(0, 0.001, 31)[second // 86_400]
+    challenger = (
+        champion + rng.normal(-0.002, 0.05, rows) + rng.normal(0, 0.001, 31)[second // 86_400]
+    )
     label = rng.random(rows) < 0.2
     return {
         "challenger": challenger,
@@ -56,33 +62,58 @@ def drawn(rows: int) -> dict[str, Any]:
         "moments": np.datetime64("2020-01-01", "us") + second * np.timedelta64(1_000_000, "us"),
         "slices": pd.DataFrame(
             {
-                "carrier": pd.Series(np.array([f"C{i}" for i in range(16)])[rng.integers(0, 16, rows)], dtype="str"),
-                "origin": pd.Series(np.array(["EWR", "JFK", "LGA"])[rng.integers(0, 3, rows)], dtype="str"),
+                "carrier": pd.Series(
+                    np.array([f"C{i}" for i in range(16)])[rng.integers(0, 16, rows)], dtype="str"
+                ),
+                "origin": pd.Series(
+                    np.array(["EWR", "JFK", "LGA"])[rng.integers(0, 3, rows)], dtype="str"
+                ),
             }
         ),
         "label": label.astype("float64"),
         "score": rng.beta(2, 5, rows) + 0.05 * label,
-    }  # fmt: skip
+    }
 
 
-def decide(test: BlockTest, slices: tuple[SliceComparison, ...], data: dict[str, Any], hours: float) -> str:
+def decide(
+    test: BlockTest, slices: tuple[SliceComparison, ...], data: dict[str, Any], hours: float
+) -> str:
     """What the gate says to a change of recipe."""
     unknown = Interval(value=0.7, low=0.69, high=0.71)
     compared = Comparison(
-        rows=len(data["label"]), blocks=test.blocks, block_hours=hours, challenger_loss=float(data["challenger"].mean()),
-        champion_loss=float(data["champion"].mean()), difference=test.mean, t=test.t, p_better=test.p_below,
-        metric="roc_auc", challenger_score=unknown, champion_score=unknown, greater_is_better=True, slices=slices,
-    )  # fmt: skip
+        rows=len(data["label"]),
+        blocks=test.blocks,
+        block_hours=hours,
+        challenger_loss=float(data["challenger"].mean()),
+        champion_loss=float(data["champion"].mean()),
+        difference=test.mean,
+        t=test.t,
+        p_better=test.p_below,
+        metric="roc_auc",
+        challenger_score=unknown,
+        champion_score=unknown,
+        greater_is_better=True,
+        slices=slices,
+    )
     passed = Guardrail(name="finite predictions", outcome="passed", found="all", limit="all")
     evidence = Evidence(
-        model="bench", batch="2020-01", kind="change of recipe", challenger=2, champion=1, attempt=1, holdout=(),
-        comparison=compared, guardrails=(passed,),
-    )  # fmt: skip
+        model="bench",
+        batch="2020-01",
+        kind="change of recipe",
+        challenger=2,
+        champion=1,
+        attempt=1,
+        holdout=(),
+        comparison=compared,
+        guardrails=(passed,),
+    )
     return decide_promotion(evidence, GateConfig()).kind
 
 
 def measured(step: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Run ``step``; return what it gave, its wall and CPU seconds, and the most MB that it added while it ran."""
+    """Run ``step``; return what it gave, its wall and CPU seconds, and the most MB that it added
+    while it ran.
+    """
     before, most, done = _resident(), [0], threading.Event()
 
     def watch() -> None:
@@ -147,23 +178,29 @@ def main() -> None:
         json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for _ in range(given.repeat)
     ]
-    print(f"{rows:,} rows, losses {16 * rows / 1e6:,.0f} MB, {given.repeat} runs, {platform.machine()}\n")
+    print(
+        f"{rows:,} rows, losses {16 * rows / 1e6:,.0f} MB, {given.repeat} runs,"
+        f" {platform.machine()}\n"
+    )
     print("| step | wall s | CPU s | memory beyond the data, MB |\n|---|--:|--:|--:|")
     for step in STEPS:
         _print(step, [run[step] for run in runs])
         if step == DECISION[-1]:
             whole = [
                 {
-                    "wall": sum(run[s]["wall"] for s in DECISION), "cpu": sum(run[s]["cpu"] for s in DECISION),
+                    "wall": sum(run[s]["wall"] for s in DECISION),
+                    "cpu": sum(run[s]["cpu"] for s in DECISION),
                     "extra": max(run[s]["extra"] for s in DECISION),
                 }
                 for run in runs
-            ]  # fmt: skip
+            ]
             _print("**the decision**", whole)
 
 
 def _print(step: str, figures: list[dict[str, float]]) -> None:
-    wall, cpu, extra = (statistics.median(f[what] for f in figures) for what in ("wall", "cpu", "extra"))
+    wall, cpu, extra = (
+        statistics.median(f[what] for f in figures) for what in ("wall", "cpu", "extra")
+    )
     print(f"| {step} | {wall:.2f} | {cpu:.2f} | {extra:,.0f} |")
 
 

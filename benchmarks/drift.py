@@ -1,16 +1,19 @@
 """How often a drift report is wrong, what it finds, and what it costs.
 
-    python benchmarks/drift.py [DATA] [--quick] [--reports N] [--sizes N ...] [--only shuffled autocorrelated evidently speed] [--parts DIR] [--work DIR]
+    python benchmarks/drift.py [DATA] [--quick] [--reports N] [--sizes N ...] [--only shuffled
+    autocorrelated evidently speed] [--parts DIR] [--work DIR]
 
-DATA is a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features and ``y``; without it the
-built-in example's flights are the one stream. Prints Markdown tables:
+DATA is a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features and ``y``;
+without it the built-in example's flights are the one stream. Prints Markdown tables:
 
-- shuffled: rows drawn at random, so nothing has drifted; the share of reports that name anything at all (95% interval by
-  Clopper and Pearson), and the share of planted shifts that are found, by size of the batch. The baseline is six batches;
-- autocorrelated: the same on consecutive blocks of stationary autoregressive series, beside thresholds that take rows for
-  independent;
+- shuffled: rows drawn at random, so nothing has drifted; the share of reports that name anything at
+  all (95% interval by Clopper and Pearson), and the share of planted shifts that are found, by size
+  of the batch. The baseline is six batches;
+- autocorrelated: the same on consecutive blocks of stationary autoregressive series, beside
+  thresholds that take rows for independent;
 - evidently: Evidently's own preset on the same shuffled rows;
-- speed: a verdict on 16 million rows by parts, beside one scan of the same columns by DuckDB; each in a process of its own.
+- speed: a verdict on 16 million rows by parts, beside one scan of the same columns by DuckDB; each
+  in a process of its own.
 """
 
 from __future__ import annotations
@@ -75,17 +78,22 @@ def streams(data: Path | None) -> Iterator[Stream]:
         with tempfile.TemporaryDirectory() as directory:
             extract(Path(directory))
             months = [
-                pd.read_csv(file, low_memory=False) for file in sorted(Path(directory).glob("*.csv.gz"))
+                pd.read_csv(file, low_memory=False)
+                for file in sorted(Path(directory).glob("*.csv.gz"))
             ]
         rows = pd.concat(months, ignore_index=True).dropna(subset=["late"])
-        times = rows.columns[rows.columns.str.contains("scheduled_departure|delay|tailnum|^flight$")]
+        times = rows.columns[
+            rows.columns.str.contains("scheduled_departure|delay|tailnum|^flight$")
+        ]
         yield stream_of(
             "flights", rows.drop(columns=[*times, "late"]), rows["late"].to_numpy(dtype="float64")
         )
         return
     for file in sorted(data.glob("*/data.csv.gz")):
         rows = pd.read_csv(file)
-        yield stream_of(file.parent.name, rows.drop(columns=["ts", "y"]), rows["y"].to_numpy(dtype="float64"))
+        yield stream_of(
+            file.parent.name, rows.drop(columns=["ts", "y"]), rows["y"].to_numpy(dtype="float64")
+        )
 
 
 def stream_of(name: str, features: pd.DataFrame, target: np.ndarray) -> Stream:
@@ -96,15 +104,28 @@ def stream_of(name: str, features: pd.DataFrame, target: np.ndarray) -> Stream:
 
     words = [c for c in features if c in PLAIN or not pd.api.types.is_numeric_dtype(features[c])]
     features = pd.DataFrame(
-        {c: features[c].fillna("(missing)").astype("str") if c in words else features[c].astype("float64") for c in features}
-    )  # fmt: skip
+        {
+            c: (
+                features[c].fillna("(missing)").astype("str")
+                if c in words
+                else features[c].astype("float64")
+            )
+            for c in features
+        }
+    )
     numbers = features.drop(columns=words).to_numpy()
     fit = np.random.default_rng(0).choice(len(target), min(len(target), 20_000), replace=False)
     if len(np.unique(target)) == 2:
-        model = HistGradientBoostingClassifier(max_iter=30, random_state=0).fit(numbers[fit], target[fit])
+        model = HistGradientBoostingClassifier(max_iter=30, random_state=0).fit(
+            numbers[fit], target[fit]
+        )
         predicted = model.predict_proba(numbers)[:, 1]
     else:
-        predicted = HistGradientBoostingRegressor(max_iter=30, random_state=0).fit(numbers[fit], target[fit]).predict(numbers)  # fmt: skip
+        predicted = (
+            HistGradientBoostingRegressor(max_iter=30, random_state=0)
+            .fit(numbers[fit], target[fit])
+            .predict(numbers)
+        )
     return Stream(name, features, target, predicted)
 
 
@@ -117,7 +138,9 @@ def frame_of(features: pd.DataFrame, target: np.ndarray, first: float, last: flo
     days = np.linspace(first, last, len(features), endpoint=False)
     moments = pd.Series(pd.Timestamp("2020-01-01", tz=UTC) + pd.to_timedelta(days, unit="D"))
     words = tuple(c for c in features if not pd.api.types.is_numeric_dtype(features[c]))
-    schema = FeatureSchema(numerical=tuple(c for c in features if c not in words), categorical=words)
+    schema = FeatureSchema(
+        numerical=tuple(c for c in features if c not in words), categorical=words
+    )
     batch = pd.Series([f"b{int(day // DAYS):03d}" for day in days], dtype="str")
     return FeatureFrame(
         features=features[list(schema.names)],
@@ -131,8 +154,12 @@ def frame_of(features: pd.DataFrame, target: np.ndarray, first: float, last: flo
     )
 
 
-def profile_of(stream: Stream, rows: np.ndarray, size: int, batches: int = BATCHES) -> BaselineProfile:
-    """Profile ``batches`` batches of ``size`` rows, and a holdout of a fifth of one, in the order of ``rows``."""
+def profile_of(
+    stream: Stream, rows: np.ndarray, size: int, batches: int = BATCHES
+) -> BaselineProfile:
+    """Profile ``batches`` batches of ``size`` rows, and a holdout of a fifth of one, in the order
+    of ``rows``.
+    """
     import numpy as np
 
     train, held = rows[: batches * size], rows[batches * size :][: max(size // 5, 10)]
@@ -141,7 +168,11 @@ def profile_of(stream: Stream, rows: np.ndarray, size: int, batches: int = BATCH
         stream.features.iloc[held], stream.target[held], batches * DAYS, (batches + 0.2) * DAYS
     )
     return make_profile(
-        baseline, holdout, stream.predicted[held], (np.arange(len(train)), stream.predicted[train]), {}
+        baseline,
+        holdout,
+        stream.predicted[held],
+        (np.arange(len(train)), stream.predicted[train]),
+        {},
     )
 
 
@@ -164,8 +195,12 @@ def named(summary: DriftSummary) -> list[str]:
     return [f.feature for f in summary.features if f.outcome == "drifted"]
 
 
-def plant(features: pd.DataFrame, shift: str, rng: np.random.Generator) -> tuple[pd.DataFrame, str] | None:
-    """Return the features with one column shifted, and which; None where there is no such column."""
+def plant(
+    features: pd.DataFrame, shift: str, rng: np.random.Generator
+) -> tuple[pd.DataFrame, str] | None:
+    """Return the features with one column shifted, and which; None where there is no such
+    column.
+    """
     import numpy as np
 
     moved = features.copy()
@@ -180,7 +215,9 @@ def plant(features: pd.DataFrame, shift: str, rng: np.random.Generator) -> tuple
         share = float(shares[value])
         if share >= 0.5:
             return None
-        changed = (features[column] != value).to_numpy() & (rng.random(len(features)) < share / (1 - share))
+        changed = (features[column] != value).to_numpy() & (
+            rng.random(len(features)) < share / (1 - share)
+        )
         moved.loc[changed, column] = value
         return moved, column
     column = str(rng.choice(numbers))
@@ -201,10 +238,16 @@ def interval(found: int, of: int) -> str:
 
 
 def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: int = 0) -> None:
-    """False alarms and power on rows drawn at random (with replacement: the larger batches need more than there are)."""
+    """False alarms and power on rows drawn at random (with replacement: the larger batches need
+    more than there are).
+    """
     import numpy as np
 
-    print("| rows a batch | reports that name anything | " + " | ".join(f"found: {s}" for s in SHIFTS) + " |")
+    print(
+        "| rows a batch | reports that name anything | "
+        + " | ".join(f"found: {s}" for s in SHIFTS)
+        + " |"
+    )
     print("|--:|---|" + "---|" * len(SHIFTS))
     for size in sizes:
         each = round(reports / max(1, size / 500) ** 0.5)
@@ -226,7 +269,9 @@ def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: in
 
 
 def autoregressive(phi: float, rows: int, columns: int, rng: np.random.Generator) -> Stream:
-    """Stationary series of first order: numbers, a category cut from one, predictions and a target that follow."""
+    """Stationary series of first order: numbers, a category cut from one, predictions and a target
+    that follow.
+    """
     import numpy as np
     import pandas as pd
     from scipy.signal import lfilter
@@ -236,16 +281,23 @@ def autoregressive(phi: float, rows: int, columns: int, rng: np.random.Generator
     features = pd.DataFrame(series[:, :columns], columns=[f"n{i}" for i in range(columns)])
     features["word"] = np.array(["a", "b", "c", "d"])[np.digitize(series[:, columns], [-1, 0, 1])]
     return Stream(
-        f"AR(1), {phi}", features, (series[:, columns + 2] > 0).astype("float64"), series[:, columns + 1]
+        f"AR(1), {phi}",
+        features,
+        (series[:, columns + 2] > 0).astype("float64"),
+        series[:, columns + 1],
     )
 
 
 def autocorrelated(cases: tuple[tuple[float, int, int], ...], reports: int, seed: int = 0) -> None:
-    """False alarms on consecutive blocks of a stationary series, and those of thresholds for independent rows."""
+    """False alarms on consecutive blocks of a stationary series, and those of thresholds for
+    independent rows.
+    """
     import numpy as np
 
-    print("| autocorrelation | rows a batch | batches in the baseline | reports that name anything | "
-          "with thresholds for independent rows |\n|--:|--:|--:|---|---|")  # fmt: skip
+    print(
+        "| autocorrelation | rows a batch | batches in the baseline | reports that name anything | "
+        "with thresholds for independent rows |\n|--:|--:|--:|---|---|"
+    )
     for phi, size, batches in cases:
         alarms, naive = 0, 0
         for repeat in range(reports):
@@ -257,13 +309,16 @@ def autocorrelated(cases: tuple[tuple[float, int, int], ...], reports: int, seed
             alone = profile.model_copy(update={"blocks": ()})
             naive += bool(named(report(alone, stream, rows[-size:], repeat)))
         print(
-            f"| {phi} | {size:,} | {batches} | {interval(alarms, reports)} | {interval(naive, reports)} |",
+            f"| {phi} | {size:,} | {batches} | {interval(alarms, reports)} |"
+            f" {interval(naive, reports)} |",
             flush=True,
         )
 
 
 def evidently(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed: int = 0) -> None:
-    """How often Evidently's preset names a column, and calls the whole drifted, on rows drawn at random."""
+    """How often Evidently's preset names a column, and calls the whole drifted, on rows drawn at
+    random.
+    """
     import numpy as np
 
     warnings.simplefilter("ignore")
@@ -271,36 +326,63 @@ def evidently(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed:
     from evidently.presets import DataDriftPreset
 
     print(
-        "| rows a batch | Evidently's preset names any column | it calls the data set drifted |\n|--:|---|---|"
+        "| rows a batch | Evidently's preset names any column | it calls the data set drifted"
+        " |\n|--:|---|---|"
     )
     for size in sizes:
         any_, whole, tried = 0, 0, 0
         for number, stream in enumerate(sources):
             words = [c for c in stream.features if stream.features[c].dtype != "float64"]
             definition = DataDefinition(
-                numerical_columns=[c for c in stream.features if c not in words], categorical_columns=words
+                numerical_columns=[c for c in stream.features if c not in words],
+                categorical_columns=words,
             )
             for repeat in range(max(2, reports // len(sources))):
                 rng = np.random.default_rng([seed, number, size, repeat])
                 rows = rng.integers(0, len(stream.features), (BATCHES + 1) * size)
                 halves = [
-                    stream.features.iloc[part].reset_index(drop=True) for part in (rows[-size:], rows[:-size])
+                    stream.features.iloc[part].reset_index(drop=True)
+                    for part in (rows[-size:], rows[:-size])
                 ]
-                usable = [c for c in stream.features if all(half[c].notna().any() for half in halves)]
+                usable = [
+                    c for c in stream.features if all(half[c].notna().any() for half in halves)
+                ]
                 kinds = DataDefinition(
-                    numerical_columns=[c for c in definition.numerical_columns or [] if c in usable],
+                    numerical_columns=[
+                        c for c in definition.numerical_columns or [] if c in usable
+                    ],
                     categorical_columns=words,
                 )
-                now, before = (Dataset.from_pandas(half[usable], data_definition=kinds) for half in halves)
+                now, before = (
+                    Dataset.from_pandas(half[usable], data_definition=kinds) for half in halves
+                )
                 share = Report([DataDriftPreset()]).run(now, before).dict()["metrics"][0]["value"]
-                any_, whole, tried = any_ + (share["count"] > 0), whole + (share["share"] >= 0.5), tried + 1
+                any_, whole, tried = (
+                    any_ + (share["count"] > 0),
+                    whole + (share["share"] >= 0.5),
+                    tried + 1,
+                )
         print(f"| {size:,} | {interval(any_, tried)} | {interval(whole, tried)} |", flush=True)
 
 
-# --- speed -----------------------------------------------------------------------------------------------
+# --- speed ----------------------------------------------------------------------------------------
 
-NUMBERS = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib", "plane_year",
-           "seats", "engines", "distance", "minute_of_day")  # fmt: skip
+NUMBERS = (
+    "temp",
+    "dewp",
+    "humid",
+    "wind_dir",
+    "wind_speed",
+    "wind_gust",
+    "precip",
+    "pressure",
+    "visib",
+    "plane_year",
+    "seats",
+    "engines",
+    "distance",
+    "minute_of_day",
+)
 WORDS = ("carrier", "origin", "dest")
 WAYS = ("scan by DuckDB", "drift verdict by parts")
 
@@ -316,28 +398,37 @@ def write_parts(directory: Path, rows: int, data: Path | None) -> None:
         part = found.features.iloc[drawn].reset_index(drop=True)
         for column in part.columns[part.dtypes == "float64"]:
             part[column] += rng.normal(0, 0.005 * found.features[column].std(), len(part))
-        times = np.datetime64("2013-01-01", "us") + np.sort(rng.integers(0, 365 * 86_400, len(part))).astype(
-            "m8[s]"
-        )
+        times = np.datetime64("2013-01-01", "us") + np.sort(
+            rng.integers(0, 365 * 86_400, len(part))
+        ).astype("m8[s]")
         part = part.assign(ts=times, y=found.target[drawn], p=found.predicted[drawn])
         part.to_parquet(directory / f"part-{number:05d}.parquet", index=False)
 
 
 def read_part(file: Path, numbers: list[str], words: list[str]) -> tuple[FeatureFrame, np.ndarray]:
-    """Read one part as a feature frame, and predictions (the target's where the part holds none)."""
+    """Read one part as a feature frame, and predictions (the target's where the part holds
+    none).
+    """
     import pandas as pd
     import pyarrow.parquet as pq
 
     names = set(pq.read_schema(file).names)
     guess = "p" if "p" in names else "minute_of_day"
-    part = pq.read_table(file, columns=list(dict.fromkeys([*numbers, *words, "ts", "y", guess]))).to_pandas()
+    part = pq.read_table(
+        file, columns=list(dict.fromkeys([*numbers, *words, "ts", "y", guess]))
+    ).to_pandas()
     features = part[[*words, *numbers]].astype(dict.fromkeys(numbers, "float64"))
     moments = pd.to_datetime(part["ts"], utc=True).astype("datetime64[us, UTC]")
     frame = FeatureFrame(
-        features=features, target=part["y"].astype("float64"), event_time=moments, batch=pd.Series("2013", index=part.index),
-        slices=pd.DataFrame(index=part.index), keys=pd.DataFrame({"event_time": moments}),
-        schema=FeatureSchema(numerical=tuple(numbers), categorical=tuple(words)), snapshots={"2013": ""},
-    )  # fmt: skip
+        features=features,
+        target=part["y"].astype("float64"),
+        event_time=moments,
+        batch=pd.Series("2013", index=part.index),
+        slices=pd.DataFrame(index=part.index),
+        keys=pd.DataFrame({"event_time": moments}),
+        schema=FeatureSchema(numerical=tuple(numbers), categorical=tuple(words)),
+        snapshots={"2013": ""},
+    )
     return frame, part[guess].to_numpy(dtype="float64")
 
 
@@ -347,7 +438,9 @@ def columns_of(file: Path) -> tuple[list[str], list[str]]:
     import pyarrow.parquet as pq
 
     found = [f for f in pq.read_schema(file) if f.name not in ("ts", "y", "p", "id")]
-    words = [f.name for f in found if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+    words = [
+        f.name for f in found if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+    ]
     return [f.name for f in found if f.name not in words], words
 
 
@@ -362,7 +455,8 @@ def run_one(way: str, parts: Path) -> str:
         edges = duckdb.execute(
             "SELECT "
             + ", ".join(
-                f"approx_quantile({c}, [{', '.join(str(i / 10) for i in range(1, 10))}])" for c in numbers
+                f"approx_quantile({c}, [{', '.join(str(i / 10) for i in range(1, 10))}])"
+                for c in numbers
             )
             + f" FROM read_parquet('{files[0]}')"
         ).fetchall()[0]
@@ -381,7 +475,9 @@ def run_one(way: str, parts: Path) -> str:
     frame, predicted = read_part(files[0], numbers, words)
     first = frame.where(np.arange(len(frame)) % 10 == 0)
     first = replace(first, batch=first.event_time.dt.strftime("%Y-%m"))
-    profile = make_profile(first, first, predicted[::10], (np.arange(len(first)), predicted[::10]), {})
+    profile = make_profile(
+        first, first, predicted[::10], (np.arange(len(first)), predicted[::10]), {}
+    )
     counts = None
     start = time.perf_counter()
     for file in files:
@@ -391,8 +487,10 @@ def run_one(way: str, parts: Path) -> str:
     if counts is None:
         raise SystemExit(f"{parts} holds no part")
     summary = summarise_drift(profile, 1, "2013", counts, DriftConfig(), 0)
-    return (f"{summary.rows:,} rows, {len(summary.features)} columns, {len(named(summary))} drifted, "
-            f"{time.perf_counter() - start:.1f} s without imports and baseline")  # fmt: skip
+    return (
+        f"{summary.rows:,} rows, {len(summary.features)} columns, {len(named(summary))} drifted, "
+        f"{time.perf_counter() - start:.1f} s without imports and baseline"
+    )
 
 
 def speed(parts: Path, repeat: int) -> None:
@@ -421,7 +519,8 @@ def speed(parts: Path, repeat: int) -> None:
                 )
             )
     print(
-        "| way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said |\n|---|--:|--:|--:|--:|--:|---|"
+        "| way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said"
+        " |\n|---|--:|--:|--:|--:|--:|---|"
     )
     for way, runs in measured.items():
         ratios = [
@@ -430,7 +529,8 @@ def speed(parts: Path, repeat: int) -> None:
         ]
         wall, cpu, peak = (median(run[i] for run in runs) for i in range(3))
         print(
-            f"| {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} | {runs[-1][3]} |"
+            f"| {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
+            f" {runs[-1][3]} |"
         )
 
 
@@ -440,12 +540,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, nargs="?", help="folder of streams")
-    parser.add_argument("--quick", action="store_true", help="few reports, small sizes, half a million rows")
-    parser.add_argument("--only", nargs="+", choices=("shuffled", "autocorrelated", "evidently", "speed"))
-    parser.add_argument("--parts", type=Path, help="folder of Parquet parts to take instead of making them")
-    parser.add_argument("--work", type=Path, help="where parts are made; a temporary directory by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="few reports, small sizes, half a million rows"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=("shuffled", "autocorrelated", "evidently", "speed")
+    )
+    parser.add_argument(
+        "--parts", type=Path, help="folder of Parquet parts to take instead of making them"
+    )
+    parser.add_argument(
+        "--work", type=Path, help="where parts are made; a temporary directory by default"
+    )
     parser.add_argument("--reports", type=int, default=300)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="rows of a batch, for shuffled")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=SIZES, help="rows of a batch, for shuffled"
+    )
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:

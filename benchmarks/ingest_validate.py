@@ -1,10 +1,13 @@
-"""What ingest and validation cost against one bare SQL scan and Great Expectations on the whole frame.
+"""What ingest and validation cost against one bare SQL scan and Great Expectations on the whole
+frame.
 
-    python benchmarks/ingest_validate.py [--quick] [--repeat N] [--data CSV] [--work DIR] [--rows M ...]
+    python benchmarks/ingest_validate.py [--quick] [--repeat N] [--data CSV] [--work DIR] [--rows M
+    ...]
 
-Rows are those of flights, drawn with a seed and delivered as files of 500,000, each of the whole year (0.33 million: as they
-are). Ingest reads, sorts and keeps them; the scan and validation read them as they are. Each run is a process of its own; the
-ways alternate. Prints a Markdown table: medians, and the ratio to the scan of the same session.
+Rows are those of flights, drawn with a seed and delivered as files of 500,000, each of the whole
+year (0.33 million: as they are). Ingest reads, sorts and keeps them; the scan and validation read
+them as they are. Each run is a process of its own; the ways alternate. Prints a Markdown table:
+medians, and the ratio to the scan of the same session.
 """
 
 from __future__ import annotations
@@ -30,27 +33,36 @@ from tasks.batches import Batch
 from tasks.records import Snapshot, Verdict
 
 PART = 500_000
-BATCH = Batch(id="2013", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, 5, tzinfo=UTC))
+BATCH = Batch(
+    id="2013", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, 5, tzinfo=UTC)
+)
 NOISY = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "pressure", "visib", "distance")
 WAYS = ("scan alone", "validate", "ingest", "Great Expectations, whole frame")
 FITS = 4_000_000
 """Most rows that are worth one frame on a machine of 24 GB."""
 CONTRACT = {
-    "ts": ("timestamp", {}, True), "carrier": ("string", {"pattern": "^[A-Z0-9]{2}$"}, True),
-    "origin": ("string", {"pattern": "^[A-Z]{3}$"}, True), "dest": ("string", {"pattern": "^[A-Z]{3}$"}, True),
+    "ts": ("timestamp", {}, True),
+    "carrier": ("string", {"pattern": "^[A-Z0-9]{2}$"}, True),
+    "origin": ("string", {"pattern": "^[A-Z]{3}$"}, True),
+    "dest": ("string", {"pattern": "^[A-Z]{3}$"}, True),
     "distance": ("number", {"minimum": 50, "maximum": 6000}, True),
     "minute_of_day": ("integer", {"minimum": 0, "maximum": 1440}, True),
-    "dow": ("integer", {"minimum": 0, "maximum": 6}, True), "temp": ("number", {"minimum": -40, "maximum": 120}, False),
-    "dewp": ("number", {"minimum": -60, "maximum": 100}, False), "humid": ("number", {"minimum": 0, "maximum": 100}, False),
+    "dow": ("integer", {"minimum": 0, "maximum": 6}, True),
+    "temp": ("number", {"minimum": -40, "maximum": 120}, False),
+    "dewp": ("number", {"minimum": -60, "maximum": 100}, False),
+    "humid": ("number", {"minimum": 0, "maximum": 100}, False),
     "wind_dir": ("number", {"minimum": 0, "maximum": 360}, False),
-    "wind_speed": ("number", {"minimum": 0, "maximum": 100}, False), "wind_gust": ("number", {}, False),
+    "wind_speed": ("number", {"minimum": 0, "maximum": 100}, False),
+    "wind_gust": ("number", {}, False),
     "precip": ("number", {"minimum": 0, "maximum": 10}, False),
     "pressure": ("number", {"minimum": 900, "maximum": 1100}, False),
     "visib": ("number", {"minimum": 0, "maximum": 20}, False),
     "plane_year": ("number", {"minimum": 1950, "maximum": 2014}, False),
-    "seats": ("number", {"minimum": 1, "maximum": 500}, False), "engines": ("number", {}, False),
-    "y": ("integer", {}, True), "id": ("integer", {}, True),
-}  # fmt: skip
+    "seats": ("number", {"minimum": 1, "maximum": 500}, False),
+    "engines": ("number", {}, False),
+    "y": ("integer", {}, True),
+    "id": ("integer", {}, True),
+}
 SETS = {"origin": ["EWR", "JFK", "LGA"], "y": [0, 1], "engines": [1.0, 2.0, 3.0, 4.0]}
 SHARES = {"temp": 0.05, "wind_speed": 0.05, "pressure": 0.5}
 
@@ -66,31 +78,57 @@ def document(name: str, path: str) -> dict[str, Any]:
             )
         if column in SHARES:
             quality.append(
-                {"metric": "missingValues", "unit": "percent", "mustBeLessOrEqualTo": 100 * SHARES[column]}
+                {
+                    "metric": "missingValues",
+                    "unit": "percent",
+                    "mustBeLessOrEqualTo": 100 * SHARES[column],
+                }
             )
-        properties.append({"name": column, "logicalType": kind, "required": required, "quality": quality,
-                           "logicalTypeOptions": options})  # fmt: skip
+        properties.append(
+            {
+                "name": column,
+                "logicalType": kind,
+                "required": required,
+                "quality": quality,
+                "logicalTypeOptions": options,
+            }
+        )
     for position, column in enumerate(("ts", "carrier", "id"), start=1):
         found = next(item for item in properties if item["name"] == column)
         found |= {"primaryKey": True, "primaryKeyPosition": position}
     properties[-1]["unique"] = True
     return {
-        "apiVersion": "v3.1.0", "kind": "DataContract", "id": f"urn:bench:{name}", "name": name, "version": "1.0.0",
-        "status": "active", "servers": [{"server": "s", "type": "local", "path": path, "format": "parquet"}],
-        "schema": [{"name": "flights", "customProperties": [{"property": "eventTime", "value": "ts"}],
-                    "quality": [{"metric": "rowCount", "mustBeGreaterOrEqualTo": 1000}], "properties": properties}],
-    }  # fmt: skip
+        "apiVersion": "v3.1.0",
+        "kind": "DataContract",
+        "id": f"urn:bench:{name}",
+        "name": name,
+        "version": "1.0.0",
+        "status": "active",
+        "servers": [{"server": "s", "type": "local", "path": path, "format": "parquet"}],
+        "schema": [
+            {
+                "name": "flights",
+                "customProperties": [{"property": "eventTime", "value": "ts"}],
+                "quality": [{"metric": "rowCount", "mustBeGreaterOrEqualTo": 1000}],
+                "properties": properties,
+            }
+        ],
+    }
 
 
 def contract_at(work: Path) -> Contract:
     """Write the contract of the benchmark, and load it."""
     file = work / "bench.odcs.yaml"
-    file.write_text(json.dumps(document("bench", "{batch}.parquet")), encoding="utf-8")  # JSON is YAML
+    file.write_text(
+        json.dumps(document("bench", "{batch}.parquet")), encoding="utf-8"
+    )  # JSON is YAML
     return load_contract(file)
 
 
 def prepare(work: Path, data: Path | None, rows: int) -> None:
-    """Write ``rows`` as files of a source, each sorted by time and key, with a manifest: the parts of a snapshot."""
+    """Write ``rows`` as files of a source, each sorted by time and key, with a manifest: the parts
+    of a snapshot.
+    """
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -116,22 +154,38 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
         for name in NOISY if rows > len(base) else ():
             noise = generator.normal(0, 0.005 * base[name].std(), size)
             frame[name] = (frame[name] + noise).clip(base[name].min(), base[name].max()).round(4)
-        frame["ts"] = frame["ts"] + pd.to_timedelta(generator.integers(0, 60, size), unit="s").astype(
-            "timedelta64[us]"
-        )
+        frame["ts"] = frame["ts"] + pd.to_timedelta(
+            generator.integers(0, 60, size), unit="s"
+        ).astype("timedelta64[us]")
         frame["id"] = np.arange(start, start + size)
         table = pa.Table.from_pandas(
             frame[list(CONTRACT)].sort_values(["ts", "carrier", "id"]), preserve_index=False
         )
         file = directory / f"part-{number:05d}.parquet"
-        pq.write_table(table.cast(pa.schema([(f.name, pa.string() if pa.types.is_large_string(f.type) else f.type)
-                                             for f in table.schema])), file, compression="zstd",
-                       row_group_size=GROUP_ROWS)  # fmt: skip
+        pq.write_table(
+            table.cast(
+                pa.schema(
+                    [
+                        (f.name, pa.string() if pa.types.is_large_string(f.type) else f.type)
+                        for f in table.schema
+                    ]
+                )
+            ),
+            file,
+            compression="zstd",
+            row_group_size=GROUP_ROWS,
+        )
         parts.append(Part(file=file.name, rows=size, sha256=file_sha256(file)))
     snapshot = Snapshot(
-        contract="bench", contract_version="1.0.0", batch=BATCH, sha256="0" * 64, rows=rows, parts=tuple(parts),
-        path=f"{rows}/{BATCH.id}", source="benchmark",
-    )  # fmt: skip
+        contract="bench",
+        contract_version="1.0.0",
+        batch=BATCH,
+        sha256="0" * 64,
+        rows=rows,
+        parts=tuple(parts),
+        path=f"{rows}/{BATCH.id}",
+        source="benchmark",
+    )
     (directory / "manifest.json").write_text(snapshot.model_dump_json(), encoding="utf-8")
 
 
@@ -141,7 +195,8 @@ def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
 
     if data is not None:
         file = next(
-            (f for f in (data / "flights" / "data.csv.gz", data / "data.csv.gz") if f.is_file()), data
+            (f for f in (data / "flights" / "data.csv.gz", data / "data.csv.gz") if f.is_file()),
+            data,
         )
         frame = pd.read_csv(file, parse_dates=["ts"])
     else:
@@ -149,7 +204,9 @@ def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
 
         extract(work / "sources")
         months = [pd.read_csv(file) for file in sorted((work / "sources").glob("*.csv.gz"))]
-        frame = pd.concat(months, ignore_index=True).dropna(subset=["late", "scheduled_arrival_minute"])
+        frame = pd.concat(months, ignore_index=True).dropna(
+            subset=["late", "scheduled_arrival_minute"]
+        )
         frame["ts"] = pd.to_datetime(frame["scheduled_departure"], utc=True).dt.tz_localize(None)
         frame["minute_of_day"] = frame["ts"].dt.hour * 60 + frame["ts"].dt.minute
         frame["dow"] = frame["ts"].dt.dayofweek
@@ -164,32 +221,44 @@ def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
 
 
 def scan_alone(work: Path, rows: int) -> str:
-    """The limit: the contract's rules as bare SQL, written down here and knowing nothing of ours."""
+    """The limit: the contract's rules as bare SQL, written down here and knowing nothing of
+    ours.
+    """
     import duckdb
 
     checks = [
         "count(*) >= 1000",
-        f"count(*) FILTER (NOT (ts >= TIMESTAMPTZ '{BATCH.start}' AND ts < TIMESTAMPTZ '{BATCH.end}')) = 0",
+        (
+            f"count(*) FILTER (NOT (ts >= TIMESTAMPTZ '{BATCH.start}' AND ts < TIMESTAMPTZ"
+            f" '{BATCH.end}')) = 0"
+        ),
     ]
     for name, (_, options, required) in CONTRACT.items():
         if required:
             checks.append(f"count({name}) = count(*)")
         if "minimum" in options:
             checks.append(
-                f"count(*) FILTER (NOT ({name} BETWEEN {options['minimum']} AND {options['maximum']})) = 0"
+                f"count(*) FILTER (NOT ({name} BETWEEN {options['minimum']} AND"
+                f" {options['maximum']})) = 0"
             )
         if "pattern" in options:
-            checks.append(f"count(*) FILTER (NOT regexp_matches({name}, '{options['pattern']}')) = 0")
+            checks.append(
+                f"count(*) FILTER (NOT regexp_matches({name}, '{options['pattern']}')) = 0"
+            )
         if name in SETS:
             listed = ", ".join(f"'{v}'" if isinstance(v, str) else str(v) for v in SETS[name])
             checks.append(f"count(*) FILTER ({name} NOT IN ({listed})) = 0")
         if name in SHARES:
             checks.append(f"count({name}) >= {1 - SHARES[name]} * count(*)")
-    connection = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(work / "spill")})
+    connection = duckdb.connect(
+        config={"memory_limit": "1GB", "temp_directory": str(work / "spill")}
+    )
     source = f"read_parquet('{work / str(rows) / BATCH.id}/*.parquet')"
     found = list(connection.execute(f"SELECT {', '.join(checks)} FROM {source}").fetchall()[0])  # noqa: S608
     for key in ("id", "hash(ts, carrier, id)"):
-        found += connection.execute(f"SELECT count(*) = count(DISTINCT {key}) FROM {source}").fetchall()[0]  # noqa: S608
+        found += connection.execute(
+            f"SELECT count(*) = count(DISTINCT {key}) FROM {source}"  # noqa: S608
+        ).fetchall()[0]
     return f"{sum(map(bool, found))} of {len(found)} rules kept"
 
 
@@ -230,18 +299,32 @@ def run_one(way: str, work: Path, rows: int) -> str:
 def measured(way: str, work: Path, rows: int, data: Path | None = None) -> dict[str, Any]:
     """Run one way in a process of its own: wall and CPU seconds, peak resident memory in MB.
 
-    A child's peak counts from that of its parent, so this process stays small: even the data are made by another.
+    A child's peak counts from that of its parent, so this process stays small: even the data are
+    made by another.
     """
     start = time.perf_counter()
-    command = [sys.executable, __file__, "--one", way, "--work", str(work), "--rows", str(rows / 1e6)]
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        way,
+        "--work",
+        str(work),
+        "--rows",
+        str(rows / 1e6),
+    ]
     command += ["--data", str(data)] if data else []
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     output = child.stdout.read() if child.stdout else ""
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{way} with {rows:,} rows ended with {status}")
-    return {"wall": time.perf_counter() - start, "cpu": usage.ru_utime + usage.ru_stime,
-            "peak": usage.ru_maxrss / 1024, "found": output.strip()}  # fmt: skip
+    return {
+        "wall": time.perf_counter() - start,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "peak": usage.ru_maxrss / 1024,
+        "found": output.strip(),
+    }
 
 
 def main() -> None:
@@ -259,7 +342,9 @@ def main() -> None:
         default=Path(data) if data else None,
         help="folder with data.csv.gz or flights/data.csv.gz",
     )
-    parser.add_argument("--work", type=Path, help="where parts are written; a temporary directory by default")
+    parser.add_argument(
+        "--work", type=Path, help="where parts are written; a temporary directory by default"
+    )
     parser.add_argument("--one", choices=(*WAYS, "prepare"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one == "prepare":
@@ -273,15 +358,20 @@ def main() -> None:
         work = Path(temporary)
         contract_at(work)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        print(f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; "
-              f"n = {given.repeat}, medians, imports included\n")  # fmt: skip
         print(
-            "| rows | way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said |\n|--:|---|--:|--:|--:|--:|--:|---|"
+            f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; "
+            f"n = {given.repeat}, medians, imports included\n"
+        )
+        print(
+            "| rows | way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said"
+            " |\n|--:|---|--:|--:|--:|--:|--:|---|"
         )
         peaks: dict[tuple[str, int], float] = {}
         for rows in sizes:
             measured("prepare", work, rows, given.data)
-            ways = [way for way in WAYS if rows <= FITS or way in ("scan alone", "validate", "ingest")]
+            ways = [
+                way for way in WAYS if rows <= FITS or way in ("scan alone", "validate", "ingest")
+            ]
             runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
             for _ in range(given.repeat):
                 for way in ways:
@@ -289,15 +379,21 @@ def main() -> None:
             base = runs["scan alone"]
             for way in ways:
                 wall, cpu, peak = (
-                    statistics.median(run[key] for run in runs[way]) for key in ("wall", "cpu", "peak")
+                    statistics.median(run[key] for run in runs[way])
+                    for key in ("wall", "cpu", "peak")
                 )
                 peaks[way, rows] = peak
                 ratios = [
-                    statistics.median(run[key] / scan[key] for run, scan in zip(runs[way], base, strict=True))
+                    statistics.median(
+                        run[key] / scan[key] for run, scan in zip(runs[way], base, strict=True)
+                    )
                     for key in ("wall", "cpu")
                 ]
-                print(f"| {rows:,} | {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} "
-                      f"| {runs[way][-1]['found']} |", flush=True)  # fmt: skip
+                print(
+                    f"| {rows:,} | {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} |"
+                    f" {ratios[1]:.2f} | {runs[way][-1]['found']} |",
+                    flush=True,
+                )
         for way in ("validate", "ingest") if len(sizes) > 1 else ():
             small, large = sizes[-2:]
             ratio = peaks[way, large] / peaks[way, small]

@@ -1,17 +1,21 @@
-"""What many models cost: due at the same moment on one server and one worker, idle, and after a long past.
+"""What many models cost: due at the same moment on one server and one worker, idle, and after a
+long past.
 
-    python benchmarks/load.py [--quick] [--models N] [--past N] [--repeat N] [--only storm idle past] [--database URL] [--work DIR]
+    python benchmarks/load.py [--quick] [--models N] [--past N] [--repeat N] [--only storm idle
+    past] [--database URL] [--work DIR]
 
-The servers are those of ``kingmaker up`` in a temporary home, with authentication, on SQLite (the storm on PostgreSQL, with
-``--database postgresql://user:password@host:port/name``, a name that is not used yet); models, deployments and runs
-are made by ``kingmaker deploy`` and Prefect's API; each run is a process of its own, begun by the worker or as the
-worker begins it.
+The servers are those of ``kingmaker up`` in a temporary home, with authentication, on SQLite (the
+storm on PostgreSQL, with ``--database postgresql://user:password@host:port/name``, a name that is
+not used yet); models, deployments and runs are made by ``kingmaker deploy`` and Prefect's API; each
+run is a process of its own, begun by the worker or as the worker begins it.
 
-storm   every model has a run that is due at the same moment, and nothing new. One of them took in two weeks; the others know
-        them by copies of its ledger rows. CPU of the runs is what the system counted for the worker's children.
-idle    a run with nothing new, against ``python -c "import prefect"`` and a Prefect flow that does nothing, by turns.
-past    one new week in a home with few past runs, and the same in a home with thousands of them in Prefect and MLflow, by
-        turns. They are copies of runs that the product made, under ids and moments of their own.
+storm   every model has a run that is due at the same moment, and nothing new. One of them took in
+        two weeks; the others know them by copies of its ledger rows. CPU of the runs is what the
+        system counted for the worker's children. idle    a run with nothing new, against ``python
+        -c "import prefect"`` and a Prefect flow that does nothing, by turns. past    one new week
+        in a home with few past runs, and the same in a home with thousands of them in Prefect and
+        MLflow, by turns. They are copies of runs that the product made, under ids and moments of
+        their own.
 
 Prints Markdown tables. Ratios are of medians in one session.
 """
@@ -47,11 +51,13 @@ SERVERS = ("prefect", "mlflow")
 EMPTY = "from prefect import flow\n\n\n@flow\nasync def empty() -> None:\n    pass\n"
 
 
-# --- many at once ----------------------------------------------------------------------------------------
+# --- many at once ---------------------------------------------------------------------------------
 
 
 def storm(root: Path, count: int, database: str) -> None:
-    """Have ``count`` idle models due at one moment; print what they cost and how late the last one was."""
+    """Have ``count`` idle models due at one moment; print what they cost and how late the last one
+    was.
+    """
     home, names = Home(root, database), [f"weather-{number:03d}" for number in range(count)]
     away = datetime.now(UTC) + timedelta(
         hours=12
@@ -71,9 +77,13 @@ def storm(root: Path, count: int, database: str) -> None:
         due = datetime.now(UTC) + timedelta(seconds=10 + count / 10)
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}}
         for name in names:
-            home.api(f"/deployments/{ids[name]}/create_flow_run", {"state": state, "tags": ["storm"]})
+            home.api(
+                f"/deployments/{ids[name]}/create_flow_run", {"state": state, "tags": ["storm"]}
+            )
         if datetime.now(UTC) > due:
-            raise RuntimeError("the runs were due before the last of them was made; make them due later")
+            raise RuntimeError(
+                "the runs were due before the last of them was made; make them due later"
+            )
         cpu = {part: home.cpu(part) for part in SERVERS}
         runs_cpu = sum(home.worker().cpu_times()[2:4])
         with watched(home) as memory:
@@ -84,7 +94,9 @@ def storm(root: Path, count: int, database: str) -> None:
 
 
 def _until_scheduled(home: Home) -> int:
-    """Wait until the server's scheduler has written what is due in the next days, and return how many runs that is."""
+    """Wait until the server's scheduler has written what is due in the next days, and return how
+    many runs that is.
+    """
     last, wanted = -1, {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     while (now := int(home.api("/flow_runs/count", wanted))) != last or now == 0:
         last = now
@@ -93,7 +105,9 @@ def _until_scheduled(home: Home) -> int:
 
 
 def summary(runs: Sequence[Mapping[str, Any]], due: datetime) -> dict[str, float]:
-    """Count the runs by how they ended, and say when they began and ended, in seconds after ``due``."""
+    """Count the runs by how they ended, and say when they began and ended, in seconds after
+    ``due``.
+    """
     found: dict[str, float] = {
         state.lower(): sum(run["state_type"] == state for run in runs) for state in ENDED
     }
@@ -134,14 +148,19 @@ def _until_ended(home: Home, count: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def watched(home: Home) -> Iterator[dict[str, Any]]:
-    """Give resident memory in MB of each server, the worker and a run: before, most and after; and the most runs at once."""
+    """Give resident memory in MB of each server, the worker and a run: before, most and after; and
+    the most runs at once.
+    """
     worker = home.worker()
     itself = worker.cmdline()
     parts = {part: home.processes(part) for part in SERVERS} | {"worker": [worker]}
     found: dict[str, Any] = {"at once": 0, "a run": 0.0}
 
     def look() -> dict[str, float]:
-        return {part: sum(p.memory_info().rss for p in processes) / 1e6 for part, processes in parts.items()}
+        return {
+            part: sum(p.memory_info().rss for p in processes) / 1e6
+            for part, processes in parts.items()
+        }
 
     found["before"], found["most"], done = look(), look(), threading.Event()
 
@@ -203,14 +222,16 @@ def _tell_storm(
         ("`kingmaker deploy` of all, s", f"{deployed:.0f}"),
         ("runs that the scheduler holds for the days to come", f"{scheduled:,}"),
     ):
-        print(f"| {what} | {value} |", flush=True)  # fmt: skip
+        print(f"| {what} | {value} |", flush=True)
 
 
-# --- nothing new -----------------------------------------------------------------------------------------
+# --- nothing new ----------------------------------------------------------------------------------
 
 
 def idle(root: Path, repeat: int) -> None:
-    """Measure one run with nothing new, as the worker begins it and from the command line, by turns with what bounds it."""
+    """Measure one run with nothing new, as the worker begins it and from the command line, by turns
+    with what bounds it.
+    """
     home, name = Home(root), "weather"
     home.describe(name)
     for week in weeks(2):
@@ -221,26 +242,34 @@ def idle(root: Path, repeat: int) -> None:
     with home.up():
         home.kingmaker("replay", name)
         home.kingmaker("deploy")
-        scheduled, empty = home.deployment(f"monitor/{name}"), _deploy_empty(home, root / "empty.py")
+        scheduled, empty = (
+            home.deployment(f"monitor/{name}"),
+            _deploy_empty(home, root / "empty.py"),
+        )
         environment = home.worker().environ()
         for _ in range(repeat):
             runs.setdefault("`import prefect`", []).append(measured(importing, environment))
             runs.setdefault("a Prefect flow that does nothing, as the worker begins it", []).append(
                 _run(home, empty)
             )
-            runs.setdefault("idle monitor, as the worker begins it", []).append(_run(home, scheduled))
+            runs.setdefault("idle monitor, as the worker begins it", []).append(
+                _run(home, scheduled)
+            )
             command = home.command("run", name)
             runs.setdefault("idle `kingmaker run`, servers up", []).append(
                 measured(command, home.environment())
             )
     for _ in range(repeat):
-        runs.setdefault("`import prefect`, servers down", []).append(measured(importing, home.environment()))
+        runs.setdefault("`import prefect`, servers down", []).append(
+            measured(importing, home.environment())
+        )
         command = home.command("run", name)
         runs.setdefault("idle `kingmaker run`, servers down", []).append(
             measured(command, home.environment())
         )
     print(
-        "\n| nothing new | wall s | CPU s | peak MB | wall / import | CPU / import |\n|---|--:|--:|--:|--:|--:|"
+        "\n| nothing new | wall s | CPU s | peak MB | wall / import | CPU / import"
+        " |\n|---|--:|--:|--:|--:|--:|"
     )
     for way, took in runs.items():
         base = runs["`import prefect`" + (", servers down" if way.endswith("down") else "")]
@@ -249,14 +278,18 @@ def idle(root: Path, repeat: int) -> None:
 
 def _deploy_empty(home: Home, file: Path) -> str:
     flow = home.api("/flows/", {"name": "empty"})
-    made = home.api("/deployments/", {"name": "empty", "flow_id": flow["id"], "entrypoint": f"{file}:empty"})
+    made = home.api(
+        "/deployments/", {"name": "empty", "flow_id": flow["id"], "entrypoint": f"{file}:empty"}
+    )
     return str(made["id"])
 
 
 def _run(home: Home, deployment: str) -> dict[str, float]:
     ended, took = home.run_as_scheduled(deployment)
     if ended != "COMPLETED":
-        raise RuntimeError(f"a run of deployment {deployment} ended {ended}; see {home.home / 'logs'}")
+        raise RuntimeError(
+            f"a run of deployment {deployment} ended {ended}; see {home.home / 'logs'}"
+        )
     return took
 
 
@@ -272,11 +305,13 @@ def median(took: Sequence[Mapping[str, float]], what: str) -> float:
     return statistics.median(run[what] for run in took)
 
 
-# --- a long past -----------------------------------------------------------------------------------------
+# --- a long past ----------------------------------------------------------------------------------
 
 
 def past(root: Path, copies: int, repeat: int) -> None:
-    """Measure a run over one new week in a home with few past runs, and in one with ``copies`` more, by turns."""
+    """Measure a run over one new week in a home with few past runs, and in one with ``copies``
+    more, by turns.
+    """
     name, first = "weather", 2
     homes = {"few": Home(root / "few"), f"{copies:,} more": Home(root / "many")}
     for way, home in homes.items():
@@ -293,7 +328,8 @@ def past(root: Path, copies: int, repeat: int) -> None:
             rows = prefect_past(home.home / "prefect" / "prefect.db", run, copies)
             rows += mlflow_past(home.home / "mlflow.db", copies)
             print(
-                f"\n{copies:,} past runs in Prefect and in MLflow: {rows:,} rows, written in {time.perf_counter() - start:.0f} s"
+                f"\n{copies:,} past runs in Prefect and in MLflow: {rows:,} rows, written in"
+                f" {time.perf_counter() - start:.0f} s"
             )
     took: dict[str, list[dict[str, float]]] = {way: [] for way in homes}
     with ExitStack() as stack:
@@ -304,10 +340,15 @@ def past(root: Path, copies: int, repeat: int) -> None:
             for way, home in homes.items():
                 home.deliver(name, week)
                 took[way].append(_one_week(home)["took"])
-    print("\n| past runs | wall s | CPU s | peak MB | wall / few | CPU / few |\n|---|--:|--:|--:|--:|--:|")
+    print(
+        "\n| past runs | wall s | CPU s | peak MB | wall / few | CPU / few"
+        " |\n|---|--:|--:|--:|--:|--:|"
+    )
     for way, runs in took.items():
         print(f"| {way} | {line(runs, took['few'])} |", flush=True)
-    pairs = " ".join(f"{many['wall'] / few['wall']:.2f}" for few, many in zip(*took.values(), strict=True))
+    pairs = " ".join(
+        f"{many['wall'] / few['wall']:.2f}" for few, many in zip(*took.values(), strict=True)
+    )
     print(f"\nWeek by week, wall / few: {pairs}")
 
 
@@ -319,7 +360,7 @@ def _one_week(home: Home) -> dict[str, Any]:
     return {"took": took, "run": home.api("/flow_runs/filter", wanted)[0]["id"]}
 
 
-# --- what to run -----------------------------------------------------------------------------------------
+# --- what to run ----------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -327,13 +368,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="10 models, 100 past runs, each run once")
+    parser.add_argument(
+        "--quick", action="store_true", help="10 models, 100 past runs, each run once"
+    )
     parser.add_argument("--models", type=int, help="default: 200")
     parser.add_argument("--past", type=int, help="past runs; default: 5000")
     parser.add_argument("--repeat", type=int, help="default: 5")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--database", default="", help="PostgreSQL server for the storm; SQLite by default")
-    parser.add_argument("--work", type=Path, help="where homes are made; a temporary directory by default")
+    parser.add_argument(
+        "--database", default="", help="PostgreSQL server for the storm; SQLite by default"
+    )
+    parser.add_argument(
+        "--work", type=Path, help="where homes are made; a temporary directory by default"
+    )
     given = parser.parse_args()
     usual = (10, 100, 1) if given.quick else (200, 5000, 5)
     models, copies, repeat = (
@@ -342,8 +389,11 @@ def main() -> None:
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # our servers end with us
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before the first run "
-          f"{os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included", flush=True)  # fmt: skip
+    print(
+        f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before"
+        f" the first run {os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory(dir=given.work) as work:
         for part in given.only:
             root = Path(work) / part

@@ -2,14 +2,16 @@
 
     python benchmarks/scheduled.py [--quick] [--floor DIR] [--data DIR] [--repeat N] [--work DIR]
 
-A year of flights, as months. A champion was trained up to November; December comes in, and the run validates it, builds
-features, searches a linear model and a boosting, trains the better one on all months, judges it against the champion,
-measures drift with a page, logs, registers and decides. The run is begun as the worker of ``kingmaker up`` begins it, on
-running servers with passwords; each is of a model of its own, so that each finds the same month waiting.
+A year of flights, as months. A champion was trained up to November; December comes in, and the run
+validates it, builds features, searches a linear model and a boosting, trains the better one on all
+months, judges it against the champion, measures drift with a page, logs, registers and decides. The
+run is begun as the worker of ``kingmaker up`` begins it, on running servers with passwords; each is
+of a model of its own, so that each finds the same month waiting.
 
-The floor is ``floor.py`` in ``--floor``, a script that does the job with the bare libraries in one process: both models
-trained on all rows, all months validated, MLflow written as a file. Without the folder, ours is measured alone.
-Prints a Markdown table: medians, and ratios to the floor of the same turn.
+The floor is ``floor.py`` in ``--floor``, a script that does the job with the bare libraries in one
+process: both models trained on all rows, all months validated, MLflow written as a file. Without
+the folder, ours is measured alone. Prints a Markdown table: medians, and ratios to the floor of the
+same turn.
 """
 
 from __future__ import annotations
@@ -36,17 +38,27 @@ FIRST = 11
 """Months that the first champion waits for."""
 FLOOR, OURS = "bare libraries, one process", "scheduled run"
 SPEC = {
-    "description": "Will this flight arrive more than 15 minutes late?", "problem": "binary", "target": "y",
-    "batch": {"every": "month"}, "labels": {"delay": "0d"}, "features": {"exclude": ["id"]},
+    "description": "Will this flight arrive more than 15 minutes late?",
+    "problem": "binary",
+    "target": "y",
+    "batch": {"every": "month"},
+    "labels": {"delay": "0d"},
+    "features": {"exclude": ["id"]},
     "training": {
         "first": FIRST,
         "candidates": [
             {"estimator": "sklearn.linear_model.LogisticRegression", "params": {"max_iter": 200}},
-            {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier", "params": {"early_stopping": False}},
+            {
+                "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
+                "params": {"early_stopping": False},
+            },
         ],
     },
-    "metric": "roc_auc", "panel": "single", "retrain": {"every": 1}, "schedule": {"cron": "0 0 1 1 *"},
-}  # fmt: skip
+    "metric": "roc_auc",
+    "panel": "single",
+    "retrain": {"every": 1},
+    "schedule": {"cron": "0 0 1 1 *"},
+}
 
 
 def months(work: Path, data: Path | None) -> list[Path]:
@@ -98,7 +110,10 @@ def compare(
     home, names = Home(work / "ours"), [f"flights-{turn}" for turn in range(repeat + 1)]
     environment = home.environment()
     if floor is not None:
-        setup = f"import sys; sys.path.insert(0, {str(floor)!r}); import steps; steps.setup_champion({str(work / 'months')!r}, {str(work / 'floor')!r})"
+        setup = (
+            f"import sys; sys.path.insert(0, {str(floor)!r}); import steps;"
+            f" steps.setup_champion({str(work / 'months')!r}, {str(work / 'floor')!r})"
+        )
         measured([sys.executable, "-c", setup], environment)
     for name in names:
         describe(home, name, files)
@@ -128,14 +143,18 @@ def tell(took: dict[str, list[dict[str, float]]]) -> None:
     """Print the table."""
     base = took.get(FLOOR)
     print(
-        "| December comes in | wall s | CPU s | peak MB | wall / bare | CPU / bare |\n|---|--:|--:|--:|--:|--:|"
+        "| December comes in | wall s | CPU s | peak MB | wall / bare | CPU / bare"
+        " |\n|---|--:|--:|--:|--:|--:|"
     )
     for way, runs in took.items():
-        wall, cpu, peak = (statistics.median(run[what] for run in runs) for what in ("wall", "cpu", "peak"))
-        ratios = ["", ""] if base is None else [
-            f"{statistics.median(run[what] / bare[what] for run, bare in zip(runs, base, strict=True)):.2f}"
+        wall, cpu, peak = (
+            statistics.median(run[what] for run in runs) for what in ("wall", "cpu", "peak")
+        )
+        pairs = list(zip(runs, base or [], strict=base is not None))
+        ratios = [
+            f"{statistics.median(r[what] / b[what] for r, b in pairs):.2f}" if pairs else ""
             for what in ("wall", "cpu")
-        ]  # fmt: skip
+        ]
         print(f"| {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {' | '.join(ratios)} |", flush=True)
 
 
@@ -144,18 +163,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    folders: dict[str, Any] = {name: os.environ.get(f"BENCH_{name.upper()}") for name in ("data", "floor")}
+    folders: dict[str, Any] = {
+        name: os.environ.get(f"BENCH_{name.upper()}") for name in ("data", "floor")
+    }
     parser.add_argument("--quick", action="store_true", help="each once")
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--data", type=Path, default=folders["data"] and Path(folders["data"]),
-                        help="folder with data.csv.gz or flights/data.csv.gz")  # fmt: skip
-    parser.add_argument("--floor", type=Path, default=folders["floor"] and Path(folders["floor"]), help="folder with floor.py")  # fmt: skip
-    parser.add_argument("--work", type=Path, help="where homes are made; a temporary directory by default")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=folders["data"] and Path(folders["data"]),
+        help="folder with data.csv.gz or flights/data.csv.gz",
+    )
+    parser.add_argument(
+        "--floor",
+        type=Path,
+        default=folders["floor"] and Path(folders["floor"]),
+        help="folder with floor.py",
+    )
+    parser.add_argument(
+        "--work", type=Path, help="where homes are made; a temporary directory by default"
+    )
     given = parser.parse_args()
     repeat = 1 if given.quick else given.repeat
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before the first run "
-          f"{os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included\n", flush=True)  # fmt: skip
+    print(
+        f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before"
+        f" the first run {os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included\n",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory(dir=given.work) as work:
         tell(compare(Path(work), given.data, given.floor, repeat))
 

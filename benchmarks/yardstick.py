@@ -1,11 +1,14 @@
-"""What the house's decisions are worth: five streams replayed under the usual policies and under its own.
+"""What the house's decisions are worth: five streams replayed under the usual policies and under
+its own.
 
-    python benchmarks/yardstick.py [--data DIR] [--streams NAME ...] [--cache DIR] [--plot PNG] [--trials N] [--quick]
+    python benchmarks/yardstick.py [--data DIR] [--streams NAME ...] [--cache DIR] [--plot PNG]
+    [--trials N] [--quick]
 
-``--data`` names the folder with ``<stream>/data.csv.gz`` for flights, elec2, noaa_weather, beijing_pm25 and bike_sharing;
-streams that are not there are left out. Without it, the built-in example's flights are taken. Every model that a policy
-may ask for is trained once (minutes of CPU), and kept in ``--cache`` if that is given; then a policy is replayed in
-seconds. Prints Markdown tables. The settings are those of docs/yardstick.md.
+``--data`` names the folder with ``<stream>/data.csv.gz`` for flights, elec2, noaa_weather,
+beijing_pm25 and bike_sharing; streams that are not there are left out. Without it, the built-in
+example's flights are taken. Every model that a policy may ask for is trained once (minutes of CPU),
+and kept in ``--cache`` if that is given; then a policy is replayed in seconds. Prints Markdown
+tables. The settings are those of docs/yardstick.md.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ QUICK = 10
 
 @dataclass(frozen=True)
 class Scale:
-    """One stream's own ends: what never retraining loses and what always retraining does, its window in hindsight."""
+    """One stream's own ends: what never retraining loses and what always retraining does, its
+    window in hindsight.
+    """
 
     models: Models
     static: float
@@ -55,7 +60,9 @@ def scale(models: Models) -> Scale:
     static = STATIC.replay(models, "all", None)
     both = [policy.replay(models, "all", None) for policy in ALWAYS]
     best = min(both, key=lambda outcome: outcome.loss)
-    return Scale(models, static.loss, best.loss, ("all", "sliding")[both.index(best)], best.trainings)
+    return Scale(
+        models, static.loss, best.loss, ("all", "sliding")[both.index(best)], best.trainings
+    )
 
 
 @dataclass(frozen=True)
@@ -81,14 +88,16 @@ class Row:
         )
         name = f"{self.policy.name}{', broken' if self.broken else ''}"
         return (
-            f"| {name} | {' | '.join(cells)} | {self.gain:.2f} | {min(self.gains):.2f} | {trained} ({self.trainings:.0%}) "
-            f"| {seconds:.0f} |"
+            f"| {name} | {' | '.join(cells)} | {self.gain:.2f} | {min(self.gains):.2f} | {trained}"
+            f" ({self.trainings:.0%}) | {seconds:.0f} |"
         )
 
 
 def measure(policy: Policy, broken: bool, scales: Sequence[Scale]) -> Row:
     """Replay one policy over all streams."""
-    outcomes = [policy.replay(one.models, one.window, BROKEN_EVERY if broken else None) for one in scales]
+    outcomes = [
+        policy.replay(one.models, one.window, BROKEN_EVERY if broken else None) for one in scales
+    ]
     shares = [o.trainings / s.trainings for o, s in zip(outcomes, scales, strict=True)]
     gains = tuple(s.gain(o) for o, s in zip(outcomes, scales, strict=True))
     return Row(policy, broken, tuple(outcomes), gains, sum(shares) / len(shares))
@@ -100,9 +109,13 @@ def streams(data: Path | None, names: Sequence[str]) -> list[Stream]:
         with tempfile.TemporaryDirectory() as work:
             frame = flights(None, Path(work))[[name for name in CONTRACT if name != "id"]]
         return [cut(SETTINGS[0], frame.assign(ts=frame["ts"].dt.tz_localize(None)))]
-    found = [one for one in SETTINGS if one.name in names and (data / one.name / "data.csv.gz").is_file()]
+    found = [
+        one for one in SETTINGS if one.name in names and (data / one.name / "data.csv.gz").is_file()
+    ]
     if not found:
-        raise SystemExit(f"{data}: expected <stream>/data.csv.gz for one of {list(names)}, found none")
+        raise SystemExit(
+            f"{data}: expected <stream>/data.csv.gz for one of {list(names)}, found none"
+        )
     return [read(one, data) for one in found]
 
 
@@ -111,7 +124,8 @@ def replay_table(given: Sequence[Stream], cache: Path) -> list[Row]:
     started = time.process_time()
     scales = [scale(Models(stream, cache)) for stream in given]
     print(
-        f"| policy | {' | '.join(s.setting.name for s in given)} | mean gain | worst | trainings | training CPU s |"
+        f"| policy | {' | '.join(s.setting.name for s in given)} | mean gain | worst | trainings |"
+        " training CPU s |"
     )
     print("|---|" + "--:|" * (len(given) + 4))
     rows = []
@@ -121,7 +135,10 @@ def replay_table(given: Sequence[Stream], cache: Path) -> list[Row]:
                 continue  # it has one training, and the tenth is broken
             rows.append(measure(policy, broken, scales))
             print(rows[-1], flush=True)
-    print(f"\nLoss, and in brackets the share of always-retrain's gain. All of it took {time.process_time() - started:.0f} s of CPU.")  # fmt: skip
+    print(
+        "\nLoss, and in brackets the share of always-retrain's gain. All of it took"
+        f" {time.process_time() - started:.0f} s of CPU."
+    )
     return rows
 
 
@@ -130,7 +147,11 @@ def points(rows: Sequence[Row]) -> list[Point]:
     broken = {row.policy.name: row.gain for row in rows if row.broken}
     return [
         Point(
-            row.policy.name, row.trainings, row.gain, broken.get(row.policy.name), row.policy.kind == "ours"
+            row.policy.name,
+            row.trainings,
+            row.gain,
+            broken.get(row.policy.name),
+            row.policy.kind == "ours",
         )
         for row in rows
         if not row.broken and row.policy.kind != "variation"
@@ -141,10 +162,15 @@ def trials_table(times: int) -> None:
     """Print how often the gate promotes an equal recipe, and finds a better one."""
     print(f"\n| gate, {times} seeded worlds of 2,000 rows | |\n|---|--:|")
     for name, world in EQUAL.items():
-        print(f"| P(any promotion) in {ATTEMPTS} attempts of an equal recipe, {name} | {any_promotion(world, times):.3f} |", flush=True)  # fmt: skip
+        print(
+            f"| P(any promotion) in {ATTEMPTS} attempts of an equal recipe, {name} |"
+            f" {any_promotion(world, times):.3f} |",
+            flush=True,
+        )
     found = {errors: power(world, times) for errors, world in BETTER.items()}
     print(
-        f"\n| power at +0.02 AUC, errors in log odds of | {' | '.join(found)} |\n|---|{'--:|' * len(found)}"
+        f"\n| power at +0.02 AUC, errors in log odds of | {' | '.join(found)}"
+        f" |\n|---|{'--:|' * len(found)}"
     )
     for way in next(iter(found.values())):
         print(f"| {way} | {' | '.join(f'{shares[way]:.3f}' for shares in found.values())} |")
@@ -162,7 +188,9 @@ def main() -> None:
         "--cache", type=Path, help="where predictions are kept; a temporary directory by default"
     )
     parser.add_argument("--plot", type=Path, help="where the picture goes; none by default")
-    parser.add_argument("--trials", type=int, default=1000, help="seeded worlds of the gate's simulations")
+    parser.add_argument(
+        "--trials", type=int, default=1000, help="seeded worlds of the gate's simulations"
+    )
     parser.add_argument(
         "--quick", action="store_true", help=f"the first {QUICK} batches, a tenth of the trials"
     )

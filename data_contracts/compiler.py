@@ -1,4 +1,7 @@
-"""From the parsed standard to our view: columns, rules, server. What would be ignored is refused by name."""
+"""From the parsed standard to our view: columns, rules, server.
+
+What would be ignored is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -78,14 +81,23 @@ class _Compiler:
             rules += self._column_rules(f"schema.0.properties.{i}", column, item, key, qualities)
         if key:
             rules.append(
-                Rule("key:unique", "row", "unique", key, description=f"({', '.join(key)}) identifies a row")
+                Rule(
+                    "key:unique",
+                    "row",
+                    "unique",
+                    key,
+                    description=f"({', '.join(key)}) identifies a row",
+                )
             )
         rules.append(
             Rule(
-                f"{event_time}:within_batch", "row", "within_batch", (event_time,),
+                f"{event_time}:within_batch",
+                "row",
+                "within_batch",
+                (event_time,),
                 description=f"{event_time} lies within the batch",
             )
-        )  # fmt: skip
+        )
         for i, quality in enumerate(table.quality or []):
             rules += qualities.compile(f"schema.0.quality.{i}", quality, None)
         lateness, sla_rules = self._sla(event_time)
@@ -101,17 +113,21 @@ class _Compiler:
             timezone=zone,
             lateness=lateness,
             rules=tuple(rules),
-            servers=compile_servers(self.file, self.document.servers, table.physicalName or table.name or ""),
+            servers=compile_servers(
+                self.file, self.document.servers, table.physicalName or table.name or ""
+            ),
         )
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
         raise ContractError(self.file, where, expected, found)
 
-    # --- columns -----------------------------------------------------------------------------------------
+    # --- columns ----------------------------------------------------------------------------------
 
     def _key(self, items: Sequence[SchemaProperty]) -> tuple[str, ...]:
         parts = [item for item in items if item.primaryKey]
-        return tuple(item.name or "" for item in sorted(parts, key=lambda item: item.primaryKeyPosition or 0))
+        return tuple(
+            item.name or "" for item in sorted(parts, key=lambda item: item.primaryKeyPosition or 0)
+        )
 
     def _event_time(self, custom: Iterable[Any], items: Sequence[SchemaProperty]) -> str:
         name = self._custom("schema.0", custom, ("eventTime",)).get("eventTime")
@@ -124,7 +140,9 @@ class _Compiler:
             )
         return str(name)
 
-    def _column(self, i: int, item: SchemaProperty, key: tuple[str, ...], event_time: str) -> Column:
+    def _column(
+        self, i: int, item: SchemaProperty, key: tuple[str, ...], event_time: str
+    ) -> Column:
         name, where = item.name or "", f"schema.0.properties.{i}"
         if item.logicalType not in _LOGICAL_TYPES:
             self._refuse(
@@ -133,13 +151,19 @@ class _Compiler:
                 f"{item.logicalType!r}{nearest(item.logicalType or '', _LOGICAL_TYPES)}",
             )
         if item.relationships:
-            self._refuse(f"{where}.relationships", "none: they cannot be checked within a batch", "some")
-        custom = self._custom(where, item.customProperties or [], ("availability", "featureKind", "unit"))
+            self._refuse(
+                f"{where}.relationships", "none: they cannot be checked within a batch", "some"
+            )
+        custom = self._custom(
+            where, item.customProperties or [], ("availability", "featureKind", "unit")
+        )
         availability = custom.get("availability", "atEventTime")
         if availability not in ("atEventTime", "later"):
             self._refuse(f"{where}.availability", "'atEventTime' or 'later'", repr(availability))
         if name == event_time and availability == "later":
-            self._refuse(f"{where}.availability", "'atEventTime' for the event time", repr(availability))
+            self._refuse(
+                f"{where}.availability", "'atEventTime' for the event time", repr(availability)
+            )
         kind = custom.get("featureKind")
         if kind not in (None, "categorical", "numerical"):
             self._refuse(f"{where}.featureKind", "'categorical' or 'numerical'", repr(kind))
@@ -170,9 +194,13 @@ class _Compiler:
         found: dict[str, Any] = {}
         for item in items:
             if item.property not in known or item.property in found:
-                hint = nearest(item.property or "", known) if item.property not in known else " twice"
+                hint = (
+                    nearest(item.property or "", known) if item.property not in known else " twice"
+                )
                 self._refuse(
-                    f"{where}.customProperties", f"one of {list(known)}, once", f"{item.property!r}{hint}"
+                    f"{where}.customProperties",
+                    f"one of {list(known)}, once",
+                    f"{item.property!r}{hint}",
                 )
             found[item.property] = item.value
         return found
@@ -188,7 +216,9 @@ class _Compiler:
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            self._refuse(where, "an IANA time zone", f"{zone!r}{nearest(zone, available_timezones())}")
+            self._refuse(
+                where, "an IANA time zone", f"{zone!r}{nearest(zone, available_timezones())}"
+            )
         for name, other in zones.items():
             if other not in ("", zone):
                 self._refuse(
@@ -198,24 +228,41 @@ class _Compiler:
                 )
         return zone
 
-    # --- rules -------------------------------------------------------------------------------------------
+    # --- rules ------------------------------------------------------------------------------------
 
     def _column_rules(
-        self, where: str, column: Column, item: SchemaProperty, key: tuple[str, ...], qualities: Qualities
+        self,
+        where: str,
+        column: Column,
+        item: SchemaProperty,
+        key: tuple[str, ...],
+        qualities: Qualities,
     ) -> list[Rule]:
         name = column.name
         rules = [
             Rule(
-                f"{name}:type", "schema", "type", (name,), {"logical_type": column.logical_type},
+                f"{name}:type",
+                "schema",
+                "type",
+                (name,),
+                {"logical_type": column.logical_type},
                 description=f"{name} is {_article(column.logical_type)}",
             )
-        ]  # fmt: skip
+        ]
         if column.required:
             rules.append(
-                Rule(f"{name}:not_null", "row", "not_null", (name,), description=f"{name} has a value")
+                Rule(
+                    f"{name}:not_null",
+                    "row",
+                    "not_null",
+                    (name,),
+                    description=f"{name} has a value",
+                )
             )
         if item.unique and key != (name,):
-            rules.append(Rule(f"{name}:unique", "row", "unique", (name,), description=f"{name} is unique"))
+            rules.append(
+                Rule(f"{name}:unique", "row", "unique", (name,), description=f"{name} is unique")
+            )
         if item.enum:
             values = [entry.value for entry in item.enum]
             rules.append(qualities.in_set(f"{where}.enum", column, values))
@@ -244,7 +291,9 @@ class _Compiler:
             self._in_order(where, low, high, column)
             arguments = {"min": low, "max": high, "strict_min": open_low, "strict_max": open_high}
             left, right = "(" if open_low else "[", ")" if open_high else "]"
-            shown = f"{left}{'-inf' if low is None else low}, {'inf' if high is None else high}{right}"
+            shown = (
+                f"{left}{'-inf' if low is None else low}, {'inf' if high is None else high}{right}"
+            )
             rules.append(
                 Rule(
                     f"{name}:between",
@@ -262,23 +311,34 @@ class _Compiler:
             self._in_order(where, shortest, longest, column)
             rules.append(
                 Rule(
-                    f"{name}:length_between", "row", "length_between", (name,),
+                    f"{name}:length_between",
+                    "row",
+                    "length_between",
+                    (name,),
                     {"min": shortest, "max": longest},
-                    description=f"{name} has between {shortest or 0} and "
-                    f"{'any number of' if longest is None else longest} characters",
+                    description=(
+                        f"{name} has between {shortest or 0} and "
+                        f"{'any number of' if longest is None else longest} characters"
+                    ),
                 )
-            )  # fmt: skip
+            )
         if (factor := options.pop("multipleOf", None)) is not None:
             rules.append(
                 Rule(
-                    f"{name}:multiple_of", "row", "multiple_of", (name,), {"factor": factor},
+                    f"{name}:multiple_of",
+                    "row",
+                    "multiple_of",
+                    (name,),
+                    {"factor": factor},
                     description=f"{name} is a multiple of {factor:g}",
                 )
-            )  # fmt: skip
+            )
         return rules
 
     def _format_rules(self, where: str, column: Column, format: str | None) -> list[Rule]:
-        """A string's format is checked, an integer's is a range; a time's says how a source writes it, no more."""
+        """A string's format is checked, an integer's is a range; a time's says how a source writes
+        it, no more.
+        """
         name = column.name
         if format is None or column.logical_type in ("timestamp", "date", "number"):
             return []
@@ -288,22 +348,31 @@ class _Compiler:
         if column.logical_type == "string":
             return [
                 Rule(
-                    f"{name}:format", "row", "format", (name,), {"format": format},
+                    f"{name}:format",
+                    "row",
+                    "format",
+                    (name,),
+                    {"format": format},
                     description=f"{name} is written as {_article(format)}",
                 )
-            ]  # fmt: skip
+            ]
         low, high = _INTEGER_FORMATS[format]
         if low is None and high is None:
             return []  # every whole number that the lake can hold
         return [
             Rule(
-                f"{name}:format", "row", "between", (name,),
+                f"{name}:format",
+                "row",
+                "between",
+                (name,),
                 {"min": low, "max": high, "strict_min": False, "strict_max": False},
                 description=f"{name} is a whole number of format {format}",
             )
-        ]  # fmt: skip
+        ]
 
-    def _bound(self, where: str, column: Column, end: str, options: dict[str, Any]) -> tuple[Any, bool]:
+    def _bound(
+        self, where: str, column: Column, end: str, options: dict[str, Any]
+    ) -> tuple[Any, bool]:
         """The bound ``minimum`` or ``maximum`` as it is written, and whether it is open."""
         closed, open_ = options.pop(f"m{end}", None), options.pop(f"exclusiveM{end}", None)
         if closed is not None and open_ is not None:
@@ -325,11 +394,13 @@ class _Compiler:
         try:
             ordered = first is None or last is None or first <= last
         except TypeError:
-            self._refuse(where, "both bounds with an offset or both without", f"{low!r} and {high!r}")
+            self._refuse(
+                where, "both bounds with an offset or both without", f"{low!r} and {high!r}"
+            )
         if not ordered:
             self._refuse(where, "the smaller bound first", f"{low!r} and {high!r}")
 
-    # --- service level and server ------------------------------------------------------------------------
+    # --- service level and server -----------------------------------------------------------------
 
     def _sla(self, event_time: str) -> tuple[timedelta, list[Rule]]:
         found: dict[str, timedelta] = {}
@@ -341,19 +412,33 @@ class _Compiler:
             if name in found:
                 self._refuse(f"slaProperties.{i}", f"{name} once", "it again")
             unit, value = units.get(item.unit or ""), item.value
-            if unit is None or isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            if (
+                unit is None
+                or isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or value < 0
+            ):
                 self._refuse(
-                    f"slaProperties.{i}", "a number that is not negative, with unit s, m, h, d or w",
+                    f"slaProperties.{i}",
+                    "a number that is not negative, with unit s, m, h, d or w",
                     f"{item.value!r} {item.unit!r}",
-                )  # fmt: skip
+                )
             found[name] = timedelta(**{unit: float(value)})
         span = found.get("freshness")
-        rules = [
-            Rule(
-                f"{event_time}:fresh", "batch", "fresh", (event_time,), {"seconds": span.total_seconds()},
-                description=f"the newest event is within {span} of the batch's end",
-            )
-        ] if span is not None else []  # fmt: skip
+        rules = (
+            [
+                Rule(
+                    f"{event_time}:fresh",
+                    "batch",
+                    "fresh",
+                    (event_time,),
+                    {"seconds": span.total_seconds()},
+                    description=f"the newest event is within {span} of the batch's end",
+                )
+            ]
+            if span is not None
+            else []
+        )
         return found.get("latency", timedelta(0)), rules
 
     def _ids_are_unique(self, rules: list[Rule]) -> None:
@@ -362,7 +447,9 @@ class _Compiler:
             if rule.id in seen:
                 hint = "; a quality entry's own id tells two of a kind apart"
                 self._refuse(
-                    "rules", "each rule once", f"{rule.id} more than once ({rule.description}){hint}"
+                    "rules",
+                    "each rule once",
+                    f"{rule.id} more than once ({rule.description}){hint}",
                 )
             seen.add(rule.id)
 
@@ -373,14 +460,20 @@ def _schema_rules(names: tuple[str, ...]) -> list[Rule]:
         for name in names
     ]
     known = Rule(
-        "columns:known", "schema", "known_columns", names, severity="warning",
+        "columns:known",
+        "schema",
+        "known_columns",
+        names,
+        severity="warning",
         description="there is no column that the contract does not name",
-    )  # fmt: skip
+    )
     return [*rules, known]
 
 
 def _comparable(bound: object, column: Column) -> Any:  # noqa: ANN401 - any ordered type
-    """The bound as a value that can be compared; ValueError when it has no meaning for the column."""
+    """The bound as a value that can be compared; ValueError when it has no meaning for the
+    column.
+    """
     if bound is None:
         return None
     if column.logical_type == "timestamp":

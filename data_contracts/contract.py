@@ -1,18 +1,18 @@
 """A typed, frozen view over an Open Data Contract Standard (ODCS v3) file.
 
-The contract is the one place that says what the data must look like. ``odcs.py`` reads the file and checks it
-against the standard's own JSON schema, ``compiler.py`` turns it into the rules below, ``servers.py`` says where the data
-comes from. What Kingmaker needs
-beyond the standard stands in ``customProperties``, which the standard reserves for that:
+The contract is the one place that says what the data must look like. ``odcs.py`` reads the file and
+checks it against the standard's own JSON schema, ``compiler.py`` turns it into the rules below,
+``servers.py`` says where the data comes from. What Kingmaker needs beyond the standard stands in
+``customProperties``, which the standard reserves for that:
 
 =================  ==========  =====================================================================
-property           stands on   meaning
-=================  ==========  =====================================================================
-``eventTime``      the table   the column that says when a row happened; batches are cut by it
-``availability``   a column    ``atEventTime`` (default), or ``later``: never a feature, only a label
-``featureKind``    a column    ``categorical`` for a number that is a code, not a quantity
-``unit``           a column    the unit of measure, shown in reports
-=================  ==========  =====================================================================
+property           stands on   meaning =================  ==========
+===================================================================== ``eventTime``      the table
+the column that says when a row happened; batches are cut by it ``availability``   a column
+``atEventTime`` (default), or ``later``: never a feature, only a label ``featureKind``    a column
+``categorical`` for a number that is a code, not a quantity ``unit``           a column    the unit
+of measure, shown in reports =================  ==========
+=====================================================================
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ Check = Literal[
 
 
 class ContractError(ValueError):
-    """A contract cannot be used; the message names file, key path, what was expected and what was found."""
+    """A contract cannot be used; the message names file, key path, what was expected and what was
+    found.
+    """
 
     def __init__(self, file: Path, where: str, expected: str, found: str) -> None:
         super().__init__(f"{file}: {where}: expected {expected}, found {found}")
@@ -82,8 +84,9 @@ class Column:
 class Rule:
     """One promise of the contract, in a form that any engine can be given.
 
-    ``scope`` says what a break costs. ``schema`` and ``batch``: with severity ``error`` the batch is refused.
-    ``row``: with severity ``error`` the row goes to quarantine. Other severities are reported only.
+    ``scope`` says what a break costs. ``schema`` and ``batch``: with severity ``error`` the batch
+    is refused. ``row``: with severity ``error`` the row goes to quarantine. Other severities are
+    reported only.
     """
 
     id: str
@@ -102,7 +105,9 @@ class Server:
     name: str
     type: str
     path: str
-    """Of files: their path or address, with ``{batch}`` or ``*`` in it, and ``${NAME}`` not filled in yet."""
+    """Of files: their path or address, with ``{batch}`` or ``*`` in it, and ``${NAME}`` not filled
+    in yet.
+    """
     format: str
     where: str = "servers.0"
     """Its place in the contract."""
@@ -114,7 +119,9 @@ class Server:
     endpoint: str = ""
     """Address of an S3 service; empty for that of Amazon."""
     options: tuple[tuple[str, str], ...] = ()
-    """What the file system is told beside the address, in fsspec's words; secrets as references only."""
+    """What the file system is told beside the address, in fsspec's words; secrets as references
+    only.
+    """
     url: str = ""
     """Of a database: its SQLAlchemy address, or else the five below."""
     host: str = ""
@@ -153,10 +160,11 @@ class Contract:
         return self.servers[0]
 
     def at(self, server: str) -> Contract:
-        """Return the contract with one of its servers: the one of this name, or of this environment, such as ``prod``.
+        """Return the contract with one of its servers: the one of this name, or of this
+        environment, such as ``prod``.
 
-        An empty ``server`` means the only one there is, and one without an environment serves in all of them. Raises
-        ContractError when that leaves none or several.
+        An empty ``server`` means the only one there is, and one without an environment serves in
+        all of them. Raises ContractError when that leaves none or several.
         """
         found = [one for one in self.servers if not server or server in (one.name, one.environment)]
         if not found and len(self.servers) == 1 and not self.servers[0].environment:
@@ -166,18 +174,28 @@ class Contract:
         return replace(self, servers=tuple(found))
 
     def _ambiguous(self, server: str) -> NoReturn:
-        named = [f"{one.name} ({one.environment})" if one.environment else one.name for one in self.servers]
+        named = [
+            f"{one.name} ({one.environment})" if one.environment else one.name
+            for one in self.servers
+        ]
         raise ContractError(
-            self.file, "servers", f"KINGMAKER_SERVER to name one of {named}, or an environment that one of them alone has",
+            self.file,
+            "servers",
+            f"KINGMAKER_SERVER to name one of {named}, or an environment that one of them"
+            " alone has",
             repr(server) if server else "it not set",
-        )  # fmt: skip
+        )
 
     def column(self, name: str) -> Column:
-        """Return the column called ``name``; KeyError names the nearest column when there is none."""
+        """Return the column called ``name``; KeyError names the nearest column when there is
+        none.
+        """
         for column in self.columns:
             if column.name == name:
                 return column
-        raise KeyError(f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}")
+        raise KeyError(
+            f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}"
+        )
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -186,7 +204,9 @@ class Contract:
 
     @property
     def feature_columns(self) -> tuple[Column, ...]:
-        """The allow-list: columns known at event time, not sensitive, not unique, neither time nor date."""
+        """The allow-list: columns known at event time, not sensitive, not unique, neither time nor
+        date.
+        """
         return tuple(
             column
             for column in self.columns
@@ -204,10 +224,11 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def load_contract(file: Path, text: str | None = None) -> Contract:
-    """Read, check and compile the contract in ``file``; with ``text``, an earlier version of that file.
+    """Read, check and compile the contract in ``file``; with ``text``, an earlier version of that
+    file.
 
-    Raises ContractError when the file is missing, is not YAML, is not ODCS v3, or holds a rule that cannot be
-    compiled: no rule is ever skipped in silence.
+    Raises ContractError when the file is missing, is not YAML, is not ODCS v3, or holds a rule that
+    cannot be compiled: no rule is ever skipped in silence.
     """
     from data_contracts.odcs import read_text
 
@@ -216,7 +237,9 @@ def load_contract(file: Path, text: str | None = None) -> Contract:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(file: Path, text: str) -> Contract:
-    """The same text is compiled once: a run asks for its contract, and for the champion's, again and again."""
+    """The same text is compiled once: a run asks for its contract, and for the champion's, again
+    and again.
+    """
     from data_contracts.compiler import compile_contract
     from data_contracts.odcs import parse_document
 

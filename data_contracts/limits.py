@@ -27,7 +27,10 @@ _WORDS = {
 
 
 def holds(operator: Operator, limit: Any, number: float) -> bool:  # noqa: ANN401 - a number or a pair of them
-    """Return whether ``number`` keeps the limit; both ends of a pair belong to it. NaN keeps no limit."""
+    """Return whether ``number`` keeps the limit; both ends of a pair belong to it.
+
+    NaN keeps no limit.
+    """
     if math.isnan(number):
         return False
     match operator:
@@ -50,15 +53,21 @@ def holds(operator: Operator, limit: Any, number: float) -> bool:  # noqa: ANN40
 
 
 def allows_none_only(operator: Operator, limit: Any, unit: str | None) -> bool:  # noqa: ANN401 - as above
-    """Return whether 0 is the only count of rows within the limit: then each row that counts is to blame."""
-    fewest = 1 if unit != "percent" else 1e-6  # a share can be as small as one row of any number of rows
+    """Return whether 0 is the only count of rows within the limit: then each row that counts is to
+    blame.
+    """
+    fewest = (
+        1 if unit != "percent" else 1e-6
+    )  # a share can be as small as one row of any number of rows
     return holds(operator, limit, 0) and not any(
         holds(operator, limit, count) for count in (fewest, 1, 2, 50, 100, 1e15)
     )
 
 
 def interval(operator: Operator, limit: Any) -> tuple[float | None, float | None] | None:  # noqa: ANN401 - as above
-    """Return the limit on a count as inclusive lower and upper end, None for an open one; None if it is none."""
+    """Return the limit on a count as inclusive lower and upper end, None for an open one; None if
+    it is none.
+    """
     match operator:
         case "mustBe":
             return limit, limit

@@ -1,4 +1,6 @@
-"""Reading an ODCS file: YAML without double keys, checked against the standard's own JSON schema."""
+"""Reading an ODCS file: YAML without double keys, checked against the standard's own JSON
+schema.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,17 @@ class _OneKeyLoader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
                 if key_node.value in seen:
                     line = key_node.start_mark.line + 1
-                    raise yaml.YAMLError(f"the key {key_node.value!r} stands twice, again in line {line}")
+                    raise yaml.YAMLError(
+                        f"the key {key_node.value!r} stands twice, again in line {line}"
+                    )
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
 
 def parse_yaml(text: str) -> Any:  # noqa: ANN401 - any YAML value
-    """Return the document in ``text``; yaml.YAMLError when it is not YAML or a mapping has a key twice."""
+    """Return the document in ``text``; yaml.YAMLError when it is not YAML or a mapping has a key
+    twice.
+    """
     return yaml.load(text, Loader=_OneKeyLoader)  # noqa: S506 - a SafeLoader
 
 
@@ -52,7 +58,9 @@ def read_text(file: Path) -> str:
 
 
 def parse_document(file: Path, text: str) -> OpenDataContractStandard:
-    """Return the parsed contract; ContractError when ``text`` is not YAML, or not ODCS v3. ``file`` only names it."""
+    """Return the parsed contract; ContractError when ``text`` is not YAML, or not ODCS v3. ``file``
+    only names it.
+    """
     from open_data_contract_standard.model import OpenDataContractStandard
 
     try:
@@ -76,7 +84,9 @@ def _odcs_schema() -> dict[str, Any]:
 
 
 def _known_keys(schema: Any) -> set[str]:  # noqa: ANN401 - a JSON schema is any JSON
-    """Every property name that the standard knows, to find the nearest valid name of a misspelt one."""
+    """Every property name that the standard knows, to find the nearest valid name of a misspelt
+    one.
+    """
     if isinstance(schema, dict):
         own = set(schema["properties"]) if isinstance(schema.get("properties"), dict) else set()
         return own.union(*(_known_keys(value) for value in schema.values())) if schema else own
@@ -86,12 +96,16 @@ def _known_keys(schema: Any) -> set[str]:  # noqa: ANN401 - a JSON schema is any
 
 
 def _check_schema(file: Path, document: dict[str, Any]) -> None:
-    """Check against the standard's bundled JSON schema: the package's own model accepts misspelt keys."""
+    """Check against the standard's bundled JSON schema: the package's own model accepts misspelt
+    keys.
+    """
     import jsonschema
 
     kind, api = document.get("kind"), document.get("apiVersion")
     if kind != "DataContract":
-        raise ContractError(file, "kind", "'DataContract' (this must be an ODCS v3 file)", repr(kind))
+        raise ContractError(
+            file, "kind", "'DataContract' (this must be an ODCS v3 file)", repr(kind)
+        )
     if not str(api).startswith("v3."):
         raise ContractError(file, "apiVersion", "a version of ODCS v3, such as 'v3.1.0'", repr(api))
     validator = jsonschema.Draft201909Validator(_odcs_schema())
@@ -108,7 +122,10 @@ def _refusal(file: Path, errors: list[ValidationError]) -> ContractError:
         unknown = [key for key in keys if key not in known]
         if unknown:
             return ContractError(
-                file, _path(error), "only keys of ODCS v3", f"{unknown[0]!r}{nearest(unknown[0], known)}"
+                file,
+                _path(error),
+                "only keys of ODCS v3",
+                f"{unknown[0]!r}{nearest(unknown[0], known)}",
             )
     error = errors[0]
     if error.validator == "enum":
@@ -117,7 +134,9 @@ def _refusal(file: Path, errors: list[ValidationError]) -> ContractError:
         return ContractError(file, _path(error), f"one of {allowed}", f"{error.instance!r}{hint}")
     if error.validator in ("oneOf", "anyOf") and isinstance(error.instance, dict):
         given = [key for key in error.instance if key in OPERATORS]
-        return ContractError(file, _path(error), f"exactly one of {list(OPERATORS)}", str(given or "none"))
+        return ContractError(
+            file, _path(error), f"exactly one of {list(OPERATORS)}", str(given or "none")
+        )
     return ContractError(file, _path(error), "what ODCS v3 allows", error.message[:300])
 
 

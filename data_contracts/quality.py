@@ -1,7 +1,8 @@
-"""The ``quality`` entries of the standard as rules: library metrics, SQL queries, custom expectations.
+"""The ``quality`` entries of the standard as rules: library metrics, SQL queries, custom
+expectations.
 
-Where a limit allows no row at all, the rows that break it are to blame: a row rule. Any other limit is on the
-count or the share of such rows: a batch rule. ``docs/contracts.md`` is the table of them.
+Where a limit allows no row at all, the rows that break it are to blame: a row rule. Any other limit
+is on the count or the share of such rows: a batch rule. ``docs/contracts.md`` is the table of them.
 """
 
 from __future__ import annotations
@@ -48,8 +49,18 @@ _ROW_EXPECTATIONS = (
     "expect_select_column_values_",
     "expect_multicolumn_",
 )
-"""How the names of the expectations begin that judge row by row; a test holds them against the library's classes."""
-_RESERVED = ("meta", "severity", "result_format", "catch_exceptions", "id", "rendered_content", "batch_id")
+"""How the names of the expectations begin that judge row by row; a test holds them against the
+library's classes.
+"""
+_RESERVED = (
+    "meta",
+    "severity",
+    "result_format",
+    "catch_exceptions",
+    "id",
+    "rendered_content",
+    "batch_id",
+)
 """Arguments of an expectation that are ours to give."""
 
 
@@ -100,45 +111,72 @@ class Qualities:
         found = self._values(where, column, values)
         shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
         return Rule(
-            f"{column.name}:in_set", "row", "in_set", (column.name,), {"values": found},
+            f"{column.name}:in_set",
+            "row",
+            "in_set",
+            (column.name,),
+            {"values": found},
             description=f"{column.name} is one of {shown}",
-        )  # fmt: skip
+        )
 
     def matches(self, where: str, name: str, pattern: object) -> Rule:
         """Return the rule that the column ``name`` matches the regular expression ``pattern``."""
         try:
             re.compile(cast("str", pattern))
         except (re.error, TypeError) as error:
-            raise ContractError(self.file, where, "a regular expression", f"{pattern!r} ({error})") from error
+            raise ContractError(
+                self.file, where, "a regular expression", f"{pattern!r} ({error})"
+            ) from error
         return Rule(
-            f"{name}:matches", "row", "matches", (name,), {"pattern": pattern},
+            f"{name}:matches",
+            "row",
+            "matches",
+            (name,),
+            {"pattern": pattern},
             description=f"{name} matches {pattern}",
-        )  # fmt: skip
+        )
 
-    # --- library metrics ---------------------------------------------------------------------------------
+    # --- library metrics --------------------------------------------------------------------------
 
     def _library(
-        self, where: str, quality: DataQuality, column: Column | None, operator: Operator, limit: Any,  # noqa: ANN401 - a number or a pair
-    ) -> list[Rule]:  # fmt: skip
-        metric, arguments, unit = str(quality.metric), quality.arguments or {}, quality.unit or "rows"
+        self,
+        where: str,
+        quality: DataQuality,
+        column: Column | None,
+        operator: Operator,
+        limit: Any,  # noqa: ANN401 - a number or a pair
+    ) -> list[Rule]:
+        metric, arguments, unit = (
+            str(quality.metric),
+            quality.arguments or {},
+            quality.unit or "rows",
+        )
         if unit not in ("rows", "percent"):
             self._refuse(f"{where}.unit", "'rows' or 'percent'", repr(quality.unit))
         if metric not in _ARGUMENTS:
             self._refuse(
-                f"{where}.metric", f"one of {list(_ARGUMENTS)}", f"{metric!r}{nearest(metric, _ARGUMENTS)}"
+                f"{where}.metric",
+                f"one of {list(_ARGUMENTS)}",
+                f"{metric!r}{nearest(metric, _ARGUMENTS)}",
             )
         known = _ARGUMENTS[metric]
         for key in arguments:
             if key not in known:
                 self._refuse(
-                    f"{where}.arguments", f"one of {list(known)}" if known else "none", f"{key!r}{nearest(key, known)}"
-                )  # fmt: skip
+                    f"{where}.arguments",
+                    f"one of {list(known)}" if known else "none",
+                    f"{key!r}{nearest(key, known)}",
+                )
         if metric == "rowCount":
             if unit == "percent":
-                self._refuse(f"{where}.unit", "'rows': a count of rows is no share of itself", "'percent'")
+                self._refuse(
+                    f"{where}.unit", "'rows': a count of rows is no share of itself", "'percent'"
+                )
             return [self._row_count(operator, limit)]
         if column is None and metric != "duplicateValues":
-            self._refuse(where, "rowCount or duplicateValues on the table", f"{metric}, which is a column's")
+            self._refuse(
+                where, "rowCount or duplicateValues on the table", f"{metric}, which is a column's"
+            )
         blamed = self._blamed(where, metric, column, arguments)
         if allows_none_only(operator, limit, unit):
             return blamed
@@ -147,10 +185,14 @@ class Qualities:
             name = blamed[0].columns[0]
             return [
                 Rule(
-                    f"{name}:null_share", "batch", "null_share", (name,), {"max": most / 100},
+                    f"{name}:null_share",
+                    "batch",
+                    "null_share",
+                    (name,),
+                    {"max": most / 100},
                     description=f"at most {most:g}% of {name} are missing",
                 )
-            ]  # fmt: skip
+            ]
         return [_count(metric, blamed, operator, limit, unit)]
 
     def _row_count(self, operator: Operator, limit: Any) -> Rule:  # noqa: ANN401 - a number or a pair
@@ -158,9 +200,13 @@ class Qualities:
         if ends is None:
             return _count("rowCount", [], operator, limit, "rows")
         return Rule(
-            "batch:row_count", "batch", "row_count", (), {"min": ends[0], "max": ends[1]},
+            "batch:row_count",
+            "batch",
+            "row_count",
+            (),
+            {"min": ends[0], "max": ends[1]},
             description=f"the batch has {_range_text(*ends)} rows",
-        )  # fmt: skip
+        )
 
     def _blamed(
         self, where: str, metric: str, column: Column | None, arguments: dict[str, Any]
@@ -173,18 +219,23 @@ class Qualities:
         if metric == "invalidValues":
             rules = []
             if "validValues" in arguments:
-                rules.append(self.in_set(f"{where}.arguments.validValues", column, arguments["validValues"]))
+                rules.append(
+                    self.in_set(f"{where}.arguments.validValues", column, arguments["validValues"])
+                )
             if "pattern" in arguments:
                 if column.logical_type != "string":
                     self._refuse(
-                        f"{where}.arguments.pattern", "no pattern on a column that is not a string",
+                        f"{where}.arguments.pattern",
+                        "no pattern on a column that is not a string",
                         f"one on {name}, {_article(column.logical_type)}",
-                    )  # fmt: skip
+                    )
                 rules.append(self.matches(f"{where}.arguments.pattern", name, arguments["pattern"]))
             if not rules:
                 self._refuse(f"{where}.arguments", "validValues, pattern, or both", "none")
             return rules
-        rules = [Rule(f"{name}:not_null", "row", "not_null", (name,), description=f"{name} has a value")]
+        rules = [
+            Rule(f"{name}:not_null", "row", "not_null", (name,), description=f"{name} has a value")
+        ]
         if "missingValues" in arguments:
             given = arguments["missingValues"]
             at = f"{where}.arguments.missingValues"
@@ -195,10 +246,17 @@ class Qualities:
                 values = self._values(at, column, stand_ins)
                 rules.append(
                     Rule(
-                        f"{name}:not_in_set", "row", "not_in_set", (name,), {"values": values},
-                        description=f"{name} is none of {', '.join(map(repr, values))}, which stand for a gap",
+                        f"{name}:not_in_set",
+                        "row",
+                        "not_in_set",
+                        (name,),
+                        {"values": values},
+                        description=(
+                            f"{name} is none of {', '.join(map(repr, values))}, which stand for"
+                            " a gap"
+                        ),
                     )
-                )  # fmt: skip
+                )
         return rules
 
     def _no_duplicates(self, where: str, column: Column | None, arguments: dict[str, Any]) -> Rule:
@@ -210,9 +268,12 @@ class Qualities:
             if name not in names:
                 self._refuse(where, "a column", f"{name!r}{nearest(str(name), names)}")
         return Rule(
-            f"{'+'.join(among)}:unique", "row", "unique", tuple(among),
+            f"{'+'.join(among)}:unique",
+            "row",
+            "unique",
+            tuple(among),
             description=f"({', '.join(among)}) is unique",
-        )  # fmt: skip
+        )
 
     def _values(self, where: str, column: Column, values: object) -> tuple[Any, ...]:
         allowed = _VALUE_TYPES.get(column.logical_type, ())
@@ -230,32 +291,49 @@ class Qualities:
         return tuple(values)
 
     def _limit(self, where: str, quality: DataQuality) -> tuple[Operator, Any]:
-        """The one operator of the entry (the standard's schema sees to that) and its number or pair."""
+        """The one operator of the entry (the standard's schema sees to that) and its number or
+        pair.
+        """
         operator, limit = next(
             ((name, value) for name in OPERATORS if (value := getattr(quality, name)) is not None),
             (None, None),
         )
         numbers: list[Any] = limit if isinstance(limit, list) else [limit]
         sound = all(
-            isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+            isinstance(number, int | float)
+            and not isinstance(number, bool)
+            and math.isfinite(number)
             for number in numbers
         )
-        if operator is None or not sound or len(numbers) != (2 if operator.endswith("Between") else 1):
-            self._refuse(where, "mustBe a number, or another operator with its numbers", _given(quality))
+        if (
+            operator is None
+            or not sound
+            or len(numbers) != (2 if operator.endswith("Between") else 1)
+        ):
+            self._refuse(
+                where, "mustBe a number, or another operator with its numbers", _given(quality)
+            )
         if len(numbers) == 2 and numbers[0] > numbers[1]:
             self._refuse(where, "the smaller limit first", _given(quality))
         return operator, tuple(numbers) if len(numbers) == 2 else limit
 
-    # --- queries and custom expectations -----------------------------------------------------------------
+    # --- queries and custom expectations ----------------------------------------------------------
 
     def _sql(
-        self, where: str, quality: DataQuality, column: Column | None, operator: Operator, limit: Any,  # noqa: ANN401 - a number or a pair
-    ) -> Rule:  # fmt: skip
+        self,
+        where: str,
+        quality: DataQuality,
+        column: Column | None,
+        operator: Operator,
+        limit: Any,  # noqa: ANN401 - a number or a pair
+    ) -> Rule:
         query = str(quality.query or "").strip().removesuffix(";").strip()
         where = f"{where}.query"
         if quality.unit not in (None, "rows"):
             self._refuse(
-                where.replace(".query", ".unit"), "none: a query returns what it returns", repr(quality.unit)
+                where.replace(".query", ".unit"),
+                "none: a query returns what it returns",
+                repr(quality.unit),
             )
         if not re.match(r"(?i)(select|with)\b", query):
             self._refuse(where, "a query: one SELECT that returns one number", repr(query[:80]))
@@ -269,16 +347,28 @@ class Qualities:
             self._refuse(where, "{table} in place of the batch", repr(query[:80]))
         subject = column.name if column else "batch"
         named = [
-            one.name for one in self.columns if re.search(rf"(?i)(?<!\w){re.escape(one.name)}(?!\w)", query)
+            one.name
+            for one in self.columns
+            if re.search(rf"(?i)(?<!\w){re.escape(one.name)}(?!\w)", query)
         ]
         if column and column.name not in named:
             named.append(column.name)
         return Rule(
-            f"{subject}:sql", "batch", "sql", tuple(named),
-            {"query": query, "column": column.name if column else None, "operator": operator, "limit": limit,
-             "where": where},
-            description=f"the query of {quality.name or subject} returns {limit_text(operator, limit)}",
-        )  # fmt: skip
+            f"{subject}:sql",
+            "batch",
+            "sql",
+            tuple(named),
+            {
+                "query": query,
+                "column": column.name if column else None,
+                "operator": operator,
+                "limit": limit,
+                "where": where,
+            },
+            description=(
+                f"the query of {quality.name or subject} returns {limit_text(operator, limit)}"
+            ),
+        )
 
     def _custom(self, where: str, quality: DataQuality, column: Column | None) -> Rule:
         engine = re.sub(r"[^a-z]", "", (quality.engine or "").lower())
@@ -291,12 +381,16 @@ class Qualities:
             try:
                 given = parse_yaml(given)
             except yaml.YAMLError as error:
-                raise ContractError(self.file, at, "a mapping in YAML", one_line(str(error))) from error
+                raise ContractError(
+                    self.file, at, "a mapping in YAML", one_line(str(error))
+                ) from error
         if not isinstance(given, dict):
             self._refuse(at, "a mapping with type and kwargs", repr(given))
         for key in given:
             if key not in ("type", "expectation", "kwargs"):
-                self._refuse(at, "type and kwargs", f"{key!r}{nearest(str(key), ['type', 'kwargs'])}")
+                self._refuse(
+                    at, "type and kwargs", f"{key!r}{nearest(str(key), ['type', 'kwargs'])}"
+                )
         name, kwargs = given.get("type") or given.get("expectation"), given.get("kwargs") or {}
         if not isinstance(name, str) or not name:
             self._refuse(f"{at}.type", "the name of an expectation", repr(name))
@@ -309,24 +403,36 @@ class Qualities:
         kwargs = dict(kwargs)
         mostly = kwargs.get("mostly", 1)
         by_row = snake.startswith(_ROW_EXPECTATIONS) and mostly == 1
-        needs_column = snake.startswith("expect_column_") and not snake.startswith("expect_column_pair_")
+        needs_column = snake.startswith("expect_column_") and not snake.startswith(
+            "expect_column_pair_"
+        )
         if column and needs_column:
             kwargs.setdefault("column", column.name)
         return Rule(
-            f"{column.name if column else 'batch'}:{snake}", "row" if by_row else "batch", "custom",
+            f"{column.name if column else 'batch'}:{snake}",
+            "row" if by_row else "batch",
+            "custom",
             self._named_columns(f"{at}.kwargs", kwargs, column),
             {"expectation": snake, "kwargs": kwargs, "where": at},
-            description=f"{snake}({', '.join(f'{key}={value!r}' for key, value in kwargs.items())})",
-        )  # fmt: skip
+            description=(
+                f"{snake}({', '.join(f'{key}={value!r}' for key, value in kwargs.items())})"
+            ),
+        )
 
-    def _named_columns(self, where: str, kwargs: dict[str, Any], column: Column | None) -> tuple[str, ...]:
-        """Every column that the arguments speak of, in a query or a condition too: one decides what is shown."""
+    def _named_columns(
+        self, where: str, kwargs: dict[str, Any], column: Column | None
+    ) -> tuple[str, ...]:
+        """Every column that the arguments speak of, in a query or a condition too: one decides what
+        is shown.
+        """
         names = [one.name for one in self.columns]
         columns = []
         for key in ("column", "column_A", "column_B", "column_list"):
             for name in kwargs[key] if isinstance(kwargs.get(key), list) else [kwargs.get(key)]:
                 if name is not None and name not in names:
-                    self._refuse(f"{where}.{key}", "a column", f"{name!r}{nearest(str(name), names)}")
+                    self._refuse(
+                        f"{where}.{key}", "a column", f"{name!r}{nearest(str(name), names)}"
+                    )
                 if name is not None:
                     columns.append(str(name))
         text = repr({key: value for key, value in kwargs.items() if not key.startswith("column")})
@@ -336,7 +442,9 @@ class Qualities:
         return tuple(dict.fromkeys([*columns, *own, *sensitive]))
 
     def _id(self, rule: Rule, given: str | None, siblings: int) -> str:
-        """The entry's own id in place of the check's name, so that one column can have two of a kind."""
+        """The entry's own id in place of the check's name, so that one column can have two of a
+        kind.
+        """
         if not given:
             return rule.id
         own = f"{rule.id.rpartition(':')[0]}:{given}"
@@ -358,10 +466,13 @@ def _count(metric: str, blamed: list[Rule], operator: Operator, limit: Any, unit
     }[metric]
     sign = "% of the" if unit == "percent" else ""
     return Rule(
-        f"{subject}:{metric}", "batch", "count", columns,
+        f"{subject}:{metric}",
+        "batch",
+        "count",
+        columns,
         {"rules": tuple(blamed), "operator": operator, "limit": limit, "unit": unit},
         description=f"{limit_text(operator, limit)}{sign} rows {counted}",
-    )  # fmt: skip
+    )
 
 
 def _at_most(operator: Operator, limit: Any) -> float | None:  # noqa: ANN401 - a number or a pair

@@ -1,25 +1,26 @@
 """Where the data comes from: the ``servers`` of a contract, in the forms that can be read.
 
-Files: ``local`` (``path``); ``s3`` (``location``, ``endpointUrl``); ``azure``, ``sftp`` and ``custom`` (``location``, an address
-that fsspec can open, such as ``abfs://``, ``sftp://``, ``gs://``, ``https://``). Their format is csv, json (one object a line) or
-parquet. A table: ``postgresql`` (or ``postgres``), ``duckdb``, or ``custom`` with an SQLAlchemy ``url``, such as
-``sqlite:///shop.db``. The table's name is the ``physicalName`` of the contract's table, or else its ``name``. What the standard
-has no key for stands in the server's ``customProperties``:
+Files: ``local`` (``path``); ``s3`` (``location``, ``endpointUrl``); ``azure``, ``sftp`` and
+    ``custom`` (``location``, an address that fsspec can open, such as ``abfs://``, ``sftp://``,
+    ``gs://``, ``https://``). Their format is csv, json (one object a line) or parquet. A table:
+    ``postgresql`` (or ``postgres``), ``duckdb``, or ``custom`` with an SQLAlchemy ``url``, such as
+    ``sqlite:///shop.db``. The table's name is the ``physicalName`` of the contract's table, or else
+    its ``name``. What the standard has no key for stands in the server's ``customProperties``:
 
 ==================  ==========  ====================================================================
-property            stands on   meaning
-==================  ==========  ====================================================================
-``delimiter``       csv files   the character between two cells (default: the comma)
-``storageOptions``  a location  what the file system is told beside the address, in fsspec's words
-``url``             custom      the database's address, as SQLAlchemy writes it
-``username``        postgresql  the account; it needs to read the table and nothing else
-``password``        postgresql  a reference to where it is kept
-``changedAt``       a table     the column that says when a row was changed, to notice replaced values
+property            stands on   meaning ==================  ==========
+==================================================================== ``delimiter``       csv files
+the character between two cells (default: the comma) ``storageOptions``  a location  what the file
+system is told beside the address, in fsspec's words ``url``             custom      the database's
+address, as SQLAlchemy writes it ``username``        postgresql  the account; it needs to read the
+table and nothing else ``password``        postgresql  a reference to where it is kept ``changedAt``
+a table     the column that says when a row was changed, to notice replaced values
 ==================  ==========  ====================================================================
 
-A reference is filled in when the source is read: ``${NAME}`` is the environment variable of that name, and
-``{{ prefect.blocks.secret.NAME }}`` a Prefect block, of this or another type, as Prefect writes it in its deployments. A
-secret may stand in a contract in these forms only: a contract is kept in git, and shown to people.
+A reference is filled in when the source is read: ``${NAME}`` is the environment variable of that
+name, and ``{{ prefect.blocks.secret.NAME }}`` a Prefect block, of this or another type, as Prefect
+writes it in its deployments. A secret may stand in a contract in these forms only: a contract is
+kept in git, and shown to people.
 
 A contract may have several servers, say for test and production; ``Contract.at`` chooses.
 """
@@ -49,21 +50,25 @@ REFERENCE = re.compile(
 """A value that is kept elsewhere: in the environment, or in a Prefect block."""
 _SECRET = re.compile("pass|pwd|secret|token|key|sig|credential|connection", re.IGNORECASE)
 _AS_REFERENCE = (
-    "its secret as a reference, such as ${SALES_PASSWORD} or {{ prefect.blocks.secret.sales-password }}"
+    "its secret as a reference, such as ${SALES_PASSWORD} or {{"
+    " prefect.blocks.secret.sales-password }}"
 )
 
 
 def compile_servers(file: Path, servers: list[Document] | None, table: str) -> tuple[Server, ...]:
     """Return our view of each server; ``table`` is the physical name of the contract's table.
 
-    Raises ContractError when one of them cannot be read, holds a secret in clear, or has the name of another.
+    Raises ContractError when one of them cannot be read, holds a secret in clear, or has the name
+    of another.
     """
     if not servers:
         raise ContractError(file, "servers", "where the data comes from", "none")
     names = [server.server for server in servers]
     if doubles := sorted({str(name) for name in names if names.count(name) > 1}):
         raise ContractError(file, "servers", "each server once", f"{doubles} more than once")
-    return tuple(_Compiler(file, f"servers.{i}", one, table).compile() for i, one in enumerate(servers))
+    return tuple(
+        _Compiler(file, f"servers.{i}", one, table).compile() for i, one in enumerate(servers)
+    )
 
 
 class _Compiler:
@@ -77,9 +82,13 @@ class _Compiler:
         document = self.document
         if document.type not in _TYPES:
             self._refuse(
-                "type", f"one of {list(_TYPES)}", f"{document.type!r}{nearest(str(document.type), _TYPES)}"
+                "type",
+                f"one of {list(_TYPES)}",
+                f"{document.type!r}{nearest(str(document.type), _TYPES)}",
             )
-        is_table = document.type in _DATABASES or (document.type == "custom" and not document.location)
+        is_table = document.type in _DATABASES or (
+            document.type == "custom" and not document.location
+        )
         return self._table() if is_table else self._files()
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
@@ -98,7 +107,9 @@ class _Compiler:
         )
         custom = self._custom(known)
         if document.format == "json" and document.delimiter not in (None, "new_line"):
-            self._refuse("delimiter", "'new_line': one JSON object a line", repr(document.delimiter))
+            self._refuse(
+                "delimiter", "'new_line': one JSON object a line", repr(document.delimiter)
+            )
         delimiter = str(custom.get("delimiter", ","))
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
             self._refuse(
@@ -136,10 +147,16 @@ class _Compiler:
         )
 
     def _options(self, given: object) -> tuple[tuple[str, str], ...]:
-        """The options as texts; a nested one is refused, and a secret in clear, and neither is shown."""
+        """The options as texts; a nested one is refused, and a secret in clear, and neither is
+        shown.
+        """
         where = "customProperties.storageOptions"
-        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-            self._refuse(where, "options with one text each, such as {account_name: sales}", "another value")
+        if not isinstance(given, dict) or not all(
+            isinstance(value, str) for value in given.values()
+        ):
+            self._refuse(
+                where, "options with one text each, such as {account_name: sales}", "another value"
+            )
         for name, value in given.items():
             if _SECRET.search(name) and REFERENCE.sub("", value):
                 self._refuse(f"{where}.{name}", _AS_REFERENCE, "one in clear")
@@ -147,7 +164,9 @@ class _Compiler:
 
     def _table(self) -> Server:
         document = self.document
-        known = {"custom": ("url",), "duckdb": ()}.get(document.type or "", ("username", "password"))
+        known = {"custom": ("url",), "duckdb": ()}.get(
+            document.type or "", ("username", "password")
+        )
         custom = {name: str(value) for name, value in self._custom((*known, "changedAt")).items()}
         url, password = custom.get("url", ""), custom.get("password", "")
         if document.type == "custom" and not url:
@@ -189,13 +208,18 @@ class _Compiler:
         return found
 
     def _no_secret(self, where: str, address: str) -> None:
-        """A password in an address is refused, and not shown: before the ``@``, or among the options."""
+        """A password in an address is refused, and not shown: before the ``@``, or among the
+        options.
+        """
         try:
             split = urlsplit(address)
             options = parse_qsl(split.query)
         except ValueError:
             self._refuse(where, "an address", "something that cannot be read as one")
         account = split.netloc.rpartition("@")[0]
-        secrets = [account.partition(":")[2], *(value for key, value in options if _SECRET.search(key))]
+        secrets = [
+            account.partition(":")[2],
+            *(value for key, value in options if _SECRET.search(key)),
+        ]
         if any(REFERENCE.sub("", secret) for secret in secrets):
             self._refuse(where, _AS_REFERENCE, "one in clear")

@@ -1,4 +1,6 @@
-"""What the Prefect server does by itself: run what is asked for, end what died, tell people what was decided."""
+"""What the Prefect server does by itself: run what is asked for, end what died, tell people what
+was decided.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,36 @@ if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
 
 NOTIFY = "KINGMAKER_NOTIFY_URL"
-"""Variable with the address that messages are posted to, as JSON; for other ways, make the block by hand."""
+"""Variable with the address that messages are posted to, as JSON; for other ways, make the block by
+hand.
+"""
 BLOCK = "kingmaker-notify"
 """Name of the notification block; when there is one of any type by hand, it is used as it is."""
 _PREFIX = "kingmaker: "
-_ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
+_ENDS = tuple(
+    f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")
+)
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _OURS = {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
 
 
 async def bring_up_to_date(
-    client: PrefectClient, deployments: Mapping[str, UUID], models: Iterable[str], *, prune: bool = False
+    client: PrefectClient,
+    deployments: Mapping[str, UUID],
+    models: Iterable[str],
+    *,
+    prune: bool = False,
 ) -> None:
-    """Make, change or leave each automation; those of models that are gone are removed with ``prune``.
+    """Make, change or leave each automation; those of models that are gone are removed with
+    ``prune``.
 
     ``deployments`` is ``flow/name`` -> id.
     """
-    wanted = [*_for_models(deployments, models), *_for_runs(deployments), *await _for_people(client)]
+    wanted = [
+        *_for_models(deployments, models),
+        *_for_runs(deployments),
+        *await _for_people(client),
+    ]
     for automation in wanted:
         known = await client.read_automations_by_name(automation.name)
         if not known:
@@ -63,7 +78,9 @@ def _for_models(deployments: Mapping[str, UUID], models: Iterable[str]) -> list[
                     "model": model,
                     "reason": {
                         "__prefect_kind": "jinja",
-                        "template": "{{ event.payload.reason | default('asked for by an event', true) }}",
+                        "template": (
+                            "{{ event.payload.reason | default('asked for by an event', true) }}"
+                        ),
                     },
                 },
             ),
@@ -85,8 +102,8 @@ def _for_runs(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
     found = [
         _automation(
             "end runs that went silent",
-            "A run whose heartbeat stops (every 30 s) has crashed. A server of one's own does not see it by itself "
-            "(Prefect #16746).",
+            "A run whose heartbeat stops (every 30 s) has crashed. A server of one's own does not"
+            " see it by itself (Prefect #16746).",
             {
                 "after": ["prefect.flow-run.heartbeat"],
                 "expect": ["prefect.flow-run.heartbeat", *_ENDS],
@@ -97,7 +114,11 @@ def _for_runs(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
         _automation(
             "end runs that never began",
             "A run that a worker has taken and that has not begun ten minutes later has crashed.",
-            {"after": ["prefect.flow-run.Pending"], "expect": ["prefect.flow-run.*"], "within": 600},
+            {
+                "after": ["prefect.flow-run.Pending"],
+                "expect": ["prefect.flow-run.*"],
+                "within": 600,
+            },
             crashed,
         ),
     ]
@@ -105,7 +126,8 @@ def _for_runs(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
         found.append(
             _automation(
                 "run again what crashed",
-                "A crash runs reconcile, which runs again what is worth it, and not for ever (Prefect #10211).",
+                "A crash runs reconcile, which runs again what is worth it, and not for ever"
+                " (Prefect #10211).",
                 {"expect": ["prefect.flow-run.Crashed"], "match": _RUNS, "match_related": _OURS},
                 RunDeployment(source="selected", deployment_id=reconcile),
             )
@@ -121,8 +143,9 @@ async def _for_people(client: PrefectClient) -> list[AutomationCore]:
         return []
     subject = "Kingmaker: {{ event.payload.model }}: {{ event.event | replace('kingmaker.', '') }}"
     body = (
-        "{{ event.payload.model }}, batch {{ event.payload.batch }}: {{ event.payload.decision }} "
-        "{{ event.payload.version }}, by {{ event.payload.by }}. Why: kingmaker history {{ event.payload.model }} --all"
+        "{{ event.payload.model }}, batch {{ event.payload.batch }}: {{ event.payload.decision }}"
+        " {{ event.payload.version }}, by {{ event.payload.by }}. Why: kingmaker history {{"
+        " event.payload.model }} --all"
     )
     return [
         _automation(
@@ -136,12 +159,16 @@ async def _for_people(client: PrefectClient) -> list[AutomationCore]:
         ),
         _automation(
             "tell of crashes",
-            "Runs that crashed. What they said stays on the server: it may hold values of the data.",
+            "Runs that crashed. What they said stays on the server: it may hold values of the"
+            " data.",
             {"expect": ["prefect.flow-run.Crashed"], "match": _RUNS, "match_related": _OURS},
             SendNotification(
                 block_document_id=block,
                 subject="Kingmaker: crashed: {{ flow_run.name }}",
-                body="{{ flow_run.name }} crashed; Kingmaker runs it again up to three times. {{ flow_run|ui_url }}",
+                body=(
+                    "{{ flow_run.name }} crashed; Kingmaker runs it again up to three times. {{"
+                    " flow_run|ui_url }}"
+                ),
             ),
         ),
     ]
@@ -169,8 +196,15 @@ async def _says(client: PrefectClient, id: UUID) -> str:
     return str(document.data.get("secrets", {}).get("address", ""))
 
 
-def _automation(name: str, description: str, trigger: dict[str, Any], action: Any) -> AutomationCore:  # noqa: ANN401 - one of Prefect's actions
-    """Return the automation; its description ends with a digest, by which one that is up to date is known."""
+def _automation(
+    name: str,
+    description: str,
+    trigger: dict[str, Any],
+    action: Any,  # noqa: ANN401 - of Prefect
+) -> AutomationCore:
+    """Return the automation; its description ends with a digest, by which one that is up to date is
+    known.
+    """
     from prefect.events import EventTrigger, Posture
     from prefect.events.schemas.automations import AutomationCore
 

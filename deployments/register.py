@@ -1,8 +1,9 @@
 """Model specs as Prefect deployments: what runs where and when.
 
-``kingmaker deploy`` and ``prefect deploy --all --prefect-file deployments/prefect.yaml`` register the same, since the
-file is written from the same document. A deployment's version is a digest of all that is registered, so that what is
-registered already is known, and left alone: a schedule that a person has paused stays paused.
+``kingmaker deploy`` and ``prefect deploy --all --prefect-file deployments/prefect.yaml`` register
+the same, since the file is written from the same document. A deployment's version is a digest of
+all that is registered, so that what is registered already is known, and left alone: a schedule that
+a person has paused stays paused.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 POOL = "kingmaker"
-"""The work pool of all models; each model has a queue of its own in it, of which one run at a time is begun."""
+"""The work pool of all models; each model has a queue of its own in it, of which one run at a time
+is begun.
+"""
 TAG = "kingmaker"
 """On every deployment and every run of ours."""
 BEGIN = "python -m flows.begin"
-"""How a pool begins a run, where nobody has said otherwise: with a look at whether there is anything to do."""
+"""How a pool begins a run, where nobody has said otherwise: with a look at whether there is
+anything to do.
+"""
 RECONCILE = "all models"
 """Name of the one deployment that belongs to no model."""
 
@@ -46,8 +51,9 @@ _FLOWS = {
 _MODULES = {"refuse": "promote", "rollback": "by_hand", "freeze": "by_hand", "thaw": "by_hand"}
 """The module of flows/ that a flow stands in, where it has another name."""
 _HEADER = """\
-# Written by 'kingmaker deploy --write'; change the model specs, then write it anew. It registers what 'kingmaker deploy'
-# registers: prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+# Written by 'kingmaker deploy --write'; change the model specs, then write it anew. It registers
+# what 'kingmaker deploy' registers: prefect --no-prompt deploy --all --prefect-file
+# deployments/prefect.yaml
 """
 
 
@@ -72,14 +78,18 @@ def prefect_file(settings: Settings) -> str:
 
 
 def definitions(models: Sequence[ManagedModel]) -> list[dict[str, Any]]:
-    """Return every deployment of ``models`` and the one for all, in the words of Prefect's own file."""
+    """Return every deployment of ``models`` and the one for all, in the words of Prefect's own
+    file.
+    """
     found = [_definition(managed, flow) for managed in models for flow in _FLOWS]
     found.append(
         _versioned(
             {
                 "name": RECONCILE,
                 "entrypoint": "flows.reconcile.reconcile",
-                "description": "Ends runs that died or that time has passed over, and runs again what crashed.",
+                "description": (
+                    "Ends runs that died or that time has passed over, and runs again what crashed."
+                ),
                 "tags": [TAG],
                 "parameters": {},
                 "enforce_parameter_schema": True,
@@ -91,10 +101,13 @@ def definitions(models: Sequence[ManagedModel]) -> list[dict[str, Any]]:
     return found
 
 
-async def register(settings: Settings, model: str | None = None, *, prune: bool = False) -> Registered:
+async def register(
+    settings: Settings, model: str | None = None, *, prune: bool = False
+) -> Registered:
     """Register the project's models, or one; what is registered already is not touched.
 
-    Deployments of models that are gone are told, and removed with ``prune``, with what they had waiting.
+    Deployments of models that are gone are told, and removed with ``prune``, with what they had
+    waiting.
     """
     from prefect.client.orchestration import get_client
 
@@ -131,7 +144,9 @@ def finish() -> dict[str, Any]:
 
 
 async def afinish(settings: Settings, *, prune: bool = False) -> None:
-    """Set how the pool begins a run and that each model's queue begins one at a time; bring the automations up to date."""
+    """Set how the pool begins a run and that each model's queue begins one at a time; bring the
+    automations up to date.
+    """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -155,7 +170,9 @@ async def afinish(settings: Settings, *, prune: bool = False) -> None:
 def _definition(managed: ManagedModel, flow: str) -> dict[str, Any]:
     schedule = managed.spec.schedule if flow == "monitor" else None
     described = f"{managed.name}: {_FLOWS[flow]}."
-    schedules = [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}] if schedule else []
+    schedules = (
+        [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}] if schedule else []
+    )
     module = _MODULES.get(flow, flow)
     return _versioned(
         {
@@ -177,13 +194,15 @@ def _versioned(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _form(definition: dict[str, Any]) -> dict[str, Any]:
-    """The form that Prefect's page shows for a run by hand: the flow's parameters, typed and described."""
+    """The form that Prefect's page shows for a run by hand: the flow's parameters, typed and
+    described.
+    """
     from prefect.utilities.callables import parameter_schema
 
     module, _, name = definition["entrypoint"].rpartition(".")
-    form: dict[str, Any] = parameter_schema(getattr(importlib.import_module(module), name)).model_dump(
-        exclude_unset=True
-    )
+    form: dict[str, Any] = parameter_schema(
+        getattr(importlib.import_module(module), name)
+    ).model_dump(exclude_unset=True)
     return form
 
 
@@ -208,7 +227,9 @@ async def _make_pool(client: PrefectClient) -> None:
 
 
 async def _begin_with_a_look(client: PrefectClient) -> None:
-    """Give a pool that a worker made its command; a command that is there stays, ``kingmaker up``'s or a person's."""
+    """Give a pool that a worker made its command; a command that is there stays, ``kingmaker up``'s
+    or a person's.
+    """
     from prefect.client.schemas.actions import WorkPoolUpdate
 
     template = (await client.read_work_pool(POOL)).base_job_template
@@ -255,7 +276,9 @@ async def _flow_names(client: PrefectClient) -> dict[Any, str]:
     return {flow.id: flow.name for flow in await client.read_flows(flow_filter=ours)}
 
 
-async def _ours(client: PrefectClient, flows: dict[Any, str]) -> list[tuple[str, DeploymentResponse]]:
+async def _ours(
+    client: PrefectClient, flows: dict[Any, str]
+) -> list[tuple[str, DeploymentResponse]]:
     """Return every deployment on the server that is tagged as ours, as ``flow/name`` and itself."""
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 

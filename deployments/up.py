@@ -1,4 +1,6 @@
-"""``kingmaker up``: Prefect's server, MLflow's server and a worker on this machine, until Ctrl-C ends them all."""
+"""``kingmaker up``: Prefect's server, MLflow's server and a worker on this machine, until Ctrl-C
+ends them all.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _READY_SECONDS = 180
-"""The longest that a server may take to answer; on two busy cores MLflow took 20 s, Prefect 12 s."""
+"""The longest that a server may take to answer; on two busy cores MLflow took 20 s, Prefect 12 s.
+"""
 _END_SECONDS = 20
 """The longest that a program may take to end before it is killed."""
 _MOST_DEATHS, _WITHIN_SECONDS = 5, 600
 """A program that dies more often than this is not started again."""
 _MARK, _PART = "KINGMAKER_UP", "KINGMAKER_UP_PART"
-"""Variables in the environment of all that we start, and of all that it starts: what is ours is found by them."""
+"""Variables in the environment of all that we start, and of all that it starts: what is ours is
+found by them.
+"""
 
 
 class NotReadyError(RuntimeError):
@@ -62,13 +67,19 @@ class Program:
     deaths: deque[float] = field(default_factory=deque)
 
     def start(self) -> None:
-        """Start it, away from our terminal, so that Ctrl-C reaches us alone and we end things in order."""
+        """Start it, away from our terminal, so that Ctrl-C reaches us alone and we end things in
+        order.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own commands
-                self.command, env={**self.environment, _PART: self.name}, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                self.command,
+                env={**self.environment, _PART: self.name},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @property
     def died(self) -> int | None:
@@ -85,18 +96,21 @@ def up(
     mlflow_port: int | None = None,
     at_once: int | None = None,
 ) -> None:
-    """Run the servers of the home until SIGINT or SIGTERM; everything that was started has ended when this returns.
+    """Run the servers of the home until SIGINT or SIGTERM; everything that was started has ended
+    when this returns.
 
     Args:
         settings: Where the home is; what the servers keep is kept there.
         say: Called with each sentence for people.
-        database: URL of a PostgreSQL server for all three stores; left out: what the home used before, or its files.
+        database: URL of a PostgreSQL server for all three stores; left out: what the home used
+            before, or its files.
         prefect_port: Left out: 4200, or a free one when that is taken.
         mlflow_port: Left out: 5000, or a free one when that is taken.
         at_once: Most runs at the same time; left out: one a processor.
 
-    Raises AlreadyUpError when the home's servers run, HomeElsewhereError when its ledger is elsewhere, NotReadyError
-    when a program does not begin or dies more than five times in ten minutes.
+    Raises AlreadyUpError when the home's servers run, HomeElsewhereError when its ledger is
+    elsewhere, NotReadyError when a program does not begin or dies more than five times in ten
+    minutes.
     """
     home = settings.home.resolve()
     with servers.sole_runner(home), _asked_to_stop() as stop:
@@ -129,16 +143,19 @@ def _settle(home: Path, database: str) -> Secrets:
         from tasks.ledger.databases import make_stores
 
         stores = make_stores(database)
-        asked = replace(known, ledger=stores.ledger, prefect_store=stores.prefect, mlflow_store=stores.mlflow)
+        asked = replace(
+            known, ledger=stores.ledger, prefect_store=stores.prefect, mlflow_store=stores.mlflow
+        )
         if known.ledger and known.ledger != asked.ledger:
             raise HomeElsewhereError(
-                f"{home}: its ledger is in another database already; leave --database out to use that one, or see "
-                "'Move to PostgreSQL' in docs/operations.md"
+                f"{home}: its ledger is in another database already; leave --database out to use"
+                " that one, or see 'Move to PostgreSQL' in docs/operations.md"
             )
         if not known.ledger and (home / "ledger.db").exists():
             raise HomeElsewhereError(
-                f"{home}: its ledger is in ledger.db, and an empty database would forget it; leave --database out, "
-                "choose another home, or see 'Move to PostgreSQL' in docs/operations.md"
+                f"{home}: its ledger is in ledger.db, and an empty database would forget it; leave"
+                " --database out, choose another home, or see 'Move to PostgreSQL' in"
+                " docs/operations.md"
             )
         known = asked
     if known != found:
@@ -147,42 +164,67 @@ def _settle(home: Path, database: str) -> Secrets:
 
 
 def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) -> list[Program]:
-    """Return what is to run, in the order of its beginning. Secrets go by the environment, never by a command line."""
+    """Return what is to run, in the order of its beginning.
+
+    Secrets go by the environment, never by a command line.
+    """
     home, python = settings.home.resolve(), sys.executable
-    ours = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "KINGMAKER_TRACKING", "KINGMAKER_DATABASE")
-    base = {name: value for name, value in os.environ.items() if name not in ours} | {_MARK: str(home)}
+    ours = (
+        "PREFECT_API_URL",
+        "PREFECT_API_AUTH_STRING",
+        "KINGMAKER_TRACKING",
+        "KINGMAKER_DATABASE",
+    )
+    base = {name: value for name, value in os.environ.items() if name not in ours} | {
+        _MARK: str(home)
+    }
     at = ["--host", "127.0.0.1", "--port"]
     prefect = {
         "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{known.prefect}",
         "PREFECT_SERVER_ENCRYPTION_KEY": known.encryption,
         "PREFECT_SERVER_UI_API_URL": f"{there.prefect_url}/api",  # else its page calls port 4200
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # runs older than 90 days go
-        # When a worker is not heard for a minute, Prefect's foreman calls every deployment of its pool not ready, and then
-        # ready again, with an event for each in one transaction: of 200 models SQLite was never free again, so that the
-        # worker was not heard. It is we who look after the worker.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": (
+            "events,flow_runs"
+        ),  # runs older than 90 days go
+        # When a worker is not heard for a minute, Prefect's foreman calls every deployment of its
+        # pool not ready, and then ready again, with an event for each in one transaction: of 200
+        # models SQLite was never free again, so that the worker was not heard. It is we who look
+        # after the worker.
         "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",  # each run that is late is written once more
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": (
+            "300"
+        ),  # each run that is late is written once more
     }
     if known.prefect_store:
         prefect["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = known.prefect_store
     mlflow = {
         "KINGMAKER_MLFLOW_AUTH_STRING": f"{USER}:{known.mlflow}",
         "MLFLOW_BACKEND_STORE_URI": known.mlflow_store or f"sqlite:///{home}/mlflow.db",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a second server's worth of memory, for what we do not use
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": (
+            "false"
+        ),  # a second server's worth of memory, for what we do not use
     }
     worker = servers.prefect_client(there, known) | servers.mlflow_client(there, known)
     worker |= {
         "KINGMAKER_PROJECT": str(settings.project.resolve()),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_LOGGING_LEVEL": "INFO",  # what a run says is kept with it
-        # At each look the worker begins as many runs as are free to begin: two in the usual 10 s is 720 an hour.
+        # At each look the worker begins as many runs as are free to begin: two in the usual 10 s is
+        # 720 an hour.
         "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "5"),
     }
     if known.ledger:
         worker["KINGMAKER_LEDGER"] = known.ledger
     logs = home / "logs"
-    serve = ["-m", "uvicorn", "--factory", "deployments.server.doors:prefect_app", "--log-level", "warning"]
+    serve = [
+        "-m",
+        "uvicorn",
+        "--factory",
+        "deployments.server.doors:prefect_app",
+        "--log-level",
+        "warning",
+    ]
     artifacts = ["--no-serve-artifacts", "--default-artifact-root", str(settings.artifacts)]
     return [
         Program(
@@ -193,24 +235,50 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
         ),
         Program(
             "mlflow",
-            [python, "-m", "mlflow", "server", "--app-name", "kingmaker", "--workers", "1", *artifacts, *at, str(there.mlflow)],
+            [
+                python,
+                "-m",
+                "mlflow",
+                "server",
+                "--app-name",
+                "kingmaker",
+                "--workers",
+                "1",
+                *artifacts,
+                *at,
+                str(there.mlflow),
+            ],
             base | mlflow,
             logs / "mlflow.log",
         ),
         Program(
             "worker",
-            [python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", str(at_once)],
+            [
+                python,
+                "-m",
+                "prefect",
+                "worker",
+                "start",
+                "--pool",
+                POOL,
+                "--type",
+                "process",
+                "--limit",
+                str(at_once),
+            ],
             base | worker,
             logs / "worker.log",
         ),
-    ]  # fmt: skip
+    ]
 
 
-# --- from beginning to end -------------------------------------------------------------------------------
+# --- from beginning to end ------------------------------------------------------------------------
 
 
 def _begin(programs: list[Program], known: Secrets, there: Running, stop: threading.Event) -> None:
-    """Start the servers, wait until they answer, then start the worker and wait until the server knows it."""
+    """Start the servers, wait until they answer, then start the worker and wait until the server
+    knows it.
+    """
     prefect, mlflow, worker = programs
     prefect.start()
     mlflow.start()
@@ -219,14 +287,23 @@ def _begin(programs: list[Program], known: Secrets, there: Running, stop: thread
     if not stop.is_set():
         worker.start()
         workers = f"{there.prefect_url}/api/work_pools/{POOL}/workers/filter"
-        _wait(worker, workers, known.prefect, stop, body=b"{}", until=lambda answer: b"ONLINE" in answer)
+        _wait(
+            worker,
+            workers,
+            known.prefect,
+            stop,
+            body=b"{}",
+            until=lambda answer: b"ONLINE" in answer,
+        )
         _begin_runs_directly(there, known)
 
 
 def _begin_runs_directly(there: Running, known: Secrets) -> None:
-    """Have the pool begin a run by this very interpreter, with a look at whether there is anything to do.
+    """Have the pool begin a run by this very interpreter, with a look at whether there is anything
+    to do.
 
-    Left to itself the worker begins another one first, which looks where the code is: two seconds of a processor a run.
+    Left to itself the worker begins another one first, which looks where the code is: two seconds
+    of a processor a run.
     """
     url = f"{there.prefect_url}/api/work_pools/{POOL}"
     template = json.loads(_ask(url, known.prefect))["base_job_template"]
@@ -248,8 +325,8 @@ def _wait(
     while not stop.is_set():
         if program.died is not None:
             raise NotReadyError(
-                f"{program.name}: ended with code {program.died} before it was ready; its last words, from "
-                f"{program.log}:\n{_last_words(program.log)}"
+                f"{program.name}: ended with code {program.died} before it was ready; its last"
+                f" words, from {program.log}:\n{_last_words(program.log)}"
             )
         try:
             if until(_ask(url, password, body)):
@@ -257,7 +334,9 @@ def _wait(
         except (urllib.error.URLError, OSError):
             pass  # not yet: that is what is waited for, with a bound
         if time.monotonic() > end:
-            raise NotReadyError(f"{program.name}: no answer within {_READY_SECONDS} s; see {program.log}")
+            raise NotReadyError(
+                f"{program.name}: no answer within {_READY_SECONDS} s; see {program.log}"
+            )
         stop.wait(0.2)
 
 
@@ -266,7 +345,10 @@ def _ask(url: str, password: str, body: bytes | None = None, method: str | None 
     headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
     # No proxy: it is this machine that is asked.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(urllib.request.Request(url, body, headers, method=method), timeout=10) as answer:  # noqa: S310 - our own http URL
+    with opener.open(
+        urllib.request.Request(url, body, headers, method=method),  # noqa: S310 - ours
+        timeout=10,
+    ) as answer:
         content: bytes = answer.read()
     return content
 
@@ -283,11 +365,16 @@ def _supervise(programs: list[Program], stop: threading.Event, say: Callable[[st
                 program.deaths.popleft()
             if len(program.deaths) > _MOST_DEATHS:
                 raise NotReadyError(
-                    f"{program.name}: died {len(program.deaths)} times within {_WITHIN_SECONDS // 60} minutes, the last "
-                    f"time with code {program.died}; its last words, from {program.log}:\n{_last_words(program.log)}"
+                    f"{program.name}: died {len(program.deaths)} times within"
+                    f" {_WITHIN_SECONDS // 60} minutes, the last time with code {program.died}; its"
+                    f" last words, from {program.log}:\n{_last_words(program.log)}"
                 )
-            say(f"{program.name} died with code {program.died}; it is started again ({program.log})")
-            if program.name != "worker":  # what a server leaves holds its port; what a worker leaves are runs
+            say(
+                f"{program.name} died with code {program.died}; it is started again ({program.log})"
+            )
+            if (
+                program.name != "worker"
+            ):  # what a server leaves holds its port; what a worker leaves are runs
                 _end(_ours(Path(program.environment[_MARK]), program.name))
             if stop.wait(2 ** (len(program.deaths) - 1) - 1):
                 return
@@ -296,7 +383,9 @@ def _supervise(programs: list[Program], stop: threading.Event, say: Callable[[st
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[threading.Event]:
-    """Give an event that SIGINT, SIGTERM and SIGHUP set; the second signal does not cut the ending short."""
+    """Give an event that SIGINT, SIGTERM and SIGHUP set; the second signal does not cut the ending
+    short.
+    """
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {one: signal.signal(one, lambda *_: stop.set()) for one in signals}
@@ -307,11 +396,13 @@ def _asked_to_stop() -> Iterator[threading.Event]:
             signal.signal(one, handler)
 
 
-# --- processes and ports ---------------------------------------------------------------------------------
+# --- processes and ports --------------------------------------------------------------------------
 
 
 def _ours(home: Path, part: str | None = None) -> list[psutil.Process]:
-    """Every process that descends from an ``up`` in this home, however far, by the mark in its environment."""
+    """Every process that descends from an ``up`` in this home, however far, by the mark in its
+    environment.
+    """
     found = []
     for process in psutil.process_iter():
         try:
@@ -340,7 +431,8 @@ def _port(wanted: int | None, default: int) -> int:
     if wanted is not None:
         if not _free(wanted):
             raise OSError(
-                f"port {wanted} on 127.0.0.1: expected it to be free, found it taken; choose another one"
+                f"port {wanted} on 127.0.0.1: expected it to be free, found it taken; choose"
+                " another one"
             )
         return wanted
     return default if _free(default) else _any_free()
@@ -363,7 +455,7 @@ def _any_free() -> int:
     return port
 
 
-# --- words -----------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 
 def _tell(say: Callable[[str], None], home: Path, there: Running) -> None:

@@ -1,4 +1,7 @@
-"""Decisions as Prefect events, for automations to act on. They carry names and numbers of versions, and no data values."""
+"""Decisions as Prefect events, for automations to act on.
+
+They carry names and numbers of versions, and no data values.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from prefect.events import emit_event
 from tasks.records import LedgerEntry
 
 REQUESTED = "kingmaker.retrain.requested"
-"""Emitted by anyone; the automation that ``kingmaker deploy`` makes answers by a run of ``retrain``."""
+"""Emitted by anyone; the automation that ``kingmaker deploy`` makes answers by a run of
+``retrain``.
+"""
 
 DECIDED = {
     "Promote": "kingmaker.promoted",
@@ -28,10 +33,12 @@ def resource(model: str) -> dict[str, str]:
 
 
 def announce(entry: LedgerEntry) -> None:
-    """Emit the event of a decision that took effect; a Hold or a Retrain is nothing to tell, unless a batch is refused.
+    """Emit the event of a decision that took effect; a Hold or a Retrain is nothing to tell, unless
+    a batch is refused.
 
-    The reason stays in the ledger: it may name a slice, which is a value of the data. The id follows from the entry, so
-    that a decision which is carried out twice, after a crash, is told once.
+    The reason stays in the ledger: it may name a slice, which is a value of the data. The id
+    follows from the entry, so that a decision which is carried out twice, after a crash, is told
+    once.
     """
     refused = entry.evidence.get("verdict", {}).get("outcome") == "refuse"
     event = REFUSED if refused else DECIDED.get(entry.decision.kind)
@@ -48,10 +55,14 @@ def announce(entry: LedgerEntry) -> None:
             "version": "" if version is None else f"version {version}",
             "by": entry.decided_by,
         },
-        id=uuid5(NAMESPACE_OID, f"{entry.id} {entry.recorded_at.isoformat()} {entry.evidence_sha256}"),
+        id=uuid5(
+            NAMESPACE_OID, f"{entry.id} {entry.recorded_at.isoformat()} {entry.evidence_sha256}"
+        ),
     )
 
 
 def request_retrain(model: str, reason: str) -> None:
     """Emit the event that asks for a retrain of ``model``."""
-    emit_event(event=REQUESTED, resource=resource(model), payload={"model": model, "reason": reason})
+    emit_event(
+        event=REQUESTED, resource=resource(model), payload={"model": model, "reason": reason}
+    )

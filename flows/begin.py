@@ -1,9 +1,11 @@
-"""How the worker begins a run: a look first, and Prefect's engine only where there is something to do.
+"""How the worker begins a run: a look first, and Prefect's engine only where there is something to
+do.
 
     python -m flows.begin
 
-Most scheduled runs find nothing new, and Prefect's engine costs twice the look. Such a run is told to the server in the
-states that the engine would set, and Prefect is never imported. All else is the engine's, in this same process.
+Most scheduled runs find nothing new, and Prefect's engine costs twice the look. Such a run is told
+to the server in the states that the engine would set, and Prefect is never imported. All else is
+the engine's, in this same process.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from tasks.model_spec import manage
 from tasks.settings import Settings
 
 _SECONDS = 30
-"""The longest that the server may take to answer; then the engine asks it, and has more patience."""
+"""The longest that the server may take to answer; then the engine asks it, and has more patience.
+"""
 
 
 def main() -> None:
@@ -38,9 +41,11 @@ def main() -> None:
 
 
 def ended_idle(environment: Mapping[str, str]) -> bool:
-    """Look whether anything waits for this monitor run, end it on the server when nothing does, and say whether it ended.
+    """Look whether anything waits for this monitor run, end it on the server when nothing does, and
+    say whether it ended.
 
-    A run that asks for a batch or for a moment is not looked at, and of a model that trusts pickles the engine must say so.
+    A run that asks for a batch or for a moment is not looked at, and of a model that trusts pickles
+    the engine must say so.
     """
     run = _ask(environment, "GET")
     given = {name: value for name, value in run["parameters"].items() if value is not None}

@@ -26,18 +26,23 @@ class NotFrozenError(RuntimeError):
 
 @flow(name="rollback", flow_run_name=run_name)
 async def rollback(
-    model: str, reason: str = "asked for by hand", person: str = "a person", recalibration: bool = False
+    model: str,
+    reason: str = "asked for by hand",
+    person: str = "a person",
+    recalibration: bool = False,
 ) -> LedgerEntry:
-    """Bring the previous champion back, at once; or only what the champion's weights and recalibration were before.
+    """Bring the previous champion back, at once; or only what the champion's weights and
+    recalibration were before.
 
-    Raises NoPreviousChampionError when there is none, and NothingToTakeBackError when nothing was refreshed since the
-    champion was crowned.
+    Raises NoPreviousChampionError when there is none, and NothingToTakeBackError when nothing was
+    refreshed since the champion was crowned.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
         reason: Why, in one sentence; it is kept in the ledger.
         person: Who decides; it is kept in the ledger.
-        recalibration: Only take back the newest refresh of weights and recalibration; the champion stays.
+        recalibration: Only take back the newest refresh of weights and recalibration; the champion
+            stays.
     """
     with mandate(model, None) as m:
         if recalibration:
@@ -46,8 +51,8 @@ async def rollback(
         reigning, back = m.reigning(), previous_version(m.managed)
         if reigning is None or back is None or back == reigning:
             raise NoPreviousChampionError(
-                f"{model}: expected a previous champion to bring back, found none; 'kingmaker history {model}' shows "
-                "who reigned"
+                f"{model}: expected a previous champion to bring back, found none; 'kingmaker"
+                f" history {model}' shows who reigned"
             )
         m.model(back)  # verified before it is crowned
         decision = RollBack(reason=f"by {person}: {reason}", version=back, previous=reigning)
@@ -55,8 +60,11 @@ async def rollback(
 
 
 @flow(name="freeze", flow_run_name=run_name)
-async def freeze(model: str, reason: str = "asked for by hand", person: str = "a person") -> LedgerEntry:
-    """Let the champion serve, and change nothing by oneself: no training, no promotion, until the model is thawed.
+async def freeze(
+    model: str, reason: str = "asked for by hand", person: str = "a person"
+) -> LedgerEntry:
+    """Let the champion serve, and change nothing by oneself: no training, no promotion, until the
+    model is thawed.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -78,23 +86,32 @@ async def thaw(model: str, reason: str = "looked into", person: str = "a person"
     """
     with mandate(model, None) as m:
         if m.frozen() is None:
-            raise NotFrozenError(f"{model}: expected a frozen model to thaw, found one that is free")
+            raise NotFrozenError(
+                f"{model}: expected a frozen model to thaw, found one that is free"
+            )
         return _by_hand(m, Thaw(reason=f"by {person}: {reason}"), person, reason)
 
 
 def _take_back(m: Mandate, person: str, reason: str) -> LedgerEntry:
-    """Serve the champion again with the weights and the recalibration before the newest refresh of them."""
+    """Serve the champion again with the weights and the recalibration before the newest refresh of
+    them.
+    """
     version = m.reigning()
     made = [] if version is None else m.adjustments(version)
     if version is None or not made:
         raise NothingToTakeBackError(
-            f"{m.managed.name}: expected a refresh of weights or recalibration since the champion was crowned, found none"
+            f"{m.managed.name}: expected a refresh of weights or recalibration since the champion"
+            " was crowned, found none"
         )
     before = m.model(version, made[-1].batch)
     decision = Recalibrate(
-        reason=f"by {person}: {reason}", version=version, members=made[-1].decision.members,  # type: ignore[union-attr]  # it is one
-        weights=before.weights, recalibration=before.recalibration, taken_back=True,
-    )  # fmt: skip
+        reason=f"by {person}: {reason}",
+        version=version,
+        members=made[-1].decision.members,  # type: ignore[union-attr]  # it is one
+        weights=before.weights,
+        recalibration=before.recalibration,
+        taken_back=True,
+    )
     return _by_hand(m, decision, person, reason, made[-1].batch)
 
 

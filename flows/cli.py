@@ -1,4 +1,7 @@
-"""The ``kingmaker`` command. It looks before it starts anything: an idle run imports neither Prefect nor pandas."""
+"""The ``kingmaker`` command.
+
+It looks before it starts anything: an idle run imports neither Prefect nor pandas.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,14 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="""Keep tabular models in production honest: every new batch is checked, scored, watched for drift, and
-answered with one recorded decision.
+    help="""Keep tabular models in production honest: every new batch is checked, scored, watched
+for drift, and answered with one recorded decision.
 
-[b]A first look[/b]: kingmaker demo. [b]Every day[/b]: kingmaker run MODEL. [b]Afterwards[/b]: kingmaker history MODEL.
+[b]A first look[/b]: kingmaker demo. [b]Every day[/b]: kingmaker run MODEL.
+[b]Afterwards[/b]: kingmaker history MODEL.
 
-[b]Exit codes[/b]: 0 all is well, 1 something failed, 2 wrong usage or configuration, 3 data was refused.""",
+[b]Exit codes[/b]: 0 all is well, 1 something failed, 2 wrong usage or configuration,
+3 data was refused.""",
 )
 
 app.add_typer(contract_cli.app, name="contract")
@@ -43,13 +48,17 @@ app.add_typer(server_cli.app)
 
 
 Model = Annotated[str, typer.Argument(help="Name of a directory in deployments/, such as flights.")]
-Batch = Annotated[str | None, typer.Option(help="One batch, such as 2013-05 (default: all that are new).")]
+Batch = Annotated[
+    str | None, typer.Option(help="One batch, such as 2013-05 (default: all that are new).")
+]
 ReasonOption = Annotated[str, typer.Option(help="One sentence; it is kept in the ledger.")]
 PersonOption = Annotated[str, typer.Option(help="Who decides (default: the login name).")]
 
 
 def main() -> None:
-    """Run the command line: one sentence for each error, and an exit code that says what kind it is."""
+    """Run the command line: one sentence for each error, and an exit code that says what kind it
+    is.
+    """
     try:
         app()
     except (ConfigurationError, ContractError) as error:
@@ -57,7 +66,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command again and it goes on where it stopped")
     except Exception as error:  # noqa: BLE001 - see below
-        # The last door: whatever went wrong is said in one sentence, and the whole story is in the log.
+        # The last door: whatever went wrong is said in one sentence, and the whole story is in the
+        # log.
         _fail(error, _exit_code(error))
 
 
@@ -90,12 +100,17 @@ def where(
     project: Annotated[
         Path | None,
         typer.Option(
-            help="Directory with data_contracts/ and deployments/ (KINGMAKER_PROJECT; default: this repository)."
+            help=(
+                "Directory with data_contracts/ and deployments/ (KINGMAKER_PROJECT; default: this"
+                " repository)."
+            )
         ),
     ] = None,
     home: Annotated[
         Path | None,
-        typer.Option(help="Directory that everything is written to (KINGMAKER_HOME; default: .kingmaker)."),
+        typer.Option(
+            help="Directory that everything is written to (KINGMAKER_HOME; default: .kingmaker)."
+        ),
     ] = None,
 ) -> None:
     """Settle where things live, before anything reads it."""
@@ -109,7 +124,9 @@ def where(
 
 @app.command()
 def demo() -> None:
-    """Replay every flight that left New York City in 2013, month by month, through the production flows."""
+    """Replay every flight that left New York City in 2013, month by month, through the production
+    flows.
+    """
     import importlib
 
     os.environ["KINGMAKER_PROJECT"] = str(REPOSITORY)
@@ -124,8 +141,12 @@ def demo() -> None:
 
 @app.command()
 def new(
-    model: Annotated[str, typer.Argument(help="A name for the model: small letters, digits, - and _.")],
-    source: Annotated[Path, typer.Option(help="A file of history: CSV, JSON lines or Parquet. It may grow.")],
+    model: Annotated[
+        str, typer.Argument(help="A name for the model: small letters, digits, - and _.")
+    ],
+    source: Annotated[
+        Path, typer.Option(help="A file of history: CSV, JSON lines or Parquet. It may grow.")
+    ],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     time: Annotated[str, typer.Option(help="The column that says when a row happened.")],
 ) -> None:
@@ -164,8 +185,12 @@ def run(
 @app.command()
 def replay(
     model: Model,
-    start: Annotated[str | None, typer.Option(help="First batch (default: the first that is new).")] = None,
-    end: Annotated[str | None, typer.Option(help="Last batch (default: the last that is closed).")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="First batch (default: the first that is new).")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(help="Last batch (default: the last that is closed).")
+    ] = None,
 ) -> None:
     """Run history through the production code, as if each batch had just arrived."""
     from flows.waiting import is_idle
@@ -197,7 +222,8 @@ def retrain(model: Model, reason: ReasonOption = "asked for by hand") -> None:
 def promote(
     model: Model,
     version: Annotated[
-        int | None, typer.Option(help="A judged version (default: the newest that awaits approval).")
+        int | None,
+        typer.Option(help="A judged version (default: the newest that awaits approval)."),
     ] = None,
     reason: ReasonOption = "approved",
     person: PersonOption = "",
@@ -206,7 +232,9 @@ def promote(
     managed = _manage(model)
     from flows.promote import promote as promote_flow
 
-    entry = _run_flow(managed.settings, promote_flow(model, version, reason, person or getpass.getuser()))
+    entry = _run_flow(
+        managed.settings, promote_flow(model, version, reason, person or getpass.getuser())
+    )
     print(f"version {entry.decision.version} reigns: {entry.decision.reason}")
 
 
@@ -223,7 +251,9 @@ def refuse(
     managed = _manage(model)
     from flows.promote import refuse as refuse_flow
 
-    entry = _run_flow(managed.settings, refuse_flow(model, version, reason, person or getpass.getuser()))
+    entry = _run_flow(
+        managed.settings, refuse_flow(model, version, reason, person or getpass.getuser())
+    )
     print(f"version {entry.decision.version} is refused: {entry.decision.reason}")
 
 
@@ -233,7 +263,10 @@ def rollback(
     reason: ReasonOption = "asked for by hand",
     person: PersonOption = "",
     recalibration: Annotated[
-        bool, typer.Option("--recalibration", help="Only the newest refresh of weights and recalibration.")
+        bool,
+        typer.Option(
+            "--recalibration", help="Only the newest refresh of weights and recalibration."
+        ),
     ] = False,
 ) -> None:
     """Bring the previous champion back, at once."""
@@ -245,14 +278,17 @@ def rollback(
     )
     if recalibration:
         print(
-            f"version {entry.decision.version} serves as before its newest refresh: {entry.decision.reason}"
+            f"version {entry.decision.version} serves as before its newest refresh:"
+            f" {entry.decision.reason}"
         )
         return
     print(f"version {entry.decision.version} reigns again: {entry.decision.reason}")
 
 
 @app.command()
-def freeze(model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = "") -> None:
+def freeze(
+    model: Model, reason: ReasonOption = "asked for by hand", person: PersonOption = ""
+) -> None:
     """Let the champion serve, and train and promote nothing until the model is thawed."""
     managed = _manage(model)
     from flows.by_hand import freeze as freeze_flow
@@ -273,7 +309,9 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 
 @app.command()
 def status() -> None:
-    """Say for each model who reigns, what came last, what waits, and what rests on rows that were replaced since."""
+    """Say for each model who reigns, what came last, what waits, and what rests on rows that were
+    replaced since.
+    """
     from flows.waiting import labels_in_words, unread
     from tasks.ledger import entries as ledger
     from tasks.ledger.lease import current_holder
@@ -283,7 +321,9 @@ def status() -> None:
     settings = Settings()
     names = managed_models(settings)
     if not names:
-        raise ConfigurationError(settings.project / "deployments", "models", "a */model.yaml", "none")
+        raise ConfigurationError(
+            settings.project / "deployments", "models", "a */model.yaml", "none"
+        )
     for name in names:
         managed = _manage(name)
         engine = _ledger(managed)
@@ -299,7 +339,8 @@ def status() -> None:
             print(f"  frozen    since batch {frozen.batch}: {frozen.decision.reason}")
         if entries:
             print(
-                f"  last      {entries[-1].batch}: {entries[-1].decision.kind}: {entries[-1].decision.reason}"
+                f"  last      {entries[-1].batch}: {entries[-1].decision.kind}:"
+                f" {entries[-1].decision.reason}"
             )
         if estimated := newest_estimate(list(ledger.known_batches(engine, name).values())):
             print(f"  estimate  {estimate_in_words(estimated, managed.spec.metric)}")
@@ -309,7 +350,9 @@ def status() -> None:
             print(f"  unread    labels: {labels}")
         for line in labels_in_words(managed, engine, now):
             print(f"  labels    {line}")
-        for item in superseded(engine, name, None if managed.labels is None else managed.labels.name):
+        for item in superseded(
+            engine, name, None if managed.labels is None else managed.labels.name
+        ):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
             print(f"  acting    {holder}")
@@ -334,8 +377,9 @@ def history(
         version = getattr(entry.decision, "version", None)
         took = "" if entry.effective_at else " (not carried out yet)"
         print(
-            f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch}  {entry.decision.kind}"
-            f"{f' version {version}' if version else ''}{took}, by {entry.decided_by}\n      {entry.decision.reason}"
+            f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch} "
+            f" {entry.decision.kind}{f' version {version}' if version else ''}{took}, by"
+            f" {entry.decided_by}\n      {entry.decision.reason}"
         )
 
 
@@ -347,7 +391,9 @@ def quarantine(
         bool, typer.Option("--csv", help="All rows as CSV, in which no cell is a formula.")
     ] = False,
 ) -> None:
-    """List the rows of a batch that are in quarantine, each with the rules that it breaks; sensitive values are hidden."""
+    """List the rows of a batch that are in quarantine, each with the rules that it breaks;
+    sensitive values are hidden.
+    """
     from tasks.ledger import entries as ledger
     from tasks.reports.quarantine import inert_csv, quarantined_rows
 
@@ -359,7 +405,10 @@ def quarantine(
         )
     verdict = known[batch].verdict
     if verdict.quarantine is None:
-        print(f"{model} {batch}: nothing in quarantine: {verdict.outcome}: {verdict.reason}", file=sys.stderr)
+        print(
+            f"{model} {batch}: nothing in quarantine: {verdict.outcome}: {verdict.reason}",
+            file=sys.stderr,
+        )
         return
     rows = quarantined_rows(managed.settings.lake, verdict.quarantine, managed.contract)
     if as_csv:
@@ -381,9 +430,13 @@ def quarantine(
 
 @app.command("explain")
 def explain_decision(
-    number: Annotated[int, typer.Argument(metavar="DECISION", help="Its number, as history --all shows it.")],
+    number: Annotated[
+        int, typer.Argument(metavar="DECISION", help="Its number, as history --all shows it.")
+    ],
 ) -> None:
-    """Say what a decision rests on, check that its record is intact, and make it again from its record."""
+    """Say what a decision rests on, check that its record is intact, and make it again from its
+    record.
+    """
     from flows.explain import explain
     from tasks.ledger.entries import decision_numbered
     from tasks.ledger.tables import open_ledger
@@ -393,7 +446,9 @@ def explain_decision(
 
 @app.command()
 def check(
-    model: Annotated[str | None, typer.Argument(help="One model (default: all of the project).")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="One model (default: all of the project).")
+    ] = None,
 ) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.training.pipeline import check_candidates
@@ -402,7 +457,9 @@ def check(
     settings = Settings()
     names = (model,) if model else managed_models(settings)
     if not names:
-        raise ConfigurationError(settings.project / "deployments", "models", "a */model.yaml", "none")
+        raise ConfigurationError(
+            settings.project / "deployments", "models", "a */model.yaml", "none"
+        )
     for name in names:
         managed = _manage(name)
         file = settings.project / "deployments" / name / "model.yaml"
@@ -411,8 +468,9 @@ def check(
         if managed.labels is not None:
             check_rules(managed.labels.contract)
         print(
-            f"{name}: all is well: {len(managed.contract.columns)} columns, {len(managed.contract.rules)} rules, "
-            f"{len(managed.spec.training.candidates)} candidates"
+            f"{name}: all is well: {len(managed.contract.columns)} columns,"
+            f" {len(managed.contract.rules)} rules, {len(managed.spec.training.candidates)}"
+            " candidates"
         )
 
 
@@ -444,11 +502,15 @@ def _progress(sentence: str) -> None:
 
 
 def _nothing_new(managed: ManagedModel) -> None:
-    print(f"{managed.name}: nothing is new; '{_me()} history {managed.name}' says who reigns and why")
+    print(
+        f"{managed.name}: nothing is new; '{_me()} history {managed.name}' says who reigns and why"
+    )
 
 
 def _me() -> str:
-    """The command as the person can type it: the name alone when it is on the path, with the project if it is not ours."""
+    """The command as the person can type it: the name alone when it is on the path, with the
+    project if it is not ours.
+    """
     import shutil
 
     program = Path(sys.argv[0])
@@ -467,10 +529,20 @@ def _table(managed: ManagedModel) -> None:
 
     engine = _ledger(managed)
     rows = batch_rows(
-        list(ledger.known_batches(engine, managed.name).values()), ledger.history(engine, managed.name)
+        list(ledger.known_batches(engine, managed.name).values()),
+        ledger.history(engine, managed.name),
     )
-    table = Table(title=f"{managed.name}: {managed.spec.description}", title_justify="left", show_lines=False)
-    for heading in ("batch", "rows", "quarantined", "drifted", managed.spec.metric, "first champion"):
+    table = Table(
+        title=f"{managed.name}: {managed.spec.description}", title_justify="left", show_lines=False
+    )
+    for heading in (
+        "batch",
+        "rows",
+        "quarantined",
+        "drifted",
+        managed.spec.metric,
+        "first champion",
+    ):
         table.add_column(heading, justify="left" if heading == "batch" else "right", no_wrap=True)
     table.add_column("decision", no_wrap=True)
     table.add_column("because", ratio=1)
@@ -480,7 +552,11 @@ def _table(managed: ManagedModel) -> None:
             f"{row.rows:,}",
             f"{row.quarantined:,}",
             "" if row.drift_share is None else f"{row.drift_share:.0%}",
-            "" if row.score is None else f"{row.score.value:.3f} [{row.score.low:.3f}, {row.score.high:.3f}]",
+            (
+                ""
+                if row.score is None
+                else f"{row.score.value:.3f} [{row.score.low:.3f}, {row.score.high:.3f}]"
+            ),
             "" if row.first_score is None else f"{row.first_score:.3f}",
             row.decision,
             row.reason,

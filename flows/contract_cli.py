@@ -10,7 +10,8 @@ import typer
 BREAKING = 3
 
 app = typer.Typer(
-    no_args_is_help=True, help="Check a data contract, compare two versions of it, or begin one from a file."
+    no_args_is_help=True,
+    help="Check a data contract, compare two versions of it, or begin one from a file.",
 )
 
 File = Annotated[Path, typer.Argument(help="A contract: an Open Data Contract Standard v3 file.")]
@@ -24,18 +25,22 @@ def check(file: File) -> None:
 
     contract = load_contract(file)
     check_rules(contract)
-    scopes = [sum(rule.scope == scope for rule in contract.rules) for scope in ("schema", "row", "batch")]
+    scopes = [
+        sum(rule.scope == scope for rule in contract.rules) for scope in ("schema", "row", "batch")
+    ]
     print(
-        f"{file}: all is well: {len(contract.columns)} columns; rules for the schema {scopes[0]}, for rows "
-        f"{scopes[1]}, for the batch {scopes[2]}"
+        f"{file}: all is well: {len(contract.columns)} columns; rules for the schema {scopes[0]},"
+        f" for rows {scopes[1]}, for the batch {scopes[2]}"
     )
 
 
 @app.command()
 def diff(old: File, new: File) -> None:
-    """Tell each change from OLD to NEW, and whether a model that was trained under OLD can be used under NEW.
+    """Tell each change from OLD to NEW, and whether a model that was trained under OLD can be used
+    under NEW.
 
-    Exit code 0: every change is compatible, or there is none. 3: at least one is breaking. 2: one is no contract.
+    Exit code 0: every change is compatible, or there is none. 3: at least one is breaking. 2: one
+    is no contract.
     """
     from data_contracts.diff import load_pair
 
@@ -53,7 +58,9 @@ def infer(
     source: Annotated[Path, typer.Argument(help="A CSV or Parquet file, as a batch would come.")],
     name: Annotated[str, typer.Option(help="The contract's name (default: the file's).")] = "",
 ) -> None:
-    """Print a first contract for a file, to be reviewed by a person: what it cannot know is marked as a guess."""
+    """Print a first contract for a file, to be reviewed by a person: what it cannot know is marked
+    as a guess.
+    """
     from tasks.ingest.infer import infer_contract, read_typed
 
     print(infer_contract(read_typed(source), name or source.name.split(".")[0]), end="")

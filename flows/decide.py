@@ -5,15 +5,30 @@ from __future__ import annotations
 from flows.evidence import freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
 from flows.mandate import Mandate
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
-from tasks.records import BatchRecord, Freeze, Hold, LedgerEntry, LoadedModel, Promote, Refusal, RollBack
+from tasks.records import (
+    BatchRecord,
+    Freeze,
+    Hold,
+    LedgerEntry,
+    LoadedModel,
+    Promote,
+    Refusal,
+    RollBack,
+)
 
 
 def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
-    """Answer the batch: the watch comes first, then who waits in shadow, then the retrain policy."""
+    """Answer the batch: the watch comes first, then who waits in shadow, then the retrain
+    policy.
+    """
     spec, batch = m.managed.spec, record.batch.id
     if not record.accepted:
-        refusal = Refusal(model=record.model, batch=batch, revision=record.revision, verdict=record.verdict)
-        return m.decide(batch, Hold(reason=f"the batch is refused: {record.verdict.reason}"), refusal)
+        refusal = Refusal(
+            model=record.model, batch=batch, revision=record.revision, verdict=record.verdict
+        )
+        return m.decide(
+            batch, Hold(reason=f"the batch is refused: {record.verdict.reason}"), refusal
+        )
     if champion is not None and (shadow := watch_evidence(m, record, champion)) is not None:
         watched = m.rule(WatchRule(settings=spec.watch), batch, shadow)
         if isinstance(watched.decision, RollBack):
@@ -29,15 +44,23 @@ def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> Led
 
 
 def freeze_if_due(m: Mandate, record: BatchRecord) -> LedgerEntry | None:
-    """Return the decision that froze the model: an earlier one, or one made now because of the rollbacks of late."""
+    """Return the decision that froze the model: an earlier one, or one made now because of the
+    rollbacks of late.
+    """
     if frozen := m.frozen():
         return frozen
     rule, evidence = FreezeRule(settings=m.managed.spec.watch), freeze_evidence(m, record)
-    return m.rule(rule, record.batch.id, evidence) if isinstance(rule.decide(evidence), Freeze) else None
+    return (
+        m.rule(rule, record.batch.id, evidence)
+        if isinstance(rule.decide(evidence), Freeze)
+        else None
+    )
 
 
 def judge_shadows(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
-    """Judge again, with this batch's rows, each challenger that had too few rows to be judged by."""
+    """Judge again, with this batch's rows, each challenger that had too few rows to be judged
+    by.
+    """
     gate = GateRule(settings=m.managed.spec.gate, approval_required=m.approval_required())
     for evidence in shadow_evidence(m, record, champion):
         entry = m.rule(gate, record.batch.id, evidence)

@@ -1,7 +1,9 @@
-"""Prefect's server, embedded: it lives as long as the run that started it, and ends with it however that ends.
+"""Prefect's server, embedded: it lives as long as the run that started it, and ends with it however
+that ends.
 
-Prefect's own temporary server outlives a run that is killed. This one reads a pipe whose other end the run holds: the
-system closes it when the run is no more, and the server goes. It listens on loopback, to the run that knows its secret.
+Prefect's own temporary server outlives a run that is killed. This one reads a pipe whose other end
+the run holds: the system closes it when the run is no more, and the server goes. It listens on
+loopback, to the run that knows its secret.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE_SECONDS = 300.0
-"""How long the server may take to answer; it took 6 to 11 s, and over 120 s on a machine with ten times the work it can do."""
+"""How long the server may take to answer; it took 6 to 11 s, and over 120 s on a machine with ten
+times the work it can do.
+"""
 _PARTING_SECONDS = 10.0
 
 
@@ -35,7 +39,9 @@ class PrefectAwayError(RuntimeError):
 
 @contextmanager
 def answering_prefect() -> Iterator[None]:
-    """Raise PrefectAwayError when Prefect's client gives up in the block, after its own retries (about a minute)."""
+    """Raise PrefectAwayError when Prefect's client gives up in the block, after its own retries
+    (about a minute).
+    """
     from httpx import TransportError
     from prefect.settings import PREFECT_API_URL
 
@@ -43,8 +49,9 @@ def answering_prefect() -> Iterator[None]:
         yield
     except TransportError as error:
         raise PrefectAwayError(
-            f"Prefect's server at {PREFECT_API_URL.value()}: expected it to answer, found {type(error).__name__}: {error}; "
-            "start it, and run again: what was written stays, and what waits is done then"
+            f"Prefect's server at {PREFECT_API_URL.value()}: expected it to answer, found"
+            f" {type(error).__name__}: {error}; start it, and run again: what was written stays,"
+            " and what waits is done then"
         ) from error
 
 
@@ -69,7 +76,8 @@ def embedded_server() -> Iterator[None]:
             env=os.environ | {"PREFECT_SERVER_API_AUTH_STRING": secret, "PREFECT_UI_ENABLED": "0"},
             process_group=0,  # Ctrl-C is for the run: it still has to tell the server how it ended
         )
-    # Not at the block's end: Prefect sends its last logs and events when the interpreter exits, before this.
+    # Not at the block's end: Prefect sends its last logs and events when the interpreter exits,
+    # before this.
     atexit.register(_end, server)
     _wait_until_up(server, url)
     with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: secret}):
@@ -96,8 +104,8 @@ def _wait_until_up(server: subprocess.Popen[bytes], url: str) -> None:
             time.sleep(0.1)
     ended = "no answer" if server.poll() is None else f"that it ended with code {server.returncode}"
     raise ServerNotUpError(
-        f"expected Prefect's embedded server to answer at {url} within {PATIENCE_SECONDS:.0f} s, found {ended}; look "
-        "into <home>/logs, or set PREFECT_API_URL to a server of your own"
+        f"expected Prefect's embedded server to answer at {url} within {PATIENCE_SECONDS:.0f} s,"
+        f" found {ended}; look into <home>/logs, or set PREFECT_API_URL to a server of your own"
     )
 
 
@@ -107,7 +115,9 @@ def _serve(file: int) -> None:
     from prefect.server.api.server import create_app
 
     threading.Thread(target=_end_with_the_run, daemon=True).start()
-    config = uvicorn.Config(create_app(ephemeral=True, final=True), log_level="error", lifespan="on")
+    config = uvicorn.Config(
+        create_app(ephemeral=True, final=True), log_level="error", lifespan="on"
+    )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=file)])
 
 

@@ -1,4 +1,6 @@
-"""What the monitor's decisions rest on, gathered from the ledger and the lake; who decides is in ``tasks/decisions``."""
+"""What the monitor's decisions rest on, gathered from the ledger and the lake; who decides is in
+``tasks/decisions``.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,18 @@ from tasks.records import (
 
 
 def answered(m: Mandate, record: BatchRecord) -> bool:
-    """Whether this revision has its answer already, from a run that died later or from an earlier one.
+    """Whether this revision has its answer already, from a run that died later or from an earlier
+    one.
 
     A note of the watch alone is no answer, nor is a refusal once the batch is accepted.
     """
     return any(
         entry.batch == record.batch.id
         and entry.evidence.get("revision") == record.revision
-        and (made_by(entry.evidence) not in ("watch", "freeze") or isinstance(entry.decision, RollBack))
+        and (
+            made_by(entry.evidence) not in ("watch", "freeze")
+            or isinstance(entry.decision, RollBack)
+        )
         and not ("verdict" in entry.evidence and record.accepted)
         for entry in m.history()
     )
@@ -47,7 +53,8 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
 def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
     """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
 
-    With labels that come late it is an earlier batch that is mature by now: the newest that was not looked at yet.
+    With labels that come late it is an earlier batch that is mature by now: the newest that was not
+    looked at yet.
     """
     reigns = ledger.reigns(m.history())
     last = reigns[-1] if reigns else None
@@ -55,7 +62,9 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
         return None
     since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
     looked_at = {
-        e.evidence["batch"] for e in m.history() if e.id > last.id and made_by(e.evidence) == "watch"
+        e.evidence["batch"]
+        for e in m.history()
+        if e.id > last.id and made_by(e.evidence) == "watch"
     }
     left = [
         (count, r)
@@ -96,7 +105,9 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
 
 def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
     """Gather the rollbacks of late, this one included."""
-    accepted = [r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id]
+    accepted = [
+        r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id
+    ]
     return FreezeEvidence(
         model=record.model,
         batch=record.batch.id,
@@ -107,18 +118,26 @@ def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
 
 
 def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
-    """Compare each challenger that waits in shadow with the champion, on its holdout and all mature batches since.
+    """Compare each challenger that waits in shadow with the champion, on its holdout and all mature
+    batches since.
 
-    Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves fewer of them.
+    Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves
+    fewer of them.
     """
     history = m.history()
     for entry in ledger.in_shadow(history):
-        looks = [e.evidence for e in history if e.evidence.get("challenger") == entry.evidence["challenger"]]
+        looks = [
+            e.evidence
+            for e in history
+            if e.evidence.get("challenger") == entry.evidence["challenger"]
+        ]
         first, before = (
             Evidence.model_validate({k: v for k, v in look.items() if k != RULE})
             for look in (looks[0], looks[-1])
         )
-        since = [r for r in m.trainable() if first.holdout[-1].batch < r.batch.id <= record.batch.id]
+        since = [
+            r for r in m.trainable() if first.holdout[-1].batch < r.batch.id <= record.batch.id
+        ]
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
@@ -142,19 +161,25 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
 def pooled_rows(
     m: Mandate, before: Evidence, since: list[BatchRecord], unseen_from: datetime
 ) -> tuple[FeatureFrame, tuple[RowSpan, ...]] | None:
-    """Return the rows of a holdout and of the batches since, from a moment on, and their spans; None when none is left."""
+    """Return the rows of a holdout and of the batches since, from a moment on, and their spans;
+    None when none is left.
+    """
     import numpy as np
 
     held = min(span.start for span in before.holdout)
     known = m.batches()
     records = [known[span.batch] for span in before.holdout if span.batch in known]
-    records = [r for r in {r.batch.id: r for r in (*records, *since)}.values() if r.batch.end > unseen_from]
+    records = [
+        r for r in {r.batch.id: r for r in (*records, *since)}.values() if r.batch.end > unseen_from
+    ]
     if not records:
         return None
     first = max(held, unseen_from)
     frame = m.features(records)
     frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
-    spans = tuple(span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records))
+    spans = tuple(
+        span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records)
+    )
     return (frame, spans) if len(frame) else None
 
 
@@ -164,7 +189,9 @@ def compared_or_why_not(
     champion: LoadedModel,
     rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
 ) -> tuple[Comparison | None, str]:
-    """Compare two models on ``rows``, their spans beside them; or say why they cannot be compared."""
+    """Compare two models on ``rows``, their spans beside them; or say why they cannot be
+    compared.
+    """
     from tasks.evaluation.compare import SeenRowsError
     from tasks.evaluation.metrics import EvaluationError
 
@@ -181,17 +208,25 @@ def compared_or_why_not(
 def whole(record: BatchRecord) -> RowSpan:
     """Return the span of all rows of a batch."""
     return RowSpan(
-        batch=record.batch.id, snapshot=record.snapshot.sha256, start=record.batch.start, end=record.batch.end,
+        batch=record.batch.id,
+        snapshot=record.snapshot.sha256,
+        start=record.batch.start,
+        end=record.batch.end,
         rows=record.snapshot.rows,
-    )  # fmt: skip
+    )
 
 
-def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> PolicyEvidence:
+def policy_evidence(
+    m: Mandate, record: BatchRecord, champion: LoadedModel | None
+) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
-    judged = {r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances}
+    judged = {
+        r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances
+    }
     trained = m.training_batches()
     newest = trained[-1] if trained else None
-    # A loss is news once: with labels that come late, the newest judged batch may have been answered by a training.
+    # A loss is news once: with labels that come late, the newest judged batch may have been
+    # answered by a training.
     news = bool(judged) and (newest is None or max(judged) > newest)
     losses = tuple(judged.values())
     accepted = m.trainable()
@@ -214,10 +249,12 @@ def policy_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel | Non
 
 
 def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
-    """Return what each judged training realised, oldest first, as a share of the loss of the champion before it.
+    """Return what each judged training realised, oldest first, as a share of the loss of the
+    champion before it.
 
-    A promotion gained what the watch has seen of it so far, over the rows that it has watched; a challenger that was
-    rejected gained nothing. What is not known yet, or waits for a person, is left out, as is the first champion.
+    A promotion gained what the watch has seen of it so far, over the rows that it has watched; a
+    challenger that was rejected gained nothing. What is not known yet, or waits for a person, is
+    left out, as is the first champion.
     """
     gains = {_trained_at(entry): 0.0 for entry in entries if isinstance(entry.decision, Reject)}
     for entry in entries:
@@ -236,6 +273,8 @@ def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
 
 
 def _trained_at(entry: LedgerEntry) -> str:
-    """The batch at which the challenger was trained, which a judgement after batches in shadow comes long after."""
+    """The batch at which the challenger was trained, which a judgement after batches in shadow
+    comes long after.
+    """
     holdout = entry.evidence.get("holdout")
     return str(holdout[-1]["batch"]) if holdout else entry.batch

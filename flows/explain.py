@@ -1,4 +1,6 @@
-"""One decision, in words: what it rests on, by which rule it was made, and whether that rule makes it again."""
+"""One decision, in words: what it rests on, by which rule it was made, and whether that rule makes
+it again.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,18 @@ class NotAsRecordedError(RuntimeError):
 
 
 def explain(entry: LedgerEntry) -> str:
-    """Return the decision in lines for a person, its record verified and the decision made again from it.
+    """Return the decision in lines for a person, its record verified and the decision made again
+    from it.
 
-    Raises NotAsRecordedError, with the same lines in it, when the record was changed or the decision comes out otherwise.
+    Raises NotAsRecordedError, with the same lines in it, when the record was changed or the
+    decision comes out otherwise.
     """
     intact = evidence_sha256(entry.evidence) == entry.evidence_sha256
     again, same = _again(entry)
     seal = (
-        "as it was written" if intact else f"CHANGED since it was written with {entry.evidence_sha256[:12]}"
+        "as it was written"
+        if intact
+        else f"CHANGED since it was written with {entry.evidence_sha256[:12]}"
     )
     lines = [
         *_head(entry),
@@ -41,12 +47,17 @@ def explain(entry: LedgerEntry) -> str:
 def _head(entry: LedgerEntry) -> Iterator[str]:
     version = getattr(entry.decision, "version", None)
     effect = (
-        f"in effect since {entry.effective_at:%Y-%m-%d %H:%M} UTC" if entry.effective_at else "not in effect"
+        f"in effect since {entry.effective_at:%Y-%m-%d %H:%M} UTC"
+        if entry.effective_at
+        else "not in effect"
     )
     yield f"decision {entry.id}: {entry.decision.kind}{f' version {version}' if version else ''}"
     yield f"because     {entry.decision.reason}"
     yield f"about       {entry.model}, batch {entry.batch}, as of {entry.as_of:%Y-%m-%d %H:%M} UTC"
-    yield f"decided by  {entry.decided_by}, {effect}{f', run {entry.flow_run}' if entry.flow_run else ''}"
+    yield (
+        f"decided by  {entry.decided_by},"
+        f" {effect}{f', run {entry.flow_run}' if entry.flow_run else ''}"
+    )
 
 
 def _body(entry: LedgerEntry) -> Iterator[str]:
@@ -55,7 +66,9 @@ def _body(entry: LedgerEntry) -> Iterator[str]:
         case "gate":
             yield from _gate(Evidence.model_validate(evidence))
         case "watch":
-            yield from _compared(WatchEvidence.model_validate(evidence).comparison, "previous", "champion")
+            yield from _compared(
+                WatchEvidence.model_validate(evidence).comparison, "previous", "champion"
+            )
         case _:
             yield from _indented("rests on", evidence)
     if rule := entry.evidence.get(RULE):
@@ -64,9 +77,15 @@ def _body(entry: LedgerEntry) -> Iterator[str]:
 
 def _gate(evidence: Evidence) -> Iterator[str]:
     against = "nobody" if evidence.champion is None else f"version {evidence.champion}"
-    yield f"judged      version {evidence.challenger} against {against}: {evidence.kind}, attempt {evidence.attempt}"
+    yield (
+        f"judged      version {evidence.challenger} against {against}: {evidence.kind}, attempt"
+        f" {evidence.attempt}"
+    )
     for span in evidence.holdout:
-        yield f"holdout     {span.batch}: {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC, {span.rows:,} rows"
+        yield (
+            f"holdout     {span.batch}: {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
+            f" UTC, {span.rows:,} rows"
+        )
     if evidence.pooled:
         yield f"in shadow   {', '.join(evidence.pooled)}"
     if evidence.comparison is None:
@@ -78,14 +97,26 @@ def _gate(evidence: Evidence) -> Iterator[str]:
 
 
 def _compared(comparison: Comparison, one: str, other: str) -> Iterator[str]:
-    yield f"rows        {comparison.rows:,} in {comparison.blocks} blocks of {comparison.block_hours:g} h, seen by neither"
-    yield f"loss        {one} {comparison.challenger_loss:.5g}, {other} {comparison.champion_loss:.5g}"
-    yield f"difference  {comparison.difference}, t {comparison.t:.2f}, p {comparison.p_better:.3g} of no better"
-    yield f"{comparison.metric:<11} {one} {comparison.challenger_score}, {other} {comparison.champion_score}"
+    yield (
+        f"rows        {comparison.rows:,} in {comparison.blocks} blocks of"
+        f" {comparison.block_hours:g} h, seen by neither"
+    )
+    yield (
+        f"loss        {one} {comparison.challenger_loss:.5g}, {other}"
+        f" {comparison.champion_loss:.5g}"
+    )
+    yield (
+        f"difference  {comparison.difference}, t {comparison.t:.2f}, p {comparison.p_better:.3g} of"
+        " no better"
+    )
+    yield (
+        f"{comparison.metric:<11} {one} {comparison.challenger_score}, {other}"
+        f" {comparison.champion_score}"
+    )
     for part in comparison.slices:
         yield (
-            f"slice       {part.column} = {part.value}: {part.challenger_loss:.4g} against {part.champion_loss:.4g} "
-            f"on {part.rows:,} rows, p {part.p_worse:.2g} of worse"
+            f"slice       {part.column} = {part.value}: {part.challenger_loss:.4g} against"
+            f" {part.champion_loss:.4g} on {part.rows:,} rows, p {part.p_worse:.2g} of worse"
         )
 
 

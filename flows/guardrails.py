@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 
 def every_guardrail(
-    m: Mandate, fitted: Fitted, challenger: LoadedModel, champion: LoadedModel | None, as_fitted: np.ndarray
+    m: Mandate,
+    fitted: Fitted,
+    challenger: LoadedModel,
+    champion: LoadedModel | None,
+    as_fitted: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
-    """Check the challenger as it came back from the registry; a champion that the contract has left behind is no measure."""
+    """Check the challenger as it came back from the registry; a champion that the contract has left
+    behind is no measure.
+    """
     parts, usable = fitted.split, champion is not None and not m.contract_broken(champion)
     found, checks = check_guardrails(
         m.managed, challenger, champion if usable else None, parts.train, parts.holdout, as_fitted
@@ -27,7 +33,11 @@ def every_guardrail(
     log_metrics(
         m.managed,
         challenger.trained.run_id,
-        {"train_loss": found.train_loss, "holdout_loss": found.holdout_loss, "generalisation_gap": found.gap},
+        {
+            "train_loss": found.train_loss,
+            "holdout_loss": found.holdout_loss,
+            "generalisation_gap": found.gap,
+        },
         m.fence,
     )
     known = KnownLabels(batches=m.label_batches(), as_of=m.as_of)

@@ -26,7 +26,9 @@ class BatchNotThereError(LookupError):
 
 
 def nothing_waits(model: str, as_of: datetime | None) -> bool:
-    """Whether there is nothing to do: looked up before MLflow, pandas and the estimators are imported for nothing."""
+    """Whether there is nothing to do: looked up before MLflow, pandas and the estimators are
+    imported for nothing.
+    """
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)
     idle = is_idle(managed, engine, (as_of or datetime.now(UTC)).astimezone(UTC))
@@ -37,23 +39,28 @@ def nothing_waits(model: str, as_of: datetime | None) -> bool:
 
 
 def due_batches(m: Mandate, batch: str | None) -> tuple[SourceBatch, ...]:
-    """Return the batches that wait at the mandate's moment; or ``batch`` alone, whether it waits or not."""
+    """Return the batches that wait at the mandate's moment; or ``batch`` alone, whether it waits or
+    not.
+    """
     if batch is None:
         return waiting_batches(m.managed, m.engine, m.as_of)
     closed = {item.batch.id: item for item in closed_batches(m.managed, m.as_of)}
     wanted = m.managed.batch(batch).id
     if wanted not in closed:
         raise BatchNotThereError(
-            f"{m.managed.name}: expected batch {batch} to be in the source and closed at {m.as_of:%Y-%m-%d %H:%M} UTC, "
-            f"found {', '.join(list(closed)[-3:]) or 'nothing'} as the newest"
+            f"{m.managed.name}: expected batch {batch} to be in the source and closed at"
+            f" {m.as_of:%Y-%m-%d %H:%M} UTC, found {', '.join(list(closed)[-3:]) or 'nothing'} as"
+            " the newest"
         )
     return (closed[wanted],)
 
 
 def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | None]:
-    """Take in every batch of labels that waits, and return them; labels behind one that cannot be read wait with it.
+    """Take in every batch of labels that waits, and return them; labels behind one that cannot be
+    read wait with it.
 
-    Labels that cannot be read do not stop the rows: the error is returned, to be raised when the rows have gone through.
+    Labels that cannot be read do not stop the rows: the error is returned, to be raised when the
+    rows have gone through.
     """
     stream, taken = m.managed.labels, list[BatchRecord]()
     if stream is None:
@@ -71,7 +78,9 @@ def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | N
 
 
 def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
-    """Ingest and validate a batch, and write it down; the same content keeps what is known of it."""
+    """Ingest and validate a batch, and write it down; the same content keeps what is known of
+    it.
+    """
     snapshot = ingest(m.managed, source)
     last = known = m.batches().get(source.batch.id)
     if known is not None and known.snapshot.sha256 != snapshot.sha256:
@@ -82,7 +91,11 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
         verdict = validate(m.managed, snapshot)
     if known is not None and (known.accepted or verdict.refused):
         # What was said of it then is history; only a batch that is let in at last begins anew.
-        again = {"fingerprint": source.fingerprint, "spec_sha256": m.managed.sha256, "verdict": verdict}
+        again = {
+            "fingerprint": source.fingerprint,
+            "spec_sha256": m.managed.sha256,
+            "verdict": verdict,
+        }
         return m.write_batch(known.model_copy(update=again))
     where = "" if verdict.outcome == "accept" else f" {snapshot.source}:"
     get_run_logger().info(

@@ -1,4 +1,6 @@
-"""Labels that have come: how many rows of a batch have theirs, and how those who predicted it did."""
+"""Labels that have come: how many rows of a batch have theirs, and how those who predicted it
+did.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from tasks.scoring.task import sum_up_labels
 
 
 def settle(m: Mandate) -> tuple[str, ...]:
-    """Count the labels of every batch whose labels are mature by now, judge who predicted it, and return the batches.
+    """Count the labels of every batch whose labels are mature by now, judge who predicted it, and
+    return the batches.
 
     Count and judgement are written in one stroke: a run that dies between them has done neither.
     """
@@ -30,7 +33,9 @@ def settle(m: Mandate) -> tuple[str, ...]:
         found = found.model_copy(update={"read": read})
         record = record.model_copy(update={"labelled": found, "performances": (), "summary": None})
         if waits := why_waiting(m.managed, record.cohort, labels, m.as_of):
-            get_run_logger().warning("%s %s is not judged: %s", m.managed.name, record.batch.id, waits)
+            get_run_logger().warning(
+                "%s %s is not judged: %s", m.managed.name, record.batch.id, waits
+            )
         else:
             record = judge(m, record)
         m.write_batch(record)
@@ -40,11 +45,17 @@ def settle(m: Mandate) -> tuple[str, ...]:
 
 
 def judge(m: Mandate, record: BatchRecord) -> BatchRecord:
-    """Judge what served a batch, and the first champion, by the batch's labels, as far as both are unseen."""
+    """Judge what served a batch, and the first champion, by the batch's labels, as far as both are
+    unseen.
+    """
     if record.predictions is None:
         return record
     served, first = m.served(record.predictions), m.first_champion()
-    models = [served] if first is None or first.trained.version == served.trained.version else [served, first]
+    models = (
+        [served]
+        if first is None or first.trained.version == served.trained.version
+        else [served, first]
+    )
     unseen = [
         one
         for one in models
@@ -56,13 +67,17 @@ def judge(m: Mandate, record: BatchRecord) -> BatchRecord:
     judged = {
         "performances": judge_performance(m.managed, frame, unseen),
         "summary": sum_up_labels(m.managed, served, frame),
-        "drift": None if record.drift is None else measure_target(m.managed, served, frame, record.drift),
+        "drift": (
+            None if record.drift is None else measure_target(m.managed, served, frame, record.drift)
+        ),
     }
     return record.model_copy(update=judged)
 
 
 def _count_unknown(m: Mandate, known: KnownLabels) -> None:
-    """Count once for each batch of labels, when all rows of its time have come, the labels that belong to none of them."""
+    """Count once for each batch of labels, when all rows of its time have come, the labels that
+    belong to none of them.
+    """
     rows = [record for record in m.batches().values() if record.accepted][::-1]
     for one in known.batches:
         last = m.managed.batch_of(one.batch.end - one.batch.end.resolution)
@@ -72,6 +87,9 @@ def _count_unknown(m: Mandate, known: KnownLabels) -> None:
         if unknown:
             get_run_logger().warning(
                 "%s %s: %d of %d labels belong to no row that was accepted",
-                one.model, one.batch.id, unknown, one.verdict.rows - one.verdict.quarantined,
-            )  # fmt: skip
+                one.model,
+                one.batch.id,
+                unknown,
+                one.verdict.rows - one.verdict.quarantined,
+            )
         m.write_batch(one.model_copy(update={"unknown": unknown}))

@@ -68,24 +68,29 @@ class Mandate:
         return Fence(self.lease.token, lambda: fenced(self.engine, self.lease))
 
     def need_registry(self) -> None:
-        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or crowned without it."""
+        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or crowned without
+        it.
+        """
         if self.registry_away:
             raise RegistryAwayError(self.registry_away)
 
     # --- who reigns ---
 
     def champion(self) -> LoadedModel | None:
-        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger agree on it.
+        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger
+        agree on it.
 
-        When the registry is away, the ledger's word is enough: the model's bytes are verified against it anyway.
+        When the registry is away, the ledger's word is enough: the model's bytes are verified
+        against it anyway.
         """
         reigns = ledger.reigns(self.history())
         expected = reigns[-1].decision.version if reigns else None  # type: ignore[union-attr]  # Promote or RollBack
         version = expected if self.registry_away else champion_version(self.managed)
         if version != expected:
             raise LedgerMismatchError(
-                f"{self.managed.name}: the ledger says that version {expected} reigns, the registry's alias says "
-                f"{version}; someone moved the alias by hand: set it back, or promote with 'kingmaker promote'"
+                f"{self.managed.name}: the ledger says that version {expected} reigns, the"
+                f" registry's alias says {version}; someone moved the alias by hand: set it back,"
+                " or promote with 'kingmaker promote'"
             )
         return None if version is None else self.model(version)
 
@@ -95,12 +100,16 @@ class Mandate:
         return None if champion is None else champion.trained.version
 
     def first_champion(self) -> LoadedModel | None:
-        """Return the first version that ever reigned, as packaged: what never retraining would have given."""
+        """Return the first version that ever reigned, as packaged: what never retraining would have
+        given.
+        """
         reigns = ledger.reigns(self.history())
         return self.packaged(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
 
     def model(self, version: int, before: str | None = None) -> LoadedModel:
-        """Return a version, verified, with the weights and the recalibration in force; or in force before a batch."""
+        """Return a version, verified, with the weights and the recalibration in force; or in force
+        before a batch.
+        """
         made = [e for e in self.adjustments(version) if before is None or e.batch < before]
         return adjusted(self.packaged(version), made[-1]) if made else self.packaged(version)
 
@@ -109,7 +118,9 @@ class Mandate:
         made = {entry.id: entry for entry in self.adjustments(predictions.version)}
         packaged = self.packaged(predictions.version)
         return (
-            packaged if predictions.adjusted_by is None else adjusted(packaged, made[predictions.adjusted_by])
+            packaged
+            if predictions.adjusted_by is None
+            else adjusted(packaged, made[predictions.adjusted_by])
         )
 
     def packaged(self, version: int) -> LoadedModel:
@@ -119,7 +130,9 @@ class Mandate:
         return self.loaded[version]
 
     def registered(self, trained: TrainedModel) -> LoadedModel:
-        """Return a version as it came back from the registry, before the ledger knows it: it will, with its judgement."""
+        """Return a version as it came back from the registry, before the ledger knows it: it will,
+        with its judgement.
+        """
         self.loaded[trained.version] = load_model(self.managed, trained)
         return self.loaded[trained.version]
 
@@ -132,12 +145,18 @@ class Mandate:
         return ledger.adjustments(self.history(), version)
 
     def contract_broken(self, model: LoadedModel) -> str:
-        """Return what of the contract that ``model`` was trained under is broken by now; empty when nothing is."""
+        """Return what of the contract that ``model`` was trained under is broken by now; empty when
+        nothing is.
+        """
         changes = broken_promises(model.trained.contract_text, self.managed.contract)
         if not changes:
             return ""
         same = model.trained.contract_version == self.managed.contract.version
-        hint = "; give it a new version, so that rows from before can be told from rows after" if same else ""
+        hint = (
+            "; give it a new version, so that rows from before can be told from rows after"
+            if same
+            else ""
+        )
         return (
             f"version {model.trained.version} was trained under {self.managed.contract.name} "
             f"{model.trained.contract_version}, and {self.managed.contract.version} breaks it: "
@@ -153,7 +172,8 @@ class Mandate:
     def trainable(self) -> list[BatchRecord]:
         """Return the accepted batches whose labels are mature, oldest first.
 
-        Those whose rows meant something else, under an earlier version of the contract, are left out.
+        Those whose rows meant something else, under an earlier version of the contract, are left
+        out.
         """
         labels = [one.cohort for one in self.label_batches()]
         found = [
@@ -166,14 +186,20 @@ class Mandate:
         return [r for r in found if r.snapshot.contract_version not in foreign]
 
     def _means_otherwise(self, version: str) -> bool:
-        """Whether rows of an earlier version of the contract, as the newest training under it kept it, mean something else."""
+        """Whether rows of an earlier version of the contract, as the newest training under it kept
+        it, mean something else.
+        """
         text = ledger.contract_texts(self.engine, self.managed.name).get(version, "")
         return any(change.other_rows for change in broken_promises(text, self.managed.contract))
 
     def label_batches(self) -> tuple[BatchRecord, ...]:
-        """Return what was read of the contract of labels, oldest batch first; nothing when the rows carry theirs."""
+        """Return what was read of the contract of labels, oldest batch first; nothing when the rows
+        carry theirs.
+        """
         stream = self.managed.labels
-        return () if stream is None else tuple(ledger.known_batches(self.engine, stream.name).values())
+        return (
+            () if stream is None else tuple(ledger.known_batches(self.engine, stream.name).values())
+        )
 
     def waits(self) -> dict[str, str]:
         """Return batch id -> why its labels may not be used yet."""
@@ -197,7 +223,9 @@ class Mandate:
     def rule(
         self, rule: Rule, batch: str, evidence: Record, training: TrainedModel | None = None
     ) -> LedgerEntry:
-        """Let a rule decide, and write down what it decided, of which evidence, under which settings."""
+        """Let a rule decide, and write down what it decided, of which evidence, under which
+        settings.
+        """
         decision = rule.decide(evidence)  # type: ignore[arg-type]  # the caller's evidence is of the rule's kind
         return self.decide(batch, decision, evidence, rule=rule, training=training)
 
@@ -212,10 +240,17 @@ class Mandate:
     ) -> LedgerEntry:
         """Write a decision down with its evidence, and with the training that it judges."""
         entry = ledger.record_decision(
-            self.engine, self.lease, batch, decision, evidence,
-            rule=None if rule is None else rule.model_dump(mode="json"), as_of=self.as_of, flow_run=self.flow_run, decided_by=decided_by,
+            self.engine,
+            self.lease,
+            batch,
+            decision,
+            evidence,
+            rule=None if rule is None else rule.model_dump(mode="json"),
+            as_of=self.as_of,
+            flow_run=self.flow_run,
+            decided_by=decided_by,
             training=training,
-        )  # fmt: skip
+        )
         if entry.effective_at is not None:
             announce(entry)
         return entry
@@ -241,7 +276,9 @@ class Mandate:
         return ledger.frozen(self.history())
 
     def approval_required(self) -> bool:
-        """Whether a person has the last word on a promotion: the spec says so, or the model is frozen."""
+        """Whether a person has the last word on a promotion: the spec says so, or the model is
+        frozen.
+        """
         return self.managed.spec.approval.required or self.frozen() is not None
 
     def attempts(self) -> int:
@@ -263,12 +300,15 @@ def adjusted(model: LoadedModel, entry: LedgerEntry) -> LoadedModel:
 
 
 _IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)
-"""The mandate of the outermost flow: a flow and the flows that it calls are one run, under one lease."""
+"""The mandate of the outermost flow: a flow and the flows that it calls are one run, under one
+lease.
+"""
 
 
 @contextmanager
 def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
-    """Act for ``model``: take its lease, and first carry out what a run that died left in the journal.
+    """Act for ``model``: take its lease, and first carry out what a run that died left in the
+    journal.
 
     Raises LeaseHeldError when another run acts for the model.
     """
@@ -298,14 +338,20 @@ def warn_of_pickles(managed: ManagedModel) -> None:
 
 
 def _tidied(mine: Mandate) -> Mandate:
-    """End what a run that died left running in the registry, and carry out what it left in the journal."""
+    """End what a run that died left running in the registry, and carry out what it left in the
+    journal.
+    """
     log = get_run_logger()
     warn_of_pickles(mine.managed)
     try:
-        known = ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.left_behind else None
+        known = (
+            ledger.known_runs(mine.engine, mine.managed.name) if mine.lease.left_behind else None
+        )
         for name in end_left_behind(mine.managed, mine.fence, known):
             log.warning(
-                "%s: ended the MLflow run '%s', which a run that died left behind", mine.managed.name, name
+                "%s: ended the MLflow run '%s', which a run that died left behind",
+                mine.managed.name,
+                name,
             )
     except RegistryAwayError as error:
         return replace(mine, registry_away=str(error))

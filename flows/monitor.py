@@ -1,4 +1,6 @@
-"""The way of one batch: taken in, judged, scored, watched, and answered with one recorded decision."""
+"""The way of one batch: taken in, judged, scored, watched, and answered with one recorded
+decision.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +25,30 @@ from tasks.validation.task import check_contract
 
 
 class BatchRefusedError(RuntimeError):
-    """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained or scored on it."""
+    """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained
+    or scored on it.
+    """
 
 
-# Flows are async, their tasks are not: an async flow ends at once, a synchronous one waits a second for its heartbeat.
+# Flows are async, their tasks are not: an async flow ends at once, a synchronous one waits a second
+# for its heartbeat.
 @flow(name="monitor", flow_run_name=run_name)
 async def monitor(
     model: str, batch: str | None = None, as_of: datetime | None = None
 ) -> tuple[BatchRecord, ...]:
-    """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll back.
+    """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll
+    back.
 
-    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone through. When MLflow is
-    away, batches are scored by the verified copy of the champion, and RegistryAwayError at the end says what waits.
+    Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone
+    through. When MLflow is away, batches are scored by the verified copy of the champion, and
+    RegistryAwayError at the end says what waits.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
-        batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is new.
-        as_of: Act as if it were this moment; batches that close later do not exist yet. Left out: now.
+        batch: One batch, such as 2013-05, whether it is new or not. Left out: every batch that is
+            new.
+        as_of: Act as if it were this moment; batches that close later do not exist yet. Left out:
+            now.
     """
     if batch is None and nothing_waits(model, as_of):
         return ()
@@ -81,7 +90,9 @@ async def monitor(
 
 
 async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
-    """Observe a batch, decide, carry the decision out, and publish; what a run that died had answered stays as it is."""
+    """Observe a batch, decide, carry the decision out, and publish; what a run that died had
+    answered stays as it is.
+    """
     champion = m.champion()
     if not answered(m, record):
         publish_settled(m, settle(m))

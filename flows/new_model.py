@@ -1,4 +1,6 @@
-"""A first model spec and contract from one file of history, for a person to review; both run as they are."""
+"""A first model spec and contract from one file of history, for a person to review; both run as
+they are.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FEWEST_ROWS = 200
-"""Rows that a batch should have: with fewer, too little can be said about it (docs/decisions.md)."""
+"""Rows that a batch should have: with fewer, too little can be said about it (docs/decisions.md).
+"""
 FEWEST_BATCHES = 6
-"""Batches that a history should give: three for the first champion, and three to see what becomes of it."""
+"""Batches that a history should give: three for the first champion, and three to see what becomes
+of it.
+"""
 MOST_CLASSES = 50
 MOST_CATEGORIES = 200
-"""A text column with more distinct values is left out of the features: it looks like a name or a note."""
+"""A text column with more distinct values is left out of the features: it looks like a name or a
+note.
+"""
 _PERIODS: tuple[Every, ...] = ("day", "week", "month", "quarter", "year")
 
 _CANDIDATES: dict[Problem, str] = {
@@ -61,24 +68,35 @@ metric: {metric}
 """
 
 
-def draft_model(project: Path, model: str, source: Path, target: str, time: str) -> tuple[Path, Path]:
-    """Write ``data_contracts/<model>.odcs.yaml`` and ``deployments/<model>/model.yaml``; return both.
+def draft_model(
+    project: Path, model: str, source: Path, target: str, time: str
+) -> tuple[Path, Path]:
+    """Write ``data_contracts/<model>.odcs.yaml`` and ``deployments/<model>/model.yaml``; return
+    both.
 
-    The file grows: what is appended to it later is cut into batches by ``time``. Raises ConfigurationError when a
-    file is there already, when a column is not in ``source``, or when its target or its history cannot be used.
+    The file grows: what is appended to it later is cut into batches by ``time``. Raises
+    ConfigurationError when a file is there already, when a column is not in ``source``, or when its
+    target or its history cannot be used.
     """
     contract_file = project / "data_contracts" / f"{model}.odcs.yaml"
     spec_file = project / "deployments" / model / "model.yaml"
     for file in (contract_file, spec_file):
         if file.exists():
-            raise ConfigurationError(file, "file", "none yet", "one; remove it, or choose another name")
+            raise ConfigurationError(
+                file, "file", "none yet", "one; remove it, or choose another name"
+            )
     typed = read_typed(source)
     for option, column in (("--target", target), ("--time", time)):
         if column not in typed.columns:
             raise ConfigurationError(
-                source, option, f"one of {list(typed.columns)}", f"{column!r}{nearest(column, typed.columns)}"
+                source,
+                option,
+                f"one of {list(typed.columns)}",
+                f"{column!r}{nearest(column, typed.columns)}",
             )
-    contract = infer_contract(typed, model, event_time=time, later=target, path=str(source.resolve()))
+    contract = infer_contract(
+        typed, model, event_time=time, later=target, path=str(source.resolve())
+    )
     spec = _spec(typed, model, target, time)
     write_whole(contract_file, contract.encode())
     write_whole(spec_file, spec.encode())
@@ -97,10 +115,19 @@ def _spec(file: TypedFile, model: str, target: str, time: str) -> str:
         if kind == "string" and name != target and len(values.unique()) > MOST_CATEGORIES
     ]
     return _SPEC.format(
-        source=file.source.name, model=model, problem=problem, target=target, every=every, batches=batches,
-        rows=len(file.columns[time][1]), days=(ends["max"] - ends["min"]).days, exclude=", ".join(wordy),
-        first=min(3, batches - 2), candidates=_CANDIDATES[problem], metric=_METRICS[problem],
-    )  # fmt: skip
+        source=file.source.name,
+        model=model,
+        problem=problem,
+        target=target,
+        every=every,
+        batches=batches,
+        rows=len(file.columns[time][1]),
+        days=(ends["max"] - ends["min"]).days,
+        exclude=", ".join(wordy),
+        first=min(3, batches - 2),
+        candidates=_CANDIDATES[problem],
+        metric=_METRICS[problem],
+    )
 
 
 def _problem(file: TypedFile, target: str) -> Problem:
@@ -113,9 +140,11 @@ def _problem(file: TypedFile, target: str) -> Problem:
     if kind in ("integer", "number") and len(distinct) > 1:
         return "regression"
     raise ConfigurationError(
-        file.source, "--target", f"a column of numbers, of true and false, or of 2 to {MOST_CLASSES} classes",
+        file.source,
+        "--target",
+        f"a column of numbers, of true and false, or of 2 to {MOST_CLASSES} classes",
         f"{target!r}, {kind} with {len(distinct):,} distinct values",
-    )  # fmt: skip
+    )
 
 
 def _period(file: TypedFile, time: str) -> tuple[Every, int]:

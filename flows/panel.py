@@ -1,4 +1,6 @@
-"""The panel in service: what the next member is trained on, how it joins, and how weights and recalibration follow."""
+"""The panel in service: what the next member is trained on, how it joins, and how weights and
+recalibration follow.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ SUMMARIES = 12
 
 
 def window_kind(m: Mandate, champion: LoadedModel | None) -> WindowKind:
-    """Return what the next training sees: as the spec says, or, where a panel keeps both kinds, as its members' losses say."""
+    """Return what the next training sees: as the spec says, or, where a panel keeps both kinds, as
+    its members' losses say.
+    """
     spec = m.managed.spec
     if spec.training.window.last is None:
         return "all history"
@@ -44,8 +48,12 @@ def window_kind(m: Mandate, champion: LoadedModel | None) -> WindowKind:
     return next_window(standing(m, champion), len(m.training_batches()), spec.panel)
 
 
-def standing(m: Mandate, model: LoadedModel | None, before: str | None = None) -> tuple[PanelMember, ...]:
-    """Return the members of a version as they stand now, or stood before a batch; none when it is no panel."""
+def standing(
+    m: Mandate, model: LoadedModel | None, before: str | None = None
+) -> tuple[PanelMember, ...]:
+    """Return the members of a version as they stand now, or stood before a batch; none when it is
+    no panel.
+    """
     if model is None:
         return ()
     made = [e for e in m.adjustments(model.trained.version) if before is None or e.batch < before]
@@ -55,9 +63,11 @@ def standing(m: Mandate, model: LoadedModel | None, before: str | None = None) -
 def join_panel(
     m: Mandate, fitted: Fitted, champion: LoadedModel | None, kind: WindowKind
 ) -> tuple[Fitted, tuple[Guardrail, ...]]:
-    """Return the challenger, packaged with the members that are kept if it is a panel's newcomer; and whether it may join.
+    """Return the challenger, packaged with the members that are kept if it is a panel's newcomer;
+    and whether it may join.
 
-    The members stand as they did before the holdout's batch, so that nothing of a contender rests on the holdout.
+    The members stand as they did before the holdout's batch, so that nothing of a contender rests
+    on the holdout.
     """
     if fitted.contender.newcomer is None:
         return fitted, ()
@@ -71,9 +81,15 @@ def join_panel(
     target = holdout.target.to_numpy()
     own = loss(target, predict(fitted.pipeline, holdout.features, spec.problem, fitted.classes))
     known, checks = tuple[PanelMember, ...](), tuple[Guardrail, ...]()
-    if champion is not None and _same_features(fitted, champion) and not m.contract_broken(champion):
+    if (
+        champion is not None
+        and _same_features(fitted, champion)
+        and not m.contract_broken(champion)
+    ):
         theirs = mean_loss(spec.problem, champion.trained.classes, spec.metric)
-        its = theirs(target, predict_raw(m.model(champion.trained.version, batch), holdout, spec.problem))
+        its = theirs(
+            target, predict_raw(m.model(champion.trained.version, batch), holdout, spec.problem)
+        )
         checks = (_may_join(own, its, spec.panel.join_worse, may_join(own, its, spec.panel)),)
         known = standing(m, champion, batch) or (_as_member(champion, its),)
     members = join(known, 0, kind, own, spec.panel)
@@ -88,7 +104,9 @@ def _same_features(fitted: Fitted, champion: LoadedModel) -> bool:
 
 def _as_member(champion: LoadedModel, loss: float) -> PanelMember:
     """A champion that stood alone, as the first member of a panel."""
-    window: WindowKind = "all history" if champion.trained.recipe.window == "all history" else "sliding"
+    window: WindowKind = (
+        "all history" if champion.trained.recipe.window == "all history" else "sliding"
+    )
     return PanelMember(version=champion.trained.version, window=window, standing=loss)
 
 
@@ -115,11 +133,13 @@ def _may_join(own: float, its: float, worse: float, passed: bool) -> Guardrail:
     )
 
 
-# --- weights and recalibration ---------------------------------------------------------------------------
+# --- weights and recalibration --------------------------------------------------------------------
 
 
 def refresh(m: Mandate, champion: LoadedModel) -> LoadedModel:
-    """Refresh weights and recalibration by each mature batch that is news, and return the champion as it serves now."""
+    """Refresh weights and recalibration by each mature batch that is news, and return the champion
+    as it serves now.
+    """
     spec, version = m.managed.spec, champion.trained.version
     nothing_moves = not champion.trained.members and spec.recalibrate.strength == 0
     if nothing_moves or m.frozen() or m.contract_broken(champion):
@@ -136,14 +156,21 @@ def refresh(m: Mandate, champion: LoadedModel) -> LoadedModel:
 def recalibration_evidence(
     m: Mandate, champion: LoadedModel, record: BatchRecord, judged: Sequence[BatchRecord]
 ) -> RecalibrationEvidence:
-    """Gather how the champion's members did on a mature batch, and what the newest labels say of the predictions."""
+    """Gather how the champion's members did on a mature batch, and what the newest labels say of
+    the predictions.
+    """
     version, made = champion.trained.version, m.adjustments(champion.trained.version)
     packaged = m.packaged(version)
     weights_before, recalibration_before = packaged.weights, packaged.recalibration
     if len(made) > 1:
-        weights_before, recalibration_before = _refresh(made[-2]).weights, _refresh(made[-2]).recalibration
+        weights_before, recalibration_before = (
+            _refresh(made[-2]).weights,
+            _refresh(made[-2]).recalibration,
+        )
     members, known_until = (standing(m, champion), "") if made else _taken_over(m, champion)
-    summaries = [r.summary for r in judged if r.batch.id <= record.batch.id and r.summary is not None]
+    summaries = [
+        r.summary for r in judged if r.batch.id <= record.batch.id and r.summary is not None
+    ]
     return RecalibrationEvidence(
         model=record.model,
         batch=record.batch.id,
@@ -157,16 +184,23 @@ def recalibration_evidence(
         weights_before=weights_before,
         recalibration_before=recalibration_before,
         comparison=_effect(
-            m, record, made, replace(packaged, weights=weights_before, recalibration=recalibration_before)
+            m,
+            record,
+            made,
+            replace(packaged, weights=weights_before, recalibration=recalibration_before),
         ),
     )
 
 
 def _taken_over(m: Mandate, champion: LoadedModel) -> tuple[tuple[PanelMember, ...], str]:
-    """The members of a new champion as they stand by its predecessor's newest refresh, and the batch of that refresh."""
+    """The members of a new champion as they stand by its predecessor's newest refresh, and the
+    batch of that refresh.
+    """
     crowned = [e.decision for e in ledger.reigns(m.history()) if isinstance(e.decision, Promote)]
     previous = [
-        d.previous for d in crowned if d.version == champion.trained.version and d.previous is not None
+        d.previous
+        for d in crowned
+        if d.version == champion.trained.version and d.previous is not None
     ]
     made = m.adjustments(previous[-1]) if previous else ()
     if not made:
@@ -203,7 +237,9 @@ def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> di
 def _effect(
     m: Mandate, record: BatchRecord, made: Sequence[LedgerEntry], before: LoadedModel
 ) -> Comparison | None:
-    """What was in force before the newest refresh against that refresh, on a batch that was served by it."""
+    """What was in force before the newest refresh against that refresh, on a batch that was served
+    by it.
+    """
     if not made or record.predictions is None or record.predictions.adjusted_by != made[-1].id:
         return None
     from tasks.evaluation.compare import SeenRowsError

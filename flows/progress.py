@@ -1,4 +1,6 @@
-"""Progress for people: what our own flows and tasks say, line by line; everything else goes to a log file."""
+"""Progress for people: what our own flows and tasks say, line by line; everything else goes to a
+log file.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class _Sentences(logging.Handler):
 
 
 def show_progress(settings: Settings, say: Callable[[str], None]) -> None:
-    """Send our own messages to ``say`` and everything, tracebacks included, to ``<home>/logs/kingmaker.log``."""
+    """Send our own messages to ``say`` and everything, tracebacks included, to
+    ``<home>/logs/kingmaker.log``.
+    """
     import prefect  # noqa: F401 - configures logging at its import; our handlers come after
 
     file = settings.home.resolve() / "logs" / "kingmaker.log"

@@ -1,4 +1,6 @@
-"""A person's word about a version that was judged: crown it, or refuse it; and what nobody said in time."""
+"""A person's word about a version that was judged: crown it, or refuse it; and what nobody said in
+time.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class ByHand(Record):
     person: str
     reason: str
     rests_on: int | None
-    """The ledger's number of the decision whose evidence the person has seen; None for a rollback."""
+    """The ledger's number of the decision whose evidence the person has seen; None for a rollback.
+    """
 
 
 class NothingWaitsError(RuntimeError):
@@ -47,7 +50,8 @@ async def promote(
 ) -> LedgerEntry:
     """Crown a version by hand: the newest that awaits approval, or the one named.
 
-    It needs evidence against the champion that reigns now. Raises NoEvidenceError when the ledger has none.
+    It needs evidence against the champion that reigns now. Raises NoEvidenceError when the ledger
+    has none.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -65,7 +69,10 @@ async def promote(
             previous=m.reigning(),
         )
         entry = m.decide(
-            basis.batch, decision, ByHand(person=person, reason=reason, rests_on=basis.id), decided_by=person
+            basis.batch,
+            decision,
+            ByHand(person=person, reason=reason, rests_on=basis.id),
+            decided_by=person,
         )
         m.carry_out(entry)
         publish_model(m)
@@ -78,7 +85,8 @@ async def refuse(
 ) -> LedgerEntry:
     """Refuse a version that awaits approval: the newest, or the one named. The champion goes on.
 
-    Whoever thinks better of it promotes the version by its number. Raises NothingWaitsError when it does not wait.
+    Whoever thinks better of it promotes the version by its number. Raises NothingWaitsError when it
+    does not wait.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -93,7 +101,8 @@ async def refuse(
         if chosen is None:
             listed = ", ".join(str(one) for one in sorted(waits)) or "none"
             raise NothingWaitsError(
-                f"{model}: expected {'a version' if version is None else f'version {version}'} that awaits approval, found {listed}"
+                f"{model}: expected {'a version' if version is None else f'version {version}'} that"
+                f" awaits approval, found {listed}"
             )
         refusal = Reject(reason=f"by {person}: {reason}", version=chosen.decision.version)  # type: ignore[union-attr]
         seen = ByHand(person=person, reason=reason, rests_on=chosen.id)
@@ -120,9 +129,13 @@ def _expire(m: Mandate) -> tuple[LedgerEntry, ...]:
     refusals = []
     for entry in _overdue(m.managed, m.history()):
         version = entry.decision.version  # type: ignore[union-attr]  # AwaitApproval
-        refusal = Reject(reason=f"nobody approved version {version} within {days:g} days", version=version)
+        refusal = Reject(
+            reason=f"nobody approved version {version} within {days:g} days", version=version
+        )
         refusals.append(
-            m.decide(entry.batch, refusal, Expired(expired=entry.id, waited_since=entry.recorded_at))
+            m.decide(
+                entry.batch, refusal, Expired(expired=entry.id, waited_since=entry.recorded_at)
+            )
         )
     return tuple(refusals)
 
@@ -150,31 +163,34 @@ def _basis(m: Mandate, version: int | None) -> LedgerEntry:
     judged = [e for e in judged if e.decision.version in wanted]  # type: ignore[union-attr]  # both have one
     if not judged:
         expected = (
-            "a version that awaits approval" if version is None else f"evidence about version {version}"
+            "a version that awaits approval"
+            if version is None
+            else f"evidence about version {version}"
         )
         raise NoEvidenceError(
-            f"{m.managed.name}: expected {expected}, found none in the ledger; 'kingmaker history {m.managed.name}' shows "
-            "what was judged"
+            f"{m.managed.name}: expected {expected}, found none in the ledger; 'kingmaker history"
+            f" {m.managed.name}' shows what was judged"
         )
     if version is None and "rests_on" in judged[-1].evidence:
         number = judged[-1].decision.version  # type: ignore[union-attr]  # Reject
         raise NoEvidenceError(
-            f"{m.managed.name}: version {number} was refused {judged[-1].decision.reason}; to crown it all the same, name "
-            f"it: 'kingmaker promote {m.managed.name} --version {number}'"
+            f"{m.managed.name}: version {number} was refused {judged[-1].decision.reason}; to crown"
+            f" it all the same, name it: 'kingmaker promote {m.managed.name} --version {number}'"
         )
     basis = next(
         e for e in reversed(judged) if "rests_on" not in e.evidence
     )  # a person's word is no evidence
     if basis.evidence.get("expired") is not None:
         raise NoEvidenceError(
-            f"{m.managed.name}: {basis.decision.reason}; run 'kingmaker retrain {m.managed.name}' for new evidence"
+            f"{m.managed.name}: {basis.decision.reason}; run 'kingmaker retrain {m.managed.name}'"
+            " for new evidence"
         )
     reigning = m.reigning()
     if basis.evidence["champion"] != reigning:
         raise NoEvidenceError(
-            f"{m.managed.name}: the evidence about version {basis.evidence['challenger']} compares it with version "
-            f"{basis.evidence['champion']}, but version {reigning} reigns now: it has gone stale; run 'kingmaker "
-            f"retrain {m.managed.name}' for new evidence"
+            f"{m.managed.name}: the evidence about version {basis.evidence['challenger']} compares"
+            f" it with version {basis.evidence['champion']}, but version {reigning} reigns now: it"
+            f" has gone stale; run 'kingmaker retrain {m.managed.name}' for new evidence"
         )
     m.model(basis.evidence["challenger"])  # verified before it is crowned
     return basis

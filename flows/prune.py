@@ -30,11 +30,12 @@ class Removal:
 def prune(
     settings: Settings, older_than: timedelta, *, remove: bool, now: datetime | None = None
 ) -> tuple[Removal, ...]:
-    """Return what may go, and with ``remove`` remove it; what is younger than ``older_than`` stays in any case.
+    """Return what may go, and with ``remove`` remove it; what is younger than ``older_than`` stays
+    in any case.
 
-    What is removed is removed under the leases of all models, so that no run begins to use it meanwhile;
-    LeaseHeldError says which run acts. Never touched: the ledger, MLflow's store, what the ledger needs, and whatever
-    the ledger does not know at all.
+    What is removed is removed under the leases of all models, so that no run begins to use it
+    meanwhile; LeaseHeldError says which run acts. Never touched: the ledger, MLflow's store, what
+    the ledger needs, and whatever the ledger does not know at all.
     """
     engine = open_ledger(settings.ledger_url)
     before = (now or datetime.now(UTC)) - older_than
@@ -60,8 +61,18 @@ def _removals(settings: Settings, engine: Engine, before: datetime) -> Iterator[
             kept.snapshots,
             "replaced by a newer revision; nothing rests on it",
         ),
-        ("quarantine", kept.known_snapshots, kept.quarantines, "belongs to no snapshot that is kept"),
-        ("predictions", kept.known_predictions, kept.predictions, "the ledger has another of this batch"),
+        (
+            "quarantine",
+            kept.known_snapshots,
+            kept.quarantines,
+            "belongs to no snapshot that is kept",
+        ),
+        (
+            "predictions",
+            kept.known_predictions,
+            kept.predictions,
+            "the ledger has another of this batch",
+        ),
     ):
         paths = (
             path
@@ -74,20 +85,26 @@ def _removals(settings: Settings, engine: Engine, before: datetime) -> Iterator[
     reports = sorted(settings.reports.glob("*/*/evidently.html"))
     yield from _old(reports, before, "Evidently's page, 4 MB each; MLflow keeps a copy")
     yield from _old(
-        _seldom_read(settings, engine), before, "a copy of a version that does not reign; MLflow has it"
+        _seldom_read(settings, engine),
+        before,
+        "a copy of a version that does not reign; MLflow has it",
     )
     yield from _old(sorted((home / "cache" / "tmp").glob("*")), before, "left by a run that died")
 
 
 def _seldom_read(settings: Settings, engine: Engine) -> list[Path]:
-    """Local copies of versions other than the champion and the one before it, which a rollback needs at once."""
+    """Local copies of versions other than the champion and the one before it, which a rollback
+    needs at once.
+    """
     reigning = {
         (model, str(entry.decision.version))  # type: ignore[union-attr]  # Promote or RollBack
         for model in models_known(engine)
         for entry in reigns(history(engine, model))[-2:]
     }
     copies = sorted(settings.models.glob("*/*-*"))
-    return [copy for copy in copies if (copy.parent.name, copy.name.partition("-")[0]) not in reigning]
+    return [
+        copy for copy in copies if (copy.parent.name, copy.name.partition("-")[0]) not in reigning
+    ]
 
 
 def _unfinished(lake: Path) -> list[Path]:

@@ -1,4 +1,7 @@
-"""What died is ended and run again; what time has passed over is closed. Every run of it may be the last, or the tenth."""
+"""What died is ended and run again; what time has passed over is closed.
+
+Every run of it may be the last, or the tenth.
+"""
 
 from __future__ import annotations
 
@@ -32,22 +35,32 @@ AGAIN_WITHIN = timedelta(days=2)
 MOST_TRIES = 3
 """A run that crashes so often is left to a person: it would crash for ever."""
 _AGAIN = ("monitor", "retrain", "replay")
-"""What may be run again without asking. A person's word is not spoken twice: the journal carries it out."""
+"""What may be run again without asking.
+
+A person's word is not spoken twice: the journal carries it out.
+"""
 _MARK = "again:"
 
 
 @flow(name="reconcile")
 async def reconcile() -> tuple[str, ...]:
-    """End runs that died, run again what crashed, close what waits for nobody. Returns a sentence for each.
+    """End runs that died, run again what crashed, close what waits for nobody.
 
-    A crashed run is begun again with its own parameters, under a key made of the run's id: done twice, or by two at
-    once, it begins once. It is left when a newer run of the same deployment has begun since, or after three tries.
+    Returns a sentence for each.
+
+    A crashed run is begun again with its own parameters, under a key made of the run's id: done
+    twice, or by two at once, it begins once. It is left when a newer run of the same deployment has
+    begun since, or after three tries.
     """
     from prefect.client.orchestration import get_client
 
     async with get_client() as client:
         now = datetime.now(UTC)
-        said = [*await _end_dead(client, now), *await _drop_overdue(client), *await _run_again(client, now)]
+        said = [
+            *await _end_dead(client, now),
+            *await _drop_overdue(client),
+            *await _run_again(client, now),
+        ]
     failed = []
     for model in managed_models(Settings()):
         try:
@@ -65,16 +78,24 @@ async def reconcile() -> tuple[str, ...]:
 
 
 def _tidy(model: str) -> list[str]:
-    """Have ended what a run that died or failed left half done, without waiting for the next batch's run."""
+    """Have ended what a run that died or failed left half done, without waiting for the next
+    batch's run.
+    """
     last = left_behind_by(open_ledger(Settings().ledger_url), model)
     if not last:
         return []
     with mandate(model, None) as m:
-        return [f"{model}: {m.registry_away or f'tidied up after {last}, which did not come to its end'}"]
+        return [
+            f"{model}:"
+            f" {m.registry_away or f'tidied up after {last}, which did not come to its end'}"
+        ]
 
 
 async def _end_dead(client: PrefectClient, now: datetime) -> list[str]:
-    """End runs without a sign of life. The server's automations do it first, where there are any and it was up."""
+    """End runs without a sign of life.
+
+    The server's automations do it first, where there are any and it was up.
+    """
     from prefect.states import Crashed
 
     ended = []
@@ -93,7 +114,9 @@ async def _end_dead(client: PrefectClient, now: datetime) -> list[str]:
 
 
 async def _drop_overdue(client: PrefectClient) -> list[str]:
-    """Cancel late runs of a deployment but the newest: one run of a monitor takes in all that waits."""
+    """Cancel late runs of a deployment but the newest: one run of a monitor takes in all that
+    waits.
+    """
     from prefect.states import Cancelled
 
     late: dict[Any, list[FlowRun]] = {}
@@ -125,11 +148,13 @@ async def _run_again(client: PrefectClient, now: datetime) -> list[str]:
         again = await client.create_flow_run_from_deployment(
             run.deployment_id,
             parameters=run.parameters,
-            tags=[tag for tag in run.tags if not tag.startswith(_MARK)] + [f"{_MARK}{first}:{tries + 1}"],
+            tags=[tag for tag in run.tags if not tag.startswith(_MARK)]
+            + [f"{_MARK}{first}:{tries + 1}"],
             idempotency_key=f"{_MARK}{first}:{tries + 1}",
         )
         begun.append(
-            f"run again as {again.name}: {run.name}, which crashed (try {tries + 1} of {MOST_TRIES})"
+            f"run again as {again.name}: {run.name}, which crashed (try {tries + 1} of"
+            f" {MOST_TRIES})"
         )
     return begun
 
@@ -140,7 +165,12 @@ async def _overtaken(client: PrefectClient, run: FlowRun) -> bool:
 
     same = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
     newer = await _runs(
-        client, StateType.RUNNING, StateType.PENDING, StateType.COMPLETED, StateType.FAILED, deployment=same
+        client,
+        StateType.RUNNING,
+        StateType.PENDING,
+        StateType.COMPLETED,
+        StateType.FAILED,
+        deployment=same,
     )
     return any(_due(other) > _due(run) for other in newer)
 

@@ -18,9 +18,11 @@ from tasks.settings import Settings
 
 @flow(name="replay", flow_run_name="replay {model}")
 async def replay(model: str, start: str | None = None, end: str | None = None) -> int:
-    """Monitor each waiting batch, oldest first, at the moment at which it was closed; return how many.
+    """Monitor each waiting batch, oldest first, at the moment at which it was closed; return how
+    many.
 
-    Batches that the ledger knows, unchanged, are passed over; a refused batch does not stop the ones after it.
+    Batches that the ledger knows, unchanged, are passed over; a refused batch does not stop the
+    ones after it.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -45,18 +47,24 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
 def agenda(
     managed: ManagedModel, batches: Sequence[Batch], until: datetime
 ) -> tuple[tuple[datetime, Batch], ...]:
-    """Return when to monitor which batch: each when it is closed, and the last again whenever older labels are mature.
+    """Return when to monitor which batch: each when it is closed, and the last again whenever older
+    labels are mature.
 
-    That is what scheduled runs would do: a batch is scored before its labels are known, and judged when they are.
+    That is what scheduled runs would do: a batch is scored before its labels are known, and judged
+    when they are.
     """
     arrivals = [(batch.end + managed.contract.lateness, batch) for batch in batches]
     last = max((moment for moment, _ in arrivals), default=until)
-    later = sorted({moment for batch in batches if last < (moment := readable(managed, batch)) <= until})
+    later = sorted(
+        {moment for batch in batches if last < (moment := readable(managed, batch)) <= until}
+    )
     return (*arrivals, *((moment, batches[-1]) for moment in later))
 
 
 def readable(managed: ManagedModel, batch: Batch) -> datetime:
-    """Return when the labels of ``batch`` are mature, and can have been read where they come from elsewhere."""
+    """Return when the labels of ``batch`` are mature, and can have been read where they come from
+    elsewhere.
+    """
     moment = managed.matures(batch)
     if managed.labels is None:
         return moment

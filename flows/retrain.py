@@ -1,4 +1,6 @@
-"""A challenger: trained on the window, judged with the champion on rows that neither has seen, crowned or not."""
+"""A challenger: trained on the window, judged with the champion on rows that neither has seen,
+crowned or not.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +54,12 @@ class NothingToTrainError(RuntimeError):
 async def retrain(
     model: str, reason: str = "asked for by hand", as_of: datetime | None = None
 ) -> LedgerEntry:
-    """Train a challenger, judge it against the champion, and let the gate decide. Returns the last decision.
+    """Train a challenger, judge it against the champion, and let the gate decide.
 
-    When the search finds a better recipe, it is judged first; when that is refused, the champion's own recipe on the
-    newer data still gets its chance.
+    Returns the last decision.
+
+    When the search finds a better recipe, it is judged first; when that is refused, the champion's
+    own recipe on the newer data still gets its chance.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -72,13 +76,19 @@ async def retrain(
         seen = window_kind(m, champion)
         frame = m.features(window(m, seen))
         parts = split(m.managed, frame)
-        incumbent = None if champion is None else champion.trained.newcomer or champion.trained.recipe
+        incumbent = (
+            None if champion is None else champion.trained.newcomer or champion.trained.recipe
+        )
         reigning = None if champion is None else champion.trained.recipe
         loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem), spec.metric)
         found = search_candidates(m.managed, parts, loss, incumbent)
         entry: LedgerEntry
         for contender in contenders(
-            found, features_sha256(m.managed, frame), in_words(m, seen), reigning, panel=spec.panel.members
+            found,
+            features_sha256(m.managed, frame),
+            in_words(m, seen),
+            reigning,
+            panel=spec.panel.members,
         ):
             fitted, checks = join_panel(m, train(m.managed, contender, parts), champion, seen)
             as_fitted, trained = enter(m, fitted, found)
@@ -86,7 +96,11 @@ async def retrain(
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
             entry = m.rule(gate, evidence.batch, evidence, trained)
             get_run_logger().info(
-                "%s version %d: %s: %s", model, trained.version, entry.decision.kind, entry.decision.reason
+                "%s version %d: %s: %s",
+                model,
+                trained.version,
+                entry.decision.kind,
+                entry.decision.reason,
             )
             match entry.decision:
                 case Promote():
@@ -101,12 +115,15 @@ async def retrain(
 
 
 def window(m: Mandate, kind: WindowKind) -> list[BatchRecord]:
-    """Return the accepted, mature batches to train on: all, or the newest that the spec's window spans."""
+    """Return the accepted, mature batches to train on: all, or the newest that the spec's window
+    spans.
+    """
     records = m.trainable()
     if not records:
         raise NothingToTrainError(
-            f"{m.managed.name}: expected an accepted batch with mature labels at {m.as_of:%Y-%m-%d %H:%M} UTC, found "
-            f"none of {len(m.batches())}; run 'kingmaker run {m.managed.name}' first"
+            f"{m.managed.name}: expected an accepted batch with mature labels at"
+            f" {m.as_of:%Y-%m-%d %H:%M} UTC, found none of {len(m.batches())}; run 'kingmaker run"
+            f" {m.managed.name}' first"
         )
     last = m.managed.spec.training.window.last
     return records if kind == "all history" or last is None else records[-last:]
@@ -118,7 +135,9 @@ def in_words(m: Mandate, kind: WindowKind) -> str:
 
 
 def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndarray, TrainedModel]:
-    """Log and register a fitted challenger; return its predictions for the holdout, and its record."""
+    """Log and register a fitted challenger; return its predictions for the holdout, and its
+    record.
+    """
     from tasks.evaluation.judgement import importance
     from tasks.prediction import predict
     from tasks.registry.runs import Training
@@ -175,11 +194,15 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
     return as_fitted, trained
 
 
-def history_before(m: Mandate, train: FeatureFrame) -> Iterator[tuple[FeatureFrame, frozenset[str]]]:
-    """Yield the mature batches before the training rows, the newest first: seasons to hold later batches against.
+def history_before(
+    m: Mandate, train: FeatureFrame
+) -> Iterator[tuple[FeatureFrame, frozenset[str]]]:
+    """Yield the mature batches before the training rows, the newest first: seasons to hold later
+    batches against.
 
-    With each come the columns that had moved in it against its own season: they are no reference, or a fault that
-    lasts would be what is usual a year later. What had moved against all training rows may be the season itself.
+    With each come the columns that had moved in it against its own season: they are no reference,
+    or a fault that lasts would be what is usual a year later. What had moved against all training
+    rows may be the season itself.
     """
     records = m.trainable()
     first = min((r.batch.start for r in records if r.batch.id in train.snapshots), default=m.as_of)
@@ -198,18 +221,23 @@ def gather_evidence(
     as_fitted: np.ndarray,
     checks: tuple[Guardrail, ...] = (),
 ) -> Evidence:
-    """Judge the challenger, as it comes back from the registry, and the champion on the same unseen rows.
+    """Judge the challenger, as it comes back from the registry, and the champion on the same unseen
+    rows.
 
-    The champion stands with the weights that it had before these rows came, and both without recalibration, which is
-    not the model's but the throne's: whoever reigns is served with it.
+    The champion stands with the weights that it had before these rows came, and both without
+    recalibration, which is not the model's but the throne's: whoever reigns is served with it.
     """
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout
     challenger = m.registered(trained)
     unseen, comparison, not_compared = None, None, ""
     if champion is not None:
-        unseen = replace(m.model(champion.trained.version, parts.held_out[0].batch), recalibration=None)
-        comparison, not_compared = compared_or_why_not(m, challenger, unseen, (holdout, parts.held_out))
+        unseen = replace(
+            m.model(champion.trained.version, parts.held_out[0].batch), recalibration=None
+        )
+        comparison, not_compared = compared_or_why_not(
+            m, challenger, unseen, (holdout, parts.held_out)
+        )
     generalisation, guardrails = every_guardrail(m, fitted, challenger, unseen, as_fitted)
     return Evidence(
         model=m.managed.name,

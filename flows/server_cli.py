@@ -22,7 +22,10 @@ DatabaseOption = Annotated[
     typer.Option(
         envvar="KINGMAKER_DATABASE",
         show_envvar=True,
-        help="URL of a PostgreSQL server that keeps ledger, Prefect and MLflow (default: files in the home).",
+        help=(
+            "URL of a PostgreSQL server that keeps ledger, Prefect and MLflow (default: files in"
+            " the home)."
+        ),
     ),
 ]
 PortOption = Annotated[
@@ -44,28 +47,40 @@ def up(
         # A password on a command line stands in the process list for as long as the command runs.
         os.environ["KINGMAKER_DATABASE"] = database
         rest = [
-            word for word in sys.argv[1:] if word not in ("--database", database, f"--database={database}")
+            word
+            for word in sys.argv[1:]
+            if word not in ("--database", database, f"--database={database}")
         ]
-        os.execv(sys.executable, [sys.executable, "-c", "from flows.cli import main; main()", *rest])  # noqa: S606
+        command = [sys.executable, "-c", "from flows.cli import main; main()", *rest]
+        os.execv(sys.executable, command)  # noqa: S606
     os.environ.pop("KINGMAKER_DATABASE", None)
     # Loaded by name, as Prefect would: no flow imports a deployment.
     importlib.import_module("deployments.up").up(
-        Settings(), lambda sentence: print(sentence, flush=True),
-        database=database, prefect_port=prefect_port, mlflow_port=mlflow_port, at_once=at_once,
-    )  # fmt: skip
+        Settings(),
+        lambda sentence: print(sentence, flush=True),
+        database=database,
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        at_once=at_once,
+    )
 
 
 @app.command()
 def deploy(
-    model: Annotated[str | None, typer.Argument(help="One model (default: all of the project).")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="One model (default: all of the project).")
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what belongs to models that are gone.")
     ] = False,
     write: Annotated[
-        bool, typer.Option("--write", help="Only write deployments/prefect.yaml, for 'prefect deploy'.")
+        bool,
+        typer.Option("--write", help="Only write deployments/prefect.yaml, for 'prefect deploy'."),
     ] = False,
 ) -> None:
-    """Register schedules, runs by hand and automations with the Prefect server; twice changes nothing."""
+    """Register schedules, runs by hand and automations with the Prefect server; twice changes
+    nothing.
+    """
     register = importlib.import_module("deployments.register")
     settings = Settings()
     if write:
@@ -75,23 +90,32 @@ def deploy(
         return
     _needs_server(settings)
     done = asyncio.run(register.register(settings, model, prune=prune))
-    for word, keys in (("made", done.made), ("changed", done.changed), ("unchanged", done.unchanged)):
+    for word, keys in (
+        ("made", done.made),
+        ("changed", done.changed),
+        ("unchanged", done.unchanged),
+    ):
         if keys:
             print(f"{word:<10} {', '.join(keys)}")
     for key in done.gone:
         print(
-            f"{'removed' if prune else 'gone':<10} {key}: its model is not in deployments/{'' if prune else '; --prune removes it'}"
+            f"{'removed' if prune else 'gone':<10} {key}: its model is not in"
+            f" deployments/{'' if prune else '; --prune removes it'}"
         )
 
 
 @app.command("request-retrain")
 def request_retrain(
-    model: Annotated[str, typer.Argument(help="Name of a directory in deployments/, such as flights.")],
+    model: Annotated[
+        str, typer.Argument(help="Name of a directory in deployments/, such as flights.")
+    ],
     reason: Annotated[
         str, typer.Option(help="One sentence; it is kept in the log.")
     ] = "asked for by an event",
 ) -> None:
-    """Ask the Prefect server for a retrain, as any system may by the event kingmaker.retrain.requested."""
+    """Ask the Prefect server for a retrain, as any system may by the event
+    kingmaker.retrain.requested.
+    """
     settings = Settings()
     manage(model, settings)
     _needs_server(settings)
@@ -103,7 +127,9 @@ def request_retrain(
 
 @app.command()
 def reconcile() -> None:
-    """End runs that died, run again what crashed, close approvals whose time is over; the server does it hourly."""
+    """End runs that died, run again what crashed, close approvals whose time is over; the server
+    does it hourly.
+    """
     _needs_server(Settings())
     from flows.reconcile import reconcile as reconcile_flow
 
@@ -113,10 +139,16 @@ def reconcile() -> None:
 
 @app.command()
 def prune(
-    older_than: Annotated[str, typer.Option(help="Keep what is younger, such as 30d or 12w.")] = "30d",
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it (default: only say what would go).")] = False,
+    older_than: Annotated[
+        str, typer.Option(help="Keep what is younger, such as 30d or 12w.")
+    ] = "30d",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it (default: only say what would go).")
+    ] = False,
 ) -> None:
-    """Say what may go from the disk, since nothing rests on it: no training, no prediction, no reign."""
+    """Say what may go from the disk, since nothing rests on it: no training, no prediction, no
+    reign.
+    """
     from flows.prune import prune as prune_lake
     from tasks.configuration import parse_duration
 
@@ -133,11 +165,17 @@ def prune(
 
 @app.command("rotate-secrets")
 def rotate() -> None:
-    """Draw new passwords for the servers of the home; the encryption key stays. Needs the servers to be down."""
+    """Draw new passwords for the servers of the home; the encryption key stays.
+
+    Needs the servers to be down.
+    """
     settings = Settings()
     with sole_runner(settings.home):
         rotate_secrets(settings.home)
-    print(f"new passwords are in {os.path.relpath(secrets_file(settings.home))}; 'kingmaker up' uses them")
+    print(
+        f"new passwords are in {os.path.relpath(secrets_file(settings.home))}; 'kingmaker up' uses"
+        " them"
+    )
 
 
 class NoServerError(RuntimeError):
@@ -147,6 +185,6 @@ class NoServerError(RuntimeError):
 def _needs_server(settings: Settings) -> None:
     if "PREFECT_API_URL" not in os.environ and running(settings.home) is None:
         raise NoServerError(
-            f"{settings.home.resolve()}: expected a Prefect server, found none; start one by 'kingmaker up', or name "
-            "one by PREFECT_API_URL and PREFECT_API_AUTH_STRING"
+            f"{settings.home.resolve()}: expected a Prefect server, found none; start one by"
+            " 'kingmaker up', or name one by PREFECT_API_URL and PREFECT_API_AUTH_STRING"
         )

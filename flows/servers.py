@@ -1,6 +1,8 @@
-"""The servers of a home, as our commands find them: ``kingmaker up`` writes down where they listen and their secrets.
+"""The servers of a home, as our commands find them: ``kingmaker up`` writes down where they listen
+and their secrets.
 
-What is read here is read before Prefect is imported, and by an idle run too: the standard library does.
+What is read here is read before Prefect is imported, and by an idle run too: the standard library
+does.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Secrets:
     mlflow: str
     """Password of MLflow's server."""
     encryption: str
-    """Fernet key by which Prefect's server encrypts its blocks; without it they cannot be read again."""
+    """Fernet key by which Prefect's server encrypts its blocks; without it they cannot be read
+    again.
+    """
     ledger: str = ""
     """SQLAlchemy URL of the ledger; empty: a file in the home."""
     prefect_store: str = ""
@@ -87,7 +91,9 @@ def read_secrets(home: Path) -> Secrets | None:
 
 
 def write_private(file: Path, document: Secrets | Running) -> None:
-    """Write ``document`` whole, to a file of mode 600 that is never open to others, not even for a moment."""
+    """Write ``document`` whole, to a file of mode 600 that is never open to others, not even for a
+    moment.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
@@ -103,7 +109,9 @@ def rotate_secrets(home: Path) -> None:
     """Draw new passwords; the encryption key stays, since what it encrypted must stay readable."""
     if (known := read_secrets(home)) is not None:
         fresh = Secrets.new()
-        write_private(secrets_file(home), replace(known, prefect=fresh.prefect, mlflow=fresh.mlflow))
+        write_private(
+            secrets_file(home), replace(known, prefect=fresh.prefect, mlflow=fresh.mlflow)
+        )
 
 
 def running(home: Path) -> Running | None:
@@ -147,7 +155,9 @@ def write_running(home: Path, state: Running) -> None:
 
 
 def find_servers(settings: Settings, environment: MutableMapping[str, str]) -> None:
-    """Have our commands use the servers and the stores of the home; what the user has set stays as it is."""
+    """Have our commands use the servers and the stores of the home; what the user has set stays as
+    it is.
+    """
     known = read_secrets(settings.home)
     if known is None:
         return
@@ -182,10 +192,14 @@ def mlflow_client(there: Running, known: Secrets) -> dict[str, str]:
 def _who_runs(home: Path) -> str:
     there = running(home)
     if there is None:
-        return f"{home.resolve()}: another 'kingmaker up' is just beginning or ending there; try again in a moment"
+        return (
+            f"{home.resolve()}: another 'kingmaker up' is just beginning or ending there; try again"
+            " in a moment"
+        )
     return (
-        f"{home.resolve()}: process {there.process} has run its servers since {there.began}: Prefect on "
-        f"{there.prefect_url}, MLflow on {there.mlflow_url}; end it, or choose another home by --home"
+        f"{home.resolve()}: process {there.process} has run its servers since {there.began}:"
+        f" Prefect on {there.prefect_url}, MLflow on {there.mlflow_url}; end it, or choose another"
+        " home by --home"
     )
 
 

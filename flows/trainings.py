@@ -20,21 +20,31 @@ async def finish_trainings(m: Mandate) -> None:
     """Train what a run was asked for that died before it had trained."""
     for entry in m.unfinished():
         judged = [
-            e for e in m.history() if e.id > entry.id and e.decision.kind in ("Promote", "AwaitApproval")
+            e
+            for e in m.history()
+            if e.id > entry.id and e.decision.kind in ("Promote", "AwaitApproval")
         ]
         if not judged:
-            get_run_logger().warning("a run died before its challenger was judged: %s", entry.decision.reason)
+            get_run_logger().warning(
+                "a run died before its challenger was judged: %s", entry.decision.reason
+            )
             await train(m, entry)
         m.finish(entry)
 
 
 async def train(m: Mandate, entry: LedgerEntry) -> None:
-    """Carry out a Retrain; when its rows can train nothing, the answer is to hold, and not to try the same for ever."""
+    """Carry out a Retrain; when its rows can train nothing, the answer is to hold, and not to try
+    the same for ever.
+    """
     from tasks.training.search import SearchFailedError
     from tasks.training.split import NoTrainingRowsError
 
     try:
         await retrain(m.managed.name, entry.decision.reason, entry.as_of)
     except (NoTrainingRowsError, SearchFailedError) as error:
-        m.decide(entry.batch, Hold(reason=f"nothing could be trained: {error}"), Attempted(retrain=entry.id))
+        m.decide(
+            entry.batch,
+            Hold(reason=f"nothing could be trained: {error}"),
+            Attempted(retrain=entry.id),
+        )
     m.finish(entry)

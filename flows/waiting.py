@@ -1,4 +1,7 @@
-"""Is there anything to do? Answered from the source and the ledger alone, before Prefect is even imported."""
+"""Is there anything to do?
+
+Answered from the source and the ledger alone, before Prefect is even imported.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,24 @@ SHOWN = 6
 """Batches named in one list; of the others it is said how many there are."""
 
 
-def waiting_batches(managed: ManagedModel, engine: Engine, as_of: datetime) -> tuple[SourceBatch, ...]:
-    """Return the closed batches that are new, have changed in the source, or whose run did not come to its end."""
+def waiting_batches(
+    managed: ManagedModel, engine: Engine, as_of: datetime
+) -> tuple[SourceBatch, ...]:
+    """Return the closed batches that are new, have changed in the source, or whose run did not come
+    to its end.
+    """
     done = ledger.finished_fingerprints(engine, managed.name)
     return tuple(
-        item for item in closed_batches(managed, as_of) if done.get(item.batch.id) != item.fingerprint
+        item
+        for item in closed_batches(managed, as_of)
+        if done.get(item.batch.id) != item.fingerprint
     )
 
 
 def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
-    """Whether no batch waits, of rows or of labels, none can be judged that was not, and nothing is half done."""
+    """Whether no batch waits, of rows or of labels, none can be judged that was not, and nothing is
+    half done.
+    """
     return (
         not ledger.any_unfinished(engine, managed.name)
         and not left_behind_by(engine, managed.name)
@@ -54,11 +65,17 @@ def _labels_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool
 
 def _any_due(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
     labels = _label_cohorts(managed, engine)
-    return any(due(managed, c, labels, as_of) for c in ledger.cohorts(engine, managed.name).values())
+    return any(
+        due(managed, c, labels, as_of) for c in ledger.cohorts(engine, managed.name).values()
+    )
 
 
 def _label_cohorts(managed: ManagedModel, engine: Engine) -> tuple[Cohort, ...]:
-    return () if managed.labels is None else tuple(ledger.cohorts(engine, managed.labels.name).values())
+    return (
+        ()
+        if managed.labels is None
+        else tuple(ledger.cohorts(engine, managed.labels.name).values())
+    )
 
 
 def waiting_for_labels(managed: ManagedModel, engine: Engine, as_of: datetime) -> dict[str, str]:
@@ -73,15 +90,20 @@ def waiting_for_labels(managed: ManagedModel, engine: Engine, as_of: datetime) -
 
 
 def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> tuple[str, ...]:
-    """Return what a person should know of the labels: what waits for them, what never got one, what belongs to nobody."""
-    lines = [f"{id} waits: {reason}" for id, reason in waiting_for_labels(managed, engine, as_of).items()]
+    """Return what a person should know of the labels: what waits for them, what never got one, what
+    belongs to nobody.
+    """
+    lines = [
+        f"{id} waits: {reason}" for id, reason in waiting_for_labels(managed, engine, as_of).items()
+    ]
     gaps = [
         f"{id}: {c.labelled.waiting:,} of {c.labelled.rows:,} rows have no label"
         for id, c in ledger.cohorts(engine, managed.name).items()
         if c.labelled is not None and c.labelled.waiting
     ]
     unknown = [
-        f"{c.batch.id} of {managed.labels.contract.name}: {c.unknown:,} labels belong to no row that was accepted"
+        f"{c.batch.id} of {managed.labels.contract.name}: {c.unknown:,} labels belong to no row"
+        " that was accepted"
         for c in _label_cohorts(managed, engine)
         if c.unknown and managed.labels is not None
     ]
@@ -89,7 +111,9 @@ def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> t
 
 
 def unread(managed: ManagedModel, engine: Engine, as_of: datetime) -> str:
-    """Return which batches wait to be read, or why they cannot be looked at; empty when there is nothing to say."""
+    """Return which batches wait to be read, or why they cannot be looked at; empty when there is
+    nothing to say.
+    """
     try:
         return listed(item.batch.id for item in waiting_batches(managed, engine, as_of))
     except SourceError as error:

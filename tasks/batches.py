@@ -61,19 +61,22 @@ def pattern_of(every: Every) -> str:
 
 
 def batch_named(id: str, every: Every, timezone: str) -> Batch:
-    """Return the batch called ``id``; BatchNameError shows the expected form when it is not a valid id."""
+    """Return the batch called ``id``; BatchNameError shows the expected form when it is not a valid
+    id.
+    """
     match = re.fullmatch(_PATTERNS[every], id)
     try:
         if match is None:
             raise ValueError
-        batch = _batch_at(_first_moment(every, [int(number) for number in match.groups()]), every, timezone)
+        batch = _batch_at(
+            _first_moment(every, [int(number) for number in match.groups()]), every, timezone
+        )
         if batch.start >= batch.end:
             raise ValueError  # a day that a country jumped over, such as 2011-12-30 in Samoa
     except (ValueError, OverflowError):
         raise BatchNameError(
-            f"expected the id of a {every}ly batch such as {_EXAMPLES[every]!r}, found {id!r}".replace(
-                "dayly", "daily"
-            )
+            f"expected the id of a {'daily' if every == 'day' else every + 'ly'} batch such as "
+            f"{_EXAMPLES[every]!r}, found {id!r}"
         ) from None
     return batch
 
@@ -81,9 +84,12 @@ def batch_named(id: str, every: Every, timezone: str) -> Batch:
 def batch_of(moment: datetime, every: Every, timezone: str) -> Batch:
     """Return the batch in which the aware ``moment`` lies; ValueError when it has no zone."""
     if moment.tzinfo is None:
-        raise ValueError(f"expected a moment with its time zone, found {moment.isoformat()} without one")
+        raise ValueError(
+            f"expected a moment with its time zone, found {moment.isoformat()} without one"
+        )
     zone = UTC if every == "hour" else ZoneInfo(timezone)
-    # Without fold: where the clock is set back over midnight, the day begins at the first of two midnights.
+    # Without fold: where the clock is set back over midnight, the day begins at the first of two
+    # midnights.
     local = moment.astimezone(zone).replace(tzinfo=None, fold=0)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     first = {

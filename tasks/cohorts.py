@@ -1,15 +1,16 @@
 """Cohorts: the rows of one batch, and when their labels may be used.
 
-A label that comes early is another kind of label than one that comes late: bookings are cancelled at once and honoured weeks
-later. So a batch is judged and trained on as a whole, and only when its labels are **mature**:
+A label that comes early is another kind of label than one that comes late: bookings are cancelled
+at once and honoured weeks later. So a batch is judged and trained on as a whole, and only when its
+labels are **mature**:
 
 1. ``labels.delay`` has passed since the end of the batch, and
-2. where labels come from a contract of their own: they were read up to that moment, and none of their batches from the
-   batch's start to that moment was refused, and
+2. where labels come from a contract of their own: they were read up to that moment, and none of
+   their batches from the batch's start to that moment was refused, and
 3. at least ``labels.min_share`` of the rows have one.
 
-A batch of labels that nobody delivered is taken for one without a label; when it comes after all, the batches that it belongs
-to are judged anew. Everything here is pure and looks at no row.
+A batch of labels that nobody delivered is taken for one without a label; when it comes after all,
+the batches that it belongs to are judged anew. Everything here is pure and looks at no row.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from tasks.model_spec import ManagedModel
 from tasks.records import Cohort, Labelled
 
 
-def why_waiting(managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort], as_of: datetime) -> str:
-    """Return why the labels of ``cohort`` may not be used at ``as_of``, in one sentence; empty when they may.
+def why_waiting(
+    managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort], as_of: datetime
+) -> str:
+    """Return why the labels of ``cohort`` may not be used at ``as_of``, in one sentence; empty when
+    they may.
 
-    ``labels`` are the batches of labels, in any order; those that are not closed by ``as_of`` do not count.
+    ``labels`` are the batches of labels, in any order; those that are not closed by ``as_of`` do
+    not count.
     """
     if reason := _why_immature(managed, cohort, labels, as_of):
         return reason
@@ -37,8 +42,8 @@ def why_waiting(managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort],
         return "its labels are not counted yet"
     if found.share < least:
         return (
-            f"only {found.share:.1%} of {found.rows:,} rows have a label, less than the {least:.1%} that "
-            "labels.min_share asks for"
+            f"only {found.share:.1%} of {found.rows:,} rows have a label, less than the {least:.1%}"
+            " that labels.min_share asks for"
         )
     return ""
 
@@ -50,25 +55,33 @@ def due(managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort], as_of: 
         return False
     if cohort.labelled is None:
         return not cohort.judged  # one that was judged before labels were counted
-    return cohort.labelled.read != labels_read(managed, cohort.batch, cohort.labelled, labels, as_of)
+    return cohort.labelled.read != labels_read(
+        managed, cohort.batch, cohort.labelled, labels, as_of
+    )
 
 
 def labels_read(
     managed: ManagedModel, batch: Batch, found: Labelled, labels: Iterable[Cohort], as_of: datetime
 ) -> str:
-    """Return a digest of the batches of labels that what was ``found`` of ``batch`` rests on; empty without such batches.
+    """Return a digest of the batches of labels that what was ``found`` of ``batch`` rests on; empty
+    without such batches.
 
-    They reach from its start to the moment it matures, or to ``as_of`` while too few rows have a label.
+    They reach from its start to the moment it matures, or to ``as_of`` while too few rows have a
+    label.
     """
     if managed.labels is None:
         return ""
     short = found.share < managed.spec.labels.min_share
     until = as_of if short else managed.matures(batch)
     known = _read(managed, labels, as_of)
-    return _digest({one.batch.id: one.snapshot for one in known if _overlap(one, batch.start, until)})
+    return _digest(
+        {one.batch.id: one.snapshot for one in known if _overlap(one, batch.start, until)}
+    )
 
 
-def _why_immature(managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort], as_of: datetime) -> str:
+def _why_immature(
+    managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort], as_of: datetime
+) -> str:
     needed = managed.matures(cohort.batch)
     if needed > as_of:
         return f"its labels are mature at {needed:%Y-%m-%d %H:%M} UTC"
@@ -81,7 +94,9 @@ def _why_immature(managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort
     until = max((one.batch.end for one in known if one.accepted), default=None)
     if until is None or until < needed:
         so_far = (
-            "no labels have come yet" if until is None else f"labels have come up to {until:%Y-%m-%d %H:%M}"
+            "no labels have come yet"
+            if until is None
+            else f"labels have come up to {until:%Y-%m-%d %H:%M}"
         )
         return f"{so_far}, and up to {needed:%Y-%m-%d %H:%M} UTC are needed"
     return ""

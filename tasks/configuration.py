@@ -31,7 +31,9 @@ class Config(BaseModel):
 
 
 def parse_duration(value: object) -> object:
-    """Read ``90s``, ``15m``, ``6h``, ``1d`` or ``2w`` as a timedelta; ValueError for anything else."""
+    """Read ``90s``, ``15m``, ``6h``, ``1d`` or ``2w`` as a timedelta; ValueError for anything
+    else.
+    """
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch("([0-9]{1,9})([smhdw])", value.strip()) if isinstance(value, str) else None
@@ -52,7 +54,8 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 def load_config(file: Path, kind: type[ConfigT]) -> ConfigT:
     """Read the YAML ``file`` as a ``kind``.
 
-    Raises ConfigurationError, with the first mistake, when the file is missing, is not YAML, or does not fit.
+    Raises ConfigurationError, with the first mistake, when the file is missing, is not YAML, or
+    does not fit.
     """
     try:
         document = parse_yaml(file.read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
 """The lake: a directory of files that are written whole, checksummed, and never changed after.
 
-Everything goes to a temporary name first, is flushed to the disk, and is renamed into place, so that a reader
-sees a thing whole or not at all. Nothing else in the house writes a file that another part reads.
+Everything goes to a temporary name first, is flushed to the disk, and is renamed into place, so
+that a reader sees a thing whole or not at all. Nothing else in the house writes a file that another
+part reads.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class DamagedFileError(RuntimeError):
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
         super().__init__(
-            f"{path}: expected sha256 {expected[:12]}, found {found[:12]}: the file was damaged or changed; "
-            "restore it from a backup, or remove its directory and ingest the batch again"
+            f"{path}: expected sha256 {expected[:12]}, found {found[:12]}: the file was damaged or"
+            " changed; restore it from a backup, or remove its directory and ingest the batch"
+            " again"
         )
 
 
@@ -51,14 +53,17 @@ class DiskFullError(RuntimeError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path}: expected room to write, found the disk, or what this account may use of it, full; nothing was kept of "
-            "what was being written; make room, and it is written at the next run"
+            f"{path}: expected room to write, found the disk, or what this account may use of it,"
+            " full; nothing was kept of what was being written; make room, and it is written at"
+            " the next run"
         )
 
 
 @contextmanager
 def named_when_full(path: Path) -> Iterator[None]:
-    """Turn the system's error about a full disk, a full quota or a file grown too large into DiskFullError."""
+    """Turn the system's error about a full disk, a full quota or a file grown too large into
+    DiskFullError.
+    """
     try:
         yield
     except OSError as error:
@@ -74,7 +79,8 @@ def file_sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a part; DiskFullError when there is no room.
+    """Write ``content`` to ``path`` so that a reader finds the old file or the new one, never a
+    part; DiskFullError when there is no room.
 
     Given in pieces, no more than one of them is in memory.
     """
@@ -94,9 +100,11 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """Give a temporary directory that becomes ``path`` when the block ends, and vanishes when it fails.
+    """Give a temporary directory that becomes ``path`` when the block ends, and vanishes when it
+    fails.
 
-    When ``path`` exists by then, it stays as it is: names in the lake carry a digest of the content. Raises DiskFullError.
+    When ``path`` exists by then, it stays as it is: names in the lake carry a digest of the
+    content. Raises DiskFullError.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -119,9 +127,11 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_directory(lake: Path, purpose: str) -> Iterator[Path]:
-    """Give a directory of one's own in the lake for what does not fit in memory; it is gone when the block ends.
+    """Give a directory of one's own in the lake for what does not fit in memory; it is gone when
+    the block ends.
 
-    What a process that was killed left there more than a day ago is removed as well. Raises DiskFullError.
+    What a process that was killed left there more than a day ago is removed as well. Raises
+    DiskFullError.
     """
     with named_when_full(lake):
         lake.mkdir(parents=True, exist_ok=True)
@@ -159,7 +169,8 @@ def write_table(path: Path, table: pa.Table) -> str:
 
 
 def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the snapshot's rows, in its order, with those of ``columns`` that it has: its contract may have grown since.
+    """Return the snapshot's rows, in its order, with those of ``columns`` that it has: its contract
+    may have grown since.
 
     Raises DamagedFileError when a part is not what was written.
     """
@@ -176,9 +187,14 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
         found = hashlib.sha256(content).hexdigest()
         if found != part.sha256:
             raise DamagedFileError(path, part.sha256, found)
-        # From the very bytes that were checked: the file might change before it is read a second time.
+        # From the very bytes that were checked: the file might change before it is read a second
+        # time.
         table = pq.ParquetFile(pa.BufferReader(content)).read()
-        present = table.column_names if columns is None else [n for n in columns if n in table.column_names]
+        present = (
+            table.column_names
+            if columns is None
+            else [n for n in columns if n in table.column_names]
+        )
         tables.append(table.select(present))
     return pa.concat_tables(tables)
 
@@ -187,7 +203,8 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
 def checked_parts(lake: Path, snapshot: Snapshot) -> Iterator[tuple[Path, ...]]:
     """Give the files of the snapshot's parts to what reads them by itself, such as an SQL engine.
 
-    They are checked before, two at a time, and must be the same files after: DamagedFileError when they are not.
+    They are checked before, two at a time, and must be the same files after: DamagedFileError when
+    they are not.
     """
     paths = tuple(lake / snapshot.path / part.file for part in snapshot.parts)
     before = [_signature(path) for path in paths]
@@ -214,7 +231,9 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 
 def read_rows(parts: Sequence[Path], positions: Sequence[int]) -> pa.Table:
-    """Return the rows of Parquet files at ascending ``positions``, counted over all files, part by part."""
+    """Return the rows of Parquet files at ascending ``positions``, counted over all files, part by
+    part.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -233,7 +252,9 @@ def read_rows(parts: Sequence[Path], positions: Sequence[int]) -> pa.Table:
 
 
 def read_span(part: Path, first: int, rows: int, columns: Sequence[str]) -> pa.Table:
-    """Return ``rows`` neighbouring rows of a Parquet file from position ``first`` on; only their row groups are read."""
+    """Return ``rows`` neighbouring rows of a Parquet file from position ``first`` on; only their
+    row groups are read.
+    """
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(part)
@@ -255,14 +276,16 @@ def read_accepted(
 ) -> pa.Table:
     """Return the snapshot's rows without those in quarantine.
 
-    Raises ValueError when the batch was refused, and DamagedFileError when a part, or the list of the rows in
-    quarantine, is not what was written.
+    Raises ValueError when the batch was refused, and DamagedFileError when a part, or the list of
+    the rows in quarantine, is not what was written.
     """
     import numpy as np
     import pyarrow as pa
 
     if verdict.refused:
-        raise ValueError(f"batch {snapshot.batch.id} was refused ({verdict.reason}): nothing may read it")
+        raise ValueError(
+            f"batch {snapshot.batch.id} was refused ({verdict.reason}): nothing may read it"
+        )
     table = read_snapshot(lake, snapshot, columns)
     if verdict.quarantine is None:
         return table
@@ -272,13 +295,17 @@ def read_accepted(
 
 
 def quarantine_path(snapshot: Snapshot, reasons: Mapping[int, str]) -> str:
-    """Return the lake path of the snapshot's quarantine; its name is a digest of positions and reasons."""
+    """Return the lake path of the snapshot's quarantine; its name is a digest of positions and
+    reasons.
+    """
     name = f"{snapshot.sha256[:16]}-{_reasons_sha256(reasons)[:16]}.parquet"
     return (Path("quarantine") / snapshot.contract / snapshot.batch.id / name).as_posix()
 
 
 def read_reasons(lake: Path, path: str) -> dict[int, str]:
-    """Return row position -> reasons of a quarantine; DamagedFileError when it is not what was written."""
+    """Return row position -> reasons of a quarantine; DamagedFileError when it is not what was
+    written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -313,7 +340,8 @@ def arrow_type(column: Column) -> pa.DataType:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Return ``table`` with NumPy columns: float64 for numbers with gaps, datetime64[us, UTC], str, bool.
+    """Return ``table`` with NumPy columns: float64 for numbers with gaps, datetime64[us, UTC], str,
+    bool.
 
     Whole numbers with gaps that float64 would round come as Int64: two ids must not become one.
     """

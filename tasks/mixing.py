@@ -1,4 +1,6 @@
-"""What a panel does with rows: mix its members' predictions, correct them, and sum them up against the labels."""
+"""What a panel does with rows: mix its members' predictions, correct them, and sum them up against
+the labels.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,21 @@ if TYPE_CHECKING:
 
 
 def mix(predictions: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Return the weighted mean of the members' ``predictions``, each (rows,) or (rows, classes) float64."""
+    """Return the weighted mean of the members' ``predictions``, each (rows,) or (rows, classes)
+    float64.
+    """
     import numpy as np
 
-    # A member that counts nothing is left out: nothing times a value that is no number is no number either.
+    # A member that counts nothing is left out: nothing times a value that is no number is no number
+    # either.
     counted = [(w, p) for w, p in zip(weights, predictions, strict=True) if w > 0]
     return np.asarray(sum(w * p for w, p in counted), dtype="float64")
 
 
 def correct(predicted: np.ndarray, recalibration: Recalibration) -> np.ndarray:
-    """Return ``predicted``, (rows,) or (rows, classes) float64, after ``recalibration``; see decisions/recalibration.py."""
+    """Return ``predicted``, (rows,) or (rows, classes) float64, after ``recalibration``; see
+    decisions/recalibration.py.
+    """
     import numpy as np
 
     shift = np.array(recalibration.shift)
@@ -34,15 +41,23 @@ def correct(predicted: np.ndarray, recalibration: Recalibration) -> np.ndarray:
         moved = predicted * np.exp(shift - shift.max())
         corrected = moved / moved.sum(axis=1, keepdims=True)
     else:
-        odds = np.exp(shift[0])  # p odds / (1 - p + p odds): the logit plus the shift, exact at 0 and 1
+        odds = np.exp(
+            shift[0]
+        )  # p odds / (1 - p + p odds): the logit plus the shift, exact at 0 and 1
         corrected = predicted * odds / (1 - predicted + predicted * odds)
     return corrected
 
 
 def summarise(
-    batch: str, target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str] = ()
+    batch: str,
+    target: np.ndarray,
+    predicted: np.ndarray,
+    problem: Problem,
+    classes: Sequence[str] = (),
 ) -> LabelSummary:
-    """Return what recalibration needs of one mature batch: its labelled rows and the predictions before correction."""
+    """Return what recalibration needs of one mature batch: its labelled rows and the predictions
+    before correction.
+    """
     import numpy as np
 
     if problem == "multiclass":
@@ -51,4 +66,6 @@ def summarise(
     else:
         middle = np.median if problem == "regression" else np.mean
         labels, found = [float(middle(target.astype("float64")))], [float(middle(predicted))]
-    return LabelSummary(batch=batch, rows=len(target), labels=tuple(labels), predictions=tuple(found))
+    return LabelSummary(
+        batch=batch, rows=len(target), labels=tuple(labels), predictions=tuple(found)
+    )

@@ -1,4 +1,6 @@
-"""The model spec: one YAML file for each model under management, composed of the rooms' configurations."""
+"""The model spec: one YAML file for each model under management, composed of the rooms'
+configurations.
+"""
 
 from __future__ import annotations
 
@@ -42,21 +44,28 @@ class LabelsConfig(Config):
     delay: Duration = timedelta(0)
     """Time from the end of a batch until its labels are mature."""
     contract: str | None = None
-    """A contract of labels, whose event time says when a label became known. Left out: the rows carry their labels."""
+    """A contract of labels, whose event time says when a label became known.
+
+    Left out: the rows carry their labels.
+    """
     key: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Columns of both contracts that join a label to its row. Left out: the key of the rows. (Not ``on``: to YAML that
-    word is true.)"""
+    """Columns of both contracts that join a label to its row.
+
+    Left out: the key of the rows. (Not ``on``: to YAML that word is true.)
+    """
     every: Every | None = None
     """How the labels' own event time is cut. Left out: as that of the rows."""
     min_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of a batch's rows that must have their label before the batch is judged or trained on."""
+    """Share of a batch's rows that must have their label before the batch is judged or trained on.
+    """
 
     @model_validator(mode="after")
     def _belong_together(self) -> LabelsConfig:
         stray = [name for name in ("key", "every") if getattr(self, name) is not None]
         if self.contract is None and stray:
             raise ValueError(
-                f"expected labels.contract beside {' and '.join(stray)}, which only it gives a meaning"
+                f"expected labels.contract beside {' and '.join(stray)}, which only it gives a"
+                " meaning"
             )
         return self
 
@@ -101,7 +110,9 @@ class ModelSpec(Config):
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
     trust: Form = "skops"
-    """What a stored model may be: ``skops``, held against our own list of types, or also a ``pickle``, which may run anything."""
+    """What a stored model may be: ``skops``, held against our own list of types, or also a
+    ``pickle``, which may run anything.
+    """
     approval: ApprovalConfig = ApprovalConfig()
 
 
@@ -115,7 +126,9 @@ class ManagedModel:
     sha256: str
     """Digest of the spec file and the contract file."""
     labels: ManagedModel | None = None
-    """The stream of its labels, managed like the rows under a name of its own; None when the rows carry them."""
+    """The stream of its labels, managed like the rows under a name of its own; None when the rows
+    carry them.
+    """
 
     @property
     def name(self) -> str:
@@ -133,7 +146,8 @@ class ManagedModel:
     def matures(self, batch: Batch) -> datetime:
         """Return the moment from which every label of ``batch`` is known.
 
-        Whole days are days of the contract's calendar, as batches are: 23 or 25 hours long when the clocks change.
+        Whole days are days of the contract's calendar, as batches are: 23 or 25 hours long when the
+        clocks change.
         """
         delay = self.spec.labels.delay
         if delay % timedelta(days=1):
@@ -152,30 +166,37 @@ class ManagedModel:
 
 def managed_models(settings: Settings) -> tuple[str, ...]:
     """Return the names of the models that the project's ``deployments/`` describes."""
-    return tuple(sorted(file.parent.name for file in (settings.project / "deployments").glob("*/model.yaml")))
+    return tuple(
+        sorted(file.parent.name for file in (settings.project / "deployments").glob("*/model.yaml"))
+    )
 
 
 def manage(name: str, settings: Settings) -> ManagedModel:
     """Load and check the spec and the contract of the model called ``name``.
 
-    Raises ConfigurationError or ContractError, both ValueError, with file, key path, expected and found.
+    Raises ConfigurationError or ContractError, both ValueError, with file, key path, expected and
+    found.
     """
     file = settings.project / "deployments" / name / "model.yaml"
     if not file.is_file():
         known = managed_models(settings)
         raise ConfigurationError(
-            settings.project / "deployments", "model", f"one of {list(known)}",
+            settings.project / "deployments",
+            "model",
+            f"one of {list(known)}",
             f"{name!r}{nearest(name, known)}",
-        )  # fmt: skip
+        )
     spec = load_config(file, ModelSpec)
     contract = load_contract(_contract_file(spec.contract, settings)).at(settings.server)
     labels = None
     if spec.labels.contract is not None:
         if spec.labels.contract == spec.contract:
             raise ConfigurationError(
-                file, "labels.contract", "another contract than the rows'; leave it out when they carry their labels",
+                file,
+                "labels.contract",
+                "another contract than the rows'; leave it out when they carry their labels",
                 repr(spec.contract),
-            )  # fmt: skip
+            )
         theirs = load_contract(_contract_file(spec.labels.contract, settings)).at(settings.server)
         labels = _label_stream(file, spec, theirs, settings)
         _check_labels(file, spec, contract, labels.contract)
@@ -191,8 +212,11 @@ def _digest(file: Path, contract: Contract) -> str:
     return hashlib.sha256(file.read_bytes() + b"\0" + contract.file.read_bytes()).hexdigest()
 
 
-def _label_stream(file: Path, spec: ModelSpec, contract: Contract, settings: Settings) -> ManagedModel:
-    """The labels as a stream of batches of their own: taken in, judged and kept by the same code as the rows.
+def _label_stream(
+    file: Path, spec: ModelSpec, contract: Contract, settings: Settings
+) -> ManagedModel:
+    """The labels as a stream of batches of their own: taken in, judged and kept by the same code as
+    the rows.
 
     No model is called so: a slash stands in no model's name.
     """
@@ -229,40 +253,54 @@ def _check_labels(file: Path, spec: ModelSpec, rows: Contract, labels: Contract)
         for contract in (rows, labels):
             if name not in contract.column_names:
                 raise ConfigurationError(
-                    file, "labels.key", f"a column of contract {contract.name}",
+                    file,
+                    "labels.key",
+                    f"a column of contract {contract.name}",
                     f"{name!r}{nearest(name, contract.column_names)}",
-                )  # fmt: skip
+                )
         kinds = [contract.column(name).logical_type for contract in (rows, labels)]
         if kinds[0] != kinds[1]:
             raise ConfigurationError(
-                file, "labels.key", f"a column of one type in {rows.name} and {labels.name}",
+                file,
+                "labels.key",
+                f"a column of one type in {rows.name} and {labels.name}",
                 f"{name!r} of type {kinds[0]} and {kinds[1]}",
-            )  # fmt: skip
+            )
     for contract in (rows, labels):
-        # The event time may be a part of the key: of the rows', or, where labels are corrected, of the labels'.
+        # The event time may be a part of the key: of the rows', or, where labels are corrected, of
+        # the labels'.
         key = set(contract.key)
         if set(on) not in (key, key - {contract.event_time}):
             raise ConfigurationError(
-                file, "labels.key", f"the primary key of contract {contract.name}, {list(contract.key)}, with or without "
-                "its event time", repr(list(on)),
-            )  # fmt: skip
+                file,
+                "labels.key",
+                f"the primary key of contract {contract.name}, {list(contract.key)}, with or"
+                " without its event time",
+                repr(list(on)),
+            )
 
 
 def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: Contract) -> None:
     """Refuse what each part allows but the parts together do not."""
     if spec.model != name:
-        raise ConfigurationError(file, "model", f"the name of its directory, {name!r}", repr(spec.model))
+        raise ConfigurationError(
+            file, "model", f"the name of its directory, {name!r}", repr(spec.model)
+        )
     if not known_metric(spec.metric, spec.problem):
         raise ConfigurationError(
-            file, "metric", f"one of {list(METRICS[spec.problem])} for a {spec.problem} problem",
+            file,
+            "metric",
+            f"one of {list(METRICS[spec.problem])} for a {spec.problem} problem",
             f"{spec.metric!r}{nearest(spec.metric, METRICS[spec.problem])}",
-        )  # fmt: skip
+        )
     columns = contract.column_names
     if spec.target not in labels.column_names:
         raise ConfigurationError(
-            file, "target", f"a column of contract {labels.name}",
+            file,
+            "target",
+            f"a column of contract {labels.name}",
             f"{spec.target!r}{nearest(spec.target, labels.column_names)}",
-        )  # fmt: skip
+        )
     named = {
         "slices": spec.slices,
         "features.exclude": spec.features.exclude,
@@ -272,20 +310,28 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
         for column in names:
             if column not in columns:
                 raise ConfigurationError(
-                    file, where, f"a column of contract {contract.name}",
+                    file,
+                    where,
+                    f"a column of contract {contract.name}",
                     f"{column!r}{nearest(column, columns)}",
-                )  # fmt: skip
+                )
     allowed = {column.name for column in contract.feature_columns} - {spec.target}
     for column in spec.features.include or ():
         if column not in allowed:
             raise ConfigurationError(
-                file, "features.include",
-                "columns that are known at event time, not sensitive, not unique, and neither date nor time",
+                file,
+                "features.include",
+                "columns that are known at event time, not sensitive, not unique, and neither date"
+                " nor time",
                 f"{column!r}: using it would be a leak or a breach",
-            )  # fmt: skip
-    wanted = allowed if spec.features.include is None else allowed.intersection(spec.features.include)
+            )
+    wanted = (
+        allowed if spec.features.include is None else allowed.intersection(spec.features.include)
+    )
     if spec.features.code is None and not wanted.difference(spec.features.exclude):
-        raise ConfigurationError(file, "features", "at least one column, or code of its own", "neither")
+        raise ConfigurationError(
+            file, "features", "at least one column, or code of its own", "neither"
+        )
     for column in spec.slices:
         if contract.column(column).sensitive:
             raise ConfigurationError(file, "slices", "columns that are not sensitive", repr(column))
@@ -297,6 +343,8 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
     }[spec.problem]
     if target.logical_type not in expected:
         raise ConfigurationError(
-            file, "target", f"a column of type {' or '.join(expected)} for a {spec.problem} problem",
+            file,
+            "target",
+            f"a column of type {' or '.join(expected)} for a {spec.problem} problem",
             f"{spec.target!r} of type {target.logical_type}",
-        )  # fmt: skip
+        )

@@ -16,11 +16,16 @@ class FeatureMismatchError(ValueError):
     """The frame does not have the features that the model was trained on."""
 
 
-def predict(pipeline: Any, features: Any, problem: Problem, classes: Sequence[str] = ()) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline and a DataFrame
+def predict(
+    pipeline: Any,  # noqa: ANN401 - fitted, of scikit-learn's interface
+    features: Any,  # noqa: ANN401 - a DataFrame
+    problem: Problem,
+    classes: Sequence[str] = (),
+) -> np.ndarray:
     """Return float64 predictions for the rows of ``features``.
 
-    Shape (rows,) for regression and for binary, where it is P(positive); (rows, classes) for multiclass, in the
-    order of ``classes``, with 0 for a class that the pipeline has never seen.
+    Shape (rows,) for regression and for binary, where it is P(positive); (rows, classes) for
+    multiclass, in the order of ``classes``, with 0 for a class that the pipeline has never seen.
     """
     import numpy as np
 
@@ -37,7 +42,8 @@ def predict(pipeline: Any, features: Any, problem: Problem, classes: Sequence[st
 
 
 def predict_frame(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np.ndarray:
-    """Return the model's predictions for ``frame`` as they are served: mixed by its weights, and recalibrated.
+    """Return the model's predictions for ``frame`` as they are served: mixed by its weights, and
+    recalibrated.
 
     FeatureMismatchError names the features that differ.
     """
@@ -46,23 +52,29 @@ def predict_frame(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> 
 
 
 def predict_raw(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np.ndarray:
-    """Return the model's predictions for ``frame`` before recalibration: what recalibration is learned from."""
+    """Return the model's predictions for ``frame`` before recalibration: what recalibration is
+    learned from.
+    """
     return mix(predict_members(model, frame, problem), model.weights or (1.0,))
 
 
 def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:
-    """Return the predictions of each member for ``frame``; a model that is no panel is its own only member.
+    """Return the predictions of each member for ``frame``; a model that is no panel is its own only
+    member.
 
-    The frame may have more features, or in another order: a contract may grow while its model is in service.
+    The frame may have more features, or in another order: a contract may grow while its model is in
+    service.
     """
     expected, found = model.trained.schema_, frame.schema
     absent = sorted(
-        set(expected.numerical) - set(found.numerical) | set(expected.categorical) - set(found.categorical)
+        set(expected.numerical) - set(found.numerical)
+        | set(expected.categorical) - set(found.categorical)
     )
     if absent:
         raise FeatureMismatchError(
-            f"{model.trained.model} version {model.trained.version}: expected {len(expected.names)} features, found "
-            f"{absent} missing or of another kind; retrain the model, or restore the feature code"
+            f"{model.trained.model} version {model.trained.version}: expected {len(expected.names)}"
+            f" features, found {absent} missing or of another kind; retrain the model, or restore"
+            " the feature code"
         )
     features = frame.features[list(expected.names)]
     members = model.pipeline.members if model.trained.members else [model.pipeline]

@@ -1,8 +1,8 @@
 """The frozen records that pass between rooms. Rooms meet here and nowhere else.
 
-Records are plain values: they validate on construction, compare by value, and go to JSON and back unchanged,
-so a decision can be explained from the ledger years later. The classes at the end hold what lives in memory only;
-they pass from task to task of one process and are never stored.
+Records are plain values: they validate on construction, compare by value, and go to JSON and back
+unchanged, so a decision can be explained from the ledger years later. The classes at the end hold
+what lives in memory only; they pass from task to task of one process and are never stored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Record(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-# --- ingest and validation -------------------------------------------------------------------------------
+# --- ingest and validation ------------------------------------------------------------------------
 
 
 class Part(Record):
@@ -97,7 +97,9 @@ class Verdict(Record):
 
 
 class Labelled(Record):
-    """How many rows of a batch had their label when it was looked at; the others wait, they are not negative."""
+    """How many rows of a batch had their label when it was looked at; the others wait, they are not
+    negative.
+    """
 
     rows: int
     """Accepted rows."""
@@ -119,7 +121,9 @@ class Labelled(Record):
 
 
 class Cohort(Record):
-    """What of a batch says whether its labels may be used: the rows of one period of prediction, or one of labels."""
+    """What of a batch says whether its labels may be used: the rows of one period of prediction, or
+    one of labels.
+    """
 
     batch: Batch
     snapshot: str
@@ -133,7 +137,7 @@ class Cohort(Record):
     """Of a batch of labels: those of rows that nobody has; None until they were counted."""
 
 
-# --- training --------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 class FeatureSchema(Record):
@@ -159,7 +163,9 @@ class RowSpan(Record):
 
 
 class LabelSnapshot(Record):
-    """One revision of a batch of labels, from a contract of their own, that was read for training rows."""
+    """One revision of a batch of labels, from a contract of their own, that was read for training
+    rows.
+    """
 
     batch: str
     snapshot: str
@@ -194,7 +200,7 @@ class Trial(Record):
     seconds: float
 
 
-# --- panel and recalibration -----------------------------------------------------------------------------
+# --- panel and recalibration ----------------------------------------------------------------------
 
 
 class PanelMember(Record):
@@ -203,18 +209,25 @@ class PanelMember(Record):
     version: int
     window: WindowKind
     standing: float
-    """Its discounted loss; what the best member had when it joined, moved by each mature batch since."""
+    """Its discounted loss; what the best member had when it joined, moved by each mature batch
+    since.
+    """
     losses: tuple[float, ...] = ()
     """Its mean loss on each mature batch since it joined, oldest first."""
 
 
 class LabelSummary(Record):
-    """Labels against predictions on one mature batch, before any recalibration; what recalibration looks at."""
+    """Labels against predictions on one mature batch, before any recalibration; what recalibration
+    looks at.
+    """
 
     batch: str
     rows: int
     labels: tuple[float, ...]
-    """Binary: the share of positives. Multiclass: the share of each class. Regression: the median, or no number."""
+    """Binary: the share of positives.
+
+    Multiclass: the share of each class. Regression: the median, or no number.
+    """
     predictions: tuple[float, ...]
     """The same of what was predicted: mean probabilities, or the median."""
 
@@ -224,13 +237,16 @@ class Recalibration(Record):
 
     problem: Problem
     shift: tuple[float, ...]
-    """Binary: added to the logit. Multiclass: added to each class's log probability. Regression: log of the factor."""
+    """Binary: added to the logit.
+
+    Multiclass: added to each class's log probability. Regression: log of the factor.
+    """
     rows: float
     """Effective rows that it rests on."""
     reason: str
 
 
-# --- registered versions ---------------------------------------------------------------------------------
+# --- registered versions --------------------------------------------------------------------------
 
 
 class TrainedModel(Record):
@@ -242,7 +258,8 @@ class TrainedModel(Record):
     recipe: Recipe
     schema_: FeatureSchema
     classes: tuple[str, ...]
-    """Class labels of a multiclass target, in the order of predictions; empty for other problems."""
+    """Class labels of a multiclass target, in the order of predictions; empty for other problems.
+    """
     trained_on: tuple[RowSpan, ...]
     trained_until: datetime
     """No training row is at or after this moment."""
@@ -261,17 +278,21 @@ class TrainedModel(Record):
     code_version: str
     rows: int
     members: tuple[PanelMember, ...] = ()
-    """Of a panel: its members as they stood when it was packaged, in its order, the newcomer last. Else empty."""
+    """Of a panel: its members as they stood when it was packaged, in its order, the newcomer last.
+
+    Else empty.
+    """
     newcomer: Recipe | None = None
     """Of a panel: how its newest member was made ..."""
     newcomer_on: tuple[RowSpan, ...] = ()
     """... and of which rows; ``trained_on`` has those of all members."""
     labelled_by: tuple[LabelSnapshot, ...] = ()
-    """Labels from a contract of their own: which were read for this training, of a panel for its newcomer. Empty where the
-    rows carry theirs, and for a training from before it was kept."""
+    """Labels from a contract of their own: which were read for this training, of a panel for its
+    newcomer. Empty where the rows carry theirs, and for a training from before it was kept.
+    """
 
 
-# --- evaluation ------------------------------------------------------------------------------------------
+# --- evaluation -----------------------------------------------------------------------------------
 
 
 class Interval(Record):
@@ -319,7 +340,9 @@ class Performance(Record):
 
 
 class Estimate(Record):
-    """How one model probably does on a batch before its labels are known: blind to concept drift, and no evidence."""
+    """How one model probably does on a batch before its labels are known: blind to concept drift,
+    and no evidence.
+    """
 
     version: int
     rows: int
@@ -364,7 +387,9 @@ class Comparison(Record):
     greater_is_better: bool
     slices: tuple[SliceComparison, ...] = ()
     block_means: tuple[float, ...] = ()
-    """Mean difference of each block of time, oldest first: what a test that is looked at repeatedly needs."""
+    """Mean difference of each block of time, oldest first: what a test that is looked at repeatedly
+    needs.
+    """
 
 
 class Guardrail(Record):
@@ -377,7 +402,9 @@ class Guardrail(Record):
 
 
 class Generalisation(Record):
-    """What a model gained over one answer for all rows, on rows that it was trained on and on rows that it was not."""
+    """What a model gained over one answer for all rows, on rows that it was trained on and on rows
+    that it was not.
+    """
 
     train_loss: float
     holdout_loss: float
@@ -412,17 +439,21 @@ class Evidence(Record):
     generalisation: Generalisation | None = None
     """None in evidence from before it was kept, and when it could not be measured."""
     pooled: tuple[str, ...] = ()
-    """Batches after the holdout's that were pooled with it, because the holdout alone was too little."""
+    """Batches after the holdout's that were pooled with it, because the holdout alone was too
+    little.
+    """
 
 
-# --- drift -----------------------------------------------------------------------------------------------
+# --- drift ----------------------------------------------------------------------------------------
 
 
 ColumnKind = Literal["numerical", "categorical", "prediction", "target"]
 
 
 class TimeBlock(Record):
-    """A stretch of training time; a feature's counts in each say how much it swings when nothing is wrong."""
+    """A stretch of training time; a feature's counts in each say how much it swings when nothing is
+    wrong.
+    """
 
     start: datetime
     end: datetime
@@ -444,12 +475,17 @@ class FeatureProfile(Record):
     blocks: tuple[tuple[int, ...], ...] = ()
     """Counts in each of the baseline's time blocks, the missing values last: (blocks, bins + 1)."""
     earlier: tuple[tuple[int, ...], ...] = ()
-    """The same in each of its earlier blocks; all zero in batches that are no reference of this column."""
+    """The same in each of its earlier blocks; all zero in batches that are no reference of this
+    column.
+    """
     left_out: tuple[str, ...] = ()
-    """Those batches, oldest first: the column had moved in them against the same season of a year before."""
+    """Those batches, oldest first: the column had moved in them against the same season of a year
+    before.
+    """
     span: int | None = None
-    """Length, in time blocks, of what ``counts`` were counted on when it is not the training rows: the prediction's
-    are those of the holdout."""
+    """Length, in time blocks, of what ``counts`` were counted on when it is not the training rows:
+    the prediction's are those of the holdout.
+    """
     importance: float | None = None
 
 
@@ -462,7 +498,9 @@ class BaselineProfile(Record):
     """Oldest first, bounded in number; they need not cover all training time."""
     blocks_per_batch: int = 1
     earlier: tuple[TimeBlock, ...] = ()
-    """Accepted batches older than the training rows, oldest first: no training data, but seasons to compare with."""
+    """Accepted batches older than the training rows, oldest first: no training data, but seasons to
+    compare with.
+    """
 
 
 class Histogram(Record):
@@ -481,7 +519,9 @@ class FeatureDrift(Record):
     score: float | None
     """Population stability index; None when it could not be computed."""
     threshold: float
-    """The score beyond which it has drifted: the smallest that matters, or what chance and the usual swings reach."""
+    """The score beyond which it has drifted: the smallest that matters, or what chance and the
+    usual swings reach.
+    """
     p_value: float | None = None
     """Probability of such a score when nothing has changed; None when it could not be computed."""
     outcome: Literal["steady", "drifted", "not evaluable"]
@@ -505,7 +545,9 @@ class DriftReference(Record):
     reason: str = ""
     """Why this one, for people."""
     runs: float = 0
-    """How many stretches as long as a batch the training time held; 0 when time could not be resampled."""
+    """How many stretches as long as a batch the training time held; 0 when time could not be
+    resampled.
+    """
     false_alarms: float = 0.05
     """Probability that a report names anything when nothing has changed."""
     level: float | None = None
@@ -551,7 +593,7 @@ class Predictions(Record):
     """The ledger's number of the recalibration in force; None for the model as it was packaged."""
 
 
-# --- decisions -------------------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 
 
 class PolicyEvidence(Record):
@@ -577,7 +619,9 @@ class PolicyEvidence(Record):
     trainings: tuple[int, ...] = ()
     """Accepted batches since each training, this one included, the newest training last."""
     gains: tuple[float, ...] = ()
-    """What each judged training realised, as a share of the loss before it, oldest first: measured by the watch."""
+    """What each judged training realised, as a share of the loss before it, oldest first: measured
+    by the watch.
+    """
 
 
 class WatchEvidence(Record):
@@ -585,7 +629,9 @@ class WatchEvidence(Record):
 
     model: str
     batch: str
-    """The batch that both were held against: that which is answered, or with late labels an earlier one."""
+    """The batch that both were held against: that which is answered, or with late labels an earlier
+    one.
+    """
     revision: int
     """Of the batch that is answered."""
     champion: int
@@ -605,7 +651,8 @@ class FreezeEvidence(Record):
     rollbacks: tuple[str, ...]
     """Batches at which the watch rolled back since a person last looked, oldest first."""
     recent: tuple[str, ...]
-    """The newest accepted batches, this one included, oldest first: as many as the rule looks at."""
+    """The newest accepted batches, this one included, oldest first: as many as the rule looks at.
+    """
 
 
 class RecalibrationEvidence(Record):
@@ -631,7 +678,9 @@ class RecalibrationEvidence(Record):
     recalibration_before: Recalibration | None = None
     """In force before that."""
     comparison: Comparison | None = None
-    """What was in force before, in the challenger's seat, against what is, on this batch; None without either."""
+    """What was in force before, in the challenger's seat, against what is, on this batch; None
+    without either.
+    """
 
 
 class Refusal(Record):
@@ -646,7 +695,9 @@ class Refusal(Record):
 class Condition(Record):
     """One part of the retrain policy: whether it spoke, by what it found against its limit."""
 
-    name: Literal["never", "first", "clock", "alarm", "staleness", "volume", "drift", "cooldown", "budget"]
+    name: Literal[
+        "never", "first", "clock", "alarm", "staleness", "volume", "drift", "cooldown", "budget"
+    ]
     fired: bool
     """Whether it asks for a training or, for the last two and ``never``, forbids one."""
     found: str
@@ -660,7 +711,9 @@ class Hold(Record):
     kind: Literal["Hold"] = "Hold"
     reason: str
     conditions: tuple[Condition, ...] = ()
-    """What of the retrain policy fired and what did not; empty when another decision than the policy's."""
+    """What of the retrain policy fired and what did not; empty when another decision than the
+    policy's.
+    """
 
 
 class Retrain(Record):
@@ -691,7 +744,9 @@ class Reject(Record):
 
 
 class Shadow(Record):
-    """Too little to judge by: the challenger predicts the next batch in shadow, and is judged again."""
+    """Too little to judge by: the challenger predicts the next batch in shadow, and is judged
+    again.
+    """
 
     kind: Literal["Shadow"] = "Shadow"
     reason: str
@@ -747,7 +802,16 @@ class Thaw(Record):
 
 
 Decision = Annotated[
-    Hold | Retrain | Promote | Reject | Shadow | AwaitApproval | RollBack | Recalibrate | Freeze | Thaw,
+    Hold
+    | Retrain
+    | Promote
+    | Reject
+    | Shadow
+    | AwaitApproval
+    | RollBack
+    | Recalibrate
+    | Freeze
+    | Thaw,
     Field(discriminator="kind"),
 ]
 
@@ -785,9 +849,11 @@ class BatchRecord(Record):
     as_of: datetime
     drift: DriftSummary | None = None
     summary: LabelSummary | None = None
-    """Labels against the served predictions before recalibration; None while labels are not mature."""
+    """Labels against the served predictions before recalibration; None while labels are not mature.
+    """
     estimate: Estimate | None = None
-    """Of the champion that scored the batch, made while its labels were out; no decision reads it."""
+    """Of the champion that scored the batch, made while its labels were out; no decision reads it.
+    """
     performances: tuple[Performance, ...] = ()
     """The reigning champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
@@ -797,7 +863,9 @@ class BatchRecord(Record):
     """Of a batch of labels: those of rows that nobody has; None until they were counted."""
     mlflow_run: str | None = None
     completed: bool = False
-    """Whether the monitor has come to its end with this revision; if not, the next run takes it up again."""
+    """Whether the monitor has come to its end with this revision; if not, the next run takes it up
+    again.
+    """
 
     @property
     def accepted(self) -> bool:
@@ -841,12 +909,13 @@ class Superseded(Record):
         if self.predictions:
             parts.append(f"predictions: {self.predictions}")
         return (
-            f"{'labels of ' if self.labels else ''}{self.batch} revision {self.revision} ({self.rows:,} rows), now revision {self.newest} "
-            f"({self.newest_rows:,} rows); {'; '.join(parts)}"
+            f"{'labels of ' if self.labels else ''}{self.batch} revision {self.revision}"
+            f" ({self.rows:,} rows), now revision {self.newest} ({self.newest_rows:,} rows);"
+            f" {'; '.join(parts)}"
         )
 
 
-# --- in memory only --------------------------------------------------------------------------------------
+# --- in memory only -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -878,9 +947,12 @@ class FeatureFrame:
     snapshots: Mapping[str, str]
     """Batch id -> snapshot digest."""
     audit: pd.DataFrame | None = None
-    """(rows, audited columns): str, personal values as numbered groups; None when fairness is not audited."""
+    """(rows, audited columns): str, personal values as numbered groups; None when fairness is not
+    audited.
+    """
     labelled_by: tuple[LabelSnapshot, ...] = ()
-    """What was read for the target where it comes from a contract of its own, oldest batch first."""
+    """What was read for the target where it comes from a contract of its own, oldest batch first.
+    """
 
     @property
     def moments(self) -> np.ndarray:
@@ -944,9 +1016,13 @@ class RegistryAwayError(RuntimeError):
 
 @dataclass(frozen=True)
 class Fence:
-    """What keeps a run that lost its lease from writing where the ledger cannot refuse it: registry and pages."""
+    """What keeps a run that lost its lease from writing where the ledger cannot refuse it: registry
+    and pages.
+    """
 
     token: int
     """The fencing token of the run's lease."""
     hold: Callable[[], AbstractContextManager[None]]
-    """Gives a block in which the lease cannot pass to another; entering it raises LeaseLostError once it has."""
+    """Gives a block in which the lease cannot pass to another; entering it raises LeaseLostError
+    once it has.
+    """

@@ -1,15 +1,15 @@
 """Where things live. Nothing is read or made at import: call ``Settings()`` when the work begins.
 
-=========================  =========================================  =====================================
-variable                   default                                    what
-=========================  =========================================  =====================================
-``KINGMAKER_HOME``         ``.kingmaker``                             everything that Kingmaker writes
-``KINGMAKER_PROJECT``      the directory of this repository           ``data_contracts/``, ``deployments/``
-``KINGMAKER_LEDGER``       ``sqlite:///<home>/ledger.db``             SQLAlchemy URL of the ledger
-``KINGMAKER_TRACKING``     ``sqlite:///<home>/mlflow.db``             MLflow tracking URI
-``KINGMAKER_SERVER``       the only one that there is                 which of a contract's ``servers`` to read
-                                                                      from, by its name or its environment
-=========================  =========================================  =====================================
+=========================  =========================================
+===================================== variable                   default
+what =========================  =========================================
+===================================== ``KINGMAKER_HOME``         ``.kingmaker``
+everything that Kingmaker writes ``KINGMAKER_PROJECT``      the directory of this repository
+``data_contracts/``, ``deployments/`` ``KINGMAKER_LEDGER``       ``sqlite:///<home>/ledger.db``
+SQLAlchemy URL of the ledger ``KINGMAKER_TRACKING``     ``sqlite:///<home>/mlflow.db``
+MLflow tracking URI ``KINGMAKER_SERVER``       the only one that there is                 which of a
+contract's ``servers`` to read from, by its name or its environment =========================
+=========================================  =====================================
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _QUIET = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # MLflow tries eight times, 120 s each: a run would hang for a quarter of an hour on a server that does not answer.
-    # These outlive a restart of the server (it was up in 7 to 20 s), and give up after two minutes at the worst.
+    # MLflow tries eight times, 120 s each: a run would hang for a quarter of an hour on a server
+    # that does not answer. These outlive a restart of the server (it was up in 7 to 20 s), and give
+    # up after two minutes at the worst.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
@@ -65,7 +66,9 @@ class Settings(BaseSettings):
 
     @property
     def models(self) -> Path:
-        """Directory of verified copies of registered models: scoring goes on from them when MLflow is away."""
+        """Directory of verified copies of registered models: scoring goes on from them when MLflow
+        is away.
+        """
         return self.home.resolve() / "models"
 
     @property
@@ -85,7 +88,9 @@ class Settings(BaseSettings):
 
 
 def code_version() -> str:
-    """Return the commit that this code was checked out at, or the package's version outside a checkout."""
+    """Return the commit that this code was checked out at, or the package's version outside a
+    checkout.
+    """
     import importlib.metadata
     import subprocess
 
@@ -94,13 +99,16 @@ def code_version() -> str:
         return version
     found = subprocess.run(  # noqa: S603 - a fixed command
         ["git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD"],  # noqa: S607 - git of the user's PATH
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return found.stdout.strip() or version
 
 
 def prepare_environment(settings: Settings) -> None:
-    """Make every library quiet and keep its files under ``settings.home``; call before importing Prefect.
+    """Make every library quiet and keep its files under ``settings.home``; call before importing
+    Prefect.
 
     What the user has set stays as it is.
     """

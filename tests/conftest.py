@@ -16,18 +16,30 @@ from hypothesis import HealthCheck, settings
 from tasks.batches import batch_of
 from tasks.settings import Settings
 
-# How fast a machine is that others use too says nothing of the code: no property test fails by the clock.
+# How fast a machine is that others use too says nothing of the code: no property test fails by the
+# clock.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 WEATHER_PROJECT = Path(__file__).parent / "projects" / "weather"
 WEATHER_WEEKS = tuple(f"2013-W{week:02d}" for week in range(2, 53))
-"""The whole weeks of the data: the first (2013-W01) and the last (2014-W01) are partial and left out."""
+"""The whole weeks of the data: the first (2013-W01) and the last (2014-W01) are partial and left
+out.
+"""
 
 _COLUMNS = (
-    "time_hour", "origin", "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure",
+    "time_hour",
+    "origin",
+    "temp",
+    "dewp",
+    "humid",
+    "wind_dir",
+    "wind_speed",
+    "wind_gust",
+    "precip",
+    "pressure",
     "visib",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +64,9 @@ def weather_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_weather_home(weather_source: Path, tmp_path: Path) -> Callable[[int], Path]:
-    """Function: how many weeks -> a KINGMAKER_HOME with the first so many weeks; called again, it adds weeks."""
+    """Function: how many weeks -> a KINGMAKER_HOME with the first so many weeks; called again, it
+    adds weeks.
+    """
 
     def make(weeks: int) -> Path:
         home = tmp_path / "home"
@@ -68,7 +82,9 @@ def make_weather_home(weather_source: Path, tmp_path: Path) -> Callable[[int], P
 
 @pytest.fixture
 def weather_home(request: pytest.FixtureRequest, make_weather_home: Callable[[int], Path]) -> Path:
-    """A KINGMAKER_HOME with the first 8 whole weeks, or as many as the test's indirect parameter says."""
+    """A KINGMAKER_HOME with the first 8 whole weeks, or as many as the test's indirect parameter
+    says.
+    """
     return make_weather_home(getattr(request, "param", 8))
 
 

@@ -26,7 +26,12 @@ _DOCUMENT: Document = {
     "version": "1.0.0",
     "status": "active",
     "servers": [
-        {"server": "till", "type": "local", "path": "${KINGMAKER_HOME}/in/{batch}.csv", "format": "csv"}
+        {
+            "server": "till",
+            "type": "local",
+            "path": "${KINGMAKER_HOME}/in/{batch}.csv",
+            "format": "csv",
+        }
     ],
     "schema": [
         {
@@ -41,7 +46,12 @@ _DOCUMENT: Document = {
                     "primaryKeyPosition": 1,
                     "logicalTypeOptions": {"defaultTimezone": "America/New_York"},
                 },
-                {"name": "id", "logicalType": "integer", "primaryKey": True, "primaryKeyPosition": 2},
+                {
+                    "name": "id",
+                    "logicalType": "integer",
+                    "primaryKey": True,
+                    "primaryKeyPosition": 2,
+                },
                 {
                     "name": "shop",
                     "logicalType": "string",
@@ -114,7 +124,9 @@ def sample_contract(
 
 
 def sample_rows(rows: int = 6, **columns: list[Any]) -> dict[str, list[Any]]:
-    """Columns of ``rows`` sales that keep the contract, one a minute from noon UTC; ``columns`` replace some."""
+    """Columns of ``rows`` sales that keep the contract, one a minute from noon UTC; ``columns``
+    replace some.
+    """
     noon = datetime(2013, 5, 17, 12, tzinfo=UTC)
     sound: dict[str, list[Any]] = {
         "sold_at": [noon + timedelta(minutes=i) for i in range(rows)],

@@ -1,4 +1,6 @@
-"""The drift benchmark at a small size: few false alarms, on rows in any order and on series that remember, and power."""
+"""The drift benchmark at a small size: few false alarms, on rows in any order and on series that
+remember, and power.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +28,32 @@ def _stream(rng: np.random.Generator, rows: int) -> Stream:
 
 
 @pytest.mark.parametrize(
-    ("rows", "seed", "planted_in", "least"), [(500, 1, 9, 8), (50, 3, 40, 8)], ids=["500 rows", "50 rows"]
+    ("rows", "seed", "planted_in", "least"),
+    [(500, 1, 9, 8), (50, 3, 40, 8)],
+    ids=["500 rows", "50 rows"],
 )
 def test_independent_rows_raise_few_false_alarms_and_hide_no_shift(
     rows: int, seed: int, planted_in: int, least: int
 ) -> None:
-    """Of 40 reports on unchanged rows at most two name anything; of those with a planted shift, ``least`` find it.
+    """Of 40 reports on unchanged rows at most two name anything; of those with a planted shift,
+    ``least`` find it.
 
-    With bins for any batch, and where time is never taken to say nothing, one of forty does at 50 rows.
+    With bins for any batch, and where time is never taken to say nothing, one of forty does at 50
+    rows.
     """
     alarms = found = 0
     for repeat in range(40):
         rng = np.random.default_rng([seed, repeat])
         stream = _stream(rng, 8 * rows)
-        profile, newest = profile_of(stream, np.arange(8 * rows), rows), np.arange(7 * rows, 8 * rows)
+        profile, newest = (
+            profile_of(stream, np.arange(8 * rows), rows),
+            np.arange(7 * rows, 8 * rows),
+        )
         alarms += bool(named(report(profile, stream, newest, repeat)))
         planted = (
-            plant(stream.features.iloc[newest], SHIFTS[repeat % 3], rng) if repeat < planted_in else None
+            plant(stream.features.iloc[newest], SHIFTS[repeat % 3], rng)
+            if repeat < planted_in
+            else None
         )
         if planted is not None:
             found += planted[1] in named(report(profile, stream, newest, repeat, planted[0]))
@@ -52,8 +63,9 @@ def test_independent_rows_raise_few_false_alarms_and_hide_no_shift(
 
 
 def test_a_series_that_remembers_raises_few_false_alarms():
-    """Consecutive blocks of stationary series: at most two of 40 reports name anything, where thresholds for independent
-    rows name something in nearly all."""
+    """Consecutive blocks of stationary series: at most two of 40 reports name anything, where
+    thresholds for independent rows name something in nearly all.
+    """
     alarms, naive = 0, 0
     for repeat in range(40):
         rng = np.random.default_rng([2, repeat])

@@ -15,9 +15,22 @@ ROOT = Path(__file__).parent.parent
 def test_ingest_and_validation_run_at_a_small_size(tmp_path):
     """Every way of the benchmark comes to its end on ten thousand rows, and prints a line."""
     said = subprocess.run(
-        [sys.executable, "benchmarks/ingest_validate.py", "--rows", "0.01", "--repeat", "1", "--work", str(tmp_path)],
-        capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "benchmarks/ingest_validate.py",
+            "--rows",
+            "0.01",
+            "--repeat",
+            "1",
+            "--work",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
 
     assert said.returncode == 0, said.stderr
     lines = [line for line in said.stdout.splitlines() if line.startswith("| 10,000")]
@@ -25,18 +38,28 @@ def test_ingest_and_validation_run_at_a_small_size(tmp_path):
 
 
 def test_decision_runs_at_a_small_size():
-    """The decision's steps come to their end on twenty thousand rows, each with a line, and promote what was planted."""
+    """The decision's steps come to their end on twenty thousand rows, each with a line, and promote
+    what was planted.
+    """
     said = subprocess.run(
         [sys.executable, "benchmarks/decision.py", "--rows", "0.02", "--repeat", "1"],
-        capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
 
     assert said.returncode == 0, said.stderr
-    assert len([line for line in said.stdout.splitlines() if line.startswith("| ")]) == 6, said.stdout
+    assert len([line for line in said.stdout.splitlines() if line.startswith("| ")]) == 6, (
+        said.stdout
+    )
 
 
 def test_yardstick_runs_at_a_small_size(tmp_path):
-    """A stream of fourteen months, two of them served: every policy has its line, and the scale its ends."""
+    """A stream of fourteen months, two of them served: every policy has its line, and the scale its
+    ends.
+    """
     rng = np.random.default_rng(0)
     moments = pd.date_range("2020-01-01", "2021-02-28", freq="12h")
     x = rng.normal(0, 1, len(moments))
@@ -46,12 +69,27 @@ def test_yardstick_runs_at_a_small_size(tmp_path):
     pd.DataFrame({"ts": moments, "x": x, "y": y}).to_csv(file, index=False)
     picture = tmp_path / "yardstick.png"
     said = subprocess.run(
-        [sys.executable, "benchmarks/yardstick.py", "--data", str(tmp_path), "--trials", "2", "--plot", str(picture)],
-        capture_output=True, text=True, cwd=ROOT, timeout=600, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "benchmarks/yardstick.py",
+            "--data",
+            str(tmp_path),
+            "--trials",
+            "2",
+            "--plot",
+            str(picture),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=600,
+        check=False,
+    )
 
     assert said.returncode == 0, said.stderr
-    lines = {line.split(" | ")[0][2:]: line for line in said.stdout.splitlines() if line.startswith("| ")}
+    lines = {
+        line.split(" | ")[0][2:]: line for line in said.stdout.splitlines() if line.startswith("| ")
+    }
     assert "(0.00)" in lines["never"]
     assert "(1.00)" in lines["always, all history"] + lines["always, sliding window"]
     assert {"Kingmaker, every 2 or alarm", "Kingmaker, every 2 or alarm, broken"} <= set(lines)
@@ -63,8 +101,12 @@ def test_yardstick_says_what_is_missing(tmp_path):
     """A folder without a stream is refused by name."""
     said = subprocess.run(
         [sys.executable, "benchmarks/yardstick.py", "--data", str(tmp_path)],
-        capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
 
     assert said.returncode == 1
     assert "expected <stream>/data.csv.gz for one of ['flights'" in said.stderr

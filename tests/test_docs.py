@@ -35,10 +35,14 @@ def test_own_model_example_is_accepted_as_it_stands(tmp_path):
 
 def test_every_source_example_is_accepted_as_it_stands(tmp_path):
     """Each server of docs/sources.md makes a contract that can be read from."""
-    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "sources.md").read_text("utf-8"), re.DOTALL)
+    examples = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "sources.md").read_text("utf-8"), re.DOTALL
+    )
 
     servers = [
-        sample_contract(tmp_path, lambda d, text=text: d.update(servers=yaml.safe_load(text))).server
+        sample_contract(
+            tmp_path, lambda d, text=text: d.update(servers=yaml.safe_load(text))
+        ).server
         for text in examples
     ]
 
@@ -54,13 +58,18 @@ def test_every_source_example_is_accepted_as_it_stands(tmp_path):
 
 
 def test_every_example_of_labels_is_accepted_as_it_stands(tmp_path):
-    """The two forms of docs/labels.md fit the bookings, whose outcomes stand in a contract of their own or in theirs."""
+    """The two forms of docs/labels.md fit the bookings, whose outcomes stand in a contract of their
+    own or in theirs.
+    """
     alone, joined = re.findall(
         r"```yaml\n(.*?)```", (ROOT / "docs" / "labels.md").read_text("utf-8"), re.DOTALL
     )
     project = tmp_path / "project"
     shutil.copytree(ROOT / "tests" / "projects" / "bookings", project)
-    file, rows = project / "deployments/bookings/model.yaml", project / "data_contracts/bookings.odcs.yaml"
+    file, rows = (
+        project / "deployments/bookings/model.yaml",
+        project / "data_contracts/bookings.odcs.yaml",
+    )
     spec = yaml.safe_load(file.read_text("utf-8"))
 
     file.write_text(yaml.safe_dump(spec | yaml.safe_load(joined)), "utf-8")
@@ -84,7 +93,9 @@ def test_every_path_that_the_readme_names_is_there():
     text = (ROOT / "README.md").read_text("utf-8")
 
     named = set(
-        re.findall(r"`((?:tasks|flows|deployments|data_contracts|tests|docs|benchmarks)/[\w./-]*)`", text)
+        re.findall(
+            r"`((?:tasks|flows|deployments|data_contracts|tests|docs|benchmarks)/[\w./-]*)`", text
+        )
     )
     assert len(named) > 15
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
@@ -118,13 +129,16 @@ def test_every_command_of_the_runbook_exists():
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     commands = set(
         re.findall(
-            r"kingmaker ([a-z]+(?:-[a-z]+)*)", " ".join(re.findall(r"`[^`]+`|```.*?```", text, re.DOTALL))
+            r"kingmaker ([a-z]+(?:-[a-z]+)*)",
+            " ".join(re.findall(r"`[^`]+`|```.*?```", text, re.DOTALL)),
         )
     )
     targets = set(
-        re.findall(r"^([a-z.][\w./-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(
+            r"^([a-z.][\w./-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+        )
     )
 
     assert commands - {"type"} <= set(get_command(app).commands)  # type: ignore[attr-defined]  # a group
     assert {"up", "deploy", "prune", "rotate-secrets", "rollback"} <= commands
-    assert set(re.findall(r"`make ([^`]+)`", text)) <= targets  # fmt: skip
+    assert set(re.findall(r"`make ([^`]+)`", text)) <= targets

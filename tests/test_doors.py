@@ -11,10 +11,22 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = [
-    file for room in ("data_contracts", "tasks", "flows", "deployments", "benchmarks") for file in (REPOSITORY / room).rglob("*.py")
-]  # fmt: skip
+    file
+    for room in ("data_contracts", "tasks", "flows", "deployments", "benchmarks")
+    for file in (REPOSITORY / room).rglob("*.py")
+]
 FORBIDDEN = {
-    "yaml": {"load", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all", "Loader", "UnsafeLoader", "FullLoader"},
+    "yaml": {
+        "load",
+        "load_all",
+        "unsafe_load",
+        "unsafe_load_all",
+        "full_load",
+        "full_load_all",
+        "Loader",
+        "UnsafeLoader",
+        "FullLoader",
+    },
     "pickle": {"load", "loads", "Unpickler"},
     "cloudpickle": {"load", "loads"},
     "joblib": {"load"},
@@ -24,15 +36,23 @@ FORBIDDEN = {
     "mlflow.pyfunc": {"load_model"},
     "os": {"system", "popen"},
     "builtins": {"eval", "exec"},
-}  # fmt: skip
+}
 ALLOWED = {
-    ("tasks/registry/safe_load.py", "pickle.loads"),  # after its digest, and where the spec trusts it by name
-    ("data_contracts/odcs.py", "yaml.load"),  # by a loader made of the safe one, which is checked below
+    (
+        "tasks/registry/safe_load.py",
+        "pickle.loads",
+    ),  # after its digest, and where the spec trusts it by name
+    (
+        "data_contracts/odcs.py",
+        "yaml.load",
+    ),  # by a loader made of the safe one, which is checked below
 }
 
 
 def _dangerous(tree: ast.AST) -> Iterator[str]:
-    """Every use of a forbidden name, by whatever name it was imported, and every call with ``shell=True``."""
+    """Every use of a forbidden name, by whatever name it was imported, and every call with
+    ``shell=True``.
+    """
     modules: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -92,7 +112,9 @@ def test_the_look_finds_what_it_looks_for(source: str) -> None:
 
 
 def test_locked_packages_have_hashes_and_no_other_address() -> None:
-    """Every line of the lock that names a package pins its version, and is followed by the digests of its files."""
+    """Every line of the lock that names a package pins its version, and is followed by the digests
+    of its files.
+    """
     text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     packages = [block for block in text.split("\n") if block and not block.startswith((" ", "#"))]
 

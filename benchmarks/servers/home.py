@@ -1,4 +1,6 @@
-"""A home with a generated project, and the product's own servers in it, run as a person runs them."""
+"""A home with a generated project, and the product's own servers in it, run as a person runs
+them.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +65,22 @@ class Home:
     # --- what is in it ---
 
     def describe(self, model: str, cron: str = "") -> None:
-        """Write the two files of a model like the tests' weather: one quick candidate, its first champion in week two."""
-        contract = yaml.safe_load((WEATHER / "data_contracts/weather.odcs.yaml").read_text(encoding="utf-8"))
+        """Write the two files of a model like the tests' weather: one quick candidate, its first
+        champion in week two.
+        """
+        contract = yaml.safe_load(
+            (WEATHER / "data_contracts/weather.odcs.yaml").read_text(encoding="utf-8")
+        )
         contract |= {"id": f"urn:bench:{model}", "name": model}
         contract["servers"][0]["path"] = f"${{KINGMAKER_HOME}}/sources/{model}/{{batch}}.csv"
-        spec = yaml.safe_load((WEATHER / "deployments/weather/model.yaml").read_text(encoding="utf-8"))
+        spec = yaml.safe_load(
+            (WEATHER / "deployments/weather/model.yaml").read_text(encoding="utf-8")
+        )
         spec |= {"model": model, "contract": model}
-        spec["training"] |= {"first": 2, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
+        spec["training"] |= {
+            "first": 2,
+            "candidates": [{"estimator": "sklearn.linear_model.Ridge"}],
+        }
         if cron:
             spec["schedule"] = {"cron": cron}
         for file, document in (
@@ -77,25 +88,51 @@ class Home:
             (f"deployments/{model}/model.yaml", spec),
         ):
             (self.project / file).parent.mkdir(parents=True, exist_ok=True)
-            (self.project / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+            (self.project / file).write_text(
+                yaml.safe_dump(document, sort_keys=False), encoding="utf-8"
+            )
 
     def deliver(self, model: str, week: str) -> None:
-        """Write one week of drawn observations to the model's source; the same for every home and model."""
+        """Write one week of drawn observations to the model's source; the same for every home and
+        model.
+        """
         import numpy as np
 
         rng = np.random.default_rng(int(week[-2:]))
         batch = batch_named(week, "week", "America/New_York")
-        columns = ["time_hour", "origin", "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip",
-                   "pressure", "visib"]  # fmt: skip
+        columns = [
+            "time_hour",
+            "origin",
+            "temp",
+            "dewp",
+            "humid",
+            "wind_dir",
+            "wind_speed",
+            "wind_gust",
+            "precip",
+            "pressure",
+            "visib",
+        ]
         rows = []
         for hour in range(int((batch.end - batch.start) / timedelta(hours=1))):
             for origin in ("EWR", "JFK", "LGA"):
                 temp, wet, wind = 40 + 8 * rng.normal(), rng.random(), 20 * rng.random()
                 visible = min(10.0, max(0.0, 11 - 6 * wet + 0.05 * wind + rng.normal(0, 0.5)))
-                seen = [temp, temp - 10 * (1 - wet), 100 * wet, 360 * rng.random(), wind, 1.5 * wind, 0.0,
-                        1013 + 5 * rng.normal(), visible]  # fmt: skip
+                seen = [
+                    temp,
+                    temp - 10 * (1 - wet),
+                    100 * wet,
+                    360 * rng.random(),
+                    wind,
+                    1.5 * wind,
+                    0.0,
+                    1013 + 5 * rng.normal(),
+                    visible,
+                ]
                 moment = batch.start + timedelta(hours=hour)
-                rows.append([f"{moment:%Y-%m-%dT%H:%M:%SZ}", origin, *(f"{value:.2f}" for value in seen)])
+                rows.append(
+                    [f"{moment:%Y-%m-%dT%H:%M:%SZ}", origin, *(f"{value:.2f}" for value in seen)]
+                )
         file = self.home / "sources" / model / f"{week}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w", encoding="utf-8", newline="") as target:
@@ -104,18 +141,23 @@ class Home:
     def know_as(self, known: str, others: Sequence[str]) -> None:
         """Give each of ``others`` the ledger rows and the source of ``known``, under its own name.
 
-        What an idle run looks at is then what it would be after as many real runs, which would take an hour.
+        What an idle run looks at is then what it would be after as many real runs, which would take
+        an hour.
         """
         secrets = read_secrets(self.home)
         engine = open_ledger((secrets and secrets.ledger) or f"sqlite:///{self.home}/ledger.db")
         with engine.begin() as ledger:
             for table in (batches, decisions, trainings):
-                for row in ledger.execute(select(table).where(table.c.model == known)).mappings().all():
+                for row in (
+                    ledger.execute(select(table).where(table.c.model == known)).mappings().all()
+                ):
                     copies = [
                         {
-                            column: json.loads(json.dumps(value).replace(known, other))
-                            if isinstance(value, str | dict)
-                            else value
+                            column: (
+                                json.loads(json.dumps(value).replace(known, other))
+                                if isinstance(value, str | dict)
+                                else value
+                            )
                             for column, value in row.items()
                             if column != "id"
                         }
@@ -128,7 +170,9 @@ class Home:
             for file in (self.home / "sources" / known).iterdir():
                 # The same bytes at the same moment: a fingerprint may be made of either.
                 (directory / file.name).write_bytes(file.read_bytes())
-                os.utime(directory / file.name, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+                os.utime(
+                    directory / file.name, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns)
+                )
 
     # --- its servers ---
 
@@ -138,8 +182,13 @@ class Home:
         options = ["--prefect-port", _free_port(), "--mlflow-port", _free_port()]
         if self.database:
             options += ["--database", self.database]
-        process = subprocess.Popen([*COMMAND, *self._where(), "up", *options], env=self.environment(),
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+        process = subprocess.Popen(
+            [*COMMAND, *self._where(), "up", *options],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         said = []
         assert process.stdout is not None  # noqa: S101 - for the type checker
         for line in process.stdout:
@@ -156,10 +205,17 @@ class Home:
 
     def kingmaker(self, *arguments: str) -> str:
         """Run a command in the home, and return what it printed; RuntimeError when it fails."""
-        done = subprocess.run([*COMMAND, *self._where(), *arguments], env=self.environment(), capture_output=True,
-                              text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [*COMMAND, *self._where(), *arguments],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
-            raise RuntimeError(f"kingmaker {' '.join(arguments)}: exit code {done.returncode}: {done.stderr}")
+            raise RuntimeError(
+                f"kingmaker {' '.join(arguments)}: exit code {done.returncode}: {done.stderr}"
+            )
         return done.stdout
 
     def command(self, *arguments: str) -> list[str]:
@@ -181,7 +237,9 @@ class Home:
         token = base64.b64encode(f"{USER}:{known.prefect}".encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{there.prefect_url}/api{path}", data, headers, method=method)  # noqa: S310 - our own http URL
+        request = urllib.request.Request(  # noqa: S310 - our own http URL
+            f"{there.prefect_url}/api{path}", data, headers, method=method
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for attempt in range(20):
             try:
@@ -195,11 +253,16 @@ class Home:
         return None
 
     def processes(self, part: str) -> list[psutil.Process]:
-        """Processes of one part of ``kingmaker up``: prefect, mlflow, or worker, with the runs that it started."""
+        """Processes of one part of ``kingmaker up``: prefect, mlflow, or worker, with the runs that
+        it started.
+        """
         found = []
         for process in psutil.process_iter(["environ"]):
             environment = process.info["environ"] or {}
-            if environment.get("KINGMAKER_UP") == str(self.home.resolve()) and environment.get("KINGMAKER_UP_PART") == part:  # fmt: skip
+            if (
+                environment.get("KINGMAKER_UP") == str(self.home.resolve())
+                and environment.get("KINGMAKER_UP_PART") == part
+            ):
                 found.append(process)
         return found
 
@@ -222,9 +285,11 @@ class Home:
         return str(self.api(f"/deployments/name/{name}")["id"])
 
     def run_as_scheduled(self, deployment: str) -> tuple[str, dict[str, float]]:
-        """Run a deployment in a process as the worker's own, at once, and return how it ended and what it cost.
+        """Run a deployment in a process as the worker's own, at once, and return how it ended and
+        what it cost.
 
-        The run is born Pending, so the worker leaves it alone; its process has the worker's environment.
+        The run is born Pending, so the worker leaves it alone; its process has the worker's
+        environment.
         """
         run = self.api(f"/deployments/{deployment}/create_flow_run", {"state": {"type": "PENDING"}})
         flow = self.api(f"/flows/{run['flow_id']}")["name"]
@@ -238,16 +303,22 @@ class Home:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """Run a command to its end in a directory of its own: wall and CPU seconds, peak resident memory in MB."""
+    """Run a command to its end in a directory of its own: wall and CPU seconds, peak resident
+    memory in MB.
+    """
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as said:
         start = time.perf_counter()
-        child = subprocess.Popen(command, env=dict(environment), cwd=directory, stdout=said, stderr=said)
+        child = subprocess.Popen(
+            command, env=dict(environment), cwd=directory, stdout=said, stderr=said
+        )
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             said.seek(0)
-            raise RuntimeError(f"{command}: exit code {child.returncode}: {said.read()[-2000:].decode()}")
+            raise RuntimeError(
+                f"{command}: exit code {child.returncode}: {said.read()[-2000:].decode()}"
+            )
     return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
 
 

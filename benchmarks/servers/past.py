@@ -1,7 +1,9 @@
-"""A long past: runs that the product made, copied in its servers' own SQLite files under ids and moments of their own.
+"""A long past: runs that the product made, copied in its servers' own SQLite files under ids and
+moments of their own.
 
-The servers must be down. Each copy has all that the original has: in Prefect its states, task runs, logs and artifacts,
-and its events as far back as the server keeps them (7 days); in MLflow its tags, params and metrics.
+The servers must be down. Each copy has all that the original has: in Prefect its states, task runs,
+logs and artifacts, and its events as far back as the server keeps them (7 days); in MLflow its
+tags, params and metrics.
 """
 
 from __future__ import annotations
@@ -39,9 +41,13 @@ class Rows:
     def find(self, ids: set[str]) -> None:
         """Note where the ids stand."""
         self.naming = [
-            [i for i, cell in enumerate(row) if isinstance(cell, str) and ids.intersection(_UUID.findall(cell))]
+            [
+                i
+                for i, cell in enumerate(row)
+                if isinstance(cell, str) and ids.intersection(_UUID.findall(cell))
+            ]
             for row in self.rows
-        ]  # fmt: skip
+        ]
 
     def again(self, ids: Mapping[str, str], earlier: timedelta) -> Iterator[list[Cell]]:
         """Give each row with the new ids, so much earlier."""
@@ -55,7 +61,9 @@ class Rows:
 
 
 def moved(moment: Cell, earlier: timedelta) -> Cell:
-    """Return a moment of a database, milliseconds or text without a zone, so much earlier; None stays None."""
+    """Return a moment of a database, milliseconds or text without a zone, so much earlier; None
+    stays None.
+    """
     if moment is None:
         return None
     if isinstance(moment, str):
@@ -64,7 +72,9 @@ def moved(moment: Cell, earlier: timedelta) -> Cell:
 
 
 def prefect_past(database: Path, run: str, copies: int) -> int:
-    """Copy the flow run ``run`` so often, each ``EVERY`` before the last; return how many rows were written."""
+    """Copy the flow run ``run`` so often, each ``EVERY`` before the last; return how many rows were
+    written.
+    """
     with closing(sqlite3.connect(database)) as store, store:
         whole = [
             _rows(store, "flow_run", "id = ?", [run]),
@@ -89,13 +99,20 @@ def prefect_past(database: Path, run: str, copies: int) -> int:
 
 
 def mlflow_past(database: Path, copies: int) -> int:
-    """Copy the runs that there are, by turns, until so many were added; return how many rows were written."""
+    """Copy the runs that there are, by turns, until so many were added; return how many rows were
+    written.
+    """
     with closing(sqlite3.connect(database)) as store, store:
-        runs = [row[0] for row in store.execute("SELECT run_uuid FROM runs ORDER BY start_time DESC")]
+        runs = [
+            row[0] for row in store.execute("SELECT run_uuid FROM runs ORDER BY start_time DESC")
+        ]
         kinds = [
-            [_rows(store, table, "run_uuid = ?", [run]) for table in ("runs", "tags", "params", "metrics", "latest_metrics")]
+            [
+                _rows(store, table, "run_uuid = ?", [run])
+                for table in ("runs", "tags", "params", "metrics", "latest_metrics")
+            ]
             for run in runs
-        ]  # fmt: skip
+        ]
         return _write(store, kinds, [], copies)
 
 
@@ -106,14 +123,20 @@ def _rows(store: sqlite3.Connection, table: str, where: str, values: Sequence[st
     moments = [
         i
         for i, name in enumerate(columns)
-        if (kinds[name] in ("DATETIME", "TIMESTAMP") and not name.endswith("run_time"))  # Prefect's durations
+        if (
+            kinds[name] in ("DATETIME", "TIMESTAMP") and not name.endswith("run_time")
+        )  # Prefect's durations
         or name in ("start_time", "end_time", "timestamp")
     ]
     return Rows(table, columns, moments, [list(row) for row in cursor])
 
 
-def _write(store: sqlite3.Connection, originals: list[list[Rows]], events: list[Rows], copies: int) -> int:
-    """Write the originals by turns, ``copies`` in all, the first ``EVERY`` before them; recent ones with ``events``."""
+def _write(
+    store: sqlite3.Connection, originals: list[list[Rows]], events: list[Rows], copies: int
+) -> int:
+    """Write the originals by turns, ``copies`` in all, the first ``EVERY`` before them; recent ones
+    with ``events``.
+    """
     ids = [_ids([*group, *events]) for group in originals]
     for group, known in zip(originals, ids, strict=True):
         for rows in group:
@@ -126,7 +149,10 @@ def _write(store: sqlite3.Connection, originals: list[list[Rows]], events: list[
         turn = number % len(originals)
         fresh = {old: _fresh(old) for old in ids[turn]}
         for rows in originals[turn] + (events if earlier < EVENTS_KEPT else []):
-            names, marks = ", ".join(f'"{name}"' for name in rows.columns), ", ".join("?" * len(rows.columns))
+            names, marks = (
+                ", ".join(f'"{name}"' for name in rows.columns),
+                ", ".join("?" * len(rows.columns)),
+            )
             store.executemany(
                 f"INSERT INTO {rows.table} ({names}) VALUES ({marks})",  # noqa: S608 - the store's own names
                 rows.again(fresh, earlier),

@@ -1,4 +1,6 @@
-"""Stored predictions in the seats of loaded models, so that the house's own judgement judges them."""
+"""Stored predictions in the seats of loaded models, so that the house's own judgement judges
+them.
+"""
 
 from __future__ import annotations
 
@@ -50,18 +52,28 @@ class Stored:
 
 
 def compare_stored(
-    stream: Stream, rows: slice, predictions: Mapping[str, np.ndarray], challenger: str, champion: str
+    stream: Stream,
+    rows: slice,
+    predictions: Mapping[str, np.ndarray],
+    challenger: str,
+    champion: str,
 ) -> Comparison:
-    """Compare two of ``predictions``, each for ``rows``, which are newer than any row that either model has seen."""
+    """Compare two of ``predictions``, each for ``rows``, which are newer than any row that either
+    model has seen.
+    """
     frame, span = _frame(stream, rows, predictions)
     one, other = (_seat(stream, frame, name, span) for name in (challenger, champion))
-    return compare(one, other, frame, (span,), stream.setting.problem, METRIC[stream.setting.problem])
+    return compare(
+        one, other, frame, (span,), stream.setting.problem, METRIC[stream.setting.problem]
+    )
 
 
 def refresh_evidence(
     stream: Stream, batch: int, challenger: np.ndarray, champion: np.ndarray, version: int
 ) -> Evidence:
-    """Return the evidence on a refresh from both models' predictions for the holdout of ``batch``."""
+    """Return the evidence on a refresh from both models' predictions for the holdout of
+    ``batch``.
+    """
     rows = stream.holdout(batch)
     both = {"challenger": challenger, "champion": champion}
     frame, span = _frame(stream, rows, both)
@@ -91,7 +103,9 @@ def refresh_evidence(
 def _frame(
     stream: Stream, rows: slice, predictions: Mapping[str, np.ndarray]
 ) -> tuple[FeatureFrame, RowSpan]:
-    """The rows as the house's rooms know them, with the predictions for features, and their span."""
+    """The rows as the house's rooms know them, with the predictions for features, and their
+    span.
+    """
     import pandas as pd
 
     name, features = stream.setting.name, pd.DataFrame(dict(predictions))
@@ -106,18 +120,36 @@ def _frame(
         schema=FeatureSchema(numerical=tuple(predictions), categorical=()),
         snapshots={name: name},
     )
-    start, end = times.iloc[0].to_pydatetime(), (times.iloc[-1] + pd.Timedelta("1us")).to_pydatetime()
+    start, end = (
+        times.iloc[0].to_pydatetime(),
+        (times.iloc[-1] + pd.Timedelta("1us")).to_pydatetime(),
+    )
     return frame, RowSpan(batch=name, snapshot=name, start=start, end=end, rows=len(times))
 
 
 def _seat(stream: Stream, frame: FeatureFrame, column: str, held_out: RowSpan) -> LoadedModel:
-    """``Made.of`` has refused rows that the model has seen; the spans say it once more, for the comparison."""
+    """``Made.of`` has refused rows that the model has seen; the spans say it once more, for the
+    comparison.
+    """
     long_ago = datetime(1900, 1, 1, tzinfo=UTC)
     seen = RowSpan(batch="before", snapshot="", start=long_ago, end=held_out.start, rows=1)
     trained = TrainedModel(
-        model=stream.setting.name, version=1, run_id="", schema_=frame.schema, classes=(), trained_on=(seen,),
-        recipe=Recipe(estimator="", params={}, encode="auto", window="", features=""), trained_until=held_out.start,
-        artifact_sha256="", spec_sha256="", contract_version="", seed=0, code_version="", rows=1,
-    )  # fmt: skip
+        model=stream.setting.name,
+        version=1,
+        run_id="",
+        schema_=frame.schema,
+        classes=(),
+        trained_on=(seen,),
+        recipe=Recipe(estimator="", params={}, encode="auto", window="", features=""),
+        trained_until=held_out.start,
+        artifact_sha256="",
+        spec_sha256="",
+        contract_version="",
+        seed=0,
+        code_version="",
+        rows=1,
+    )
     nothing = BaselineProfile(rows=0, features=())
-    return LoadedModel(trained=trained, pipeline=Stored(column), baseline=frame.features, profile=nothing)
+    return LoadedModel(
+        trained=trained, pipeline=Stored(column), baseline=frame.features, profile=nothing
+    )

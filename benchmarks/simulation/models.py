@@ -1,4 +1,6 @@
-"""Every model that a policy may ask for, trained once; its predictions are stored, so that a replay takes seconds."""
+"""Every model that a policy may ask for, trained once; its predictions are stored, so that a replay
+takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,25 @@ Window = Literal["all", "sliding"]
 
 @dataclass(frozen=True)
 class Made:
-    """What a model, trained when batch ``batch`` was the newest, says of every row that it has not seen."""
+    """What a model, trained when batch ``batch`` was the newest, says of every row that it has not
+    seen.
+    """
 
     batch: int
     window: Window
     start: int
-    """The row of the stream that ``predictions`` begins with: all rows before it were there to train on."""
+    """The row of the stream that ``predictions`` begins with: all rows before it were there to
+    train on.
+    """
     predictions: np.ndarray
     """(rows from ``start`` on,) float64."""
     seconds: float
     """CPU seconds of the training."""
 
     def of(self, rows: slice) -> np.ndarray:
-        """Return the predictions for ``rows``; ValueError when one of them was there to train on."""
+        """Return the predictions for ``rows``; ValueError when one of them was there to train
+        on.
+        """
         if rows.start < self.start:
             raise ValueError(
                 f"expected rows from {self.start} on, found {rows.start}: the model has seen them"
@@ -53,14 +61,18 @@ class Models:
         return self.stream.rows(first, batch)
 
     def _get(self, batch: int, window: Window, held_out: bool) -> Made:
-        """Return the model of ``window`` at ``batch``: trained on all of it, or all before its holdout."""
+        """Return the model of ``window`` at ``batch``: trained on all of it, or all before its
+        holdout.
+        """
         import numpy as np
 
         file = self.folder / f"{window}-{'held' if held_out else 'full'}-{batch:03d}.npz"
         if not file.exists():
             self._make(file, batch, window, held_out)
         with np.load(file) as stored:
-            return Made(batch, window, int(stored["start"]), stored["predictions"], float(stored["seconds"]))
+            return Made(
+                batch, window, int(stored["start"]), stored["predictions"], float(stored["seconds"])
+            )
 
     def _make(self, file: Path, batch: int, window: Window, held_out: bool) -> None:
         import numpy as np
@@ -86,11 +98,15 @@ class Models:
         if not len(features):
             return np.empty(0)
         binary = self.stream.setting.problem == "binary"
-        return np.asarray(model.predict_proba(features)[:, 1] if binary else model.predict(features))
+        return np.asarray(
+            model.predict_proba(features)[:, 1] if binary else model.predict(features)
+        )
 
     def estimator(self) -> Any:  # noqa: ANN401 - either estimator of scikit-learn
         """Return what is fitted: scikit-learn's defaults, with categories by their dtype."""
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         binary = self.stream.setting.problem == "binary"
-        return (HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor)(random_state=0)
+        return (HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor)(
+            random_state=0
+        )

@@ -56,30 +56,57 @@ def draw(path: Path, points: Sequence[Point]) -> None:
         label = "Kingmaker" if point.ours else "the usual policies, no gate"
         if point.broken is not None:
             axes.plot(
-                [point.trainings] * 2, [point.gain, point.broken], color=colour, linewidth=1.1, alpha=0.6
+                [point.trainings] * 2,
+                [point.gain, point.broken],
+                color=colour,
+                linewidth=1.1,
+                alpha=0.6,
             )
             axes.plot(
-                [point.trainings], [point.broken], marker="o", markersize=7, markeredgecolor=colour, linestyle="none",
-                markerfacecolor=_PAPER, label="_" if "broken" in named else "with every tenth challenger broken",
-            )  # fmt: skip
+                [point.trainings],
+                [point.broken],
+                marker="o",
+                markersize=7,
+                markeredgecolor=colour,
+                linestyle="none",
+                markerfacecolor=_PAPER,
+                label="_" if "broken" in named else "with every tenth challenger broken",
+            )
             named.add("broken")
         axes.plot(
-            [point.trainings], [point.gain], marker="o", markersize=8, color=colour, linestyle="none",
+            [point.trainings],
+            [point.gain],
+            marker="o",
+            markersize=8,
+            color=colour,
+            linestyle="none",
             label="_" if label in named else label,
-        )  # fmt: skip
+        )
         named.add(label)
         axes.annotate(
-            point.name, (point.trainings, point.gain), xytext=(0, 11) if point.ours else (9, -12),
-            textcoords="offset points", fontsize=9, ha="center" if point.ours else "left", color=_ACCENT if point.ours else _MUTED,
-        )  # fmt: skip
+            point.name,
+            (point.trainings, point.gain),
+            xytext=(0, 11) if point.ours else (9, -12),
+            textcoords="offset points",
+            fontsize=9,
+            ha="center" if point.ours else "left",
+            color=_ACCENT if point.ours else _MUTED,
+        )
     axes.axhline(1.0, color=_MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-    heights = [height for point in points for height in (point.gain, point.broken) if height is not None]
+    heights = [
+        height for point in points for height in (point.gain, point.broken) if height is not None
+    ]
     axes.set_xlim(-0.03, 1.22)  # names stand to the right of their points
     axes.set_xticks([share / 5 for share in range(6)])
     axes.set_ylim(min(-0.05, *heights) - 0.03, max(1.05, *heights) + 0.1)
     axes.set_xlabel("trainings, as a share of those of always retraining", color=_MUTED, fontsize=9)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, frameon=False, fontsize=9, labelcolor=_MUTED
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=_MUTED,
     )
     content = io.BytesIO()
     # Without the library's name and version the bytes depend on the figures alone.

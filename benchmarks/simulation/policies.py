@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmarks.simulation.models import Models, Window
 from benchmarks.simulation.replay import Asks, Outcome, Replay, Spec, replay_bare
-from tasks.decisions.config import Adaptation, Budget, PanelConfig, PolicyConfig, RecalibrationConfig
+from tasks.decisions.config import (
+    Adaptation,
+    Budget,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+)
 from tasks.decisions.policy import decide_retrain
 from tasks.records import PolicyEvidence, Retrain
 
@@ -28,7 +34,9 @@ class Policy:
     name: str
     kind: Literal["usual", "ours", "variation"]
     replay: Callable[[Models, Window, int | None], Outcome]
-    """From the models, the window that is best in hindsight, and how many challengers make one broken."""
+    """From the models, the window that is best in hindsight, and how many challengers make one
+    broken.
+    """
 
 
 def by_policy(config: PolicyConfig) -> Asks:
@@ -36,18 +44,27 @@ def by_policy(config: PolicyConfig) -> Asks:
 
     def asks(batch: int, trained: int, means: Sequence[float]) -> bool:
         evidence = PolicyEvidence(
-            model="stream", batch=str(batch), revision=0, champion=1, accepted_batches=batch + 1,
-            batches_since_training=batch - trained, losses=tuple(means[:-1]), newest_loss=means[-1], drift_share=None,
-        )  # fmt: skip
+            model="stream",
+            batch=str(batch),
+            revision=0,
+            champion=1,
+            accepted_batches=batch + 1,
+            batches_since_training=batch - trained,
+            losses=tuple(means[:-1]),
+            newest_loss=means[-1],
+            drift_share=None,
+        )
         return isinstance(decide_retrain(evidence, config, first=1), Retrain)
 
     return asks
 
 
 def by_drift(models: Models, window: Window) -> Asks:
-    """Ask when half of the columns have drifted from the rows that the newest training saw, at 5% a column.
+    """Ask when half of the columns have drifted from the rows that the newest training saw, at 5% a
+    column.
 
-    The usual tests: Kolmogorov and Smirnov's of numbers, chi-squared of categories; a reference of at most 10,000 rows.
+    The usual tests: Kolmogorov and Smirnov's of numbers, chi-squared of categories; a reference of
+    at most 10,000 rows.
     """
     import numpy as np
 
@@ -91,7 +108,9 @@ def _drift_alarm(models: Models, best: Window, broken_every: int | None) -> Outc
 
 
 def _ours(name: str, spec: Spec, kind: Literal["ours", "variation"] = "variation") -> Policy:
-    return Policy(name, kind, lambda models, _, broken_every: Replay(models, spec, broken_every).run())
+    return Policy(
+        name, kind, lambda models, _, broken_every: Replay(models, spec, broken_every).run()
+    )
 
 
 def _clock(every: int | None) -> PolicyConfig:
@@ -112,7 +131,10 @@ POLICIES = (
     _bare("performance alarm", PolicyConfig(every=None)),
     _ours("Kingmaker, every 2 or alarm", Spec(), "ours"),
     _ours("Kingmaker, every 4 or alarm", Spec(retrain=PolicyConfig(every=4)), "ours"),
-    _ours("the first, budget 6 in 12", Spec(retrain=PolicyConfig(budget=Budget(trainings=6, batches=12)))),
+    _ours(
+        "the first, budget 6 in 12",
+        Spec(retrain=PolicyConfig(budget=Budget(trainings=6, batches=12))),
+    ),
     _ours("the first, adapting clock", Spec(retrain=PolicyConfig(adapt=Adaptation()))),
     _ours("the first, no recalibration", Spec(recalibrate=RecalibrationConfig(strength=0.0))),
     _ours("the first, single model", Spec(panel=PanelConfig(members=1))),

@@ -1,4 +1,6 @@
-"""Five streams replayed under a policy: the decisions are those of ``tasks/decisions/``, the models are stored."""
+"""Five streams replayed under a policy: the decisions are those of ``tasks/decisions/``, the models
+are stored.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from benchmarks.simulation.judging import compare_stored, refresh_evidence
 from benchmarks.simulation.models import Made, Models, Window
 from benchmarks.simulation.streams import Stream
 from tasks.configuration import Config
-from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import (
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.decisions.gate import decide_promotion
 from tasks.decisions.panel import join, may_join, member_weights, next_window, settle
 from tasks.decisions.policy import decide_retrain, realised_gain
@@ -38,7 +46,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 Asks = Callable[[int, int, Sequence[float]], bool]
-"""From the newest batch, that of the newest training, and the mean losses of what was served, to whether to train."""
+"""From the newest batch, that of the newest training, and the mean losses of what was served, to
+whether to train.
+"""
 SUMMARIES = 12
 """Mature batches that recalibration looks back on, as in flows/panel.py."""
 _WINDOWS: dict[WindowKind, Window] = {"all history": "all", "sliding": "sliding"}
@@ -80,8 +90,8 @@ class Outcome:
 def broken(made: Made, stream: Stream, kind: int) -> Made:
     """Return what a model would say that was ruined in one of three ways, which are taken in turn.
 
-    Its features were joined to the wrong rows; it learned from the labels that come first and are mostly positive, or
-    high; it says the same for every row, nearly.
+    Its features were joined to the wrong rows; it learned from the labels that come first and are
+    mostly positive, or high; it says the same for every row, nearly.
     """
     import numpy as np
 
@@ -92,7 +102,9 @@ def broken(made: Made, stream: Stream, kind: int) -> Made:
         odds = np.exp(2.0)
         return replace(
             made,
-            predictions=2 * p if stream.setting.problem == "regression" else p * odds / (1 - p + p * odds),
+            predictions=(
+                2 * p if stream.setting.problem == "regression" else p * odds / (1 - p + p * odds)
+            ),
         )
     return replace(made, predictions=0.999 * np.median(p) + 0.001 * p)
 
@@ -100,8 +112,15 @@ def broken(made: Made, stream: Stream, kind: int) -> Made:
 class _Trainer:
     """Trains what is asked for, ruins every so many, and keeps the bill."""
 
-    def __init__(self, models: Models, outcome: Outcome, broken_every: int | None, held_out: bool) -> None:
-        self.models, self.outcome, self.broken_every, self.held_out = models, outcome, broken_every, held_out
+    def __init__(
+        self, models: Models, outcome: Outcome, broken_every: int | None, held_out: bool
+    ) -> None:
+        self.models, self.outcome, self.broken_every, self.held_out = (
+            models,
+            outcome,
+            broken_every,
+            held_out,
+        )
 
     def __call__(self, batch: int, window: Window) -> Made:
         made = self.models.get(batch, window, self.held_out)
@@ -113,8 +132,12 @@ class _Trainer:
         return made
 
 
-def replay_bare(models: Models, window: Window, asks: Asks, broken_every: int | None = None) -> Outcome:
-    """Serve the newest model of one window, trained on all rows whenever ``asks`` says so: no gate, no panel."""
+def replay_bare(
+    models: Models, window: Window, asks: Asks, broken_every: int | None = None
+) -> Outcome:
+    """Serve the newest model of one window, trained on all rows whenever ``asks`` says so: no gate,
+    no panel.
+    """
     stream, outcome = models.stream, Outcome()
     train, first = _Trainer(models, outcome, broken_every, held_out=False), stream.setting.first
     trained, reigning = first - 1, train(first - 1, window)
@@ -136,7 +159,9 @@ def _serve(outcome: Outcome, losses: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Reign:
-    """What is served: a panel, the weights and the recalibration in force, and those in force before."""
+    """What is served: a panel, the weights and the recalibration in force, and those in force
+    before.
+    """
 
     members: tuple[PanelMember, ...]
     weights: tuple[float, ...]
@@ -174,13 +199,17 @@ class Replay:
                 self.previous = self.refresh(self.previous, batch)
             if not rolled_back and batch + 1 < len(stream.batches):
                 evidence = self.evidence(batch)
-                if isinstance(decide_retrain(evidence, self.spec.retrain, stream.setting.first), Retrain):
+                if isinstance(
+                    decide_retrain(evidence, self.spec.retrain, stream.setting.first), Retrain
+                ):
                     self.challenge(batch, served)
         return self.outcome
 
     # --- the way of one batch ---
 
-    def raw(self, members: Sequence[PanelMember], weights: Sequence[float], rows: slice) -> np.ndarray:
+    def raw(
+        self, members: Sequence[PanelMember], weights: Sequence[float], rows: slice
+    ) -> np.ndarray:
         """Return the mix of ``members`` for ``rows``, before recalibration."""
         return mix([self.made[member.version].of(rows) for member in members], weights)
 
@@ -208,26 +237,43 @@ class Replay:
         )
 
     def watch(self, batch: int) -> bool:
-        """Score the previous panel in shadow, and bring it back if it was better; whether it was."""
+        """Score the previous panel in shadow, and bring it back if it was better; whether it
+        was.
+        """
         watched = self.gains[-1] if self.previous is not None else None
-        if self.previous is None or not isinstance(watched, list) or len(watched) >= self.spec.watch.batches:
+        if (
+            self.previous is None
+            or not isinstance(watched, list)
+            or len(watched) >= self.spec.watch.batches
+        ):
             return False
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        seats = {"previous": self.predict(self.previous, rows), "champion": self.predict(self.reign, rows)}
+        seats = {
+            "previous": self.predict(self.previous, rows),
+            "champion": self.predict(self.reign, rows),
+        }
         watched.append(compare_stored(stream, rows, seats, "previous", "champion"))
         evidence = WatchEvidence(
-            model=stream.setting.name, batch=stream.batches[batch], revision=0, champion=len(self.made),
-            previous=len(self.made) - 1, batches_watched=len(watched), comparison=watched[-1],
-        )  # fmt: skip
+            model=stream.setting.name,
+            batch=stream.batches[batch],
+            revision=0,
+            champion=len(self.made),
+            previous=len(self.made) - 1,
+            batches_watched=len(watched),
+            comparison=watched[-1],
+        )
         if not isinstance(decide_watch(evidence, self.spec.watch), RollBack):
             return False
         self.reign, self.previous = self.previous, None
         self.outcome.rollbacks += 1
         self.rollbacks.append(stream.batches[batch])
         freeze = FreezeEvidence(
-            model=stream.setting.name, batch=stream.batches[batch], revision=0, rollbacks=tuple(self.rollbacks),
+            model=stream.setting.name,
+            batch=stream.batches[batch],
+            revision=0,
+            rollbacks=tuple(self.rollbacks),
             recent=stream.batches[: batch + 1],
-        )  # fmt: skip
+        )
         if isinstance(decide_freeze(freeze, self.spec.watch), Freeze):
             self.outcome.freezes += 1
             self.rollbacks = []  # a person looks before the next batch, and thaws the model
@@ -257,7 +303,9 @@ class Replay:
         spec = self.spec
         made = decide_recalibration(evidence, spec.panel, spec.recalibrate, spec.watch)
         self.outcome.taken_back += made.taken_back
-        return Reign(made.members, made.weights, made.recalibration, reign.weights, reign.recalibration)
+        return Reign(
+            made.members, made.weights, made.recalibration, reign.weights, reign.recalibration
+        )
 
     def evidence(self, batch: int) -> PolicyEvidence:
         """Return what the retrain policy looks at."""
@@ -274,7 +322,9 @@ class Replay:
             drift_share=None,
             trainings=tuple(batch - at for at in self.trained_at),
             gains=tuple(
-                realised_gain(one) if isinstance(one, list) else one for one in self.gains if one != []
+                realised_gain(one) if isinstance(one, list) else one
+                for one in self.gains
+                if one != []
             ),
         )
 
@@ -295,9 +345,11 @@ class Replay:
         self.reign = Reign(members, (1.0,), None, (1.0,), None)
 
     def challenge(self, batch: int, served: Reign) -> None:
-        """Train a newcomer; it joins the panel if it may, and the new panel reigns if the gate lets it.
+        """Train a newcomer; it joins the panel if it may, and the new panel reigns if the gate lets
+        it.
 
-        The members stand as when the batch was ``served``, so that nothing of a contender rests on the holdout.
+        The members stand as when the batch was ``served``, so that nothing of a contender rests on
+        the holdout.
         """
         stream, panel, rows = self.models.stream, self.spec.panel, self.models.stream.holdout(batch)
         kind = next_window(self.reign.members, len(self.trained_at), panel)
@@ -308,11 +360,15 @@ class Replay:
             return
         members = join(served.members, version, kind, loss, panel)
         weights = member_weights(members, panel)
-        evidence = refresh_evidence(stream, batch, self.raw(members, weights, rows), champion, version)
+        evidence = refresh_evidence(
+            stream, batch, self.raw(members, weights, rows), champion, version
+        )
         if not isinstance(decide_promotion(evidence, self.spec.gate), Promote):
             return
         settled = settle(members, self.reign.members)
-        now = recalibrate(self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate)
+        now = recalibrate(
+            self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate
+        )
         self.previous, self.gains[-1] = self.reign, []
         self.reign = Reign(settled, member_weights(settled, panel), now, weights, None)
         self.outcome.promotions += 1

@@ -1,4 +1,6 @@
-"""The five public streams of the yardstick, cut into batches as DECISIONS cut them: period, first window, problem."""
+"""The five public streams of the yardstick, cut into batches as DECISIONS cut them: period, first
+window, problem.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,17 @@ class Stream:
     """(batches + 1,) int64: batch ``i`` is the rows ``starts[i]:starts[i + 1]``."""
 
     def rows(self, first: int, last: int | None = None) -> slice:
-        """Return the rows of the batches ``first`` to ``last``, both included; of ``first`` alone without ``last``."""
-        return slice(int(self.starts[first]), int(self.starts[(first if last is None else last) + 1]))
+        """Return the rows of the batches ``first`` to ``last``, both included; of ``first`` alone
+        without ``last``.
+        """
+        return slice(
+            int(self.starts[first]), int(self.starts[(first if last is None else last) + 1])
+        )
 
     def holdout(self, batch: int) -> slice:
-        """Return the newest 20% of the rows of ``batch``; rows of one moment stay together, as in training/split.py."""
+        """Return the newest 20% of the rows of ``batch``; rows of one moment stay together, as in
+        training/split.py.
+        """
         import numpy as np
 
         inside = self.rows(batch)
@@ -64,20 +72,28 @@ class Stream:
         """Return the first so many batches."""
         stop = int(self.starts[min(batches, len(self.batches))])
         return replace(
-            self, features=self.features.iloc[:stop], target=self.target[:stop], moments=self.moments[:stop],
-            batches=self.batches[:batches], starts=self.starts[: batches + 1],
-        )  # fmt: skip
+            self,
+            features=self.features.iloc[:stop],
+            target=self.target[:stop],
+            moments=self.moments[:stop],
+            batches=self.batches[:batches],
+            starts=self.starts[: batches + 1],
+        )
 
 
 def cut(setting: Setting, frame: pd.DataFrame) -> Stream:
-    """Cut ``frame``, with the columns ``ts`` and ``y`` and features beside them, into the batches of ``setting``."""
+    """Cut ``frame``, with the columns ``ts`` and ``y`` and features beside them, into the batches
+    of ``setting``.
+    """
     import numpy as np
 
     frame = frame.sort_values("ts", kind="stable").reset_index(drop=True)
     periods = frame["ts"].dt.to_period(setting.period).astype("str").to_numpy()
     starts = np.flatnonzero(np.r_[True, periods[1:] != periods[:-1]])
     features = frame.drop(columns=["ts", "y"])
-    text = [name for name in features.columns if not np.issubdtype(features[name].dtype.type, np.number)]
+    text = [
+        name for name in features.columns if not np.issubdtype(features[name].dtype.type, np.number)
+    ]
     return Stream(
         setting=setting,
         features=features.astype(dict.fromkeys(text, "category")),

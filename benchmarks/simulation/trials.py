@@ -1,4 +1,6 @@
-"""How often the gate promotes an equal recipe, and how often it finds a better one: seeded simulations of labels."""
+"""How often the gate promotes an equal recipe, and how often it finds a better one: seeded
+simulations of labels.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class World:
-    """Two models that estimate the same log odds, each with an error of its own: all are normal, with these deviations.
+    """Two models that estimate the same log odds, each with an error of its own: all are normal,
+    with these deviations.
 
-    The error is not shrunk, as that of a fitted model is not. ``days`` is how much of its variance is the same all day,
-    as weather is: rows are then not independent.
+    The error is not shrunk, as that of a fitted model is not. ``days`` is how much of its variance
+    is the same all day, as weather is: rows are then not independent.
     """
 
     truth: float
@@ -35,12 +38,18 @@ class World:
     days: float = 0.0
 
     def losses(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the challenger's and the champion's log losses and the block of each row, all (rows,)."""
+        """Return the challenger's and the champion's log losses and the block of each row, all
+        (rows,).
+        """
         target, theirs, its, blocks = self.draw(rng)
         return row_losses(target, theirs, "binary"), row_losses(target, its, "binary"), blocks
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Labels, what the challenger and the champion predict, and the block of each row, (rows,)."""
+    def draw(
+        self, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Labels, what the challenger and the champion predict, and the block of each row,
+        (rows,).
+        """
         import numpy as np
 
         blocks = np.arange(self.rows) * self.blocks // self.rows
@@ -72,16 +81,34 @@ def promoted(world: World, rng: np.random.Generator, attempt: int, config: GateC
     """Judge one change of recipe by the house's block test and gate, on a holdout of its own."""
     challenger, champion, blocks = world.losses(rng)
     test = block_test(challenger - champion, blocks)
-    losses = [Interval(value=float(one.mean()), low=0.0, high=10.0) for one in (challenger, champion)]
+    losses = [
+        Interval(value=float(one.mean()), low=0.0, high=10.0) for one in (challenger, champion)
+    ]
     comparison = Comparison(
-        rows=world.rows, blocks=test.blocks, block_hours=24.0, challenger_loss=losses[0].value,
-        champion_loss=losses[1].value, difference=test.mean, t=test.t, p_better=test.p_below, metric="log_loss",
-        challenger_score=losses[0], champion_score=losses[1], greater_is_better=False,
-    )  # fmt: skip
+        rows=world.rows,
+        blocks=test.blocks,
+        block_hours=24.0,
+        challenger_loss=losses[0].value,
+        champion_loss=losses[1].value,
+        difference=test.mean,
+        t=test.t,
+        p_better=test.p_below,
+        metric="log_loss",
+        challenger_score=losses[0],
+        champion_score=losses[1],
+        greater_is_better=False,
+    )
     evidence = Evidence(
-        model="simulated", batch="simulated", kind="change of recipe", challenger=attempt + 1, champion=1,
-        attempt=attempt, holdout=(), comparison=comparison, guardrails=(_PASSED,),
-    )  # fmt: skip
+        model="simulated",
+        batch="simulated",
+        kind="change of recipe",
+        challenger=attempt + 1,
+        champion=1,
+        attempt=attempt,
+        holdout=(),
+        comparison=comparison,
+        guardrails=(_PASSED,),
+    )
     return isinstance(decide_promotion(evidence, config), Promote)
 
 
@@ -96,16 +123,22 @@ def any_promotion(world: World, times: int, seed: int = 0) -> float:
     """Return P(any promotion) in twenty attempts of an equal recipe."""
     config = GateConfig()
     return share(
-        times, seed, lambda rng: any(promoted(world, rng, i, config) for i in range(1, ATTEMPTS + 1))
+        times,
+        seed,
+        lambda rng: any(promoted(world, rng, i, config) for i in range(1, ATTEMPTS + 1)),
     )
 
 
 def power(world: World, times: int, seed: int = 0) -> dict[str, float]:
-    """Return how often each way finds the better of two recipes; the last is the gate, at a first attempt."""
+    """Return how often each way finds the better of two recipes; the last is the gate, at a first
+    attempt.
+    """
     config = GateConfig()
     ways = {
         "DeLong's test of the AUC, two-sided": lambda rng: _delong(*world.draw(rng)[:3]) < LEVEL,
-        "paired log loss, by rows": lambda rng: _paired(replace(world, blocks=world.rows), rng) < LEVEL,
+        "paired log loss, by rows": lambda rng: (
+            _paired(replace(world, blocks=world.rows), rng) < LEVEL
+        ),
         "paired log loss, by blocks": lambda rng: _paired(world, rng) < LEVEL,
         "the gate": lambda rng: promoted(world, rng, 1, config),
     }

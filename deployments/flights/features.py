@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def build(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``minute_of_day`` (float64, local), ``weekday`` (str) and ``plane_age`` (float64, years)."""
+    """Return ``minute_of_day`` (float64, local), ``weekday`` (str) and ``plane_age`` (float64,
+    years).
+    """
     import pandas as pd
 
     local = rows["scheduled_departure"].dt.tz_convert("America/New_York")

@@ -1,8 +1,10 @@
-"""The doors of the servers that we start: nothing behind them is seen without credentials, pages and health included.
+"""The doors of the servers that we start: nothing behind them is seen without credentials, pages
+and health included.
 
-Prefect leaves its pages and its health check open, MLflow's own application hashes a password at each request (160 ms
-and more, against 10); one wall before both is closed everywhere and costs nothing. Prefect checks its credentials
-behind it once more, and those of WebSockets alone: browsers send no header with them.
+Prefect leaves its pages and its health check open, MLflow's own application hashes a password at
+each request (160 ms and more, against 10); one wall before both is closed everywhere and costs
+nothing. Prefect checks its credentials behind it once more, and those of WebSockets alone: browsers
+send no header with them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS = "PREFECT_SERVER_API_AUTH_STRING", "KINGMAKER_MLFLOW_AUTH_STRING"
+PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS = (
+    "PREFECT_SERVER_API_AUTH_STRING",
+    "KINGMAKER_MLFLOW_AUTH_STRING",
+)
 
 
 class NoCredentialsError(RuntimeError):
@@ -46,14 +51,18 @@ class Wall:
 
 
 def prefect_app() -> ASGIApp:
-    """Prefect's API, pages and, unless PREFECT__SERVER_WEBSERVER_ONLY is set, services, behind the wall."""
+    """Prefect's API, pages and, unless PREFECT__SERVER_WEBSERVER_ONLY is set, services, behind the
+    wall.
+    """
     from prefect.server.api.server import create_app
 
     return Wall(create_app(final=True), "Prefect", _credentials(PREFECT_CREDENTIALS))
 
 
 def mlflow_app() -> ASGIApp:
-    """MLflow's tracking server and pages behind the wall; ``mlflow server --app-name kingmaker`` starts it."""
+    """MLflow's tracking server and pages behind the wall; ``mlflow server --app-name kingmaker``
+    starts it.
+    """
     from mlflow.server.fastapi_app import app
 
     return Wall(app, "MLflow", _credentials(MLFLOW_CREDENTIALS))
@@ -64,7 +73,7 @@ def _credentials(variable: str) -> str:
     user, _, password = value.partition(":")
     if not user or len(password) < 12:
         raise NoCredentialsError(
-            f"{variable}: expected user:password with at least 12 characters in the password, found "
-            f"{'one with fewer' if password else 'none'}; no server is started open"
+            f"{variable}: expected user:password with at least 12 characters in the password, found"
+            f" {'one with fewer' if password else 'none'}; no server is started open"
         )
     return value

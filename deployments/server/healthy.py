@@ -1,4 +1,6 @@
-"""``python -m deployments.server.healthy prefect|mlflow PORT``: exit code 0 when that server, in here, is ready."""
+"""``python -m deployments.server.healthy prefect|mlflow PORT``: exit code 0 when that server, in
+here, is ready.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _READY = {"prefect": ("/api/ready", PREFECT_CREDENTIALS), "mlflow": ("/health", 
 
 
 def check(server: str, port: str) -> None:
-    """Ask with the server's own credentials, since nothing answers without; URLError when it does not answer."""
+    """Ask with the server's own credentials, since nothing answers without; URLError when it does
+    not answer.
+    """
     path, variable = _READY[server]
     token = base64.b64encode(os.environ[variable].encode()).decode()
     request = urllib.request.Request(

@@ -9,7 +9,9 @@ from tasks.configuration import Config, Duration
 
 
 class Adaptation(Config):
-    """How the clock follows what trainings realise: the gain that the watch measures after a promotion."""
+    """How the clock follows what trainings realise: the gain that the watch measures after a
+    promotion.
+    """
 
     below: float = Field(default=0.002, ge=0)
     """A training that gained less than this share of the loss doubles the clock's period ..."""
@@ -21,7 +23,9 @@ class Adaptation(Config):
     @model_validator(mode="after")
     def _in_order(self) -> "Adaptation":
         if self.below > self.above:
-            raise ValueError(f"expected below to be at most above ({self.above}), found {self.below}")
+            raise ValueError(
+                f"expected below to be at most above ({self.above}), found {self.below}"
+            )
         return self
 
 
@@ -69,14 +73,16 @@ class PolicyConfig(Config):
     def _can_speak(self) -> "PolicyConfig":
         if self.alarm_from > self.alarm_memory:
             raise ValueError(
-                f"expected alarm_from to be at most alarm_memory ({self.alarm_memory}), found {self.alarm_from}: "
-                "the alarm would never speak"
+                f"expected alarm_from to be at most alarm_memory ({self.alarm_memory}), found"
+                f" {self.alarm_from}: the alarm would never speak"
             )
         return self
 
 
 class PanelConfig(Config):
-    """The panel of kept models, served as one; ``panel: single`` is short for ``panel: {members: 1}``."""
+    """The panel of kept models, served as one; ``panel: single`` is short for ``panel: {members:
+    1}``.
+    """
 
     members: int = Field(default=6, ge=1)
     """Most models that are kept; with 1 the newest training stands alone, as without a panel."""
@@ -98,7 +104,9 @@ class PanelConfig(Config):
 
 
 class RecalibrationConfig(Config):
-    """The gentle correction between trainings; ``recalibrate: never`` is short for ``{strength: 0}``."""
+    """The gentle correction between trainings; ``recalibrate: never`` is short for ``{strength:
+    0}``.
+    """
 
     strength: float = Field(default=0.4, ge=0, le=1)
     """Most of the gap between labels and predictions that is closed ..."""
@@ -123,19 +131,25 @@ class GateConfig(Config):
     refresh_worse_outright: float = Field(default=0.05, ge=0)
     """... or by more than this share, whatever the t."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    """Chance that an equal recipe is ever promoted, over all attempts since a change of recipe was promoted."""
+    """Chance that an equal recipe is ever promoted, over all attempts since a change of recipe was
+    promoted.
+    """
     min_rows: int = Field(default=200, ge=1)
     """Rows of the holdout below which a change of recipe is not judged."""
     min_blocks: int = Field(default=8, ge=3)
     """Blocks of time below which an interval is not believed."""
     pool: int = Field(default=4, ge=0)
-    """Following batches that a change of recipe may predict in shadow when the holdout has too few rows or blocks."""
+    """Following batches that a change of recipe may predict in shadow when the holdout has too few
+    rows or blocks.
+    """
     slice_worse: float = Field(default=0.10, gt=0)
     """No slice may lose more than this share ..."""
     slice_rows: int = Field(default=100, ge=1)
     """... if it has this many rows to say so ..."""
     slice_alpha: float = Field(default=0.05, gt=0, lt=1)
-    """... and is worse at this level, shared by all slices (Bonferroni): many slices make no false alarms."""
+    """... and is worse at this level, shared by all slices (Bonferroni): many slices make no false
+    alarms.
+    """
 
 
 class WatchConfig(Config):
@@ -166,5 +180,7 @@ class ApprovalConfig(Config):
         if value in ("auto", "required"):
             return {"required": value == "required"}
         if not isinstance(value, Mapping | ApprovalConfig):
-            raise ValueError("expected 'auto', 'required', or a mapping such as {required: true, within: 7d}")
+            raise ValueError(
+                "expected 'auto', 'required', or a mapping such as {required: true, within: 7d}"
+            )
         return value

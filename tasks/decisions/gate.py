@@ -6,7 +6,15 @@ import math
 
 from tasks.decisions.config import GateConfig
 from tasks.decisions.sequential import e_value
-from tasks.records import AwaitApproval, Comparison, Evidence, Promote, Reject, Shadow, SliceComparison
+from tasks.records import (
+    AwaitApproval,
+    Comparison,
+    Evidence,
+    Promote,
+    Reject,
+    Shadow,
+    SliceComparison,
+)
 
 
 def attempt_alpha(alpha: float, attempt: int) -> float:
@@ -22,12 +30,14 @@ def decide_promotion(
 ) -> Promote | Reject | AwaitApproval | Shadow:
     """Return whether the challenger reigns, and why, in one sentence.
 
-    The first champion needs its guardrails only. A refresh, the champion's own recipe on newer data, is promoted
-    unless it is clearly worse; a test for superiority there blocks useful refreshes. A change of recipe must be
-    proven better, at a level that shrinks with each attempt since the last promotion, so that trying long enough
-    does not crown an equal model. When the holdout is too little for that, the challenger predicts up to ``pool``
-    following batches in shadow, and is judged by all of these rows together, after each of them, by a test that may be
-    looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly refuses.
+    The first champion needs its guardrails only. A refresh, the champion's own recipe on newer
+    data, is promoted unless it is clearly worse; a test for superiority there blocks useful
+    refreshes. A change of recipe must be proven better, at a level that shrinks with each attempt
+    since the last promotion, so that trying long enough does not crown an equal model. When the
+    holdout is too little for that, the challenger predicts up to ``pool`` following batches in
+    shadow, and is judged by all of these rows together, after each of them, by a test that may be
+    looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly
+    refuses.
     """
     if refusal := _guardrail_refusal(evidence):
         return Reject(reason=refusal, version=evidence.challenger)
@@ -45,19 +55,26 @@ def _guardrail_refusal(evidence: Evidence) -> str:
         return "no guardrail was checked, and a check that was not made has not passed"
     for guardrail in evidence.guardrails:
         if guardrail.outcome != "passed":
-            return f"guardrail '{guardrail.name}' {guardrail.outcome}: {guardrail.found}, limit {guardrail.limit}"
+            return (
+                f"guardrail '{guardrail.name}' {guardrail.outcome}: {guardrail.found}, limit"
+                f" {guardrail.limit}"
+            )
     return ""
 
 
 def _slice_refusal(comparison: Comparison, config: GateConfig) -> str:
-    judged = [s for s in comparison.slices if s.rows >= config.slice_rows and s.blocks >= config.min_blocks]
+    judged = [
+        s
+        for s in comparison.slices
+        if s.rows >= config.slice_rows and s.blocks >= config.min_blocks
+    ]
     lost = [s for s in judged if _lost(s, config, len(judged))]
     if not lost:
         return ""
     worst = max(lost, key=_worse_by)
     return (
-        f"slice {worst.column} = {worst.value} is {_worse_by(worst):.1%} worse on {worst.rows:,} rows "
-        f"(p {worst.p_worse:.2g} over {len(judged)} slices)"
+        f"slice {worst.column} = {worst.value} is {_worse_by(worst):.1%} worse on {worst.rows:,}"
+        f" rows (p {worst.p_worse:.2g} over {len(judged)} slices)"
     )
 
 
@@ -70,19 +87,31 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
     """Yes, no, or None while more rows could still say so; and why."""
     comparison = evidence.comparison
     if evidence.kind == "first" and evidence.champion is None:
-        return True, "the first champion: every guardrail passed, and there is nothing to compare with"
+        return (
+            True,
+            "the first champion: every guardrail passed, and there is nothing to compare with",
+        )
     if evidence.kind == "first" or evidence.champion is None or comparison is None:
         why = f" ({evidence.not_compared})" if evidence.not_compared else ""
         return False, f"nothing was compared with the champion{why}, and without evidence it stays"
     if not math.isfinite(comparison.challenger_loss):
-        return False, f"the challenger's loss is {comparison.challenger_loss}, which compares with nothing"
+        return (
+            False,
+            f"the challenger's loss is {comparison.challenger_loss}, which compares with nothing",
+        )
     if not math.isfinite(comparison.challenger_score.value):
         return (
             False,
-            f"{comparison.metric} cannot be computed for the challenger on these rows: they judge nothing",
+            (
+                f"{comparison.metric} cannot be computed for the challenger on these rows: they"
+                " judge nothing"
+            ),
         )
     if not math.isfinite(comparison.champion_loss):
-        return True, f"the champion's loss is {comparison.champion_loss}: any finite challenger is better"
+        return (
+            True,
+            f"the champion's loss is {comparison.champion_loss}: any finite challenger is better",
+        )
     if refusal := _slice_refusal(comparison, config):
         return False, refusal
     if evidence.kind == "refresh":
@@ -112,7 +141,9 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     words = f"{_in_words(comparison)}, t {comparison.t:.2f}"
     if share > config.refresh_worse_outright:
         return False, f"a refresh that is worse outright: {words}"
-    if share > config.refresh_worse and not comparison.t <= config.refresh_t:  # a t of NaN clears nobody
+    if (
+        share > config.refresh_worse and not comparison.t <= config.refresh_t
+    ):  # a t of NaN clears nobody
         return False, f"a refresh that is clearly worse: {words}"
     return True, f"a refresh, not clearly worse: {words}"
 
@@ -125,19 +156,27 @@ def _change_of_recipe(
         return None, f"a change of recipe cannot be proven with {short}{after}"
     level = attempt_alpha(config.alpha, evidence.attempt)
     p = _p_of_many_looks(comparison) if evidence.pooled else comparison.p_better
-    words = f"{_in_words(comparison)}{after}, p {p:.2g} against {level:.2g} at attempt {evidence.attempt}"
+    words = (
+        f"{_in_words(comparison)}{after}, p {p:.2g} against {level:.2g} at attempt"
+        f" {evidence.attempt}"
+    )
     if not p < level:  # a p of NaN proves nothing
         return None if evidence.pooled else False, f"a change of recipe, not proven better: {words}"
     if _contradicts(comparison):
-        return False, (
-            f"a change of recipe with lower loss, but {comparison.metric} is clearly worse: "
-            f"{comparison.challenger_score} against {comparison.champion_score}"
+        return (
+            False,
+            (
+                f"a change of recipe with lower loss, but {comparison.metric} is clearly worse: "
+                f"{comparison.challenger_score} against {comparison.champion_score}"
+            ),
         )
     return True, f"a change of recipe, proven better: {words}"
 
 
 def _p_of_many_looks(comparison: Comparison) -> float:
-    """One over the e-value where the challenger is ahead: as a p-value it holds however often one looks."""
+    """One over the e-value where the challenger is ahead: as a p-value it holds however often one
+    looks.
+    """
     evidence = e_value(comparison.block_means)
     return min(1.0, 1 / evidence) if evidence > 0 and sum(comparison.block_means) < 0 else 1.0
 
@@ -151,6 +190,6 @@ def _contradicts(comparison: Comparison) -> bool:
 def _in_words(comparison: Comparison) -> str:
     share = _worse_by(comparison)
     return (
-        f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g} ({share:+.1%}) "
-        f"on {comparison.rows:,} unseen rows"
+        f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g}"
+        f" ({share:+.1%}) on {comparison.rows:,} unseen rows"
     )

@@ -15,30 +15,40 @@ _FORBID = ("cooldown", "budget")
 
 
 def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -> Hold | Retrain:
-    """Return whether to train a challenger, why, in one sentence, and what of the policy fired and what did not.
+    """Return whether to train a challenger, why, in one sentence, and what of the policy fired and
+    what did not.
 
-    Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the newest loss above mean +
-    ``alarm_sd`` standard deviations of its own recent past, from ``alarm_from`` batches on), the clock, the age of the
-    newest training or the rows since it may ask, never within the cooldown or above the budget. Drift alone never
-    does: on seasonal data it fires on nearly every batch and hardly tells whether a retrain helps (docs/decisions.md,
-    1). With ``dry_run`` a Retrain says that nothing is done.
+    Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the
+    newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
+    ``alarm_from`` batches on), the clock, the age of the newest training or the rows since it may
+    ask, never within the cooldown or above the budget. Drift alone never
+    does: on seasonal data it fires on nearly every batch and hardly tells whether a retrain helps
+        (docs/decisions.md, 1). With ``dry_run`` a Retrain says that nothing is done.
     """
     if config.never:
         never = Condition(name="never", fired=True, found="retrain.never", limit="no training")
         return Hold(
-            reason="retrain.never: nothing is trained unless a person asks for it", conditions=(never,)
+            reason="retrain.never: nothing is trained unless a person asks for it",
+            conditions=(never,),
         )
     have = evidence.accepted_batches
     if evidence.champion is None:
-        enough = Condition(name="first", fired=have >= first, found=_batches(have), limit=_batches(first))
+        enough = Condition(
+            name="first", fired=have >= first, found=_batches(have), limit=_batches(first)
+        )
         if not enough.fired:
             reason = f"collecting: {have} of the {first} batches that the first champion needs"
             return Hold(reason=reason, conditions=(enough,))
         return _retrain(f"{have} batches are there, and no champion yet", (enough,), config)
     conditions = (
-        _alarm(evidence, config), _clock(evidence, config), _staleness(evidence, config), _volume(evidence, config),
-        _drift(evidence), _cooldown(evidence, config), _budget(evidence, config),
-    )  # fmt: skip
+        _alarm(evidence, config),
+        _clock(evidence, config),
+        _staleness(evidence, config),
+        _volume(evidence, config),
+        _drift(evidence),
+        _cooldown(evidence, config),
+        _budget(evidence, config),
+    )
     fired = {condition.name: condition for condition in conditions if condition.fired}
     asked = "; ".join(_in_words(fired[name]) for name in _ASK if name in fired)
     forbidden = " and ".join(
@@ -50,14 +60,18 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
         return Hold(reason=f"{asked}, but {forbidden}", conditions=conditions)
     since, period = evidence.batches_since_training, clock_period(evidence.gains, config)
     count = _batches(since) if period is None else f"{since} of {_batches(period)}"
-    return Hold(reason=f"{count} since the last training; {_loss_in_words(evidence)}", conditions=conditions)
+    return Hold(
+        reason=f"{count} since the last training; {_loss_in_words(evidence)}", conditions=conditions
+    )
 
 
 def clock_period(gains: Sequence[float], config: PolicyConfig) -> int | None:
-    """Return the clock's period in batches after trainings that realised ``gains``, oldest first; None without a clock.
+    """Return the clock's period in batches after trainings that realised ``gains``, oldest first;
+    None without a clock.
 
-    A gain below ``adapt.below`` doubles the period up to ``adapt.most``, one above ``adapt.above`` halves it down to one
-    (docs/decisions.md). A period that the spec sets above ``adapt.most`` is not doubled.
+    A gain below ``adapt.below`` doubles the period up to ``adapt.most``, one above ``adapt.above``
+    halves it down to one (docs/decisions.md). A period that the spec sets above ``adapt.most`` is
+    not doubled.
     """
     period, adapt = config.every, config.adapt
     if period is None or adapt is None:
@@ -68,9 +82,11 @@ def clock_period(gains: Sequence[float], config: PolicyConfig) -> int | None:
 
 
 def realised_gain(watched: Sequence[Comparison]) -> float:
-    """Return what a promotion has gained on the batches that the watch has seen, as a share of the loss before it.
+    """Return what a promotion has gained on the batches that the watch has seen, as a share of the
+    loss before it.
 
-    In each comparison the previous champion has the challenger's seat; NaN when nothing was watched or it lost nothing.
+    In each comparison the previous champion has the challenger's seat; NaN when nothing was watched
+    or it lost nothing.
     """
     before = sum(one.rows * one.challenger_loss for one in watched)
     return 1 - sum(one.rows * one.champion_loss for one in watched) / before if before else math.nan
@@ -97,17 +113,23 @@ def _alarm(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
         return Condition(name="alarm", fired=False, found=found, limit="off")
     if newest is not None and not math.isfinite(newest):
         return Condition(
-            name="alarm", fired=True, limit="a number",
+            name="alarm",
+            fired=True,
+            limit="a number",
             found=f"the champion's loss is {newest}, so its predictions are no numbers",
-        )  # fmt: skip
+        )
     # A loss that is no number compares with nothing and is left out.
     recent = [loss for loss in evidence.losses if math.isfinite(loss)][-config.alarm_memory :]
     if len(recent) < config.alarm_from:
         limit = f"silent before {_batches(config.alarm_from)}, and there are {len(recent)}"
         return Condition(name="alarm", fired=False, found=found, limit=limit)
     most = fmean(recent) + config.alarm_sd * stdev(recent)
-    limit = f"{most:.4g}, {config.alarm_sd:g} standard deviations over its last {len(recent)} batches"
-    return Condition(name="alarm", fired=newest is not None and newest > most, found=found, limit=limit)
+    limit = (
+        f"{most:.4g}, {config.alarm_sd:g} standard deviations over its last {len(recent)} batches"
+    )
+    return Condition(
+        name="alarm", fired=newest is not None and newest > most, found=found, limit=limit
+    )
 
 
 def _clock(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
@@ -162,7 +184,10 @@ def _cooldown(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
 def _budget(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
     if config.budget is None:
         return Condition(
-            name="budget", fired=False, found=f"{len(evidence.trainings)} trainings so far", limit="off"
+            name="budget",
+            fired=False,
+            found=f"{len(evidence.trainings)} trainings so far",
+            limit="off",
         )
     most, batches = config.budget.trainings, config.budget.batches
     spent = sum(

@@ -12,11 +12,15 @@ from tasks.records import LabelSummary, Problem, Recalibrate, Recalibration, Rec
 
 
 def decide_recalibration(
-    evidence: RecalibrationEvidence, panel: PanelConfig, config: RecalibrationConfig, watch: WatchConfig
+    evidence: RecalibrationEvidence,
+    panel: PanelConfig,
+    config: RecalibrationConfig,
+    watch: WatchConfig,
 ) -> Recalibrate:
     """Return the weights and the recalibration to serve with from now on, and why, in one sentence.
 
-    When those in force did harm on the newest mature batch, as the watch understands it, those before them come back.
+    When those in force did harm on the newest mature batch, as the watch understands it, those
+    before them come back.
     """
     members = judge_members(evidence.members, evidence.losses, panel)
     compared = evidence.comparison
@@ -47,18 +51,23 @@ def recalibrate(
 ) -> Recalibration:
     """Return the correction that the mature batches ``summaries``, oldest first, ask for.
 
-    A batch counts by its rows, times ``discount`` for each newer batch. With n such effective rows the gap between
-    labels and predictions is closed by the share s = strength * n / (n + rows) (docs/decisions.md): binary, the logit
-    is moved by s (logit y - logit p); multiclass, each class's log probability by s (log y_k - log p_k), of which the
-    binary form is the case of two classes, and which for s = 1 is the known change of prior (Saerens et al. 2002);
-    regression, predictions are multiplied by (median y / median p)^s, where both medians are positive.
+    A batch counts by its rows, times ``discount`` for each newer batch. With n such effective rows
+    the gap between labels and predictions is closed by the share s = strength * n / (n + rows)
+    (docs/decisions.md): binary, the logit is moved by s (logit y - logit p); multiclass, each
+    class's log probability by s (log y_k - log p_k), of which the binary form is the case of two
+    classes, and which for s = 1 is the known change of prior (Saerens et al. 2002); regression,
+    predictions are multiplied by (median y / median p)^s, where both medians are positive.
     """
-    weights = [one.rows * config.discount ** (len(summaries) - 1 - i) for i, one in enumerate(summaries)]
+    weights = [
+        one.rows * config.discount ** (len(summaries) - 1 - i) for i, one in enumerate(summaries)
+    ]
     rows = sum(weights)
     classes = len(summaries[-1].labels) if summaries else 1
     nothing = tuple(0.0 for _ in range(classes))
     if config.strength == 0 or rows == 0:
-        reason = "recalibrate: never" if config.strength == 0 else "no mature batch to recalibrate on"
+        reason = (
+            "recalibrate: never" if config.strength == 0 else "no mature batch to recalibrate on"
+        )
         return Recalibration(problem=problem, shift=nothing, rows=rows, reason=reason)
     labels = _means([one.labels for one in summaries], weights)
     predictions = _means([one.predictions for one in summaries], weights)
@@ -70,7 +79,9 @@ def recalibrate(
         return Recalibration(problem=problem, shift=nothing, rows=rows, reason=reason)
     strength = config.strength * rows / (rows + config.rows)
     gaps = [_gap(y, p, problem, rows) for y, p in zip(labels, predictions, strict=True)]
-    reason = f"{strength:.0%} of the gap between labels and predictions over {rows:,.0f} effective rows"
+    reason = (
+        f"{strength:.0%} of the gap between labels and predictions over {rows:,.0f} effective rows"
+    )
     return Recalibration(
         problem=problem, shift=tuple(strength * gap for gap in gaps), rows=rows, reason=reason
     )

@@ -1,4 +1,6 @@
-"""A decision made again: the rule that made it, its settings as they were, and the evidence, all from the ledger."""
+"""A decision made again: the rule that made it, its settings as they were, and the evidence, all
+from the ledger.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from tasks.configuration import Config
-from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import (
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.decisions.gate import decide_promotion
 from tasks.decisions.policy import decide_retrain
 from tasks.decisions.recalibration import decide_recalibration
@@ -106,13 +114,17 @@ _RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="rule
 
 
 def made_by(document: Mapping[str, Any]) -> str | None:
-    """Return the name of the rule that judged the ledger's evidence; None when a person decided, or nothing had to."""
+    """Return the name of the rule that judged the ledger's evidence; None when a person decided, or
+    nothing had to.
+    """
     rule = document.get(RULE)
     return None if rule is None else str(rule[RULE])
 
 
 def decide_again(document: Mapping[str, Any]) -> Record | None:
-    """Return what the rule in the ledger's evidence makes of that evidence today; None when there is no rule in it."""
+    """Return what the rule in the ledger's evidence makes of that evidence today; None when there
+    is no rule in it.
+    """
     if made_by(document) is None:
         return None
     rule = _RULE.validate_json(json.dumps(document[RULE]))

@@ -1,4 +1,6 @@
-"""A test that may be looked at as often as one likes: for a difference that grows by blocks as batches arrive."""
+"""A test that may be looked at as often as one likes: for a difference that grows by blocks as
+batches arrive.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,20 @@ import math
 from collections.abc import Sequence
 
 EFFECT = 0.5
-"""Standard deviation of the effects, in standard deviations of a block, that the test is most sensitive to."""
+"""Standard deviation of the effects, in standard deviations of a block, that the test is most
+sensitive to.
+"""
 
 
 def e_value(blocks: Sequence[float], effect: float = EFFECT) -> float:
-    """Return the evidence against 'the mean of ``blocks`` is zero', whatever their variance; 1 says nothing.
+    """Return the evidence against 'the mean of ``blocks`` is zero', whatever their variance; 1 says
+    nothing.
 
-    The Bayes factor of a normal effect size with standard deviation ``effect`` under the right Haar prior on the
-    scale (Jeffreys 1948; Lai 1976). Under the null it reaches 1 / alpha at any look at all with probability at most
-    alpha (Perez-Ortiz, Lardy, de Heide, Gruenwald 2024), so nobody need say beforehand how often one will look. A block
-    that is no finite number makes it 0: it proves nothing.
+    The Bayes factor of a normal effect size with standard deviation ``effect`` under the right Haar
+    prior on the scale (Jeffreys 1948; Lai 1976). Under the null it reaches 1 / alpha at any look at
+    all with probability at most alpha (Perez-Ortiz, Lardy, de Heide, Gruenwald 2024), so nobody
+    need say beforehand how often one will look. A block that is no finite number makes it 0: it
+    proves nothing.
     """
     n, squares = len(blocks), sum(value * value for value in blocks)
     if n < 2 or not math.isfinite(squares):

@@ -11,23 +11,31 @@ from tasks.records import Comparison, Freeze, FreezeEvidence, Hold, RollBack, Wa
 def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBack:
     """Return whether the previous champion comes back, and why, in one sentence.
 
-    It was scored in shadow on the same rows. It comes back when its block-wise t shows it better and its loss is
-    better by more than ``better``, within the first ``batches`` batches of the new reign; or when it has a loss and
-    the champion's is no number.
+    It was scored in shadow on the same rows. It comes back when its block-wise t shows it better
+    and its loss is better by more than ``better``, within the first ``batches`` batches of the new
+    reign; or when it has a loss and the champion's is no number.
     """
     comparison = evidence.comparison
     if math.isfinite(comparison.challenger_loss) and not math.isfinite(comparison.champion_loss):
         return RollBack(
-            reason=f"the champion's loss is {comparison.champion_loss}, so its predictions are no numbers; the previous "
-            f"champion, version {evidence.previous}, has loss {comparison.challenger_loss:.4g}",
+            reason=(
+                f"the champion's loss is {comparison.champion_loss}, so its predictions are no"
+                f" numbers; the previous champion, version {evidence.previous}, has loss"
+                f" {comparison.challenger_loss:.4g}"
+            ),
             version=evidence.previous,
             previous=evidence.champion,
         )
-    gain = 1 - comparison.challenger_loss / comparison.champion_loss if comparison.champion_loss else 0.0
+    gain = (
+        1 - comparison.challenger_loss / comparison.champion_loss
+        if comparison.champion_loss
+        else 0.0
+    )
     words = (
-        f"the previous champion, version {evidence.previous}, has loss {comparison.challenger_loss:.4g} against "
-        f"{comparison.champion_loss:.4g} ({gain:+.1%} better, t {-comparison.t:.2f}) in batch "
-        f"{evidence.batches_watched} of {config.batches} of the watch"
+        f"the previous champion, version {evidence.previous}, has loss"
+        f" {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g} ({gain:+.1%}"
+        f" better, t {-comparison.t:.2f}) in batch {evidence.batches_watched} of {config.batches}"
+        " of the watch"
     )
     if was_better(comparison, config):
         return RollBack(reason=words, version=evidence.previous, previous=evidence.champion)
@@ -35,18 +43,32 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
 
 
 def was_better(comparison: Comparison, config: WatchConfig) -> bool:
-    """Whether what was before, in the challenger's seat, is better than what is, by t and by share."""
-    gain = 1 - comparison.challenger_loss / comparison.champion_loss if comparison.champion_loss else 0.0
+    """Whether what was before, in the challenger's seat, is better than what is, by t and by
+    share.
+    """
+    gain = (
+        1 - comparison.challenger_loss / comparison.champion_loss
+        if comparison.champion_loss
+        else 0.0
+    )
     return -comparison.t > config.better_t and gain > config.better
 
 
 def decide_freeze(evidence: FreezeEvidence, config: WatchConfig) -> Freeze | Hold:
-    """Return whether the model is frozen, because promotions were rolled back too often for chance to explain."""
-    late = [batch for batch in evidence.rollbacks if batch in evidence.recent[-config.freeze_batches :]]
-    words = f"{len(late)} rollback{'s' if len(late) != 1 else ''} in {config.freeze_batches} batches"
+    """Return whether the model is frozen, because promotions were rolled back too often for chance
+    to explain.
+    """
+    late = [
+        batch for batch in evidence.rollbacks if batch in evidence.recent[-config.freeze_batches :]
+    ]
+    words = (
+        f"{len(late)} rollback{'s' if len(late) != 1 else ''} in {config.freeze_batches} batches"
+    )
     if len(late) < config.freeze_rollbacks:
         return Hold(reason=f"not frozen: {words}, of the {config.freeze_rollbacks} that it takes")
     return Freeze(
-        reason=f"{words} ({', '.join(late)}): what the gate sees does not hold in service; nothing is trained or "
-        "promoted until a person has looked and thawed the model"
+        reason=(
+            f"{words} ({', '.join(late)}): what the gate sees does not hold in service; nothing is"
+            " trained or promoted until a person has looked and thawed the model"
+        )
     )

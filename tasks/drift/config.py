@@ -11,11 +11,16 @@ class DriftConfig(Config):
     """When a column counts as drifted, and how much Evidently draws."""
 
     psi: float = Field(default=0.1, ge=0)
-    """Smallest population stability index that matters in practice (Siddiqi 2006: 0.1 is a minor shift)."""
+    """Smallest population stability index that matters in practice (Siddiqi 2006: 0.1 is a minor
+    shift).
+    """
     false_alarms: float = Field(default=0.05, gt=0, lt=1)
-    """Probability that a report names anything when nothing has changed, over all its columns together."""
+    """Probability that a report names anything when nothing has changed, over all its columns
+    together.
+    """
     reference: Literal["auto", "training", "season"] = "auto"
-    """What a batch is held against: all training rows, or those of the same season in earlier years. ``auto`` takes the
-    season when the training rows hold it."""
+    """What a batch is held against: all training rows, or those of the same season in earlier
+    years. ``auto`` takes the season when the training rows hold it.
+    """
     sample: int = Field(default=10_000, ge=100, le=50_000)
     """Rows of the baseline that travel with the model, and rows of a batch that Evidently draws."""

@@ -1,4 +1,6 @@
-"""Evidently's interactive report of one batch: pictures from bounded, seeded samples, verdicts and thresholds ours."""
+"""Evidently's interactive report of one batch: pictures from bounded, seeded samples, verdicts and
+thresholds ours.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,19 @@ class ReportNotWrittenError(RuntimeError):
 
 
 def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Return the features and the event time of at most ``rows`` rows, drawn with ``seed``, in their own order."""
+    """Return the features and the event time of at most ``rows`` rows, drawn with ``seed``, in
+    their own order.
+    """
     features = frame.features.assign(**{EVENT_TIME: frame.event_time})
-    return features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
+    return (
+        features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
+    )
 
 
 def _inert(page: str, path: Path) -> str:
-    """The page with the data in its scripts escaped: Evidently writes them as they are, so ``</script>`` would end one."""
+    """The page with the data in its scripts escaped: Evidently writes them as they are, so
+    ``</script>`` would end one.
+    """
     data = re.compile(r"^ *var \w+ = \{.*\};$", re.MULTILINE)
     if len(data.findall(page)) != 2:
         raise ReportNotWrittenError(
@@ -41,10 +49,11 @@ def _inert(page: str, path: Path) -> str:
 def write_report(
     path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary, fence: Fence
 ) -> None:
-    """Write Evidently's page: one drift metric and one test a feature, with our score on all rows and our threshold.
+    """Write Evidently's page: one drift metric and one test a feature, with our score on all rows
+    and our threshold.
 
-    Column kinds come from the summary, never from a guess. Columns without a value are left out: one of them would end the
-    whole report (Evidently #1480); our own page names them.
+    Column kinds come from the summary, never from a guess. Columns without a value are left out:
+    one of them would end the whole report (Evidently #1480); our own page names them.
     """
     import tempfile
 
@@ -55,7 +64,9 @@ def write_report(
     judged = [
         f
         for f in summary.inputs
-        if f.score is not None and reference[f.feature].notna().any() and batch[f.feature].notna().any()
+        if f.score is not None
+        and reference[f.feature].notna().any()
+        and batch[f.feature].notna().any()
     ]
     kinds: Mapping[str, list[str]] = {
         "numerical_columns": [f.feature for f in judged if f.kind == "numerical"],
@@ -74,15 +85,21 @@ def write_report(
     )
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "evidently.html"
-        snapshot.save_html(str(file))  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
+        snapshot.save_html(
+            str(file)
+        )  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
         if not file.is_file() or file.stat().st_size == 0:
-            raise ReportNotWrittenError(f"{path}: Evidently wrote no page for batch {summary.batch}")
+            raise ReportNotWrittenError(
+                f"{path}: Evidently wrote no page for batch {summary.batch}"
+            )
         with fence.hold():
             write_whole(path, _inert(file.read_text(encoding="utf-8"), path).encode())
 
 
 def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:
-    """The sampled rows that the batch was held against; all of them when the season has none in the sample."""
+    """The sampled rows that the batch was held against; all of them when the season has none in the
+    sample.
+    """
     reference = summary.reference
     if reference.kind != "season":
         return baseline
@@ -93,7 +110,9 @@ def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.Data
 
 
 def _register(judged: list[FeatureDrift]) -> None:
-    """Give Evidently a test that says what we found: with its own bins and a sample it might contradict our page."""
+    """Give Evidently a test that says what we found: with its own bins and a sample it might
+    contradict our page.
+    """
     from evidently.legacy.calculations.stattests import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 

@@ -1,4 +1,7 @@
-"""Histograms of one part of a batch in a baseline's bins. They merge by adding, so a batch need never be whole."""
+"""Histograms of one part of a batch in a baseline's bins.
+
+They merge by adding, so a batch need never be whole.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ if TYPE_CHECKING:
 
 OTHER = "(other)"
 EXPECTED = 10
-"""Rows that each bin expects of a batch; with fewer, bins are joined: many empty bins tell less than a few full ones."""
+"""Rows that each bin expects of a batch; with fewer, bins are joined: many empty bins tell less
+than a few full ones.
+"""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows, their stretch of time (datetime64[us]), and the counts (bins + 1,) of each column of the baseline, in its
-    order, missing values last; None for a target that is not known yet."""
+    """Rows, their stretch of time (datetime64[us]), and the counts (bins + 1,) of each column of
+    the baseline, in its order, missing values last; None for a target that is not known yet.
+    """
 
     rows: int
     start: np.datetime64
@@ -43,7 +49,9 @@ class Counts:
 def count_part(
     baseline: BaselineProfile, part: FeatureFrame, predicted: np.ndarray, *, target: bool = False
 ) -> Counts:
-    """Count one part of a batch, with ``predicted`` (rows,) or (rows, classes); ``target`` when labels are mature."""
+    """Count one part of a batch, with ``predicted`` (rows,) or (rows, classes); ``target`` when
+    labels are mature.
+    """
     columns: list[np.ndarray | None] = []
     for profile in baseline.features:
         if profile.kind == "target":
@@ -52,7 +60,9 @@ def count_part(
             columns.append(count(profile, watched_prediction(predicted)))
         else:
             columns.append(count(profile, part.features[profile.feature]))
-    return Counts(rows=len(part), start=part.moments.min(), end=part.moments.max(), columns=tuple(columns))
+    return Counts(
+        rows=len(part), start=part.moments.min(), end=part.moments.max(), columns=tuple(columns)
+    )
 
 
 def count_target(baseline: BaselineProfile, part: FeatureFrame) -> Counts:
@@ -65,7 +75,9 @@ def count_target(baseline: BaselineProfile, part: FeatureFrame) -> Counts:
 
 
 def watched_prediction(predicted: np.ndarray) -> pd.Series:
-    """Return what is watched of predictions: the value itself, or the surest class's probability."""
+    """Return what is watched of predictions: the value itself, or the surest class's
+    probability.
+    """
     import pandas as pd
 
     return pd.Series(predicted.max(axis=1) if predicted.ndim == 2 else predicted)
@@ -94,7 +106,8 @@ def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
         index: np.ndarray = lookup[found]  # a missing value is -1: the last
         return index
     numbers = values.to_numpy(dtype="float64")
-    # Comparing with each of the few edges is several times faster than a binary search for each value.
+    # Comparing with each of the few edges is several times faster than a binary search for each
+    # value.
     small = np.zeros(len(numbers), dtype="int8")
     for edge in profile.edges:
         small += numbers >= edge
@@ -104,10 +117,12 @@ def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
 
 
 def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.ndarray]:
-    """Join bins until each expects ``EXPECTED`` of ``rows`` rows, as far as two are left; missing values stay apart.
+    """Join bins until each expects ``EXPECTED`` of ``rows`` rows, as far as two are left; missing
+    values stay apart.
 
-    Returns the profile in the joined bins, without its earlier blocks, and where each bin went, (bins + 1,) int64. It
-    depends on the baseline and on the number of rows alone, never on the batch's values.
+    Returns the profile in the joined bins, without its earlier blocks, and where each bin went,
+    (bins + 1,) int64. It depends on the baseline and on the number of rows alone, never on the
+    batch's values.
     """
     import numpy as np
 
@@ -115,7 +130,9 @@ def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.nd
     counts = np.array([*profile.counts, profile.missing], dtype="int64")
     known = blocks.sum(0) if len(blocks) else counts
     expected = known[:-1] * (rows / max(known.sum(), 1))
-    least = min(EXPECTED - 0.5, expected.sum() * 0.4)  # quantiles are seldom even: half a row of grace
+    least = min(
+        EXPECTED - 0.5, expected.sum() * 0.4
+    )  # quantiles are seldom even: half a row of grace
     names: dict[str, object]
     if profile.categories:
         group, kept = _join_rare(expected, least)
@@ -126,12 +143,20 @@ def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.nd
     group = np.append(group, group.max(initial=0) + 1)
     *joined, missing = join_bins(counts, group).tolist()
     in_blocks = tuple(map(tuple, join_bins(blocks, group).tolist()))
-    update = {**names, "counts": tuple(joined), "missing": missing, "blocks": in_blocks, "earlier": ()}
+    update = {
+        **names,
+        "counts": tuple(joined),
+        "missing": missing,
+        "blocks": in_blocks,
+        "earlier": (),
+    }
     return profile.model_copy(update=update), group
 
 
 def _join_rare(expected: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where each category goes, the last of which is all others, and those that stay: the frequent ones, one at least."""
+    """Where each category goes, the last of which is all others, and those that stay: the frequent
+    ones, one at least.
+    """
     import numpy as np
 
     kept = np.flatnonzero(expected[:-1] >= least)
@@ -143,7 +168,10 @@ def _join_rare(expected: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarr
 
 
 def _join_neighbours(expected: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where each bin of a number goes, and the edges that stay. A bin that training never filled tells most: it stays."""
+    """Where each bin of a number goes, and the edges that stay.
+
+    A bin that training never filled tells most: it stays.
+    """
     import numpy as np
 
     kept, gathered = list[int](), 0.0

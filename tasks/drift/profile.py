@@ -1,6 +1,8 @@
-"""Profiles of training data: the bins, fixed when the model is trained, and the counts in blocks of training time.
+"""Profiles of training data: the bins, fixed when the model is trained, and the counts in blocks of
+training time.
 
-They travel with the model, so the same batch always gets the same score, whatever library or sample draws the picture.
+They travel with the model, so the same batch always gets the same score, whatever library or sample
+draws the picture.
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ BINS = 10
 CATEGORIES = 30
 """Categories told apart; the rest share one bin."""
 RARE = 10
-"""A category with fewer training rows shares the bin of the rest: chosen for its luck, it would only seem to fall."""
+"""A category with fewer training rows shares the bin of the rest: chosen for its luck, it would
+only seem to fall.
+"""
 BLOCKS = 64
 """Time blocks wanted: with fewer batches, each is cut into several."""
 MOST_BLOCKS = 128
 """Of more batches than this, so many are taken at equal distances: the profile stays small."""
 MOST_EARLIER = 400
-"""Blocks of batches before the training rows that are kept, the newest: a year of days, and a season more."""
+"""Blocks of batches before the training rows that are kept, the newest: a year of days, and a
+season more.
+"""
 PREDICTION, TARGET = "prediction", "target"
 
 
@@ -42,14 +48,21 @@ def make_profile(
 
     ``seen`` holds positions of training rows, and the predictions for them.
 
-    On its own training rows a model is surer than it will ever be again, so the predictions for the holdout are the
-    reference; those for rows that it has seen only say how much predictions swing over time.
+    On its own training rows a model is surer than it will ever be again, so the predictions for the
+    holdout are the reference; those for rows that it has seen only say how much predictions swing
+    over time.
     """
     block, blocks, per_batch = time_blocks(train)
     schema = train.schema
     found = [
-        *((_number_bins(train.features[name], name), train.features[name]) for name in schema.numerical),
-        *((_category_bins(train.features[name], name), train.features[name]) for name in schema.categorical),
+        *(
+            (_number_bins(train.features[name], name), train.features[name])
+            for name in schema.numerical
+        ),
+        *(
+            (_category_bins(train.features[name], name), train.features[name])
+            for name in schema.categorical
+        ),
         (_target_bins(train.target), train.target),
     ]
     features = [
@@ -63,13 +76,18 @@ def make_profile(
         for profile, values in found
     ]
     watched = watched_prediction(predicted)
-    # Not the holdout's own quantiles: in its own bins a short reference looks even, and everything else uneven.
-    bins = _number_bins(watched_prediction(seen[1]), PREDICTION).model_copy(update={"kind": PREDICTION})
+    # Not the holdout's own quantiles: in its own bins a short reference looks even, and everything
+    # else uneven.
+    bins = _number_bins(watched_prediction(seen[1]), PREDICTION).model_copy(
+        update={"kind": PREDICTION}
+    )
     features.append(
         bins.model_copy(
             update={
                 **_counted(bins, watched),
-                "blocks": _in_blocks(bins, watched_prediction(seen[1]), block[seen[0]], len(blocks)),
+                "blocks": _in_blocks(
+                    bins, watched_prediction(seen[1]), block[seen[0]], len(blocks)
+                ),
                 "span": _span(holdout, blocks),
             }
         )
@@ -82,10 +100,11 @@ def make_profile(
 def add_history(
     profile: BaselineProfile, history: Iterable[tuple[FeatureFrame, frozenset[str]]]
 ) -> BaselineProfile:
-    """Return the profile with the batches before its training rows, each with the columns that it is no reference of.
+    """Return the profile with the batches before its training rows, each with the columns that it
+    is no reference of.
 
-    ``history`` begins with the newest; it is asked for no more batches than are kept. Predictions have no history: no
-    champion's are another's.
+    ``history`` begins with the newest; it is asked for no more batches than are kept. Predictions
+    have no history: no champion's are another's.
     """
     import numpy as np
 
@@ -119,9 +138,11 @@ def add_history(
 def time_blocks(
     frame: FeatureFrame, cuts: int | None = None
 ) -> tuple[np.ndarray, tuple[TimeBlock, ...], int]:
-    """Cut the rows' time into blocks of equal spans within each batch: ``cuts`` of them, or enough for ``BLOCKS``.
+    """Cut the rows' time into blocks of equal spans within each batch: ``cuts`` of them, or enough
+    for ``BLOCKS``.
 
-    Returns each row's block, (rows,) int64, -1 where its batch was not taken; the blocks; and how many a batch has.
+    Returns each row's block, (rows,) int64, -1 where its batch was not taken; the blocks; and how
+    many a batch has.
     """
     import numpy as np
     import pandas as pd
@@ -129,7 +150,10 @@ def time_blocks(
     batches = sorted(set(frame.batch))
     taken = batches
     if len(batches) > MOST_BLOCKS:
-        taken = [batches[i] for i in np.linspace(0, len(batches) - 1, MOST_BLOCKS).round().astype("int64")]
+        taken = [
+            batches[i]
+            for i in np.linspace(0, len(batches) - 1, MOST_BLOCKS).round().astype("int64")
+        ]
     if cuts is None:
         cuts = max(1, BLOCKS // len(taken)) if taken else 1
     times = frame.moments.astype("int64")
@@ -161,7 +185,9 @@ def _in_blocks(
 
     width, taken = len(profile.counts) + 1, block >= 0
     flat = block[taken] * width + codes(profile, values)[taken]
-    return tuple(map(tuple, np.bincount(flat, minlength=blocks * width).reshape(blocks, width).tolist()))
+    return tuple(
+        map(tuple, np.bincount(flat, minlength=blocks * width).reshape(blocks, width).tolist())
+    )
 
 
 def _counted(profile: FeatureProfile, values: pd.Series) -> dict[str, object]:
@@ -173,7 +199,9 @@ def _span(holdout: FeatureFrame, blocks: tuple[TimeBlock, ...]) -> int:
     """How many time blocks are as long as the holdout."""
     import numpy as np
 
-    typical = float(np.median([(b.end - b.start).total_seconds() for b in blocks])) if blocks else 0.0
+    typical = (
+        float(np.median([(b.end - b.start).total_seconds() for b in blocks])) if blocks else 0.0
+    )
     moments = holdout.moments
     length = (moments.max() - moments.min()) / np.timedelta64(1, "s") if len(moments) else 0.0
     return max(1, round(length / typical)) if typical > 0 else 1
@@ -184,9 +212,14 @@ def _number_bins(values: pd.Series, name: str) -> FeatureProfile:
 
     numbers = values.to_numpy(dtype="float64")
     finite = numbers[np.isfinite(numbers)]
-    edges = np.unique(np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1])) if len(finite) else np.array([])
+    edges = (
+        np.unique(np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1]))
+        if len(finite)
+        else np.array([])
+    )
     if len(edges) and edges[-1] == finite.max():
-        # Many rows hold the largest value: it is a bin of its own, or a batch above it would look the same.
+        # Many rows hold the largest value: it is a bin of its own, or a batch above it would look
+        # the same.
         edges = np.append(edges, np.nextafter(edges[-1], np.inf))
     return FeatureProfile(
         feature=name,
@@ -200,7 +233,9 @@ def _number_bins(values: pd.Series, name: str) -> FeatureProfile:
 def _category_bins(values: pd.Series, name: str) -> FeatureProfile:
     counts = values.value_counts()
     # By count, then by name: the order of the rows must not choose between equals.
-    frequent = sorted(counts.index[counts >= RARE], key=lambda category: (-counts[category], category))
+    frequent = sorted(
+        counts.index[counts >= RARE], key=lambda category: (-counts[category], category)
+    )
     kept = tuple(sorted(frequent[:CATEGORIES]))
     return FeatureProfile(
         feature=name, kind="categorical", categories=kept, counts=(0,) * (len(kept) + 1), missing=0
@@ -213,5 +248,7 @@ def _target_bins(target: pd.Series) -> FeatureProfile:
 
     if pd.api.types.is_numeric_dtype(target.dtype) and target.nunique() > 2:
         return _number_bins(target, TARGET).model_copy(update={"kind": TARGET})
-    text = target.dropna().map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v))
+    text = target.dropna().map(
+        lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
+    )
     return _category_bins(text.astype("str"), TARGET).model_copy(update={"kind": TARGET})

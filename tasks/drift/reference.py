@@ -1,4 +1,6 @@
-"""What a batch is held against: all training rows, or the rows of the same season in earlier years."""
+"""What a batch is held against: all training rows, or the rows of the same season in earlier
+years.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 LEAST_RUNS = 4
-"""Runs are as long as a batch, but at least so many fit into training time: fewer tell nothing of how it swings. With
-less history they are shorter than a batch, and swing more."""
+"""Runs are as long as a batch, but at least so many fit into training time: fewer tell nothing of
+how it swings. With less history they are shorter than a batch, and swing more.
+"""
 GAP = 5
-"""The blocks on both sides of a run that are left out of its reference: so many of them are as long as the run."""
+"""The blocks on both sides of a run that are left out of its reference: so many of them are as long
+as the run.
+"""
 YEAR = timedelta(days=365.2425)
 SEASON = timedelta(days=15)
 """Blocks whose middle is within so many days of the batch's, in another year, are of its season."""
@@ -23,11 +28,15 @@ SEASON = timedelta(days=15)
 
 @dataclass(frozen=True)
 class Reference:
-    """The time blocks that a batch is held against, and how runs of training time are paired with their like."""
+    """The time blocks that a batch is held against, and how runs of training time are paired with
+    their like.
+    """
 
     kind: Literal["training", "season"]
     baseline: BaselineProfile
-    """With the time blocks that are compared: of a season, those of the lake's history before those of training."""
+    """With the time blocks that are compared: of a season, those of the lake's history before those
+    of training.
+    """
     taken: np.ndarray
     """(blocks,) boolean: those of the reference."""
     reason: str
@@ -41,7 +50,9 @@ class Reference:
 def choose_reference(
     baseline: BaselineProfile, middle: datetime, wanted: Literal["auto", "training", "season"]
 ) -> Reference:
-    """Return the reference of a batch around ``middle``; the season's needs a batch's worth of blocks in it."""
+    """Return the reference of a batch around ``middle``; the season's needs a batch's worth of
+    blocks in it.
+    """
     import numpy as np
 
     if wanted == "training":
@@ -71,12 +82,18 @@ def all_training(baseline: BaselineProfile, reason: str) -> Reference:
 
 
 def _with_history(baseline: BaselineProfile) -> BaselineProfile:
-    """The baseline with its earlier blocks before those of training; a column without earlier counts has no rows there."""
+    """The baseline with its earlier blocks before those of training; a column without earlier
+    counts has no rows there.
+    """
     if not baseline.earlier:
         return baseline
     features = tuple(
         f.model_copy(
-            update={"blocks": (f.earlier or ((0,) * (len(f.counts) + 1),) * len(baseline.earlier)) + f.blocks}
+            update={
+                "blocks": (
+                    (f.earlier or ((0,) * (len(f.counts) + 1),) * len(baseline.earlier)) + f.blocks
+                )
+            }
         )
         for f in baseline.features
     )
@@ -89,12 +106,17 @@ def _middles(baseline: BaselineProfile) -> np.ndarray:
     """The middle of each block, (blocks,) datetime64[us], UTC."""
     import numpy as np
 
-    found = [(b.start + (b.end - b.start) / 2).astimezone(UTC).replace(tzinfo=None) for b in baseline.blocks]
+    found = [
+        (b.start + (b.end - b.start) / 2).astimezone(UTC).replace(tzinfo=None)
+        for b in baseline.blocks
+    ]
     return np.array(found, dtype="datetime64[us]")
 
 
 def _same_season(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether they lie whole years apart, one at least, give or take the season: (ones, others) boolean."""
+    """Whether they lie whole years apart, one at least, give or take the season: (ones, others)
+    boolean.
+    """
     import numpy as np
 
     year, season = np.timedelta64(YEAR), np.timedelta64(SEASON)
@@ -110,12 +132,17 @@ def run_length(baseline: BaselineProfile) -> int:
 
 
 def pair_runs(
-    baseline: BaselineProfile, kind: Literal["training", "season"], span: int | None, rng: np.random.Generator
+    baseline: BaselineProfile,
+    kind: Literal["training", "season"],
+    span: int | None,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return runs and their references, both (runs, blocks) boolean: every run that there is, with its like.
+    """Return runs and their references, both (runs, blocks) boolean: every run that there is, with
+    its like.
 
-    All other blocks but its neighbours; or, for a reference of ``span`` blocks, a run of that length elsewhere; or, for a season, the same
-    season of other years, and where training time has none, the neighbours of the run on both sides.
+    All other blocks but its neighbours; or, for a reference of ``span`` blocks, a run of that
+    length elsewhere; or, for a season, the same season of other years, and where training time has
+    none, the neighbours of the run on both sides.
     """
     import numpy as np
 
@@ -135,12 +162,19 @@ def pair_runs(
     elif kind == "season":
         middles = _middles(baseline)
         alike = _same_season(middles, middles)
-        near = (position >= starts[:, None] - length) & (position < starts[:, None] + 2 * length) & ~runs
+        near = (
+            (position >= starts[:, None] - length)
+            & (position < starts[:, None] + 2 * length)
+            & ~runs
+        )
         mates = alike[starts + length // 2] & ~runs
         references = np.where(mates.sum(1, keepdims=True) >= length, mates, near)
     else:
-        # A batch does not adjoin its training rows, the holdout lies between: nor does a run adjoin its reference.
+        # A batch does not adjoin its training rows, the holdout lies between: nor does a run adjoin
+        # its reference.
         gap = -(-length // GAP) if blocks > 2 * length else 0
-        references = (position < starts[:, None] - gap) | (position >= starts[:, None] + length + gap)
+        references = (position < starts[:, None] - gap) | (
+            position >= starts[:, None] + length + gap
+        )
     told = references.any(1)
     return runs[told], references[told]

@@ -1,4 +1,6 @@
-"""One batch against the baseline: scores on all rows, thresholds from the baseline's own swings, Holm over all columns."""
+"""One batch against the baseline: scores on all rows, thresholds from the baseline's own swings,
+Holm over all columns.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,20 @@ NOT_MATURE = "labels are not mature yet"
 
 
 def summarise_drift(
-    baseline: BaselineProfile, version: int, batch: str, counts: Counts, config: DriftConfig, seed: int
+    baseline: BaselineProfile,
+    version: int,
+    batch: str,
+    counts: Counts,
+    config: DriftConfig,
+    seed: int,
 ) -> DriftSummary:
-    """Hold the batch counted in ``counts`` against ``baseline``: one score, threshold, p-value and histogram a column.
+    """Hold the batch counted in ``counts`` against ``baseline``: one score, threshold, p-value and
+    histogram a column.
 
-    Missing values are a bin like any other, so a feature that goes missing drifts. A column without a value cannot be
-    scored; it is reported as not evaluable and the others still are. What has moved against all training rows, and not
-    against a season that the champion was not trained on, is steady, and its note says so: a fault may come back too.
+    Missing values are a bin like any other, so a feature that goes missing drifts. A column without
+    a value cannot be scored; it is reported as not evaluable and the others still are. What has
+    moved against all training rows, and not against a season that the champion was not trained on,
+    is steady, and its note says so: a fault may come back too.
     """
 
     def held_against(wanted: Literal["auto", "training", "season"]) -> DriftSummary:
@@ -62,7 +71,9 @@ def _summary(
     seed: int,
 ) -> DriftSummary:
     measured = [_measure(baseline, reference, i, own, seed) for i, own in enumerate(counts.columns)]
-    others = [null.p_value(f.score) for f, null in measured if f.score is not None and f.kind != "target"]
+    others = [
+        null.p_value(f.score) for f, null in measured if f.score is not None and f.kind != "target"
+    ]
     share = _target_share(baseline, len(others))
     level = holm_level(others, config.false_alarms * (1 - share)) if others else config.false_alarms
     length = run_length(reference.baseline)
@@ -72,7 +83,9 @@ def _summary(
         rows=counts.rows,
         baseline_rows=baseline.rows,
         features=tuple(
-            _judge(f, null, config.false_alarms * share if f.kind == "target" else level, config.psi)
+            _judge(
+                f, null, config.false_alarms * share if f.kind == "target" else level, config.psi
+            )
             for f, null in measured
         ),
         reference=DriftReference(
@@ -93,7 +106,8 @@ def _summary(
 def add_target(
     summary: DriftSummary, baseline: BaselineProfile, counts: Counts, config: DriftConfig
 ) -> DriftSummary:
-    """Return ``summary`` with the target, now that its labels are mature; what it said of the other columns stays.
+    """Return ``summary`` with the target, now that its labels are mature; what it said of the other
+    columns stays.
 
     ``counts`` are those of the same batch's target.
     """
@@ -106,7 +120,11 @@ def add_target(
             if references[0].earlier:
                 references.append(choose_reference(baseline, _middle(counts), "training"))
             judged = [
-                _judge(*_measure(baseline, reference, i, own, summary.reference.seed), level, config.psi)
+                _judge(
+                    *_measure(baseline, reference, i, own, summary.reference.seed),
+                    level,
+                    config.psi,
+                )
                 for reference in references
             ]
             features[i] = _told(judged[0], judged[-1], summary.reference)
@@ -114,19 +132,23 @@ def add_target(
 
 
 def _told(found: FeatureDrift, alone: FeatureDrift, reference: DriftReference) -> FeatureDrift:
-    """``found`` against the season, with a note where it would be named ``alone``, against the training rows."""
+    """``found`` against the season, with a note where it would be named ``alone``, against the
+    training rows.
+    """
     if found.outcome != "steady" or alone.outcome != "drifted" or alone.score is None:
         return found
     years = " and ".join(str(start.year) for start, _ in reference.spans)
     note = (
-        f"as in this season of {years}, which the champion was not trained on: it has moved against the training rows "
-        f"({alone.score:.3g}, threshold {alone.threshold:.3g})"
+        f"as in this season of {years}, which the champion was not trained on: it has moved against"
+        f" the training rows ({alone.score:.3g}, threshold {alone.threshold:.3g})"
     )
     return found.model_copy(update={"note": note})
 
 
 def _target_share(baseline: BaselineProfile, others: int) -> float:
-    """The target's share of the false alarms, kept for it: its labels come when the report has been read already."""
+    """The target's share of the false alarms, kept for it: its labels come when the report has been
+    read already.
+    """
     return 1 / (others + 1) if any(f.kind == "target" for f in baseline.features) else 0.0
 
 
@@ -141,13 +163,18 @@ def _middle(counts: Counts) -> datetime:
 def _measure(
     baseline: BaselineProfile, chosen: Reference, column: int, counts: np.ndarray | None, seed: int
 ) -> tuple[FeatureDrift, Null]:
-    """Score one column, and make its null distribution at the batch's size; outcome and threshold come later."""
+    """Score one column, and make its null distribution at the batch's size; outcome and threshold
+    come later.
+    """
     import numpy as np
 
     reference = _reference_of(baseline, chosen, column)
     profile, note = reference.baseline.features[column], ""
     if reference is not chosen and profile.span is None:
-        note = f"held against all training rows: in {', '.join(profile.left_out) or 'this season'} it is no reference"
+        note = (
+            f"held against all training rows: in {', '.join(profile.left_out) or 'this season'} it"
+            " is no reference"
+        )
     if counts is not None:
         rows = min(int(counts.sum()), sum(profile.counts) + profile.missing)
         profile, group = coarsened(profile, rows)
@@ -195,7 +222,9 @@ def _measure(
 
 
 def _reference_of(baseline: BaselineProfile, chosen: Reference, column: int) -> Reference:
-    """What one column is held against: predictions have no season, nor has a column that was left out of it."""
+    """What one column is held against: predictions have no season, nor has a column that was left
+    out of it.
+    """
     import numpy as np
 
     profile = chosen.baseline.features[column]

@@ -30,11 +30,14 @@ def make_baseline(
     importance: Mapping[str, float],
     history: Iterable[tuple[FeatureFrame, frozenset[str]]],
 ) -> tuple[BaselineProfile, pd.DataFrame]:
-    """Return what travels with the model: the profile of its training rows, and a seeded sample of them.
+    """Return what travels with the model: the profile of its training rows, and a seeded sample of
+    them.
 
-    ``history`` are the batches before the training rows, the newest first, with the columns that each is no reference of.
+    ``history`` are the batches before the training rows, the newest first, with the columns that
+    each is no reference of.
 
-    ``predicted`` are the model's predictions for the holdout, ``predict`` goes from features to predictions.
+    ``predicted`` are the model's predictions for the holdout, ``predict`` goes from features to
+    predictions.
     """
     import numpy as np
 
@@ -51,9 +54,16 @@ def make_baseline(
 
 @task(name="measure drift", cache_policy=NO_CACHE)
 def measure_drift(
-    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, predicted: np.ndarray, *, mature: bool
+    managed: ManagedModel,
+    champion: LoadedModel,
+    frame: FeatureFrame,
+    predicted: np.ndarray,
+    *,
+    mature: bool,
 ) -> DriftSummary:
-    """Hold the batch against the baseline that travels with the champion; its target too when labels are ``mature``."""
+    """Hold the batch against the baseline that travels with the champion; its target too when
+    labels are ``mature``.
+    """
     from tasks.drift.histograms import count_part
     from tasks.drift.summary import summarise_drift
 
@@ -72,7 +82,9 @@ def measure_drift(
 def measure_target(
     managed: ManagedModel, model: LoadedModel, frame: FeatureFrame, drift: DriftSummary
 ) -> DriftSummary:
-    """Add the target to what was said of a batch, now that its labels are mature; ``model`` is the one that scored it."""
+    """Add the target to what was said of a batch, now that its labels are mature; ``model`` is the
+    one that scored it.
+    """
     from tasks.drift.histograms import count_target
     from tasks.drift.summary import add_target
 

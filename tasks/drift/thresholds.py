@@ -1,23 +1,29 @@
-"""The population stability index, how large it gets when nothing has changed, and Holm's correction over columns.
+"""The population stability index, how large it gets when nothing has changed, and Holm's correction
+over columns.
 
 How the null distribution of one column's score is made:
 
-1. Stretches of training time as long as a batch are held against the rest of it (or what else plays the reference),
-   thinned to the batch's rows: ``contiguous``, the mean of their scores. The same with the time blocks in random order:
-   ``shuffled``, what rows alone give, with the mean and the variance of their scores.
-2. A gamma distribution is fitted to the shuffled scores by their two moments (the PSI is asymptotically chi-squared with
-   ``bins - 1`` degrees of freedom, Yurdakul and Naranjo 2020; few rows and rare categories give it fewer, Satterthwaite
-   1946). So p-values are as small as Holm's correction over many columns needs, with a few hundred resamples.
-3. ``effect = contiguous / shuffled`` is the design effect of time (Rao and Scott 1984). What it adds is taken to lie in
-   one direction, the worst case: of all ways to spread it, this has the longest tail.
-4. ``contiguous`` is known from few stretches only, so the scaled chi-squared becomes an F distribution with
-   ``d * (stretches - 2)`` degrees of freedom in its denominator (Rao and Scott 1984, Thomas and Rao 1987; a stretch is
-   held against the others, which costs one more: with ``stretches - 1``, series whose memory is a tenth of a batch
-   raised 7% false alarms instead of at most 5%, see ``benchmarks/drift.py``).
-5. Where time says nothing, 3 and 4 only cost power. That is taken for granted when neither of two tests finds anything:
-   Pearson's that all blocks have the same shares, and the rank of ``contiguous`` among the means of shuffled blocks.
-   The null is then the gamma distribution of 2. The rank alone will not do: on six batches of a series with an
-   autocorrelation of 0.98 it missed so much that 15% of 60 reports were false alarms.
+1. Stretches of training time as long as a batch are held against the rest of it (or what else plays
+   the reference), thinned to the batch's rows: ``contiguous``, the mean of their scores. The same
+   with the time blocks in random order: ``shuffled``, what rows alone give, with the mean and the
+   variance of their scores.
+2. A gamma distribution is fitted to the shuffled scores by their two moments (the PSI is
+   asymptotically chi-squared with ``bins - 1`` degrees of freedom, Yurdakul and Naranjo 2020; few
+   rows and rare categories give it fewer, Satterthwaite 1946). So p-values are as small as Holm's
+   correction over many columns needs, with a few hundred resamples.
+3. ``effect = contiguous / shuffled`` is the design effect of time (Rao and Scott 1984). What it
+   adds is taken to lie in one direction, the worst case: of all ways to spread it, this has the
+   longest tail.
+4. ``contiguous`` is known from few stretches only, so the scaled chi-squared becomes an F
+   distribution with ``d * (stretches - 2)`` degrees of freedom in its denominator (Rao and Scott
+   1984, Thomas and Rao 1987; a stretch is held against the others, which costs one more: with
+   ``stretches - 1``, series whose memory is a tenth of a batch raised 7% false alarms instead of at
+   most 5%, see ``benchmarks/drift.py``).
+5. Where time says nothing, 3 and 4 only cost power. That is taken for granted when neither of two
+   tests finds anything: Pearson's that all blocks have the same shares, and the rank of
+   ``contiguous`` among the means of shuffled blocks. The null is then the gamma distribution of 2.
+   The rank alone will not do: on six batches of a series with an autocorrelation of 0.98 it missed
+   so much that 15% of 60 reports were false alarms.
 """
 
 from __future__ import annotations
@@ -31,9 +37,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 _SMOOTHING = 0.5
-"""Added to every bin so that an empty one gives a large but finite score (Jeffreys' prior for proportions)."""
+"""Added to every bin so that an empty one gives a large but finite score (Jeffreys' prior for
+proportions).
+"""
 _DRAWS = 300
-"""Resamples of the shuffled blocks, and of the contiguous ones where rows are drawn: two moments are fitted to them."""
+"""Resamples of the shuffled blocks, and of the contiguous ones where rows are drawn: two moments
+are fitted to them.
+"""
 _ORDERS = 39
 """Random orders of the time blocks among which the true one has its rank."""
 _DOUBT = 0.1
@@ -68,7 +78,8 @@ class Null:
             return 0.0
         if math.isinf(self.freedom):
             return float(special.chdtri(self.d, level)) * self.mean / self.d
-        # The inverse of the beta distribution's lower tail keeps its digits where that of the upper one loses them.
+        # The inverse of the beta distribution's lower tail keeps its digits where that of the upper
+        # one loses them.
         low = float(special.betaincinv(self.freedom / 2, self.d / 2, level))
         return math.inf if low <= 0 else self.mean * self.freedom * (1 - low) / (self.d * low)
 
@@ -79,8 +90,8 @@ _UNKNOWN = Null(mean=math.inf, d=1, freedom=math.inf)
 def psi(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the population stability index of histograms (..., bins) of counts: (...).
 
-    sum (q - p) ln(q / p): 0 when the shares are the same; it is symmetric, and it is the sum of the two
-    Kullback-Leibler divergences (Siddiqi 2006).
+    sum (q - p) ln(q / p): 0 when the shares are the same; it is symmetric, and it is the sum of the
+    two Kullback-Leibler divergences (Siddiqi 2006).
     """
     import numpy as np
 
@@ -92,7 +103,9 @@ def psi(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def null_in_theory(bins: int, before: int, after: int) -> Null:
-    """Return the null of independent rows: (1/before + 1/after) chi-squared (Yurdakul and Naranjo 2020)."""
+    """Return the null of independent rows: (1/before + 1/after) chi-squared (Yurdakul and Naranjo
+    2020).
+    """
     d = max(bins - 1, 1)
     return Null(mean=d * (1 / before + 1 / after), d=d, freedom=math.inf)
 
@@ -107,14 +120,16 @@ def null_by_resampling(
 ) -> Null:
     """Return the null of one column, by resampling its time blocks as this module's text says.
 
-    ``blocks`` (blocks, bins) holds counts. ``runs`` and ``references`` (pairs, blocks), boolean, say which blocks play
-    batch and reference; ``rows`` is the size of the reference and of the batch; ``stretches`` how many runs there are
-    that do not overlap. Of bins that training time hardly held on both sides nothing is known, and nothing is named.
+    ``blocks`` (blocks, bins) holds counts. ``runs`` and ``references`` (pairs, blocks), boolean,
+    say which blocks play batch and reference; ``rows`` is the size of the reference and of the
+    batch; ``stretches`` how many runs there are that do not overlap. Of bins that training time
+    hardly held on both sides nothing is known, and nothing is named.
     """
     import numpy as np
 
     def scores(order: np.ndarray, repeat: int) -> np.ndarray:
-        # As floats, because numpy multiplies matrices of whole numbers slowly; the counts stay exact.
+        # As floats, because numpy multiplies matrices of whole numbers slowly; the counts stay
+        # exact.
         counts = blocks[order].astype("float64")
         before, after = ((side @ counts).astype("int64") for side in (references, runs))
         full = (before.sum(1) > 0) & (after.sum(1) > 0)
@@ -122,7 +137,9 @@ def null_by_resampling(
         return psi(_thin(before, rows[0], rng), _thin(after, rows[1], rng))
 
     order = np.arange(len(blocks))
-    thinned = bool(((runs @ blocks.sum(1)) > rows[1]).any() or ((references @ blocks.sum(1)) > rows[0]).any())
+    thinned = bool(
+        ((runs @ blocks.sum(1)) > rows[1]).any() or ((references @ blocks.sum(1)) > rows[0]).any()
+    )
     contiguous = scores(order, max(1, _DRAWS // len(runs)) if thinned else 1)
     even = _homogeneous(blocks) > _DOUBT
     orders = _ORDERS if even else math.ceil(_DRAWS / len(runs))
@@ -141,7 +158,8 @@ def null_by_resampling(
     if stretches <= 2:
         return _UNKNOWN
     effect = max(lasting / alone, 1.0)
-    # tr(S)^2 / tr(S^2) of d equal eigenvalues, to one of which all that exceeds independent rows is added.
+    # tr(S)^2 / tr(S^2) of d equal eigenvalues, to one of which all that exceeds independent rows is
+    # added.
     d = max(effect**2 / (1 / d + 2 * (effect - 1) / d + (effect - 1) ** 2), 1.0)
     return Null(mean=effect * alone, d=d, freedom=d * (stretches - 2))
 
@@ -159,7 +177,9 @@ def _homogeneous(blocks: np.ndarray) -> float:
 
 
 def _thin(counts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``rows`` rows without replacement from each histogram (histograms, bins) that has more."""
+    """Draw ``rows`` rows without replacement from each histogram (histograms, bins) that has
+    more.
+    """
     import numpy as np
 
     total = counts.sum(1)
@@ -175,10 +195,11 @@ def _thin(counts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray
 
 
 def holm_level(p_values: Sequence[float], false_alarms: float) -> float:
-    """Return the level such that exactly the hypotheses with a p-value up to it are rejected (Holm 1979).
+    """Return the level such that exactly the hypotheses with a p-value up to it are rejected (Holm
+    1979).
 
-    With k of m rejected that is ``false_alarms / (m - k)``: the next p-value is above it, by the procedure's end, and
-    the k below it.
+    With k of m rejected that is ``false_alarms / (m - k)``: the next p-value is above it, by the
+    procedure's end, and the k below it.
     """
     ordered = sorted(p_values)
     for rejected, p in enumerate(ordered):

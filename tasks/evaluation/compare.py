@@ -1,7 +1,8 @@
 """Two models on the same unseen rows: a paired difference with honest uncertainty.
 
-Rows of one day share weather, traffic and customers: tests that take them as independent understate the variance two
-to nine times (docs/decisions.md). So rows are summed by blocks of time, and the blocks are what is counted.
+Rows of one day share weather, traffic and customers: tests that take them as independent understate
+the variance two to nine times (docs/decisions.md). So rows are summed by blocks of time, and the
+blocks are what is counted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 MIN_BLOCKS = 10
-"""Blocks are days, or shorter when the rows span fewer than this many days (docs/decisions.md, 3)."""
+"""Blocks are days, or shorter when the rows span fewer than this many days (docs/decisions.md, 3).
+"""
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 """In microseconds."""
@@ -42,7 +44,8 @@ class BlockTest:
 
 
 def refuse_seen_rows(holdout: Sequence[RowSpan], trained_on: Sequence[RowSpan], name: str) -> None:
-    """Raise SeenRowsError unless the holdout is newer than every row that the model called ``name`` was trained on.
+    """Raise SeenRowsError unless the holdout is newer than every row that the model called ``name``
+    was trained on.
 
     Time alone counts: the same row has another batch when the spec cuts time in another way.
     """
@@ -50,16 +53,17 @@ def refuse_seen_rows(holdout: Sequence[RowSpan], trained_on: Sequence[RowSpan], 
         for seen in trained_on:
             if held.start < seen.end:
                 raise SeenRowsError(
-                    f"{name} was trained on rows of batch {seen.batch} from {seen.start} to {seen.end}, and the "
-                    f"holdout is {held.start} to {held.end}; compare on newer rows"
+                    f"{name} was trained on rows of batch {seen.batch} from {seen.start} to"
+                    f" {seen.end}, and the holdout is {held.start} to {held.end}; compare on newer"
+                    " rows"
                 )
 
 
 def time_blocks(moments: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the block number of each row, int64 (rows,) from 0, and the blocks' length in hours.
 
-    ``moments`` is datetime64 (rows,), in UTC. Blocks are UTC days; when the rows lie on fewer than MIN_BLOCKS of them,
-    their span is cut in MIN_BLOCKS equal blocks.
+    ``moments`` is datetime64 (rows,), in UTC. Blocks are UTC days; when the rows lie on fewer than
+    MIN_BLOCKS of them, their span is cut in MIN_BLOCKS equal blocks.
     """
     import numpy as np
 
@@ -77,14 +81,18 @@ def time_blocks(moments: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def block_test(values: np.ndarray, blocks: np.ndarray) -> BlockTest:
-    """Test the mean of ``values`` (rows,) float64, clustered by ``blocks`` (rows,), whole numbers from 0."""
+    """Test the mean of ``values`` (rows,) float64, clustered by ``blocks`` (rows,), whole numbers
+    from 0.
+    """
     import numpy as np
 
     return ratio_test(np.bincount(blocks, weights=values), np.bincount(blocks))
 
 
 def paired_test(challenger: np.ndarray, champion: np.ndarray, blocks: np.ndarray) -> BlockTest:
-    """Test the mean difference of two models' losses (rows,), challenger minus champion, clustered by ``blocks``."""
+    """Test the mean difference of two models' losses (rows,), challenger minus champion, clustered
+    by ``blocks``.
+    """
     import numpy as np
 
     one = np.broadcast_to(np.zeros(1, dtype="int32"), blocks.shape)
@@ -105,10 +113,11 @@ class PairedSums(NamedTuple):
 def paired_sums(
     challenger: np.ndarray, champion: np.ndarray, blocks: np.ndarray, groups: np.ndarray, size: int
 ) -> PairedSums:
-    """Sum two models' losses (rows,) by group and block; ``groups`` (rows,) numbers groups from 0 to ``size - 1``.
+    """Sum two models' losses (rows,) by group and block; ``groups`` (rows,) numbers groups from 0
+    to ``size - 1``.
 
-    Losses that agree to the last digits are equal: sums in another order prove nothing, however constant the gain.
-    Rows go through in pieces: no more memory is needed than that of the losses.
+    Losses that agree to the last digits are equal: sums in another order prove nothing, however
+    constant the gain. Rows go through in pieces: no more memory is needed than that of the losses.
     """
     import numpy as np
 
@@ -127,10 +136,12 @@ def paired_sums(
 
 
 def ratio_test(sums: np.ndarray, counts: np.ndarray) -> BlockTest:
-    """Test a mean over rows, given its sums and numbers of rows (blocks,) by block; blocks without rows are left out.
+    """Test a mean over rows, given its sums and numbers of rows (blocks,) by block; blocks without
+    rows are left out.
 
     The mean over rows is a ratio of block sums, sum d_b / sum n_b; its variance by linearisation is
-    B / (B - 1) * sum (d_b - mean n_b)^2 / (sum n_b)^2 (Cochran 1977, section 6.3), and t has B - 1 degrees of freedom.
+    B / (B - 1) * sum (d_b - mean n_b)^2 / (sum n_b)^2 (Cochran 1977, section 6.3), and t has B - 1
+    degrees of freedom.
     """
     import numpy as np
     from scipy import stats
@@ -140,8 +151,12 @@ def ratio_test(sums: np.ndarray, counts: np.ndarray) -> BlockTest:
     mean = float(sums.sum() / n)
     means = tuple((sums / counts).tolist())
     if b < 2:
-        return BlockTest(Interval(value=mean, low=float("-inf"), high=float("inf")), 0.0, 1.0, b, means)
-    with np.errstate(invalid="ignore"):  # infinite values have a mean and no variance: t is NaN, and says so
+        return BlockTest(
+            Interval(value=mean, low=float("-inf"), high=float("inf")), 0.0, 1.0, b, means
+        )
+    with np.errstate(
+        invalid="ignore"
+    ):  # infinite values have a mean and no variance: t is NaN, and says so
         residuals = sums - mean * counts
         se = float(np.sqrt(b / (b - 1) * (residuals**2).sum()) / n)
     certain = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))

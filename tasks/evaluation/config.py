@@ -1,4 +1,7 @@
-"""The evaluation room's slice of the model spec: metrics by name. Defaults are those of docs/decisions.md."""
+"""The evaluation room's slice of the model spec: metrics by name.
+
+Defaults are those of docs/decisions.md.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,47 @@ from tasks.configuration import Config
 from tasks.records import Problem
 
 METRICS: dict[Problem, tuple[str, ...]] = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "precision", "recall"),
+    "binary": (
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "accuracy",
+        "f1",
+        "precision",
+        "recall",
+    ),
     "multiclass": (
-        "log_loss", "brier", "accuracy", "f1_macro", "precision_macro", "recall_macro", "roc_auc_ovr",
+        "log_loss",
+        "brier",
+        "accuracy",
+        "f1_macro",
+        "precision_macro",
+        "recall_macro",
+        "roc_auc_ovr",
         "average_precision_ovr",
     ),
     "regression": ("mae", "rmse", "r2", "mape", "median_absolute_error"),
-}  # fmt: skip
-"""What is reported of every model. A regression may also be asked for ``pinball_Q``, such as ``pinball_0.9``."""
+}
+"""What is reported of every model.
+
+A regression may also be asked for ``pinball_Q``, such as ``pinball_0.9``.
+"""
 
 _GREATER = {"roc_auc", "average_precision", "accuracy", "f1", "precision", "recall", "r2"}
 
 
 def known_metric(metric: str, problem: Problem) -> bool:
     """Whether a spec with this problem may name ``metric``."""
-    return metric in METRICS[problem] or (problem == "regression" and quantile_of(metric) is not None)
+    return metric in METRICS[problem] or (
+        problem == "regression" and quantile_of(metric) is not None
+    )
 
 
 def quantile_of(metric: str) -> float | None:
-    """Return the quantile, above 0 and below 1, that ``pinball_Q`` asks for; None for any other metric."""
+    """Return the quantile, above 0 and below 1, that ``pinball_Q`` asks for; None for any other
+    metric.
+    """
     match = re.fullmatch(r"pinball_(0\.[0-9]+)", metric)
     quantile = float(match[1]) if match else 0.0
     return quantile or None
@@ -40,18 +65,26 @@ def greater_is_better(metric: str) -> bool:
 
 
 class GuardrailsConfig(Config):
-    """What a challenger must pass, whatever it gains. Each limit is generous: a guardrail catches what is broken."""
+    """What a challenger must pass, whatever it gains.
+
+    Each limit is generous: a guardrail catches what is broken.
+    """
 
     bias: float = Field(default=0.10, gt=0)
     """Largest distance of the mean prediction from the mean label, in probability ..."""
     bias_sd: float = Field(default=0.50, gt=0)
     """... or, of a regression, in standard deviations of the label."""
     slope: float = Field(default=2.0, gt=1)
-    """The slope of the label over the prediction, 1 when calibrated, lies between 1 / this and this."""
+    """The slope of the label over the prediction, 1 when calibrated, lies between 1 / this and
+    this.
+    """
     worse_than_constant: float = Field(default=0.05, ge=0)
-    """Largest share by which the loss on unseen rows may be above that of one answer for all rows."""
+    """Largest share by which the loss on unseen rows may be above that of one answer for all rows.
+    """
     slower: float = Field(default=10.0, gt=1)
-    """A challenger may take this many times the champion's CPU time to predict the same rows of the holdout ..."""
+    """A challenger may take this many times the champion's CPU time to predict the same rows of the
+    holdout ...
+    """
     slower_from: float = Field(default=1.0, ge=0)
     """... and as many CPU seconds for them, 5,000 at most, as this, whatever the champion takes."""
     larger: float = Field(default=10.0, gt=1)
@@ -65,10 +98,15 @@ class GuardrailsConfig(Config):
 
 
 class FairnessConfig(Config):
-    """Columns that groups are audited by. They are no features; personal ones show as numbered groups."""
+    """Columns that groups are audited by.
+
+    They are no features; personal ones show as numbered groups.
+    """
 
     columns: tuple[str, ...] = ()
     worse: float = Field(default=0.05, gt=0)
-    """Most that a challenger's difference between groups may be above the champion's, beyond chance."""
+    """Most that a challenger's difference between groups may be above the champion's, beyond
+    chance.
+    """
     rows: int = Field(default=100, ge=2)
     """Labelled rows that a group needs to be looked at."""

@@ -1,8 +1,10 @@
-"""How the champion probably does on a batch whose labels are not known yet: an estimate, and no ground for a decision.
+"""How the champion probably does on a batch whose labels are not known yet: an estimate, and no
+ground for a decision.
 
-Its scores are calibrated on mature rows that it was not trained on; the labels that they then lead one to expect give the
-metric. It sees that a batch is harder or easier than those before. It is blind to concept drift: when the same features
-come to mean another target, calibrated scores are wrong, and nothing here can tell.
+Its scores are calibrated on mature rows that it was not trained on; the labels that they then lead
+one to expect give the metric. It sees that a batch is harder or easier than those before. It is
+blind to concept drift: when the same features come to mean another target, calibrated scores are
+wrong, and nothing here can tell.
 """
 
 from __future__ import annotations
@@ -34,13 +36,15 @@ def estimate(
     metric: str,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate loss and metric of ``model`` on ``frame`` from the labelled rows of ``reference``, unseen in its training.
+    """Estimate loss and metric of ``model`` on ``frame`` from the labelled rows of ``reference``,
+    unseen in its training.
 
-    Classification: expected metric under calibrated probabilities (CBPE, Garg et al. 2022; Platt 1999, on the log of all
-    classes). Regression: residuals of reference rows with a like prediction, drawn with ``seed``. The 95% interval holds for
-    what the labels will say as long as nothing but the features changes: its standard error is that of realised minus
-    expected metric on the reference, by the block jackknife, for reference and batch together. Raises EvaluationError
-    when the reference cannot calibrate, as one class cannot.
+    Classification: expected metric under calibrated probabilities (CBPE, Garg et al. 2022; Platt
+    1999, on the log of all classes). Regression: residuals of reference rows with a like
+    prediction, drawn with ``seed``. The 95% interval holds for what the labels will say as long as
+    nothing but the features changes: its standard error is that of realised minus expected metric
+    on the reference, by the block jackknife, for reference and batch together. Raises
+    EvaluationError when the reference cannot calibrate, as one class cannot.
     """
     import numpy as np
 
@@ -105,7 +109,9 @@ def _calibrated(
 
     def logs(p: np.ndarray) -> np.ndarray:
         clipped = np.clip(p, 1e-6, 1 - 1e-6)
-        of: np.ndarray = np.log(clipped) if p.ndim == 2 else np.log(clipped / (1 - clipped))[:, np.newaxis]
+        of: np.ndarray = (
+            np.log(clipped) if p.ndim == 2 else np.log(clipped / (1 - clipped))[:, np.newaxis]
+        )
         return of
 
     fitted = LogisticRegression(C=1e3, max_iter=1000).fit(logs(before), labels)
@@ -126,7 +132,9 @@ def _calibrated(
 def _drawn(
     before: np.ndarray, residuals: np.ndarray, now: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Targets for ``DRAWS`` times the rows of ``now``: prediction and residual of a row with a like prediction."""
+    """Targets for ``DRAWS`` times the rows of ``now``: prediction and residual of a row with a like
+    prediction.
+    """
     import numpy as np
 
     edges = np.unique(np.quantile(before, np.linspace(0, 1, LEVELS + 1)[1:-1]))

@@ -1,7 +1,9 @@
-"""Fairness: whether a challenger treats the groups of an audited column more unequally than the champion, by fairlearn.
+"""Fairness: whether a challenger treats the groups of an audited column more unequally than the
+champion, by fairlearn.
 
-Groups come from ``fairness.columns`` of the spec. Values of a personal column are numbered where the feature frame is
-made (tasks/features/frame.py), so that none of them can get here, or into a report.
+Groups come from ``fairness.columns`` of the spec. Values of a personal column are numbered where
+the feature frame is made (tasks/features/frame.py), so that none of them can get here, or into a
+report.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ ALPHA = 0.05
 
 
 def fairness(exam: Examination, config: FairnessConfig) -> tuple[Guardrail, ...]:
-    """Check each audited column on the holdout: no difference between groups may be clearly above the champion's.
+    """Check each audited column on the holdout: no difference between groups may be clearly above
+    the champion's.
 
-    Binary: demographic parity and equalised odds of the decision at 0.5 (Agarwal et al. 2018), and mean loss; other
-    problems: mean loss, as a share of the whole holdout's. A difference is that of the largest and the smallest group.
+    Binary: demographic parity and equalised odds of the decision at 0.5 (Agarwal et al. 2018), and
+    mean loss; other problems: mean loss, as a share of the whole holdout's. A difference is that of
+    the largest and the smallest group.
     """
     measures = {n: d for n, d in _MEASURES.items() if n == "loss" or exam.problem == "binary"}
     tests = len(measures) * len(config.columns)
@@ -44,11 +48,17 @@ def _column(
     tests: int,
 ) -> Guardrail:
     name = f"fairness by {column}"
-    limit = f"not clearly more than {config.worse} above the champion's, over groups of {config.rows:,} rows or more"
+    limit = (
+        f"not clearly more than {config.worse} above the champion's, over groups of {config.rows:,}"
+        " rows or more"
+    )
     cells = _cells(exam, exam.challenger, column, config.rows)
     groups = cells["group"].nunique()
     if groups < 2:
-        found = f"too few rows to tell: {groups} of 2 such groups; lower fairness.rows, or hold out more (training.holdout)"
+        found = (
+            f"too few rows to tell: {groups} of 2 such groups; lower fairness.rows, or hold out"
+            " more (training.holdout)"
+        )
         return check(name, True, found, limit)
     champion = None if exam.champion is None else _cells(exam, exam.champion, column, config.rows)
     said, passed = [], True
@@ -59,7 +69,9 @@ def _column(
             continue
         theirs = difference(champion)
         said.append(f"{measure} {ours:.3f} (champion {theirs:.3f})")
-        passed = passed and not _clearly_above(cells, champion, difference, config.worse, ALPHA / tests)
+        passed = passed and not _clearly_above(
+            cells, champion, difference, config.worse, ALPHA / tests
+        )
     return check(name, passed, f"differences over {groups} groups: {', '.join(said)}", limit)
 
 
@@ -70,7 +82,9 @@ def _clearly_above(
     allowed: float,
     alpha: float,
 ) -> bool:
-    """Whether the worsening is above ``allowed``, and above nothing by more than chance over blocks of time."""
+    """Whether the worsening is above ``allowed``, and above nothing by more than chance over blocks
+    of time.
+    """
     import numpy as np
     from scipy import stats
 
@@ -79,23 +93,28 @@ def _clearly_above(
         return False
     blocks = ours["block"].unique()
     without = [
-        difference(ours[ours["block"] != b]) - difference(theirs[theirs["block"] != b]) for b in blocks
+        difference(ours[ours["block"] != b]) - difference(theirs[theirs["block"] != b])
+        for b in blocks
     ]
     error = standard_error(np.array(without))
     return math.isfinite(error) and worse > float(stats.t.ppf(1 - alpha, len(blocks) - 1)) * error
 
 
 def _cells(exam: Examination, model: LoadedModel, column: str, least: int) -> pd.DataFrame:
-    """The holdout counted by block, group, label and decision, with the rows and the mean loss of each cell.
+    """The holdout counted by block, group, label and decision, with the rows and the mean loss of
+    each cell.
 
-    Rows of a cell are alike to every measure, so that what is left out a block at a time is small, whatever the holdout.
+    Rows of a cell are alike to every measure, so that what is left out a block at a time is small,
+    whatever the holdout.
     """
     import numpy as np
     import pandas as pd
 
     holdout = exam.holdout
     if holdout.audit is None:
-        raise ValueError(f"fairness: expected a holdout with the audited column {column!r}, found none")
+        raise ValueError(
+            f"fairness: expected a holdout with the audited column {column!r}, found none"
+        )
     target, predicted = holdout.target.to_numpy(), predict_frame(model, holdout, exam.problem)
     losses = row_losses(target, predicted, exam.problem, model.trained.classes, exam.metric)
     binary = exam.problem == "binary"
@@ -122,10 +141,13 @@ def _loss_difference(cells: pd.DataFrame) -> float:
 
     return float(
         MetricFrame(
-            metrics=mean, y_true=cells["loss"], y_pred=cells["loss"], sensitive_features=cells["group"],
+            metrics=mean,
+            y_true=cells["loss"],
+            y_pred=cells["loss"],
+            sensitive_features=cells["group"],
             sample_params={"rows": cells["rows"]},
         ).difference()
-    )  # fmt: skip
+    )
 
 
 def _demographic_parity(cells: pd.DataFrame) -> float:
@@ -133,10 +155,12 @@ def _demographic_parity(cells: pd.DataFrame) -> float:
 
     return float(
         demographic_parity_difference(
-            cells["label"], cells["decision"].astype("float64"), sensitive_features=cells["group"],
+            cells["label"],
+            cells["decision"].astype("float64"),
+            sensitive_features=cells["group"],
             sample_weight=cells["rows"],
         )
-    )  # fmt: skip
+    )
 
 
 def _equalised_odds(cells: pd.DataFrame) -> float:
@@ -148,10 +172,12 @@ def _equalised_odds(cells: pd.DataFrame) -> float:
         return 0.0
     return float(
         equalized_odds_difference(
-            both["label"], both["decision"].astype("float64"), sensitive_features=both["group"],
+            both["label"],
+            both["decision"].astype("float64"),
+            sensitive_features=both["group"],
             sample_weight=both["rows"],
         )
-    )  # fmt: skip
+    )
 
 
 _MEASURES: dict[str, Callable[[pd.DataFrame], float]] = {

@@ -1,8 +1,11 @@
-"""Guardrails: what a challenger must pass, whatever it gains. They only refuse, and each has evidence of its own.
+"""Guardrails: what a challenger must pass, whatever it gains.
 
-Where there is a champion, a challenger that is no further off than the champion on the same rows passes: then it is the
-world that moved, and a newer model is the answer to that. A check that rows too few or labels too much alike cannot decide
-passes, and says so: it would refuse honest models as often as broken ones. One that could not be made refuses.
+They only refuse, and each has evidence of its own.
+
+Where there is a champion, a challenger that is no further off than the champion on the same rows
+passes: then it is the world that moved, and a newer model is the answer to that. A check that rows
+too few or labels too much alike cannot decide passes, and says so: it would refuse honest models as
+often as broken ones. One that could not be made refuses.
 """
 
 from __future__ import annotations
@@ -26,9 +29,13 @@ TRAIN_ROWS = 20_000
 TIMED_ROWS = 5_000
 """Rows of the holdout that prediction is timed on."""
 OTHER_LABELS = 10
-"""Labels of the holdout, of classes, that must not be the most frequent one, so that it can tell a class from another."""
+"""Labels of the holdout, of classes, that must not be the most frequent one, so that it can tell a
+class from another.
+"""
 LEAST_SPREAD = 0.25
-"""Least standard deviation of the holdout's labels, of a regression, as a share of the training target's."""
+"""Least standard deviation of the holdout's labels, of a regression, as a share of the training
+target's.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,23 +63,33 @@ def prediction_guardrails(exam: Examination) -> tuple[Guardrail, ...]:
     predicted = predict_frame(challenger, exam.holdout, problem)
     finite = bool(np.isfinite(predicted).all())
     theirs = _champion_predictions(exam) if finite else None
-    same = predicted.shape == exam.as_fitted.shape and bool(np.array_equal(predicted, exam.as_fitted))
-    # On its training sample too: a short holdout, such as two clear days, may rightly get one answer.
+    same = predicted.shape == exam.as_fitted.shape and bool(
+        np.array_equal(predicted, exam.as_fitted)
+    )
+    # On its training sample too: a short holdout, such as two clear days, may rightly get one
+    # answer.
     wider = predict(challenger.pipeline, challenger.baseline, problem, challenger.trained.classes)
     spread = float(np.ptp(np.concatenate([predicted, wider]), axis=0).max()) if finite else 0.0
     checks = [
         check("finite predictions", finite, f"{np.isfinite(predicted).mean():.1%} finite", "all"),
         check("not constant", spread > 0, f"spread {spread:.4g}", "above 0"),
         check(
-            "loads and predicts as fitted", same, "identical" if same else "different predictions",
+            "loads and predicts as fitted",
+            same,
+            "identical" if same else "different predictions",
             "bit for bit",
         ),
-    ]  # fmt: skip
+    ]
     if finite:
         checks += [_bias(exam, predicted, theirs), _calibration(exam, predicted, theirs)]
     else:
         checks += [
-            Guardrail(name=name, outcome="not made", found="predictions that are no numbers", limit="numbers")
+            Guardrail(
+                name=name,
+                outcome="not made",
+                found="predictions that are no numbers",
+                limit="numbers",
+            )
             for name in ("mean prediction near mean label", "calibration")
         ]
     return tuple(checks)
@@ -92,20 +109,28 @@ def check(name: str, passed: bool, found: str, limit: str) -> Guardrail:
 
 
 def _too_alike(exam: Examination) -> str:
-    """Why the holdout's labels cannot tell a sound model from a useless one, in words; empty when they can."""
+    """Why the holdout's labels cannot tell a sound model from a useless one, in words; empty when
+    they can.
+    """
     target = exam.holdout.target
     if exam.problem != "regression":
         others = len(target) - int(target.value_counts().max())
         if others >= OTHER_LABELS:
             return ""
-        return f"labels too much alike to tell: {others} of {OTHER_LABELS} are not the most frequent one"
+        return (
+            f"labels too much alike to tell: {others} of {OTHER_LABELS} are not the most"
+            " frequent one"
+        )
     spread = float(target.std(ddof=0)) / _scale(exam)
     if spread >= LEAST_SPREAD:
         return ""
-    return f"labels too much alike to tell: they spread {spread:.0%} of {LEAST_SPREAD:.0%} as far as those of training"
+    return (
+        f"labels too much alike to tell: they spread {spread:.0%} of {LEAST_SPREAD:.0%} as far as"
+        " those of training"
+    )
 
 
-# --- predictions -----------------------------------------------------------------------------------------
+# --- predictions ----------------------------------------------------------------------------------
 
 
 def _outcomes(exam: Examination) -> np.ndarray:
@@ -136,11 +161,13 @@ def _columns(predicted: np.ndarray) -> np.ndarray:
 
 
 def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None) -> Guardrail:
-    """Whether the mean prediction is near the mean label, of each class, as far as the rows can tell.
+    """Whether the mean prediction is near the mean label, of each class, as far as the rows can
+    tell.
 
-    The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by chance. Where labels
-    are too much alike to show how far, or there is one block only, it is what a calibrated model would lie off. Of a
-    quantile it is the share of labels below the prediction that must be near the quantile.
+    The limit is widened by the mean's own 95% half-width over blocks of time: a few rows lie off by
+    chance. Where labels are too much alike to show how far, or there is one block only, it is what
+    a calibrated model would lie off. Of a quantile it is the share of labels below the prediction
+    that must be near the quantile.
     """
     outcomes, quantile = _outcomes(exam), quantile_of(exam.metric)
     limit, unit, scale = exam.config.bias, "in probability", 1.0
@@ -160,11 +187,16 @@ def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None)
     chance = [m.high - m.value if math.isfinite(m.high) else 0.0 for m in ours]
     alike = _too_alike(exam)
     if alike or not all(math.isfinite(m.high) for m in ours):
-        known = quantile * (1 - quantile) if quantile is not None else _variance(exam, predicted) / scale**2
+        known = (
+            quantile * (1 - quantile)
+            if quantile is not None
+            else _variance(exam, predicted) / scale**2
+        )
         expected = _calibrated_half_width(_columns(predicted).shape, known, blocks)
         chance = [max(by, float(its)) for by, its in zip(chance, expected, strict=True)]
     passed = all(
-        abs(m.value) <= max(limit + by, its) for m, by, its in zip(ours, chance, theirs, strict=True)
+        abs(m.value) <= max(limit + by, its)
+        for m, by, its in zip(ours, chance, theirs, strict=True)
     )
     worst = max(range(len(ours)), key=lambda i: abs(ours[i].value) - chance[i])
     return check(
@@ -181,25 +213,33 @@ SLOPE_ROWS = 200
 """Rows below which a slope is not believed: a few clear days have hardly a label that differs."""
 
 
-def _calibration(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None) -> Guardrail:
+def _calibration(
+    exam: Examination, predicted: np.ndarray, champion: np.ndarray | None
+) -> Guardrail:
     """Whether the label rises with the prediction as it says, as far as the rows can tell.
 
-    The least-squares slope of label over prediction is 1 when E[label | prediction] = prediction, since then their
-    covariance is the prediction's variance (Mincer and Zarnowitz 1969); of classes it is pooled. Below 1 the model is too
-    sure of itself, below 0 it is upside down. It fails when its whole 95% interval is out of bounds. The interval is no
-    narrower than that of a calibrated model: on a few clear days the labels hardly vary, and that is nobody's fault. And it
-    must matter: (1 - slope) times the predictions' standard deviation is above the limit of the bias.
+    The least-squares slope of label over prediction is 1 when E[label | prediction] = prediction,
+    since then their covariance is the prediction's variance (Mincer and Zarnowitz 1969); of classes
+    it is pooled. Below 1 the model is too sure of itself, below 0 it is upside down. It fails when
+    its whole 95% interval is out of bounds. The interval is no narrower than that of a calibrated
+    model: on a few clear days the labels hardly vary, and that is nobody's fault. And it must
+    matter: (1 - slope) times the predictions' standard deviation is above the limit of the bias.
     """
     most = exam.config.slope
     limit = f"its interval reaches {1 / most:.3g} to {most:.3g}"
     if quantile_of(exam.metric) is not None:
-        return check("calibration", True, "a quantile: judged by the share of labels below it", "none")
+        return check(
+            "calibration", True, "a quantile: judged by the share of labels below it", "none"
+        )
     blocks, _ = time_blocks(exam.holdout.moments)
     outcomes = _outcomes(exam)
     ours = slope(predicted, outcomes, blocks, _variance(exam, predicted))
     alike = bool((outcomes == outcomes[0]).all())
     if len(predicted) < SLOPE_ROWS or alike or not math.isfinite(ours.high):
-        rows = f"{len(predicted):,} rows of {SLOPE_ROWS} in {len(set(blocks.tolist())):,} blocks of time"
+        rows = (
+            f"{len(predicted):,} rows of {SLOPE_ROWS} in {len(set(blocks.tolist())):,} blocks of"
+            " time"
+        )
         why = f"too few rows, or predictions or labels too much alike, to tell: {rows}"
         return check("calibration", True, why, limit)
     reaches = ours.high >= 1 / most and ours.low <= most
@@ -218,7 +258,9 @@ def _calibration(exam: Examination, predicted: np.ndarray, champion: np.ndarray 
 def _calibrated_half_width(
     shape: tuple[int, ...], variance: np.ndarray | float, blocks: np.ndarray
 ) -> np.ndarray:
-    """95% half-width of the mean error of a calibrated model, (columns,), with rows of a block as good as one if that is more."""
+    """95% half-width of the mean error of a calibrated model, (columns,), with rows of a block as
+    good as one if that is more.
+    """
     import numpy as np
 
     sd = np.sqrt(np.broadcast_to(variance, shape))
@@ -229,12 +271,16 @@ def _calibrated_half_width(
 
 
 def _scale(exam: Examination) -> float:
-    """The unit of an error: the standard deviation of the training target, or a whole probability."""
+    """The unit of an error: the standard deviation of the training target, or a whole
+    probability.
+    """
     return (float(exam.train.target.std(ddof=0)) or 1.0) if exam.problem == "regression" else 1.0
 
 
 def _variance(exam: Examination, predicted: np.ndarray) -> np.ndarray | float:
-    """The variance of a row's label around the prediction of a calibrated model: p (1 - p), or that of training errors."""
+    """The variance of a row's label around the prediction of a calibrated model: p (1 - p), or that
+    of training errors.
+    """
     if exam.problem != "regression":
         p = _columns(predicted)
         variance: np.ndarray = p * (1 - p)
@@ -248,11 +294,12 @@ def _variance(exam: Examination, predicted: np.ndarray) -> np.ndarray | float:
 def slope(
     predicted: np.ndarray, outcomes: np.ndarray, blocks: np.ndarray, variance: np.ndarray | float
 ) -> Interval:
-    """Return the slope of ``outcomes`` (rows, columns) over ``predicted``, pooled over columns, with its 95% interval.
+    """Return the slope of ``outcomes`` (rows, columns) over ``predicted``, pooled over columns,
+    with its 95% interval.
 
-    Its standard error is that of the block jackknife, or what ``variance`` of a row's outcome makes by itself, with rows of
-    a block as good as independent or as good as one, whichever is largest. NaN, with an endless interval, where all
-    predictions are the same.
+    Its standard error is that of the block jackknife, or what ``variance`` of a row's outcome makes
+    by itself, with rows of a block as good as independent or as good as one, whichever is largest.
+    NaN, with an endless interval, where all predictions are the same.
     """
     import numpy as np
     from scipy import stats
@@ -292,13 +339,15 @@ def _beside(champion: np.ndarray | None, found: str) -> str:
     return "" if champion is None else f"; the champion {found}"
 
 
-# --- generalisation --------------------------------------------------------------------------------------
+# --- generalisation -------------------------------------------------------------------------------
 
 
 def measure_generalisation(exam: Examination) -> Generalisation:
-    """Return the losses on training rows and on the holdout, of the challenger and of one answer for all rows.
+    """Return the losses on training rows and on the holdout, of the challenger and of one answer
+    for all rows.
 
-    The one answer is made from the training rows: the base rates, the mean, or the quantile that is asked for.
+    The one answer is made from the training rows: the base rates, the mean, or the quantile that is
+    asked for.
     """
     import numpy as np
 
@@ -321,7 +370,9 @@ def measure_generalisation(exam: Examination) -> Generalisation:
     theirs = constant(unseen)
     blocks, _ = time_blocks(exam.holdout.moments)
     return Generalisation(
-        train_loss=float(losses(seen, predict_frame(exam.challenger, exam.train, exam.problem)).mean()),
+        train_loss=float(
+            losses(seen, predict_frame(exam.challenger, exam.train, exam.problem)).mean()
+        ),
         holdout_loss=float(ours.mean()),
         constant_train_loss=float(constant(seen).mean()),
         constant_holdout_loss=float(theirs.mean()),
@@ -329,11 +380,15 @@ def measure_generalisation(exam: Examination) -> Generalisation:
     )
 
 
-def _generalises(exam: Examination, found: Generalisation, champion: np.ndarray | None) -> Guardrail:
-    """Whether what was learned is of use on unseen rows: not clearly worse there than one answer for all rows.
+def _generalises(
+    exam: Examination, found: Generalisation, champion: np.ndarray | None
+) -> Guardrail:
+    """Whether what was learned is of use on unseen rows: not clearly worse there than one answer
+    for all rows.
 
-    The gap between training and holdout is reported and not bounded by itself: a forest knows its training rows by
-    heart, has a large gap, and predicts well. What a gap costs is known only against something useful.
+    The gap between training and holdout is reported and not bounded by itself: a forest knows its
+    training rows by heart, has a large gap, and predicts well. What a gap costs is known only
+    against something useful.
     """
     most = exam.config.worse_than_constant
     limit = f"not clearly more than {most:.0%} above one answer for all"
@@ -351,20 +406,24 @@ def _generalises(exam: Examination, found: Generalisation, champion: np.ndarray 
     return check(
         "generalises",
         passed,
-        f"loss {found.holdout_loss:.4g} on unseen rows, {found.train_loss:.4g} on training rows (gap {found.gap:.4g}); "
-        f"one answer for all has {found.constant_holdout_loss:.4g}" + _beside(champion, f"{theirs:.4g}"),
+        f"loss {found.holdout_loss:.4g} on unseen rows, {found.train_loss:.4g} on training rows"
+        f" (gap {found.gap:.4g}); one answer for all has {found.constant_holdout_loss:.4g}"
+        + _beside(champion, f"{theirs:.4g}"),
         limit,
     )
 
 
-# --- cost ------------------------------------------------------------------------------------------------
+# --- cost -----------------------------------------------------------------------------------------
 
 
 def _size(exam: Examination) -> Guardrail:
     ours = exam.challenger.size
     if not ours:
         return Guardrail(
-            name="size", outcome="not made", found="the stored model has no known size", limit="some bytes"
+            name="size",
+            outcome="not made",
+            found="the stored model has no known size",
+            limit="some bytes",
         )
     found = f"{ours / 1e6:,.2f} MB"
     if exam.champion is None:
@@ -374,7 +433,9 @@ def _size(exam: Examination) -> Guardrail:
 
 
 def _speed(exam: Examination) -> Guardrail:
-    """The least of three predictions of the same rows each, in turns, in CPU time: other work on the machine is no fault."""
+    """The least of three predictions of the same rows each, in turns, in CPU time: other work on
+    the machine is no fault.
+    """
     import numpy as np
 
     rows = exam.holdout.where(np.arange(len(exam.holdout)) < TIMED_ROWS)
@@ -385,9 +446,13 @@ def _speed(exam: Examination) -> Guardrail:
         return time.process_time() - began
 
     models = [model for model in (exam.challenger, exam.champion) if model is not None]
-    least = [min(its) for its in zip(*([taken(one) for one in models] for _ in range(3)), strict=True)]
+    least = [
+        min(its) for its in zip(*([taken(one) for one in models] for _ in range(3)), strict=True)
+    ]
     found = f"{least[0] / len(rows) * 1e6:,.1f} microseconds a row"
     if len(least) == 1:
         return check("prediction time", True, found, "none: there is no champion to be slower than")
     most = max(exam.config.slower_from, exam.config.slower * least[1])
-    return check("prediction time", least[0] <= most, found, f"at most {most / len(rows) * 1e6:,.1f}")
+    return check(
+        "prediction time", least[0] <= most, found, f"at most {most / len(rows) * 1e6:,.1f}"
+    )

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def performance(
     model: LoadedModel, frame: FeatureFrame, problem: Problem, metric: str, metrics: tuple[str, ...]
 ) -> Performance:
-    """Judge ``model`` on the labelled rows of one batch, by ``metric`` and by ``metrics`` as far as they are defined.
+    """Judge ``model`` on the labelled rows of one batch, by ``metric`` and by ``metrics`` as far as
+    they are defined.
 
     Raises EvaluationError when the rows cannot judge a model, as one class cannot by AUC.
     """
@@ -70,9 +71,10 @@ def compare(
 ) -> Comparison:
     """Compare two models on the labelled rows of ``frame``, whose spans are ``spans``.
 
-    A metric that cannot be computed, because a prediction is no number or there is one class only, has the value
-    NaN, and the losses are what they are: the gate says what follows. Raises SeenRowsError when either model was
-    trained on a row as new, EvaluationError when no row is labelled.
+    A metric that cannot be computed, because a prediction is no number or there is one class only,
+    has the value NaN, and the losses are what they are: the gate says what follows. Raises
+    SeenRowsError when either model was trained on a row as new, EvaluationError when no row is
+    labelled.
     """
     for model in (challenger, champion):
         refuse_seen_rows(spans, model.trained.trained_on, f"version {model.trained.version}")
@@ -117,7 +119,8 @@ def importance(
     seed: int = 0,
     metric: str = "",
 ) -> dict[str, float]:
-    """Return feature -> loss added when its values are shuffled (Breiman 2001), on a seeded sample of ``frame``.
+    """Return feature -> loss added when its values are shuffled (Breiman 2001), on a seeded sample
+    of ``frame``.
 
     Negative values, which are noise, are given as 0.
     """

@@ -1,4 +1,6 @@
-"""A feature that alone tells the target nearly perfectly is no feature but a leak: it is found, and named."""
+"""A feature that alone tells the target nearly perfectly is no feature but a leak: it is found, and
+named.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BINS = 256
-"""Bins of equal counts that a number is cut in: a threshold that makes the target lies within one of them."""
+"""Bins of equal counts that a number is cut in: a threshold that makes the target lies within one
+of them.
+"""
 
 
 ROWS = 100
@@ -21,13 +25,20 @@ ROWS = 100
 
 
 def leaks(train: FeatureFrame, problem: Problem, config: GuardrailsConfig) -> Guardrail:
-    """Check that no single feature explains the target of the labelled rows of ``train``, and name those that do."""
+    """Check that no single feature explains the target of the labelled rows of ``train``, and name
+    those that do.
+    """
     name = "no feature tells the target"
-    limit = f"below {config.leak:.0%}; exclude it (features.exclude), or name it in guardrails.known_early if it is known in time"
+    limit = (
+        f"below {config.leak:.0%}; exclude it (features.exclude), or name it in"
+        " guardrails.known_early if it is known in time"
+    )
     if len(train) < ROWS:
         return check(name, True, f"too few rows to tell: {len(train)} of {ROWS}", limit)
     shares = explained_by_one(train, problem)
-    suspects = [n for n, share in shares.items() if share >= config.leak and n not in config.known_early]
+    suspects = [
+        n for n, share in shares.items() if share >= config.leak and n not in config.known_early
+    ]
     strongest = max(shares, key=lambda name: shares[name])
     found = (
         ", ".join(f"{name} alone explains {shares[name]:.1%} of the target" for name in suspects)
@@ -37,12 +48,14 @@ def leaks(train: FeatureFrame, problem: Problem, config: GuardrailsConfig) -> Gu
 
 
 def explained_by_one(frame: FeatureFrame, problem: Problem) -> dict[str, float]:
-    """Return feature -> share of the target's variance that its bins alone explain, out of fold; 1 is all of it.
+    """Return feature -> share of the target's variance that its bins alone explain, out of fold; 1
+    is all of it.
 
-    Numbers are cut at quantiles; a category and a gap are bins of their own. Means by bin come from the other half of the
-    rows, so that many categories explain nothing by chance. Of classes it is the share of the variance of their
-    indicators (Goodman and Kruskal's tau); a number is taken by its rank, in which a large value weighs no more than
-    others and any relation shows, rising or not.
+    Numbers are cut at quantiles; a category and a gap are bins of their own. Means by bin come from
+    the other half of the rows, so that many categories explain nothing by chance. Of classes it is
+    the share of the variance of their indicators (Goodman and Kruskal's tau); a number is taken by
+    its rank, in which a large value weighs no more than others and any relation shows, rising or
+    not.
     """
     import numpy as np
 
@@ -67,7 +80,9 @@ def _outcome(target: pd.Series, problem: Problem) -> np.ndarray:
         values = target.to_numpy()
         classes: np.ndarray = (values[:, np.newaxis] == np.unique(values)).astype("float64")
         return classes
-    outcome: np.ndarray = (target.rank() if problem == "regression" else target).to_numpy(dtype="float64")
+    outcome: np.ndarray = (target.rank() if problem == "regression" else target).to_numpy(
+        dtype="float64"
+    )
     return outcome[:, np.newaxis]
 
 
@@ -91,7 +106,9 @@ def _bins(values: pd.Series, categorical: bool) -> np.ndarray:
 
 
 def _means(codes: np.ndarray, outcome: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Mean outcome by bin over the rows ``of``, (bins, columns); of all of them where a bin has none."""
+    """Mean outcome by bin over the rows ``of``, (bins, columns); of all of them where a bin has
+    none.
+    """
     import numpy as np
 
     size = int(codes.max()) + 1

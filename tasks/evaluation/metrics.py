@@ -1,9 +1,9 @@
 """Losses a row, and the metrics that users ask for, with intervals that respect time.
 
-Every metric here is a function of sums over rows: of losses, of hits and misses, of rows by bin of their score. So it
-is known without a block of time as soon as the sums of that block are taken away, and the jackknife over blocks costs one
-pass over the rows, however many blocks there are. scikit-learn gives no sums by block; the tests hold each value against
-scikit-learn's.
+Every metric here is a function of sums over rows: of losses, of hits and misses, of rows by bin of
+their score. So it is known without a block of time as soon as the sums of that block are taken
+away, and the jackknife over blocks costs one pass over the rows, however many blocks there are.
+scikit-learn gives no sums by block; the tests hold each value against scikit-learn's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 BINS = 4096
-"""Bins of scores that stand for single scores where a block is left out: the interval's width changes by under 1%."""
+"""Bins of scores that stand for single scores where a block is left out: the interval's width
+changes by under 1%.
+"""
 _CLIP = 1e-7
-"""Probabilities are kept this far from 0 and 1: one row may cost at most -log(1e-7) = 16 in log loss."""
+"""Probabilities are kept this far from 0 and 1: one row may cost at most -log(1e-7) = 16 in log
+loss.
+"""
 
 
 class EvaluationError(ValueError):
@@ -38,10 +42,12 @@ def row_losses(
     classes: Sequence[str] = (),
     metric: str = "",
 ) -> np.ndarray:
-    """Return the loss of each row, shape (rows,): log loss in nats, or the absolute error in the target's unit.
+    """Return the loss of each row, shape (rows,): log loss in nats, or the absolute error in the
+    target's unit.
 
-    These are the primary losses of the gate: they have more power than AUC or accuracy. A regression that is asked
-    for a quantile, by the metric ``pinball_Q``, has that loss instead: the absolute error would prefer the median.
+    These are the primary losses of the gate: they have more power than AUC or accuracy. A
+    regression that is asked for a quantile, by the metric ``pinball_Q``, has that loss instead: the
+    absolute error would prefer the median.
     """
     import numpy as np
 
@@ -68,11 +74,15 @@ def mean_loss(
 
 
 def _pinball(errors: np.ndarray, quantile: float | None) -> np.ndarray:
-    """The pinball loss of target minus prediction (Koenker and Bassett 1978); without a quantile, the absolute error."""
+    """The pinball loss of target minus prediction (Koenker and Bassett 1978); without a quantile,
+    the absolute error.
+    """
     import numpy as np
 
     losses: np.ndarray = (
-        np.abs(errors) if quantile is None else np.where(errors >= 0, quantile, quantile - 1) * errors
+        np.abs(errors)
+        if quantile is None
+        else np.where(errors >= 0, quantile, quantile - 1) * errors
     )
     return losses
 
@@ -85,18 +95,23 @@ def _log_loss(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return losses
 
 
-# --- metrics ---------------------------------------------------------------------------------------------
+# --- metrics --------------------------------------------------------------------------------------
 
 
 def score(
-    metric: str, target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str] = ()
+    metric: str,
+    target: np.ndarray,
+    predicted: np.ndarray,
+    problem: Problem,
+    classes: Sequence[str] = (),
 ) -> float:
     """Return one metric; classes are cut at 0.5, or at the largest probability.
 
-    The target of a binary problem may hold probabilities, that of a multiclass one may be (rows, classes) of them: the
-    metric is then what labels drawn from them would give. ``_ovr`` is the mean over the classes that occur in the
-    target, each against the rest; ``_macro`` that over the classes that occur or are predicted. Raises
-    EvaluationError when the metric is not defined on these rows, as AUC is not on one class.
+    The target of a binary problem may hold probabilities, that of a multiclass one may be (rows,
+    classes) of them: the metric is then what labels drawn from them would give. ``_ovr`` is the
+    mean over the classes that occur in the target, each against the rest; ``_macro`` that over the
+    classes that occur or are predicted. Raises EvaluationError when the metric is not defined on
+    these rows, as AUC is not on one class.
     """
     _refuse_no_numbers(predicted)
     return _exact(metric, tuple(_parts(metric, target, predicted, problem, classes)), len(target))
@@ -110,10 +125,11 @@ def leave_one_out(
     problem: Problem,
     classes: Sequence[str] = (),
 ) -> tuple[float, np.ndarray]:
-    """Return the metric, and the metric without each block in turn, (blocks with rows,), in the order of ``blocks``.
+    """Return the metric, and the metric without each block in turn, (blocks with rows,), in the
+    order of ``blocks``.
 
-    ``blocks`` (rows,), whole numbers from 0, is the block of time of each row. Where the metric is not defined without
-    a block it is NaN there. Raises as ``score`` does.
+    ``blocks`` (rows,), whole numbers from 0, is the block of time of each row. Where the metric is
+    not defined without a block it is NaN there. Raises as ``score`` does.
     """
     import numpy as np
 
@@ -132,9 +148,10 @@ def leave_one_out(
 def jackknife(value: float, without: np.ndarray) -> Interval:
     """Return ``value`` with its 95% interval, from what it is without each block, (blocks,).
 
-    With B blocks and theta_(b) the value without block b: se^2 = (B - 1) / B * sum (theta_(b) - mean)^2, and the
-    interval is theta +- t(0.975, B - 1) * se (Efron and Tibshirani 1993, chapter 11, with blocks for rows, Kunsch 1989).
-    It needs no independence within a block. It is endless with fewer than three blocks, and where the value hangs on one.
+    With B blocks and theta_(b) the value without block b: se^2 = (B - 1) / B * sum (theta_(b) -
+    mean)^2, and the interval is theta +- t(0.975, B - 1) * se (Efron and Tibshirani 1993, chapter
+    11, with blocks for rows, Kunsch 1989). It needs no independence within a block. It is endless
+    with fewer than three blocks, and where the value hangs on one.
     """
     from scipy import stats
 
@@ -149,7 +166,9 @@ def standard_error(without: np.ndarray) -> float:
 
     if len(without) < 3 or not np.isfinite(without).all():
         return math.inf
-    return float(np.sqrt((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum()))
+    return float(
+        np.sqrt((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
+    )
 
 
 def score_interval(
@@ -176,13 +195,16 @@ def _refuse_no_numbers(predicted: np.ndarray) -> None:
 
     if not np.isfinite(predicted).all():
         raise EvaluationError(
-            f"expected finite predictions, found {int((~np.isfinite(predicted)).sum())} that are not"
+            f"expected finite predictions, found {int((~np.isfinite(predicted)).sum())} that"
+            " are not"
         )
 
 
 @dataclass(frozen=True)
 class Terms:
-    """A metric of sums over rows: ``value`` goes from the sums, (..., terms), to the metric, (...)."""
+    """A metric of sums over rows: ``value`` goes from the sums, (..., terms), to the metric,
+    (...).
+    """
 
     terms: Sequence[np.ndarray | float]
     """What is summed, each (rows,); a number is the same in each row."""
@@ -204,16 +226,20 @@ class Terms:
         import numpy as np
 
         rows = next(len(term) for term in self.terms if not isinstance(term, float))
-        sums = [term * rows if isinstance(term, float) else float(term.sum()) for term in self.terms]
+        sums = [
+            term * rows if isinstance(term, float) else float(term.sum()) for term in self.terms
+        ]
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(self.value(np.array(sums)))
 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """A metric of the order of scores: ``of`` goes from the weights by score, rising, (..., scores), to the metric.
+    """A metric of the order of scores: ``of`` goes from the weights by score, rising, (...,
+    scores), to the metric.
 
-    As one number it is exact. Without a block the scores are those of at most BINS bins of equal counts.
+    As one number it is exact. Without a block the scores are those of at most BINS bins of equal
+    counts.
     """
 
     scores: np.ndarray
@@ -223,7 +249,9 @@ class _Ranked:
 
     @functools.cached_property
     def _rising(self) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-        """The rows in the order of their scores, and scores and weights in that order, each (rows,)."""
+        """The rows in the order of their scores, and scores and weights in that order, each
+        (rows,).
+        """
         import numpy as np
 
         order = np.argsort(self.scores)
@@ -247,11 +275,16 @@ class _Ranked:
 
         order, rising, counted = self._rising
         edges = _edges(rising)
-        # Rows in the order of their scores lie bin after bin: what remains is to tell their blocks apart.
-        bins = np.repeat(np.arange(len(edges)), np.diff(np.searchsorted(rising, edges), append=len(rising)))
+        # Rows in the order of their scores lie bin after bin: what remains is to tell their blocks
+        # apart.
+        bins = np.repeat(
+            np.arange(len(edges)), np.diff(np.searchsorted(rising, edges), append=len(rising))
+        )
         bins += blocks[order] * len(edges)
         tables = [
-            np.bincount(bins, weights=weights, minlength=size * len(edges)).reshape(size, len(edges))
+            np.bincount(bins, weights=weights, minlength=size * len(edges)).reshape(
+                size, len(edges)
+            )
             for weights in counted
         ]
         return np.concatenate(tables, axis=1)
@@ -264,7 +297,10 @@ class _Ranked:
 
 @dataclass(frozen=True)
 class _Median:
-    """The median of ``values`` (rows,). Without a block it is read off at most BINS bins of equal counts."""
+    """The median of ``values`` (rows,).
+
+    Without a block it is read off at most BINS bins of equal counts.
+    """
 
     values: np.ndarray
 
@@ -283,11 +319,15 @@ class _Median:
 
         edges = _edges(np.sort(self.values))
         middles = sums.cumsum(axis=-1) - sums / 2
-        return np.array([np.interp(row.sum() / 2, at, edges) for row, at in zip(sums, middles, strict=True)])
+        return np.array(
+            [np.interp(row.sum() / 2, at, edges) for row, at in zip(sums, middles, strict=True)]
+        )
 
 
 def _edges(rising: np.ndarray) -> np.ndarray:
-    """Lower edges of at most about BINS bins of equal counts, rising; each value is one where there are that few."""
+    """Lower edges of at most about BINS bins of equal counts, rising; each value is one where there
+    are that few.
+    """
     import numpy as np
 
     return np.unique(rising[:: max(1, len(rising) // BINS)])
@@ -354,12 +394,16 @@ def _parts(
 def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranked:
     if metric in _RANKED:
         if not 0 < y.sum() < len(y):
-            raise EvaluationError(f"{metric}: expected at least two classes in the target, found one")
+            raise EvaluationError(
+                f"{metric}: expected at least two classes in the target, found one"
+            )
         return _Ranked(predicted, (y, 1 - y), _RANKED[metric])
     called = (predicted >= 0.5).astype("float64")
     if metric in _HITS:
         of = _HITS[metric]
-        return Terms((y * called, called, y), lambda sums: of(sums[..., 0], sums[..., 1], sums[..., 2]))
+        return Terms(
+            (y * called, called, y), lambda sums: of(sums[..., 0], sums[..., 1], sums[..., 2])
+        )
     losses: dict[str, Callable[[], np.ndarray]] = {
         "log_loss": lambda: _log_loss(y, predicted),
         "brier": lambda: y * (1 - predicted) ** 2 + (1 - y) * predicted**2,
@@ -378,7 +422,9 @@ def _multiclass(
     if mean == "ovr":
         there = [i for i in range(len(classes)) if shares[:, i].any()]
         if len(there) < 2:
-            raise EvaluationError(f"{metric}: expected at least two classes in the target, found one")
+            raise EvaluationError(
+                f"{metric}: expected at least two classes in the target, found one"
+            )
         for i in there:
             yield _Ranked(predicted[:, i], (shares[:, i], 1 - shares[:, i]), _RANKED[name])
         return
@@ -405,7 +451,9 @@ def _multiclass(
 
 
 def _class_shares(target: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """The target as (rows, classes) of shares; labels beyond ``classes`` are columns after theirs."""
+    """The target as (rows, classes) of shares; labels beyond ``classes`` are columns after
+    theirs.
+    """
     import numpy as np
 
     if target.ndim == 2:

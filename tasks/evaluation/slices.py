@@ -19,17 +19,20 @@ def slice_scores(
     slices: pd.DataFrame,
     score: Callable[[np.ndarray], Interval | None],
 ) -> tuple[SliceScore, ...]:
-    """Return rows, mean loss and metric, with their intervals, for each value of each slice column, largest first.
+    """Return rows, mean loss and metric, with their intervals, for each value of each slice column,
+    largest first.
 
-    ``losses`` is float64 (rows,), ``blocks`` (rows,) the block of time of each row, ``slices`` str (rows, slice
-    columns); ``score`` gives the metric on some rows, by their positions, and None where it is not defined.
+    ``losses`` is float64 (rows,), ``blocks`` (rows,) the block of time of each row, ``slices`` str
+    (rows, slice columns); ``score`` gives the metric on some rows, by their positions, and None
+    where it is not defined.
     """
     import numpy as np
     from fairlearn.metrics import MetricFrame
 
     positions = np.arange(len(losses))
 
-    # Positions in the place of labels: MetricFrame groups them, and predictions of any shape can be looked up.
+    # Positions in the place of labels: MetricFrame groups them, and predictions of any shape can be
+    # looked up.
     def judge(rows: np.ndarray, _: np.ndarray) -> dict[str, object]:
         rows = np.asarray(rows)
         loss = block_test(losses[rows], blocks[rows]).mean
@@ -39,7 +42,10 @@ def slice_scores(
         SliceScore(column=column, value=str(value), **judged)
         for column in slices.columns
         for value, judged in MetricFrame(
-            metrics=judge, y_true=positions, y_pred=positions, sensitive_features=slices[column].to_numpy()
+            metrics=judge,
+            y_true=positions,
+            y_pred=positions,
+            sensitive_features=slices[column].to_numpy(),
         ).by_group.items()
     ]
     return tuple(sorted(scores, key=lambda one: (one.column, -one.rows)))
@@ -48,7 +54,8 @@ def slice_scores(
 def compare_slices(
     challenger: np.ndarray, champion: np.ndarray, blocks: np.ndarray, slices: pd.DataFrame
 ) -> tuple[SliceComparison, ...]:
-    """Return the paired, block-clustered comparison of two models' losses (rows,) on each slice, largest first.
+    """Return the paired, block-clustered comparison of two models' losses (rows,) on each slice,
+    largest first.
 
     Each column is gone through once, whatever the number of its values.
     """
@@ -75,7 +82,9 @@ def compare_slices(
 
 
 def _numbered(column: pd.Series) -> tuple[list[str], np.ndarray]:
-    """The column's values, and the number of each row's, int32 (rows,): found in pieces, for the sake of memory."""
+    """The column's values, and the number of each row's, int32 (rows,): found in pieces, for the
+    sake of memory.
+    """
     import numpy as np
     import pandas as pd
 
@@ -83,6 +92,8 @@ def _numbered(column: pd.Series) -> tuple[list[str], np.ndarray]:
     codes = np.empty(len(column), dtype="int32")
     for start in range(0, len(column), PIECE):
         here, values = pd.factorize(column.iloc[start : start + PIECE])
-        known = np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype="int32")
+        known = np.array(
+            [numbers.setdefault(value, len(numbers)) for value in values], dtype="int32"
+        )
         codes[start : start + PIECE] = known[here]
     return list(numbers), codes

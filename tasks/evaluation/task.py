@@ -31,8 +31,8 @@ def judge_performance(
 ) -> tuple[Performance, ...]:
     """Judge each model on the labelled rows of one batch, which none of them was trained on.
 
-    The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it, since a batch of
-    one class must not stop the batches after it.
+    The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it,
+    since a batch of one class must not stop the batches after it.
     """
     from tasks.evaluation.judgement import performance
     from tasks.evaluation.metrics import EvaluationError
@@ -44,7 +44,9 @@ def judge_performance(
             judged.append(performance(model, frame, spec.problem, spec.metric, metrics))
         except EvaluationError as refused:
             name = f"{managed.name} version {model.trained.version}"
-            get_run_logger().warning("%s is not judged on %s: %s", name, max(frame.snapshots), refused)
+            get_run_logger().warning(
+                "%s is not judged on %s: %s", name, max(frame.snapshots), refused
+            )
             if not judged:
                 return ()
     return tuple(judged)
@@ -54,9 +56,11 @@ def judge_performance(
 def estimate_performance(
     managed: ManagedModel, champion: LoadedModel, reference: FeatureFrame, frame: FeatureFrame
 ) -> Estimate | None:
-    """Estimate how the champion does on a batch without labels; None when the reference cannot calibrate it.
+    """Estimate how the champion does on a batch without labels; None when the reference cannot
+    calibrate it.
 
-    Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not trained on.
+    Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not
+    trained on.
     """
     from tasks.evaluation.estimate import estimate
     from tasks.evaluation.metrics import EvaluationError
@@ -68,7 +72,9 @@ def estimate_performance(
             champion, reference.where(unseen), frame, spec.problem, spec.metric, spec.training.seed
         )
     except EvaluationError as refused:
-        get_run_logger().info("%s %s has no estimate: %s", managed.name, max(frame.snapshots), refused)
+        get_run_logger().info(
+            "%s %s has no estimate: %s", managed.name, max(frame.snapshots), refused
+        )
         return None
 
 
@@ -80,7 +86,9 @@ def compare_models(
     frame: FeatureFrame,
     spans: tuple[RowSpan, ...],
 ) -> Comparison:
-    """Compare two models on the labelled rows of ``frame``; refused when either was trained on one of them."""
+    """Compare two models on the labelled rows of ``frame``; refused when either was trained on one
+    of them.
+    """
     from tasks.evaluation.judgement import compare
 
     return compare(challenger, champion, frame, spans, managed.spec.problem, managed.spec.metric)
@@ -95,16 +103,29 @@ def check_guardrails(
     holdout: FeatureFrame,
     as_fitted: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
-    """Check the challenger as it came back from the registry, and the features that it was given."""
+    """Check the challenger as it came back from the registry, and the features that it was
+    given.
+    """
     from tasks.evaluation.fairness import fairness
-    from tasks.evaluation.guardrails import TRAIN_ROWS, Examination, guardrails, measure_generalisation
+    from tasks.evaluation.guardrails import (
+        TRAIN_ROWS,
+        Examination,
+        guardrails,
+        measure_generalisation,
+    )
     from tasks.evaluation.leakage import leaks
 
     spec, known = managed.spec, train.target.notna().to_numpy()
     exam = Examination(
-        challenger, champion, train.where(known).sample(TRAIN_ROWS, spec.training.seed), holdout, as_fitted,
-        spec.problem, spec.metric, spec.guardrails,
-    )  # fmt: skip
+        challenger,
+        champion,
+        train.where(known).sample(TRAIN_ROWS, spec.training.seed),
+        holdout,
+        as_fitted,
+        spec.problem,
+        spec.metric,
+        spec.guardrails,
+    )
     found = measure_generalisation(exam)
     return found, (
         *guardrails(exam, found),

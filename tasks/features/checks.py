@@ -1,4 +1,6 @@
-"""What a model's features must stand: rows that the contract allows and the batch did not hold, and a past without its future."""
+"""What a model's features must stand: rows that the contract allows and the batch did not hold, and
+a past without its future.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ PROBED_ROWS = 20_000
 def allowed_rows(table: pa.Table, contract: Contract, target: str) -> pa.Table:
     """Return rows of ``table``, each changed as far as the contract allows.
 
-    Each column that may be empty is empty in one row, all of them are in another, and in a last one each text that no
-    rule binds is one that was never seen. What the contract says nothing of keeps its real value: code that reads a number
-    plate may rely on its pattern.
+    Each column that may be empty is empty in one row, all of them are in another, and in a last one
+    each text that no rule binds is one that was never seen. What the contract says nothing of keeps
+    its real value: code that reads a number plate may rely on its pattern.
     """
     import numpy as np
     import pyarrow as pa
@@ -44,15 +46,20 @@ def allowed_rows(table: pa.Table, contract: Contract, target: str) -> pa.Table:
             gaps = (rows == empty.index(name)) | (rows == len(empty))
             values = pc.if_else(pa.array(gaps), pa.scalar(None, values.type), values)
         if name in unbound:
-            values = pc.if_else(pa.array(rows == len(empty) + 1), pa.scalar(UNSEEN).cast(values.type), values)
-        changed = changed.set_column(changed.column_names.index(name), changed.schema.field(name), values)
+            values = pc.if_else(
+                pa.array(rows == len(empty) + 1), pa.scalar(UNSEEN).cast(values.type), values
+            )
+        changed = changed.set_column(
+            changed.column_names.index(name), changed.schema.field(name), values
+        )
     return changed
 
 
 def _may_be_empty(column: Column, contract: Contract) -> bool:
     rules = [r for r in contract.rules if column.name in r.columns and r.severity == "error"]
     never = any(
-        r.check == "not_null" or (r.check == "null_share" and not _allows_some(r.arguments)) for r in rules
+        r.check == "not_null" or (r.check == "null_share" and not _allows_some(r.arguments))
+        for r in rules
     )
     return not (column.required or column.unique or never)
 
@@ -85,7 +92,8 @@ def accepts_contract(
     build: Build,
     predict: Callable[[FeatureFrame], np.ndarray],
 ) -> Guardrail:
-    """Check that features can be built of every row that the contract allows, and that the model predicts numbers for it.
+    """Check that features can be built of every row that the contract allows, and that the model
+    predicts numbers for it.
 
     The last row's features hold, besides, no category that any training row had.
     """
@@ -100,24 +108,34 @@ def accepts_contract(
         passed, found = False, f"{type(error).__name__}: {error}"[:300]
     else:
         passed = bool(np.isfinite(predicted).all())
-        found = f"{len(predicted)} rows, {np.isfinite(predicted).mean():.0%} of the predictions are numbers"
+        found = (
+            f"{len(predicted)} rows, {np.isfinite(predicted).mean():.0%} of the predictions are"
+            " numbers"
+        )
     return Guardrail(
-        name="accepts the contract's schema", outcome="passed" if passed else "failed", found=found,
+        name="accepts the contract's schema",
+        outcome="passed" if passed else "failed",
+        found=found,
         limit="numbers for empty values where they are allowed, and for an unseen category",
-    )  # fmt: skip
+    )
 
 
 def knows_no_future(
     table: pa.Table, event_time: str, build: Build, known_early: tuple[str, ...]
 ) -> Guardrail:
-    """Check that the features of a row are the same when the rows after it are not there yet; name those that are not.
+    """Check that the features of a row are the same when the rows after it are not there yet; name
+    those that are not.
 
-    The rows are cut at a quarter, a half and three quarters of their time. A feature that differs rests on later rows: its
-    training values are not those that it would have had at its event time. What a cut does not touch, such as a look
-    ahead within the last hour before it, is touched by another one only by chance: passing is no proof.
+    The rows are cut at a quarter, a half and three quarters of their time. A feature that differs
+    rests on later rows: its training values are not those that it would have had at its event time.
+    What a cut does not touch, such as a look ahead within the last hour before it, is touched by
+    another one only by chance: passing is no proof.
     """
     name = "features know no future"
-    limit = "the same without later rows; make it of the row alone, or name it in guardrails.known_early if it is known in time"
+    limit = (
+        "the same without later rows; make it of the row alone, or name it in"
+        " guardrails.known_early if it is known in time"
+    )
     try:
         rows, differing = _change_without_later_rows(table, event_time, build)
     except Exception as error:  # noqa: BLE001 - a project's code may raise anything, and what is not known refuses
@@ -125,12 +143,20 @@ def knows_no_future(
         return Guardrail(name=name, outcome="not made", found=found, limit=limit)
     suspects = sorted(differing.difference(known_early))
     return Guardrail(
-        name=name, outcome="failed" if suspects else "passed", limit=limit,
-        found=f"{', '.join(suspects)} change when later rows are taken away" if suspects else f"{rows:,} rows, none changes",
-    )  # fmt: skip
+        name=name,
+        outcome="failed" if suspects else "passed",
+        limit=limit,
+        found=(
+            f"{', '.join(suspects)} change when later rows are taken away"
+            if suspects
+            else f"{rows:,} rows, none changes"
+        ),
+    )
 
 
-def _change_without_later_rows(table: pa.Table, event_time: str, build: Build) -> tuple[int, set[str]]:
+def _change_without_later_rows(
+    table: pa.Table, event_time: str, build: Build
+) -> tuple[int, set[str]]:
     """How many rows were looked at, and which features change in one of the cuts."""
     import numpy as np
     import pyarrow as pa

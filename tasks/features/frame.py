@@ -1,7 +1,8 @@
 """Feature frames: one code path for training and for scoring.
 
-What is fitted to data (imputing, scaling, encoding) lives inside the model's pipeline; what stands here depends
-on nothing but the row itself: the same row gives the same features, whatever rows stand beside it.
+What is fitted to data (imputing, scaling, encoding) lives inside the model's pipeline; what stands
+here depends on nothing but the row itself: the same row gives the same features, whatever rows
+stand beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     FeatureCode = Callable[[pd.DataFrame], pd.DataFrame]
 
 MISSING = "(missing)"
-"""The category of a missing value: a category like any other, so an unseen gap never breaks a prediction."""
+"""The category of a missing value: a category like any other, so an unseen gap never breaks a
+prediction.
+"""
 
 
 class FeatureError(ValueError):
@@ -37,7 +40,9 @@ class FeatureError(ValueError):
 def raw_columns(contract: Contract, config: FeaturesConfig, target: str) -> tuple[str, ...]:
     """Return the contract's columns that become features as they are, in the contract's order."""
     allowed = [column.name for column in contract.feature_columns if column.name != target]
-    wanted = allowed if config.include is None else [name for name in allowed if name in config.include]
+    wanted = (
+        allowed if config.include is None else [name for name in allowed if name in config.include]
+    )
     return tuple(name for name in wanted if name not in config.exclude)
 
 
@@ -52,7 +57,8 @@ def load_code(path: str, project: Path) -> FeatureCode:
         module = importlib.import_module(module_name) if file is None else _load_file(file)
     except ModuleNotFoundError as error:
         raise FeatureError(
-            f"features.code: expected a module in {project} or an installed one, found {module_name!r} ({error})"
+            f"features.code: expected a module in {project} or an installed one, found"
+            f" {module_name!r} ({error})"
         ) from error
     code: FeatureCode | None = getattr(module, name, None)
     if not callable(code):
@@ -65,15 +71,17 @@ def load_code(path: str, project: Path) -> FeatureCode:
 def _project_file(module_name: str, project: Path) -> Path | None:
     """The module's file in the project; None when it can only be an installed module.
 
-    A directory of the project, such as ``deployments``, never gives way to a package of the same name: with its
-    own file missing, another project would run this repository's code.
+    A directory of the project, such as ``deployments``, never gives way to a package of the same
+    name: with its own file missing, another project would run this repository's code.
     """
     path = project.joinpath(*module_name.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
             return file
     if (project / module_name.partition(".")[0]).is_dir():
-        raise FeatureError(f"features.code: expected the file {path.with_suffix('.py')}, found no such file")
+        raise FeatureError(
+            f"features.code: expected the file {path.with_suffix('.py')}, found no such file"
+        )
     return None
 
 
@@ -96,7 +104,8 @@ def _load_file(file: Path) -> ModuleType:
 def code_sha256(path: str | None, project: Path) -> str:
     """Return a digest of the feature code's text; of nothing when there is no code.
 
-    It covers the module itself, not what the module imports. Raises FeatureError when there is no such module.
+    It covers the module itself, not what the module imports. Raises FeatureError when there is no
+    such module.
     """
     if path is None:
         return hashlib.sha256(b"").hexdigest()
@@ -129,10 +138,11 @@ def build_frame(
 ) -> FeatureFrame:
     """Turn the accepted rows of some batches into one feature frame.
 
-    ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code sees only
-    what the contract says is known at event time, with event time and keys: a leak cannot be written there. A
-    column that some of the batches lack, because the contract has grown, is missing there. Raises FeatureError
-    when a column is in none of them, or when the code does not return what it must.
+    ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code
+    sees only what the contract says is known at event time, with event time and keys: a leak cannot
+    be written there. A column that some of the batches lack, because the contract has grown, is
+    missing there. Raises FeatureError when a column is in none of them, or when the code does not
+    return what it must.
     """
     import pandas as pd
 
@@ -144,8 +154,12 @@ def build_frame(
         raise FeatureError(
             f"features: batches {', '.join(tables)} have no column {absent}; ingest them again"
         )
-    batch = pd.Series([id for id, table in tables.items() for _ in range(table.num_rows)], dtype="str")
-    known = [c.name for c in contract.columns if c.available and not c.sensitive and c.name != target]
+    batch = pd.Series(
+        [id for id, table in tables.items() for _ in range(table.num_rows)], dtype="str"
+    )
+    known = [
+        c.name for c in contract.columns if c.available and not c.sensitive and c.name != target
+    ]
     features, categorical = {}, []
     for name in raw_columns(contract, config, target):
         if contract.column(name).categorical:
@@ -156,7 +170,9 @@ def build_frame(
     frame = pd.DataFrame(features, index=rows.index)
     if code is not None:
         own = _own_features(code, rows[known], frame)
-        categorical += [name for name in own.columns if not pd.api.types.is_numeric_dtype(own[name].dtype)]
+        categorical += [
+            name for name in own.columns if not pd.api.types.is_numeric_dtype(own[name].dtype)
+        ]
         frame = pd.concat([frame, own], axis=1)
     if frame.empty and not len(frame.columns):
         raise FeatureError(
@@ -175,7 +191,9 @@ def build_frame(
         keys=rows[[contract.event_time, *(k for k in contract.key if k != contract.event_time)]],
         schema=schema,
         snapshots=dict(snapshots),
-        audit=pd.DataFrame({name: _groups(rows[name], contract) for name in audit}) if audit else None,
+        audit=(
+            pd.DataFrame({name: _groups(rows[name], contract) for name in audit}) if audit else None
+        ),
     )
 
 
@@ -201,7 +219,9 @@ def _own_features(code: FeatureCode, rows: pd.DataFrame, frame: pd.DataFrame) ->
     columns = {}
     for name in own.columns:
         values = own[name]
-        numeric = pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
+        numeric = pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(
+            values.dtype
+        )
         if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind in "mM":
             raise FeatureError(
                 f"features.code: {name!r} is a time: expected a number or a category made from it"
@@ -211,7 +231,9 @@ def _own_features(code: FeatureCode, rows: pd.DataFrame, frame: pd.DataFrame) ->
 
 
 def _number(values: pd.Series) -> pd.Series:
-    """float64; an infinite value is no measurement but the trace of a division by zero: it is missing."""
+    """float64; an infinite value is no measurement but the trace of a division by zero: it is
+    missing.
+    """
     import numpy as np
 
     numbers = values.astype("float64")
@@ -219,23 +241,28 @@ def _number(values: pd.Series) -> pd.Series:
 
 
 def _category(values: pd.Series) -> pd.Series:
-    """Text of the values; whole numbers without a decimal point, gaps as a category of their own."""
+    """Text of the values; whole numbers without a decimal point, gaps as a category of their
+    own.
+    """
     texts = {value: _text(value) for value in values.dropna().unique()}
     named = values.astype("object").map(texts).astype("str")
     return named.where(values.notna(), MISSING)
 
 
 def _groups(values: pd.Series, contract: Contract) -> pd.Series:
-    """Categories to audit by; those of a personal column as ``group 1``, ``group 2``, from the largest on.
+    """Categories to audit by; those of a personal column as ``group 1``, ``group 2``, from the
+    largest on.
 
-    A digest would hide nothing: whoever guesses the few values there are can compute theirs. Which group is which, only
-    a look into the lake tells.
+    A digest would hide nothing: whoever guesses the few values there are can compute theirs. Which
+    group is which, only a look into the lake tells.
     """
     named = _category(values)
     if not contract.column(str(values.name)).sensitive:
         return named
     ordered = named.value_counts().index
-    return named.map({value: f"group {i}" for i, value in enumerate(ordered, start=1)}).astype("str")
+    return named.map({value: f"group {i}" for i, value in enumerate(ordered, start=1)}).astype(
+        "str"
+    )
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,7 @@
 """Labels that come from a contract of their own, joined to their rows by key.
 
-Only what was known at the moment counts, of each key the newest; a row without its label has none, whatever the others are.
+Only what was known at the moment counts, of each key the newest; a row without its label has none,
+whatever the others are.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ _POSITION = "_position"
 def newest_labels(
     tables: Sequence[pa.Table], contract: Contract, on: Sequence[str], target: str, as_of: datetime
 ) -> pa.Table:
-    """Return the columns ``on`` and ``target`` with one row a key: its newest label of those known at ``as_of``.
+    """Return the columns ``on`` and ``target`` with one row a key: its newest label of those known
+    at ``as_of``.
 
-    ``tables`` are accepted rows of ``contract``, whose event time says when a label became known. A newest label
-    that is missing takes the earlier one back.
+    ``tables`` are accepted rows of ``contract``, whose event time says when a label became known. A
+    newest label that is missing takes the earlier one back.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -32,14 +34,17 @@ def newest_labels(
     moment = contract.event_time
     needed = list(dict.fromkeys([*on, target, moment]))
     known = pa.concat_tables([table.select(needed) for table in tables])
-    known = known.filter(pc.less_equal(known[moment], pa.scalar(as_of, known.schema.field(moment).type)))
+    known = known.filter(
+        pc.less_equal(known[moment], pa.scalar(as_of, known.schema.field(moment).type))
+    )
     known = known.sort_by(moment)
     last = ~_keys(known, on).duplicated(list(on), keep="last")
     return known.filter(pa.array(last.to_numpy(dtype=bool))).select([*on, target])
 
 
 def add_labels(rows: pa.Table, labels: pa.Table, on: Sequence[str], target: str) -> pa.Table:
-    """Return ``rows``, in their order, with the column ``target`` of their labels: missing where there is none.
+    """Return ``rows``, in their order, with the column ``target`` of their labels: missing where
+    there is none.
 
     ``labels`` has each key once. A label without a row is left out.
     """

@@ -12,7 +12,14 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake import read_accepted
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import BatchRecord, FeatureFrame, Guardrail, KnownLabels, LabelSnapshot, LoadedModel
+from tasks.records import (
+    BatchRecord,
+    FeatureFrame,
+    Guardrail,
+    KnownLabels,
+    LabelSnapshot,
+    LoadedModel,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,15 +30,21 @@ if TYPE_CHECKING:
 def build_features(
     managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels | None
 ) -> FeatureFrame:
-    """Build the features of the accepted rows of ``records``: the one path for training and for scoring.
+    """Build the features of the accepted rows of ``records``: the one path for training and for
+    scoring.
 
-    ``labels`` are what was read of the model's contract of labels, if it has one; None when the rows carry theirs.
+    ``labels`` are what was read of the model's contract of labels, if it has one; None when the
+    rows carry theirs.
     """
-    frame = _build(managed, records, _labelled_rows(managed, records, labels, managed.contract.column_names))
+    frame = _build(
+        managed, records, _labelled_rows(managed, records, labels, managed.contract.column_names)
+    )
     read = [] if managed.labels is None else _labels_for(records, labels)
     return replace(
         frame,
-        labelled_by=tuple(LabelSnapshot(batch=r.batch.id, snapshot=r.snapshot.sha256) for r in read),
+        labelled_by=tuple(
+            LabelSnapshot(batch=r.batch.id, snapshot=r.snapshot.sha256) for r in read
+        ),
     )
 
 
@@ -39,7 +52,9 @@ def build_features(
 def check_features(
     managed: ManagedModel, record: BatchRecord, labels: KnownLabels | None, challenger: LoadedModel
 ) -> tuple[Guardrail, ...]:
-    """Check that features and model stand what the contract allows, and that no feature knows the future."""
+    """Check that features and model stand what the contract allows, and that no feature knows the
+    future.
+    """
     from tasks.features.checks import accepts_contract, knows_no_future
 
     spec, contract = managed.spec, managed.contract
@@ -77,7 +92,9 @@ def _build(
     )
 
 
-def count_labelled(managed: ManagedModel, record: BatchRecord, labels: KnownLabels | None) -> tuple[int, int]:
+def count_labelled(
+    managed: ManagedModel, record: BatchRecord, labels: KnownLabels | None
+) -> tuple[int, int]:
     """Return how many accepted rows the batch has, and how many of them have their label."""
     columns = (managed.spec.target,) if managed.labels is None else managed.label_key
     (rows,) = _labelled_rows(managed, [record], labels, columns).values()
@@ -86,10 +103,13 @@ def count_labelled(managed: ManagedModel, record: BatchRecord, labels: KnownLabe
     return rows.num_rows, rows.num_rows - rows[managed.spec.target].null_count
 
 
-def count_unknown(managed: ManagedModel, labels: BatchRecord, records: Iterable[BatchRecord]) -> int:
+def count_unknown(
+    managed: ManagedModel, labels: BatchRecord, records: Iterable[BatchRecord]
+) -> int:
     """Return how many rows of a batch of labels have a key that no row of ``records`` has.
 
-    ``records`` are gone through in their order until every label is found: the newest first is the shortest way.
+    ``records`` are gone through in their order until every label is found: the newest first is the
+    shortest way.
     """
     from tasks.features.labels import without_row
 
@@ -103,7 +123,10 @@ def count_unknown(managed: ManagedModel, labels: BatchRecord, records: Iterable[
 
 
 def _labelled_rows(
-    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels | None, columns: Sequence[str]
+    managed: ManagedModel,
+    records: Sequence[BatchRecord],
+    labels: KnownLabels | None,
+    columns: Sequence[str],
 ) -> dict[str, pa.Table]:
     """Batch id -> its accepted rows with these columns and their labels."""
     lake = managed.settings.lake
@@ -129,11 +152,17 @@ def _labelled_rows(
 
 
 def _labels_for(records: Sequence[BatchRecord], labels: KnownLabels | None) -> list[BatchRecord]:
-    """The batches in which a label of these rows may be: from the first of them on, as far as is known."""
+    """The batches in which a label of these rows may be: from the first of them on, as far as is
+    known.
+    """
     first = min((record.batch.start for record in records), default=None)
     if first is None or labels is None:
         return []
-    return [b for b in labels.batches if b.accepted and first < b.batch.end and b.batch.start <= labels.as_of]
+    return [
+        b
+        for b in labels.batches
+        if b.accepted and first < b.batch.end and b.batch.start <= labels.as_of
+    ]
 
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:

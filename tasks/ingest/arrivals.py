@@ -16,13 +16,16 @@ class SourceBatch:
 
     batch: Batch
     fingerprint: str
-    """What stood there when the batch was seen; what is read later may be newer, and is then read again."""
+    """What stood there when the batch was seen; what is read later may be newer, and is then read
+    again.
+    """
 
 
 def open_source(managed: ManagedModel) -> Source:
     """Return the source that the contract's server describes.
 
-    Raises SourceError when a variable of the environment is not set, or the path cannot be a source.
+    Raises SourceError when a variable of the environment is not set, or the path cannot be a
+    source.
     """
     contract, settings = managed.contract, managed.settings
     if contract.server.table:
@@ -42,14 +45,16 @@ def _open_files(managed: ManagedModel) -> Source:
     key = "path" if server.type == "local" else "location"
     if written.count("{batch}") > 1 or "**" in written or not written:
         raise SourceError(
-            f"{contract.file}: {server.where}.{key}: expected '{{batch}}' at most once, and '*' within one name only, "
-            f"found {written!r}"
+            f"{contract.file}: {server.where}.{key}: expected '{{batch}}' at most once, and '*'"
+            f" within one name only, found {written!r}"
         )
     pattern = fill_in(written, contract, key, settings.home)
     store: Store = LocalStore()
     if key == "location":
         endpoint = fill_in(server.endpoint, contract, "endpointUrl", settings.home)
-        options = {name: fill_in(value, contract, name, settings.home) for name, value in server.options}
+        options = {
+            name: fill_in(value, contract, name, settings.home) for name, value in server.options
+        }
         pattern = pattern.hiding((endpoint, *options.values()))
         with pattern.hidden_in_errors():
             store = open_store(
@@ -64,5 +69,7 @@ def _open_files(managed: ManagedModel) -> Source:
 
 def closed_batches(managed: ManagedModel, as_of: datetime) -> tuple[SourceBatch, ...]:
     """Return the batches of the source that are closed at ``as_of``, oldest first."""
-    found = [SourceBatch(managed.batch(id), seen) for id, seen in open_source(managed).batches().items()]
+    found = [
+        SourceBatch(managed.batch(id), seen) for id, seen in open_source(managed).batches().items()
+    ]
     return tuple(item for item in found if managed.closed(item.batch, as_of))

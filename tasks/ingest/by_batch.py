@@ -1,8 +1,9 @@
 """Files that are named by their period: ``{batch}`` stands in their path, once.
 
-One file a period, ``sales/{batch}.csv.gz``, or many, ``sales/{batch}/*.parquet``: all files whose path names the period are
-the batch, in whatever order they arrived. A file that changes, comes or goes changes the batch's fingerprint. Files that cannot
-be read are kept as they are in the lake, under ``refused/``: the next delivery may take their place at the source.
+One file a period, ``sales/{batch}.csv.gz``, or many, ``sales/{batch}/*.parquet``: all files whose
+path names the period are the batch, in whatever order they arrived. A file that changes, comes or
+goes changes the batch's fingerprint. Files that cannot be read are kept as they are in the lake,
+under ``refused/``: the next delivery may take their place at the source.
 """
 
 from __future__ import annotations
@@ -41,15 +42,17 @@ class FilesByBatch:
     def files(self) -> dict[str, list[str]]:
         """Return batch id -> paths of its files, in the order of ids and paths.
 
-        Raises SourceError when the directory is missing, and for a file or directory whose name has the form of a batch
-        that no calendar has, such as 2013-13.
+        Raises SourceError when the directory is missing, and for a file or directory whose name has
+        the form of a batch that no calendar has, such as 2013-13.
         """
         found = defaultdict(list)
         for path, id in find(self.store, self.pattern.text, pattern_of(self.every)):
             try:
                 batch_named(id, self.every, "UTC")
             except BatchNameError as error:
-                raise SourceError(f"{path}: {error} in its name; rename it, or move it away") from None
+                raise SourceError(
+                    f"{path}: {error} in its name; rename it, or move it away"
+                ) from None
             found[id].append(path)
         return dict(sorted(found.items()))
 
@@ -63,14 +66,18 @@ class FilesByBatch:
         return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
 
     def read(self, batch: Batch) -> Rows:
-        """Return the rows of all files of the batch; reading them raises SourceError when they are not there, or changed.
+        """Return the rows of all files of the batch; reading them raises SourceError when they are
+        not there, or changed.
 
-        It raises UnreadableError when one cannot be read, or has other columns; by then all of them are kept in the lake.
+        It raises UnreadableError when one cannot be read, or has other columns; by then all of them
+        are kept in the lake.
         """
         from tasks.ingest.rows import Rows
 
         where = self.name.replace("{batch}", batch.id)
-        return Rows(partial(self._pieces, batch, where), self.contract, where, partial(self._refused, batch))
+        return Rows(
+            partial(self._pieces, batch, where), self.contract, where, partial(self._refused, batch)
+        )
 
     def _pieces(self, batch: Batch, where: str, as_text: frozenset[str]) -> Iterator[Piece]:
         from tasks.ingest.formats import read_pieces
@@ -80,7 +87,8 @@ class FilesByBatch:
             paths = self.files().get(batch.id, [])
             if not paths:
                 raise SourceError(
-                    f"{where}: expected the files of batch {batch.id}, found none; have them delivered again"
+                    f"{where}: expected the files of batch {batch.id}, found none; have them"
+                    " delivered again"
                 )
             for path in paths:
                 with opened(self.store, path) as stream:
@@ -88,7 +96,8 @@ class FilesByBatch:
                         yield Piece(path, table)
             if self.files().get(batch.id) != paths:
                 raise SourceError(
-                    f"{where}: files came or went while the batch was read; it will be read again at the next run"
+                    f"{where}: files came or went while the batch was read; it will be read again"
+                    " at the next run"
                 )
 
     def _refused(self, batch: Batch, error: UnreadableError) -> UnreadableError:

@@ -19,10 +19,12 @@ _OFFSET = r"(Z|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
 
 
 def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.ChunkedArray:
-    """Return ``values`` in the contract's type when every one of them fits it exactly, else as they are.
+    """Return ``values`` in the contract's type when every one of them fits it exactly, else as they
+    are.
 
-    Arrow's spellings of text become plain strings in any column; NaN becomes missing. In a column of another
-    type than string, quoted text that says "missing" says so too: some systems quote every cell.
+    Arrow's spellings of text become plain strings in any column; NaN becomes missing. In a column
+    of another type than string, quoted text that says "missing" says so too: some systems quote
+    every cell.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -41,7 +43,9 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
         if text:
             fitting = _parsed(values, column, contract)
         elif pa.types.is_timestamp(values.type) and values.type.tz is None:
-            fitting = pc.assume_timezone(values.cast(pa.timestamp("us")), contract.timezone).cast(wanted)
+            fitting = pc.assume_timezone(values.cast(pa.timestamp("us")), contract.timezone).cast(
+                wanted
+            )
         else:
             fitting = values.cast(wanted)
     except pa.ArrowInvalid:
@@ -54,7 +58,9 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
 
 
 def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The moments or days; their numbers when one lies outside the years 1 to 9999: Arrow holds it, Python does not."""
+    """The moments or days; their numbers when one lies outside the years 1 to 9999: Arrow holds it,
+    Python does not.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -64,7 +70,9 @@ def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
     first, last = (
         pa.scalar(end, pa.date32()).value * (1 if is_day else _DAY) for end in (date.min, date.max)
     )
-    if ends["min"] is None or (first <= ends["min"] and ends["max"] < last + (1 if is_day else _DAY)):
+    if ends["min"] is None or (
+        first <= ends["min"] and ends["max"] < last + (1 if is_day else _DAY)
+    ):
         return values
     return numbers
 
@@ -116,7 +124,10 @@ def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def timestamps(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
-    """Read ISO 8601 text; without an offset it means the contract's zone. ArrowInvalid when it is mixed, or no such text."""
+    """Read ISO 8601 text; without an offset it means the contract's zone.
+
+    ArrowInvalid when it is mixed, or no such text.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -127,13 +138,17 @@ def timestamps(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
 
 
 def has_offset(values: pa.ChunkedArray) -> bool | None:
-    """Whether the first text that says something carries an offset; None when none says anything."""
+    """Whether the first text that says something carries an offset; None when none says
+    anything.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for chunk in values.chunks:
         texts = pc.utf8_trim_whitespace(chunk)
-        at = pc.index(pc.fill_null(pc.is_in(texts, pa.array([*MISSING, None])), True), False).as_py()
+        at = pc.index(
+            pc.fill_null(pc.is_in(texts, pa.array([*MISSING, None])), True), False
+        ).as_py()
         if at >= 0:
             return re.search(_OFFSET, texts[at].as_py()) is not None
     return None

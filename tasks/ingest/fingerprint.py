@@ -1,4 +1,6 @@
-"""A sign of which rows there are, whatever their order: sums of hashes, so rows are seen once and not kept."""
+"""A sign of which rows there are, whatever their order: sums of hashes, so rows are seen once and
+not kept.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def rows_fingerprint(table: pa.Table) -> int:
-    """Return the sum of the hashes of the table's rows, modulo 2^64; those of several tables add up to that of all.
+    """Return the sum of the hashes of the table's rows, modulo 2^64; those of several tables add up
+    to that of all.
 
-    A row's hash is made of its values as text, each with the name of its column; a gap counts like an absent column.
-    It is a sign of change between one look and the next: content is told apart by its sha256.
+    A row's hash is made of its values as text, each with the name of its column; a gap counts like
+    an absent column. It is a sign of change between one look and the next: content is told apart by
+    its sha256.
     """
     import numpy as np
 
@@ -47,7 +51,9 @@ def _cells(name: str, values: pa.ChunkedArray) -> Hashes:
 
 
 def _mixed(numbers: Hashes) -> Hashes:
-    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on all of them."""
+    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on all
+    of them.
+    """
     import numpy as np
 
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

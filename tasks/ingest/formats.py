@@ -1,9 +1,11 @@
-"""From one file to tables of what stands in it, piece by piece; nothing is guessed, and a file that cannot be read to its end is refused.
+"""From one file to tables of what stands in it, piece by piece; nothing is guessed, and a file that
+cannot be read to its end is refused.
 
-CSV cells are all read as text and JSON values as what they are: the contract says what they mean, not the reader. The end of
-the name says how a file is compressed: ``.gz``, ``.bz2``, ``.zst``. A compressed or Parquet file that broke off
-is refused wherever it broke; a plain CSV or JSON file that broke off just behind a whole row, or within the last cell of one that
-is not quoted, cannot be told from a shorter one, so deliver those compressed, or have the contract count its rows.
+CSV cells are all read as text and JSON values as what they are: the contract says what they mean,
+not the reader. The end of the name says how a file is compressed: ``.gz``, ``.bz2``, ``.zst``. A
+compressed or Parquet file that broke off is refused wherever it broke; a plain CSV or JSON file
+that broke off just behind a whole row, or within the last cell of one that is not quoted, cannot be
+told from a shorter one, so deliver those compressed, or have the contract count its rows.
 """
 
 from __future__ import annotations
@@ -30,23 +32,30 @@ _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
-    """Return all that stands in the file called ``name``, whose bytes are ``content``; raises as ``read_pieces`` does."""
+    """Return all that stands in the file called ``name``, whose bytes are ``content``; raises as
+    ``read_pieces`` does.
+    """
     import pyarrow as pa
 
     return pa.concat_tables(read_pieces(io.BytesIO(content), name, contract, at_once=None))
 
 
 def read_pieces(
-    stream: BinaryIO, name: str, contract: Contract,
-    as_text: Collection[str] = (), at_once: int | None = ROWS_AT_ONCE,
-) -> Iterator[pa.Table]:  # fmt: skip
-    """Give what stands in the file called ``name``, piece by piece, in the file's order; one piece at least.
+    stream: BinaryIO,
+    name: str,
+    contract: Contract,
+    as_text: Collection[str] = (),
+    at_once: int | None = ROWS_AT_ONCE,
+) -> Iterator[pa.Table]:
+    """Give what stands in the file called ``name``, piece by piece, in the file's order; one piece
+    at least.
 
-    ``stream`` can be read from its beginning more than once. A piece of text is about 16 MB, and has at most ``at_once`` rows of Parquet and
-    JSON; None means JSON all in one piece.
-    Values of JSON are of the one type that those of a piece have; those of the columns ``as_text`` are text.
+    ``stream`` can be read from its beginning more than once. A piece of text is about 16 MB, and
+    has at most ``at_once`` rows of Parquet and JSON; None means JSON all in one piece. Values of
+    JSON are of the one type that those of a piece have; those of the columns ``as_text`` are text.
 
-    Raises UnreadableError, which names the file and shows no value of a contract with sensitive columns.
+    Raises UnreadableError, which names the file and shows no value of a contract with sensitive
+    columns.
     """
     import pyarrow as pa
 
@@ -54,7 +63,8 @@ def read_pieces(
     try:
         if not _says_anything(stream, name):
             raise UnreadableError(
-                f"{name}: the file is empty; expected {_EXPECTED[server.format]}; have it delivered again"
+                f"{name}: the file is empty; expected {_EXPECTED[server.format]}; have it delivered"
+                " again"
             )
         match server.format:
             case "csv":
@@ -69,8 +79,8 @@ def read_pieces(
             yield piece
     except UnicodeError as error:
         raise UnreadableError(
-            f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is whole, set "
-            f"{server.where}.encoding of {contract.file.name} to what it is written in"
+            f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is"
+            f" whole, set {server.where}.encoding of {contract.file.name} to what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
         shown = _shown(error, contract)
@@ -83,7 +93,8 @@ def _each_column_once(names: list[str], file: str) -> None:
     double = sorted({column for column in names if names.count(column) > 1})
     if double:
         raise UnreadableError(
-            f"{file}: expected each column once, found {double} more than once; have it delivered again"
+            f"{file}: expected each column once, found {double} more than once; have it delivered"
+            " again"
         )
 
 
@@ -117,7 +128,9 @@ def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 def _arrow_file(stream: BinaryIO) -> pa.NativeFile:
-    """The file as Arrow reads it; Arrow closes what it is given, and the file is still wanted then."""
+    """The file as Arrow reads it; Arrow closes what it is given, and the file is still wanted
+    then.
+    """
     import pyarrow as pa
 
     return pa.PythonFile(_Lent(stream), mode="r")
@@ -146,12 +159,15 @@ class _Lent(io.RawIOBase):
 
 
 def _text(stream: BinaryIO, name: str, contract: Contract) -> _Utf8:
-    """The file from its beginning as UTF-8, without its compression, its encoding and the mark before it."""
+    """The file from its beginning as UTF-8, without its compression, its encoding and the mark
+    before it.
+    """
     return _Utf8(_decompressed(stream, name), _encoding(contract))
 
 
 class _Utf8(io.RawIOBase):
-    """A file in some encoding, read as UTF-8; UnicodeDecodeError, with the position in the file, where it does not fit.
+    """A file in some encoding, read as UTF-8; UnicodeDecodeError, with the position in the file,
+    where it does not fit.
 
     One line end more comes at the end: an empty line, unless a quoted cell is open there.
     """
@@ -206,7 +222,9 @@ def _position(error: UnicodeError) -> str:
 
 
 def _shown(error: Exception, contract: Contract) -> str:
-    """What Arrow says, without the row that it quotes when a column of the contract is sensitive."""
+    """What Arrow says, without the row that it quotes when a column of the contract is
+    sensitive.
+    """
     text = " ".join(str(error).split())[:300]
     if "straddling" in text:
         return f"expected no row longer than {CELL_BYTES // 2**20} MB, found one"
@@ -249,7 +267,8 @@ def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.
         yield pa.Table.from_batches([batch])
     if text.quotes % 2 and last.endswith("\n"):  # Arrow takes what there is for the cell
         raise UnreadableError(
-            f"{name}: expected the quotes of the last row to be closed, found the end of the file; have it delivered again"
+            f"{name}: expected the quotes of the last row to be closed, found the end of the file;"
+            " have it delivered again"
         )
 
 
@@ -264,7 +283,9 @@ def _json_pieces(
     given = False
 
     def piece() -> pa.Table:
-        return pa.table({key: _json_column(values, key in as_text) for key, values in columns.items()})
+        return pa.table(
+            {key: _json_column(values, key in as_text) for key, values in columns.items()}
+        )
 
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -276,7 +297,8 @@ def _json_pieces(
         if not isinstance(row, dict):
             # The line is not quoted: it may hold what must not be shown.
             raise UnreadableError(
-                f"{name}: line {number}: expected one whole JSON object with each key once, found something else; have it delivered again"
+                f"{name}: line {number}: expected one whole JSON object with each key once, found"
+                " something else; have it delivered again"
             )
         for key, value in row.items():
             columns.setdefault(key, [None] * rows).append(value)
@@ -293,7 +315,9 @@ def _json_pieces(
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object; ValueError when it has a key twice, of which JSON readers keep the last and say nothing."""
+    """The object; ValueError when it has a key twice, of which JSON readers keep the last and say
+    nothing.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
@@ -301,7 +325,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_column(values: list[Any], as_text: bool) -> pa.Array:
-    """The values in the one type that all of them have; else, or when asked for, each as the JSON text that it was."""
+    """The values in the one type that all of them have; else, or when asked for, each as the JSON
+    text that it was.
+    """
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
@@ -309,12 +335,17 @@ def _json_column(values: list[Any], as_text: bool) -> pa.Array:
         if kinds == {int, float} and not as_text:
             whole = [value for value in values if isinstance(value, int)]
             pa.array(whole, pa.int64())  # beyond 64 bits they are text, whatever stands beside them
-            return pa.array([None if value is None else float(value) for value in values], pa.float64())
+            return pa.array(
+                [None if value is None else float(value) for value in values], pa.float64()
+            )
         if not kinds or kinds == {str} or (not as_text and kinds in ({int}, {float}, {bool})):
             return pa.array(values, pa.string() if not kinds else None)
     except (pa.ArrowException, OverflowError):
         pass  # a whole number beyond 64 bits
     return pa.array(
-        [value if value is None or isinstance(value, str) else json.dumps(value) for value in values],
+        [
+            value if value is None or isinstance(value, str) else json.dumps(value)
+            for value in values
+        ],
         pa.string(),
     )

@@ -1,14 +1,16 @@
 """Files that grow: no period in their path, so they are cut into batches by event time.
 
-Which batches such a file holds can only be known by reading it. It is read once for each state that it has: what was found,
-a digest of the rows for each batch, is kept in the lake (``sources/<contract>/``) beside the file's fingerprint, and a
-look at an unchanged file reads that index and no row. A batch's fingerprint is made of these digests, so rows that are
-appended for June leave May as it is, and late rows for May make a new revision of May and of nothing else. The index
+Which batches such a file holds can only be known by reading it. It is read once for each state that
+it has: what was found, a digest of the rows for each batch, is kept in the lake
+(``sources/<contract>/``) beside the file's fingerprint, and a look at an unchanged file reads that
+index and no row. A batch's fingerprint is made of these digests, so rows that are appended for June
+leave May as it is, and late rows for May make a new revision of May and of nothing else. The index
 is a cache: without it the file is read again.
 
-A row without a legible event time belongs to no batch. It is not dropped: the file is refused until it is put right, and so
-is one that cannot be read. Nobody knows which batches it holds, so none is taken in meanwhile; it is kept as it is in the lake
-(``refused/<contract>/growing/``), once for each state. Files are read piece by piece, and no more than a piece is held in memory.
+A row without a legible event time belongs to no batch. It is not dropped: the file is refused until
+it is put right, and so is one that cannot be read. Nobody knows which batches it holds, so none is
+taken in meanwhile; it is kept as it is in the lake (``refused/<contract>/growing/``), once for each
+state. Files are read piece by piece, and no more than a piece is held in memory.
 """
 
 from __future__ import annotations
@@ -55,16 +57,22 @@ class GrowingFiles:
         return self.pattern.hide(self.pattern.text)
 
     def files(self) -> list[File]:
-        """Return the files as they are now, in the order of their paths; SourceError when there is none."""
+        """Return the files as they are now, in the order of their paths; SourceError when there is
+        none.
+        """
         paths = [path for path, _ in find(self.store, self.pattern.text, pattern_of(self.every))]
         if not paths:
-            raise SourceError(f"{self.name}: no such file; the contract's server says that the data is there")
+            raise SourceError(
+                f"{self.name}: no such file; the contract's server says that the data is there"
+            )
         return [look_at(self.store, path) for path in paths]
 
     def batches(self) -> dict[str, str]:
-        """Return batch id -> fingerprint of its rows; files that changed since the last look are read.
+        """Return batch id -> fingerprint of its rows; files that changed since the last look are
+        read.
 
-        Raises UnreadableError when one of them cannot be read or cut; by then it is kept in the lake.
+        Raises UnreadableError when one of them cannot be read or cut; by then it is kept in the
+        lake.
         """
         found: dict[str, dict[str, str]] = defaultdict(dict)
         with self.pattern.hidden_in_errors():
@@ -78,13 +86,17 @@ class GrowingFiles:
         return {id: digest_of(digests) for id, digests in sorted(found.items())}
 
     def read(self, batch: Batch) -> Rows:
-        """Return the rows of the batch from all files; reading them raises SourceError when one cannot be read or cut."""
+        """Return the rows of the batch from all files; reading them raises SourceError when one
+        cannot be read or cut.
+        """
         from tasks.ingest.rows import Rows
 
         return Rows(partial(self._pieces, batch), self.contract, self.name, self._refused)
 
     def _pieces(self, batch: Batch, as_text: frozenset[str]) -> Iterator[Piece]:
-        """Give all pieces of the files that hold the batch: what columns a file has, all of its rows say."""
+        """Give all pieces of the files that hold the batch: what columns a file has, all of its
+        rows say.
+        """
         import pyarrow as pa
 
         from tasks.ingest.rows import Piece
@@ -100,7 +112,8 @@ class GrowingFiles:
                     yield Piece(file.path, table, rows[0] if rows else pa.array([], pa.int64()))
         if not found:
             raise SourceError(
-                f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered again"
+                f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered"
+                " again"
             )
 
     def _refused(self, error: UnreadableError, paths: Sequence[str] = ()) -> UnreadableError:
@@ -111,7 +124,9 @@ class GrowingFiles:
         return UnreadableError(f"{self.pattern.hide(str(error))}; it is kept in {kept}")
 
     def _index(self, file: File) -> dict[str, str]:
-        """Batch id -> digest of its rows in the file: from the lake, or from the file when it has changed."""
+        """Batch id -> digest of its rows in the file: from the lake, or from the file when it has
+        changed.
+        """
         server = self.contract.server
         how = [
             server.format,
@@ -121,7 +136,9 @@ class GrowingFiles:
             self.contract.timezone,
         ]
         state = digest_of({"file": file.fingerprint, "how": json.dumps([*how, self.every])})
-        index = self.lake / "sources" / self.contract.name / f"{digest_of({'path': file.path})}.json"
+        index = (
+            self.lake / "sources" / self.contract.name / f"{digest_of({'path': file.path})}.json"
+        )
         try:
             known = json.loads(index.read_text(encoding="utf-8"))
             if known["state"] == state:
@@ -140,8 +157,11 @@ class GrowingFiles:
         write_whole(index, json.dumps({"state": state, "batches": batches}, indent=1).encode())
         return batches
 
-    def _cut(self, file: File, as_text: frozenset[str] = frozenset()) -> Iterator[tuple[pa.Table, Cuts]]:
-        """Give the file piece by piece, as it was read, each with the batches in it and the positions of their rows.
+    def _cut(
+        self, file: File, as_text: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[pa.Table, Cuts]]:
+        """Give the file piece by piece, as it was read, each with the batches in it and the
+        positions of their rows.
 
         Raises UnreadableError, at the end of the file, when there are rows that belong to no batch.
         """
@@ -166,8 +186,8 @@ class GrowingFiles:
             (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-16-be"))
         ):
             raise SourceError(
-                f"{path}: expected a line end after the last row, found none: the row may be half written; it will be "
-                "read again at the next run"
+                f"{path}: expected a line end after the last row, found none: the row may be half"
+                " written; it will be read again at the next run"
             )
 
 
@@ -222,7 +242,8 @@ class _Moments:
         name = self._contract.event_time
         if name not in table.column_names:
             raise UnreadableError(
-                f"{self._path}: expected the column {name} once, to cut the file into batches, found {table.column_names[:20]}"
+                f"{self._path}: expected the column {name} once, to cut the file into batches,"
+                f" found {table.column_names[:20]}"
             )
         values = table[name]
         times = conform(values, self._contract, name)
@@ -238,7 +259,9 @@ class _Moments:
         return times if self.sound else None
 
     def _why_foreign(self, values: pa.ChunkedArray) -> str:
-        """What of the first piece with such values is no moment, with three examples where they may be shown."""
+        """What of the first piece with such values is no moment, with three examples where they may
+        be shown.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -257,7 +280,9 @@ class _Moments:
         first, last = self._rows + 1, self._rows + len(values)
         if not bad:
             return f"it with an offset and without one by row {last}"
-        shown = "" if self._contract.column(name).sensitive else f", such as {', '.join(examples[:3])}"
+        shown = (
+            "" if self._contract.column(name).sensitive else f", such as {', '.join(examples[:3])}"
+        )
         return f"{bad} of the rows {first} to {last} with something else{shown}"
 
     def complain(self) -> None:
@@ -266,6 +291,6 @@ class _Moments:
             return
         found = self._foreign or f"{self._missing} rows without"
         raise UnreadableError(
-            f"{self._path}: expected a moment in each row of {self._contract.event_time}, to cut the file into batches, "
-            f"found {found}; have these rows put right or left out"
+            f"{self._path}: expected a moment in each row of {self._contract.event_time}, to cut"
+            f" the file into batches, found {found}; have these rows put right or left out"
         )

@@ -1,4 +1,6 @@
-"""A first contract from one file, for a person to review: everything in it that the file cannot say is a guess."""
+"""A first contract from one file, for a person to review: everything in it that the file cannot say
+is a guess.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,13 @@ _TYPES: tuple[LogicalType, ...] = ("integer", "number", "boolean", "date", "time
 """In the order in which they are tried; text that is none of them is a string."""
 _FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 MOST_VALUES = 20
-"""Distinct strings that still look like a list of allowed values, when each stands there twice on average."""
-_HEADER = "# Inferred from {source}. What is marked as a guess holds in this file; say whether it must hold in every one.\n"
+"""Distinct strings that still look like a list of allowed values, when each stands there twice on
+average.
+"""
+_HEADER = (
+    "# Inferred from {source}. What is marked as a guess holds in this file; say whether it must"
+    " hold in every one.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,17 @@ class TypedFile:
 
 
 def read_typed(source: Path) -> TypedFile:
-    """Read ``source``, CSV, JSON lines or Parquet; SourceError when it cannot be read or has no rows."""
+    """Read ``source``, CSV, JSON lines or Parquet; SourceError when it cannot be read or has no
+    rows.
+    """
     format = next((_FORMATS[suffix] for suffix in source.suffixes if suffix in _FORMATS), "csv")
     blank = _blank(source, source.name, format)
     table = parse_file(read_whole(LocalStore(), str(source)), str(source), blank)
     if table.num_rows == 0:
         raise SourceError(f"{source}: expected rows to infer a contract from, found none")
-    return TypedFile(source, format, {name: _typed(table[name], name, blank) for name in table.column_names})
+    return TypedFile(
+        source, format, {name: _typed(table[name], name, blank) for name in table.column_names}
+    )
 
 
 def infer_contract(
@@ -57,13 +68,15 @@ def infer_contract(
 ) -> str:
     """Return the text of a contract called ``name`` that the rows of ``file`` keep.
 
-    Types, gaps, ranges, lists of values, the key and, unless it is given, the event time are those of this one file;
-    ``later`` is the column that becomes known only after the event, and ``path`` where batches will come from. Raises
-    SourceError when there is no column of times without a gap.
+    Types, gaps, ranges, lists of values, the key and, unless it is given, the event time are those
+    of this one file; ``later`` is the column that becomes known only after the event, and ``path``
+    where batches will come from. Raises SourceError when there is no column of times without a gap.
     """
     source, typed, suffixes = file.source, file.columns, file.source.suffixes
     event_time = _event_time(source, typed, event_time)
-    key = next((c for c, (kind, values) in typed.items() if c != later and _identifies(kind, values)), None)
+    key = next(
+        (c for c, (kind, values) in typed.items() if c != later and _identifies(kind, values)), None
+    )
     properties = [_property(c, *typed[c], c == key, c == event_time) for c in typed]
     for column in properties:
         if column["name"] == later:
@@ -79,7 +92,10 @@ def infer_contract(
             {
                 "server": "source",
                 "type": "local",
-                "path": path or f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{''.join(suffixes) or '.csv'}",
+                "path": (
+                    path
+                    or f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{''.join(suffixes) or '.csv'}"
+                ),
                 "format": file.format,
             }
         ],
@@ -99,13 +115,25 @@ def infer_contract(
 def _blank(source: Path, name: str, format: str) -> Contract:
     """A contract that says nothing of any column: the file is read as it is."""
     return Contract(
-        file=source, name=name, version="0.1.0", columns=(), key=(), event_time="", timezone="UTC",
-        lateness=timedelta(0), rules=(), servers=(Server("source", "local", str(source), format),),
-    )  # fmt: skip
+        file=source,
+        name=name,
+        version="0.1.0",
+        columns=(),
+        key=(),
+        event_time="",
+        timezone="UTC",
+        lateness=timedelta(0),
+        rules=(),
+        servers=(Server("source", "local", str(source), format),),
+    )
 
 
-def _typed(values: pa.ChunkedArray, name: str, blank: Contract) -> tuple[LogicalType, pa.ChunkedArray]:
-    """The first type that every value fits, by the same reading that a batch gets, and the values in it."""
+def _typed(
+    values: pa.ChunkedArray, name: str, blank: Contract
+) -> tuple[LogicalType, pa.ChunkedArray]:
+    """The first type that every value fits, by the same reading that a batch gets, and the values
+    in it.
+    """
     import pyarrow as pa
 
     text = pa.types.is_string(values.type)
@@ -119,7 +147,8 @@ def _typed(values: pa.ChunkedArray, name: str, blank: Contract) -> tuple[Logical
             return kind, fitting
     if not text:
         raise SourceError(
-            f"{blank.file}: column {name!r}: expected text, numbers, times or booleans, found {values.type}"
+            f"{blank.file}: column {name!r}: expected text, numbers, times or booleans, found"
+            f" {values.type}"
         )
     return "string", values
 
@@ -131,15 +160,17 @@ def _event_time(
         kind, values = typed[given]
         if kind not in ("timestamp", "date") or values.null_count:
             raise SourceError(
-                f"{source}: column {given!r}: expected times without a gap, such as 2013-05-17T10:00:00Z, found "
-                f"{kind} with {values.null_count:,} missing"
+                f"{source}: column {given!r}: expected times without a gap, such as"
+                f" 2013-05-17T10:00:00Z, found {kind} with {values.null_count:,} missing"
             )
         return given
     for wanted in ("timestamp", "date"):
         for name, (kind, values) in typed.items():
             if kind == wanted and not values.null_count:
                 return name
-    raise SourceError(f"{source}: expected a column of times without a gap, to be the event time, found none")
+    raise SourceError(
+        f"{source}: expected a column of times without a gap, to be the event time, found none"
+    )
 
 
 def _identifies(kind: LogicalType, values: pa.ChunkedArray) -> bool:
@@ -156,7 +187,9 @@ def _property(
     guesses = []
     found: dict[str, Any] = {"name": name, "logicalType": "timestamp" if is_event_time else kind}
     if is_event_time:
-        guesses.append("the event time, as the first column of times without a gap; times are in UTC")
+        guesses.append(
+            "the event time, as the first column of times without a gap; times are in UTC"
+        )
         found["logicalTypeOptions"] = {"defaultTimezone": "UTC"}
     elif not values.null_count:
         found["required"] = True

@@ -11,7 +11,9 @@ from tasks.records import BatchRecord, Snapshot
 
 
 def relabelled(managed: ManagedModel, before: BatchRecord, after: BatchRecord) -> bool:
-    """Whether a new revision of an accepted batch differs in the target and in columns that become known later alone."""
+    """Whether a new revision of an accepted batch differs in the target and in columns that become
+    known later alone.
+    """
     if not (before.accepted and after.accepted):
         return False
     lake, contract = managed.settings.lake, managed.contract
@@ -20,13 +22,17 @@ def relabelled(managed: ManagedModel, before: BatchRecord, after: BatchRecord) -
         {} if one.verdict.quarantine is None else read_reasons(lake, one.verdict.quarantine)
         for one in (before, after)
     ]
-    return aside[0].keys() == aside[1].keys() and same_rows(lake, before.snapshot, after.snapshot, known)
+    return aside[0].keys() == aside[1].keys() and same_rows(
+        lake, before.snapshot, after.snapshot, known
+    )
 
 
 def same_rows(lake: Path, before: Snapshot, after: Snapshot, columns: Sequence[str]) -> bool:
-    """Whether two snapshots hold the same values in ``columns``, row for row; part by part, so memory is bounded.
+    """Whether two snapshots hold the same values in ``columns``, row for row; part by part, so
+    memory is bounded.
 
-    Snapshots are in one order whatever order their rows came in. Parts that are cut in another way count as other rows.
+    Snapshots are in one order whatever order their rows came in. Parts that are cut in another way
+    count as other rows.
     """
     import pyarrow.parquet as pq
 
@@ -35,6 +41,8 @@ def same_rows(lake: Path, before: Snapshot, after: Snapshot, columns: Sequence[s
     with checked_parts(lake, before) as old, checked_parts(lake, after) as new:
         return all(
             set(columns) <= set(pq.read_schema(one).names) & set(pq.read_schema(other).names)
-            and pq.ParquetFile(one).read(list(columns)).equals(pq.ParquetFile(other).read(list(columns)))
+            and pq.ParquetFile(one)
+            .read(list(columns))
+            .equals(pq.ParquetFile(other).read(list(columns)))
             for one, other in zip(old, new, strict=True)
         )

@@ -1,8 +1,10 @@
-"""The rows of one batch, read piece by piece: no more of them in memory than one piece, each column of one type.
+"""The rows of one batch, read piece by piece: no more of them in memory than one piece, each column
+of one type.
 
-Whether a column fits the contract's type is known only when its last value was seen. So the first reading takes it that
-all do, and that a column the contract does not name is what its first piece is. When that turns out wrong, and it does for broken
-batches only, the rest is read to learn what the columns are, and the batch is read again.
+Whether a column fits the contract's type is known only when its last value was seen. So the first
+reading takes it that all do, and that a column the contract does not name is what its first piece
+is. When that turns out wrong, and it does for broken batches only, the rest is read to learn what
+the columns are, and the batch is read again.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_READINGS = 6
-"""A source that stands still needs four: a column does not fit, is text, does not fit as text either, and is kept."""
+"""A source that stands still needs four: a column does not fit, is text, does not fit as text
+either, and is kept.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ class Rows:
     """A batch that can be read from its beginning as often as it needs."""
 
     read: Callable[[frozenset[str]], Iterator[Piece]]
-    """Reads the batch; JSON and SQL give the columns that are named as text, whatever their values are."""
+    """Reads the batch; JSON and SQL give the columns that are named as text, whatever their values
+    are.
+    """
     contract: Contract
     where: str
     """Name of the source in errors."""
@@ -60,11 +66,13 @@ class Rows:
     """What the source says to what cannot be read, when it has kept it."""
 
     def readings(self) -> Iterator[Iterator[pa.Table]]:
-        """Give one reading after another, each to be read to its end: the last one holds the batch's rows.
+        """Give one reading after another, each to be read to its end: the last one holds the
+        batch's rows.
 
-        Its tables have the same columns in the same types: the contract's where all values fit it exactly, else the type
-        that holds them all, or text. Raises SourceError when the rows cannot be read now, UnreadableError when what was
-        delivered cannot be read, or files of one batch have different columns; by then it is kept.
+        Its tables have the same columns in the same types: the contract's where all values fit it
+        exactly, else the type that holds them all, or text. Raises SourceError when the rows cannot
+        be read now, UnreadableError when what was delivered cannot be read, or files of one batch
+        have different columns; by then it is kept.
         """
         known = _Known()
         for _ in range(_MOST_READINGS):
@@ -74,7 +82,8 @@ class Rows:
                 return
             known = reading.learned()
         raise SourceError(
-            f"{self.where}: the columns changed while they were read; they will be read again at the next run"
+            f"{self.where}: the columns changed while they were read; they will be read again at"
+            " the next run"
         )
 
     def table(self) -> pa.Table:
@@ -92,7 +101,8 @@ class _Reading:
 
     def __init__(self, rows: Rows, known: _Known) -> None:
         self.held = True
-        """Whether every column was so far what it was taken for; nothing is given after it was not."""
+        """Whether every column was so far what it was taken for; nothing is given after it was not.
+        """
         self._rows, self._known = rows, known
         self._columns = known.columns
         self._kinds: dict[str, pa.DataType] = {}  # of the pieces with a value
@@ -100,7 +110,9 @@ class _Reading:
         self._taken = dict(known.kinds)
         self._as_text, self._unfit = set(known.as_text), set(known.unfit)
         self._widened: set[str] = set()
-        """Columns that the pieces of this reading hold in more than one type, and that no earlier reading knew wider."""
+        """Columns that the pieces of this reading hold in more than one type, and that no earlier
+        reading knew wider.
+        """
         self._offsets: dict[str, bool] = {}
         self._names: dict[str, dict[str, None]] = {}
 
@@ -135,7 +147,9 @@ class _Reading:
         )
 
     def _learn(self, table: pa.Table) -> None:
-        """Find the type that holds what this piece and those before it have, or else that it is text."""
+        """Find the type that holds what this piece and those before it have, or else that it is
+        text.
+        """
         import pyarrow as pa
 
         from tasks.ingest.conform import plain
@@ -158,11 +172,15 @@ class _Reading:
         import pyarrow as pa
 
         self._columns = self._columns or tuple(table.column_names)
-        self.held = set(table.column_names) <= set(self._columns) and self._as_text == self._known.as_text
+        self.held = (
+            set(table.column_names) <= set(self._columns) and self._as_text == self._known.as_text
+        )
         present = set(table.column_names)
         columns = {}
         for name in self._columns:
-            values = table[name] if name in present else pa.chunked_array([pa.nulls(table.num_rows)])
+            values = (
+                table[name] if name in present else pa.chunked_array([pa.nulls(table.num_rows)])
+            )
             columns[name] = self._column(name, values)
         return pa.table(columns)
 
@@ -178,7 +196,9 @@ class _Reading:
             # What the whole file holds: whole numbers beyond 2^53 among decimals are rounded.
             empty = values.null_count == len(values)
             values = (
-                pa.chunked_array([pa.nulls(len(values), kind)]) if empty else values.cast(kind, safe=False)
+                pa.chunked_array([pa.nulls(len(values), kind)])
+                if empty
+                else values.cast(kind, safe=False)
             )
         contract = self._rows.contract
         if name in contract.column_names and name not in self._unfit:
@@ -195,7 +215,9 @@ class _Reading:
             return values
         taken = self._taken.setdefault(name, values.type)
         if values.null_count == len(values):
-            values = pa.chunked_array([pa.nulls(len(values), taken)])  # a piece without a value has no say
+            values = pa.chunked_array(
+                [pa.nulls(len(values), taken)]
+            )  # a piece without a value has no say
         if name in self._unfit and pa.types.is_temporal(values.type):
             return as_numbers(values)  # some moment lies beyond the calendar
         if values.type == taken:
@@ -214,8 +236,9 @@ class _Reading:
             (having if odd[0] in names else lacking).append(file.rpartition("/")[2])
         fewer = f"not in {lacking[:3]}" if len(lacking) <= len(having) else f"only in {having[:3]}"
         raise UnreadableError(
-            f"{self._rows.where}: expected the same columns in each of {len(self._names)} files, found {odd[:5]} only in some "
-            f"of them ({odd[0]!r} {fewer}); have the odd ones delivered again"
+            f"{self._rows.where}: expected the same columns in each of {len(self._names)} files,"
+            f" found {odd[:5]} only in some of them ({odd[0]!r} {fewer}); have the odd ones"
+            " delivered again"
         )
 
 

@@ -32,8 +32,8 @@ class ManifestError(RuntimeError):
 
     def __init__(self, path: Path, found: str) -> None:
         super().__init__(
-            f"{path}: expected the manifest of the snapshot in this directory, found {found}; restore it "
-            "from a backup, or remove the directory and ingest the batch again"
+            f"{path}: expected the manifest of the snapshot in this directory, found {found};"
+            " restore it from a backup, or remove the directory and ingest the batch again"
         )
 
 
@@ -56,7 +56,8 @@ def arranged(table: pa.Table, contract: Contract) -> pa.Table:
 def canonical_order(table: pa.Table, contract: Contract) -> pa.Array:
     """Return the positions of the rows, sorted by event time, key and then every other column.
 
-    This order does not depend on how the rows arrived: only rows that are the same in every column are equal in it.
+    This order does not depend on how the rows arrived: only rows that are the same in every column
+    are equal in it.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -67,22 +68,32 @@ def canonical_order(table: pa.Table, contract: Contract) -> pa.Array:
 
 
 def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """The column, or for a type that Arrow cannot sort, such as a list in an unknown column, its text."""
+    """The column, or for a type that Arrow cannot sort, such as a list in an unknown column, its
+    text.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
-        pc.sort_indices(pa.table({"column": column.slice(0, 0)}), sort_keys=[("column", "ascending")])
+        pc.sort_indices(
+            pa.table({"column": column.slice(0, 0)}), sort_keys=[("column", "ascending")]
+        )
     except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.array([None if value is None else repr(value) for value in column.to_pylist()], pa.string())
+        return pa.array(
+            [None if value is None else repr(value) for value in column.to_pylist()], pa.string()
+        )
     return column
 
 
-def content_sha256(schema: pa.Schema, rows: int, read: Callable[[str], Iterable[pa.ChunkedArray]]) -> str:
-    """Return a digest of names, types and values, independent of file formats, parts and library versions.
+def content_sha256(
+    schema: pa.Schema, rows: int, read: Callable[[str], Iterable[pa.ChunkedArray]]
+) -> str:
+    """Return a digest of names, types and values, independent of file formats, parts and library
+    versions.
 
-    ``read`` gives the values of a column, in as many pieces as it likes, and is asked more than once. Each column contributes
-    its validity and its values, with a neutral value where one is missing.
+    ``read`` gives the values of a column, in as many pieces as it likes, and is asked more than
+    once. Each column contributes its validity and its values, with a neutral value where one is
+    missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -107,7 +118,9 @@ def content_sha256(schema: pa.Schema, rows: int, read: Callable[[str], Iterable[
             for column in read(name):
                 digest.update(_numbers(column).tobytes())
         else:  # types that no contract has: only an unknown column can be such
-            values = (json.dumps(repr(value)) for column in read(name) for value in column.to_pylist())
+            values = (
+                json.dumps(repr(value)) for column in read(name) for value in column.to_pylist()
+            )
             digest.update(f"[{', '.join(values)}]".encode())
     return digest.hexdigest()
 
@@ -149,13 +162,15 @@ def _bytes_of(texts: pa.Array) -> memoryview:
 def write_snapshot(
     lake: Path, rows: Rows | pa.Table, contract: Contract, batch: Batch, source: str
 ) -> Snapshot:
-    """Write the batch to the lake and return its record; what was written before is found, not written twice.
+    """Write the batch to the lake and return its record; what was written before is found, not
+    written twice.
 
-    ``rows`` come in any order, as a source reads them or as a table. No more than a part of them is in memory; what is
-    sorted meanwhile, and the parts before they have their name, lie in a scratch directory of the lake. The directory
-    ``snapshots/<contract>/<batch>/<digest>`` holds the parts and ``manifest.json``, the record itself, which is
-    written last. Raises ManifestError when the directory is there but its manifest is not what was written, and
-    DiskFullError when there is no room.
+    ``rows`` come in any order, as a source reads them or as a table. No more than a part of them is
+    in memory; what is sorted meanwhile, and the parts before they have their name, lie in a scratch
+    directory of the lake. The directory ``snapshots/<contract>/<batch>/<digest>`` holds the parts
+    and ``manifest.json``, the record itself, which is written last. Raises ManifestError when the
+    directory is there but its manifest is not what was written, and DiskFullError when there is no
+    room.
     """
     with scratch_directory(lake, "ingest") as scratch:
         schema, files = _write_parts(_sorted(rows, contract, scratch), scratch)
@@ -164,14 +179,25 @@ def write_snapshot(
         path = Path("snapshots") / contract.name / batch.id / sha256[:16]
         if not (lake / path).exists():
             with new_directory(lake / path) as directory:
-                parts = [Part(file=file.name, rows=n, sha256=file_sha256(file)) for file, n in files.items()]
+                parts = [
+                    Part(file=file.name, rows=n, sha256=file_sha256(file))
+                    for file, n in files.items()
+                ]
                 for file in files:
                     file.rename(directory / file.name)
                 written = Snapshot(
-                    contract=contract.name, contract_version=contract.version, batch=batch, sha256=sha256,
-                    rows=number, parts=tuple(parts), path=path.as_posix(), source=source,
-                )  # fmt: skip
-                (directory / "manifest.json").write_text(written.model_dump_json(indent=2), encoding="utf-8")
+                    contract=contract.name,
+                    contract_version=contract.version,
+                    batch=batch,
+                    sha256=sha256,
+                    rows=number,
+                    parts=tuple(parts),
+                    path=path.as_posix(),
+                    source=source,
+                )
+                (directory / "manifest.json").write_text(
+                    written.model_dump_json(indent=2), encoding="utf-8"
+                )
     return read_manifest(lake, path.as_posix())
 
 
@@ -189,7 +215,9 @@ def _sorted(rows: Rows | pa.Table, contract: Contract, scratch: Path) -> Iterato
 
 
 def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema, dict[Path, int]]:
-    """Write parts of PART_ROWS rows, the last one of what is left; their schema, and file -> number of rows."""
+    """Write parts of PART_ROWS rows, the last one of what is left; their schema, and file -> number
+    of rows.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -207,7 +235,9 @@ def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema
             write(rest.slice(0, PART_ROWS))
             rest = rest.slice(PART_ROWS)
     if rest is None:
-        raise ValueError("expected tables to write, found none: a batch without rows has one that is empty")
+        raise ValueError(
+            "expected tables to write, found none: a batch without rows has one that is empty"
+        )
     if rest.num_rows or not files:
         write(rest)
     return rest.schema, files
@@ -224,7 +254,9 @@ def _column(files: Sequence[Path], schema: pa.Schema, name: str) -> Iterator[pa.
 
 
 def read_manifest(lake: Path, path: str) -> Snapshot:
-    """Return the record of the snapshot in the lake directory ``path``; ManifestError when it is damaged."""
+    """Return the record of the snapshot in the lake directory ``path``; ManifestError when it is
+    damaged.
+    """
     file = lake / path / "manifest.json"
     try:
         snapshot = Snapshot.model_validate_json(file.read_text(encoding="utf-8"))
@@ -233,6 +265,11 @@ def read_manifest(lake: Path, path: str) -> Snapshot:
     except ValueError as error:
         raise ManifestError(file, " ".join(str(error).split())[:200]) from error
     digest = Path(path).name
-    if not snapshot.sha256.startswith(digest) or sum(part.rows for part in snapshot.parts) != snapshot.rows:
-        raise ManifestError(file, f"the manifest of {snapshot.sha256[:16]} with {snapshot.rows} rows")
+    if (
+        not snapshot.sha256.startswith(digest)
+        or sum(part.rows for part in snapshot.parts) != snapshot.rows
+    ):
+        raise ManifestError(
+            file, f"the manifest of {snapshot.sha256[:16]} with {snapshot.rows} rows"
+        )
     return snapshot

@@ -1,7 +1,8 @@
 """Sorting more rows than memory should hold: sorted runs on the disk, merged block by block.
 
-A block is a few thousand neighbouring rows of a sorted run. The blocks are read in the order of their first rows, so
-whatever has not been read yet comes after the first row of the next block: what comes before it is final.
+A block is a few thousand neighbouring rows of a sorted run. The blocks are read in the order of
+their first rows, so whatever has not been read yet comes after the first row of the next block:
+what comes before it is final.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ BLOCK_ROWS = 2048
 
 
 class SortedRows:
-    """Takes tables of one schema in any order, and gives their rows in one: no more than a run is in memory."""
+    """Takes tables of one schema in any order, and gives their rows in one: no more than a run is
+    in memory.
+    """
 
     def __init__(self, order: Callable[[pa.Table], pa.Array], scratch: Path) -> None:
-        """``order`` returns the positions of a table's rows, sorted; ``scratch`` is a directory for the runs."""
+        """``order`` returns the positions of a table's rows, sorted; ``scratch`` is a directory for
+        the runs.
+        """
         self._order, self._scratch = order, scratch
         self._pending: list[pa.Table] = []
         self._first: list[pa.Table] = []
@@ -40,7 +45,9 @@ class SortedRows:
             self._spill()
 
     def tables(self) -> Iterator[pa.Table]:
-        """Give all rows, sorted, as tables of about a run's size; one at least, and that may be empty."""
+        """Give all rows, sorted, as tables of about a run's size; one at least, and that may be
+        empty.
+        """
         import pyarrow as pa
 
         if not self._blocks:
@@ -61,9 +68,13 @@ class SortedRows:
         file = self._scratch / f"run-{self._runs:05d}.arrow"
         self._runs += 1
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as out:
+        with (
+            pa.OSFile(str(file), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema, options=options) as out,
+        ):
             starts = range(0, table.num_rows, BLOCK_ROWS)
-            # Copies in one table: slices would keep the whole run in memory, and tables of one row are mostly overhead.
+            # Copies in one table: slices would keep the whole run in memory, and tables of one row
+            # are mostly overhead.
             self._first.append(table.take(list(starts)).combine_chunks())
             for number, start in enumerate(starts):
                 self._blocks.append((file, number))
@@ -74,7 +85,10 @@ class SortedRows:
 
         first = pa.concat_tables(self._first).combine_chunks()
         order = self._order(first).to_pylist()
-        files = {file: pa.ipc.open_file(pa.OSFile(str(file))) for file in {file for file, _ in self._blocks}}
+        files = {
+            file: pa.ipc.open_file(pa.OSFile(str(file)))
+            for file in {file for file, _ in self._blocks}
+        }
         held, rows = [], 0
         for at, block in enumerate(order):
             file, number = self._blocks[block]
@@ -83,8 +97,11 @@ class SortedRows:
             last = at + 1 == len(order)
             if rows < RUN_ROWS and not last:
                 continue
-            # The next block's first row is put behind the others, so that what equals it is final too.
-            table = pa.concat_tables([*held, first.slice(0, 0) if last else first.slice(order[at + 1], 1)])
+            # The next block's first row is put behind the others, so that what equals it is final
+            # too.
+            table = pa.concat_tables(
+                [*held, first.slice(0, 0) if last else first.slice(order[at + 1], 1)]
+            )
             found = self._order(table)
             final = len(found) if last else found.index(table.num_rows - 1).as_py()
             yield table.take(found.slice(0, final))

@@ -1,15 +1,19 @@
-"""A table in a database: batches are windows of event time, read with bound values and streamed into Arrow.
+"""A table in a database: batches are windows of event time, read with bound values and streamed
+into Arrow.
 
-Works by SQLAlchemy; PostgreSQL, SQLite and DuckDB are tested. The account needs to read the table and nothing else; names
-are quoted by SQLAlchemy, values are bound. An index on the event time makes each look and each read cheap.
+Works by SQLAlchemy; PostgreSQL, SQLite and DuckDB are tested. The account needs to read the table
+and nothing else; names are quoted by SQLAlchemy, values are bound. An index on the event time makes
+each look and each read cheap.
 
-Which batches there are: the first and the last event time say which windows to look into, and one query for two hundred
-windows counts the rows of each. A batch's fingerprint is made of its number of rows, its newest event, and how many
-values each column has, so labels that come late are noticed. A value that is replaced by another is not, unless the
-contract's server names a column that says when a row was changed (``changedAt``): its newest value counts too.
+Which batches there are: the first and the last event time say which windows to look into, and one
+query for two hundred windows counts the rows of each. A batch's fingerprint is made of its number
+of rows, its newest event, and how many values each column has, so labels that come late are
+noticed. A value that is replaced by another is not, unless the contract's server names a column
+that says when a row was changed (``changedAt``): its newest value counts too.
 
-A column ``timestamp with time zone`` means itself. One without zone is local time in the contract's zone, as in
-files. SQLite has no timestamps: its texts are compared as SQLite's own ``strftime`` reads them.
+A column ``timestamp with time zone`` means itself. One without zone is local time in the contract's
+zone, as in files. SQLite has no timestamps: its texts are compared as SQLite's own ``strftime``
+reads them.
 """
 
 from __future__ import annotations
@@ -42,14 +46,16 @@ ROWS_AT_ONCE = 50_000
 _WINDOWS_AT_ONCE = 200
 """Windows in one query; SQLite allows five hundred."""
 _FAR = timedelta(days=366 * 200)
-"""Event times further apart than this are a mistake: there would be no end of windows to look into."""
+"""Event times further apart than this are a mistake: there would be no end of windows to look into.
+"""
 
 
 def open_table(contract: Contract, every: Every, project: Path, home: Path) -> SqlTable:
     """Return the table that the contract's server describes; nothing is connected yet.
 
-    Files of SQLite and DuckDB count from the project directory, and are opened for reading only. Raises SourceError when a
-    variable of the environment is not set, the address is none, or its driver is not installed.
+    Files of SQLite and DuckDB count from the project directory, and are opened for reading only.
+    Raises SourceError when a variable of the environment is not set, the address is none, or its
+    driver is not installed.
     """
     from sqlalchemy import URL, NullPool, create_engine
     from sqlalchemy.engine import make_url
@@ -93,7 +99,8 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
             file = project / str(url.database)
             if not file.is_file():
                 raise SourceError(
-                    f"{hidden.hide(str(file))}: no such database; the contract's server says that it is there"
+                    f"{hidden.hide(str(file))}: no such database; the contract's server says that"
+                    " it is there"
                 )
             url = url.set(database=str(file))
             options["connect_args"] = {"read_only": True}
@@ -109,8 +116,8 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the cause: it may quote the address, and the account in it.
         raise SourceError(
-            f"{contract.file}: {server.where}: expected the address of a database whose driver is installed, found "
-            f"{hidden.hide(' '.join(str(error).split())[:200])}"
+            f"{contract.file}: {server.where}: expected the address of a database whose driver is"
+            f" installed, found {hidden.hide(' '.join(str(error).split())[:200])}"
         ) from None
     return SqlTable(contract, every, engine, hidden)
 
@@ -131,7 +138,9 @@ class SqlTable:
         from sqlalchemy import URL
 
         url = self.engine.url
-        address = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
+        address = URL.create(
+            url.get_backend_name(), host=url.host, port=url.port, database=url.database
+        )
         return self.hidden.hide(f"{address.render_as_string()}#{self._table_name}")
 
     @property
@@ -147,11 +156,15 @@ class SqlTable:
             spans = self._windows(connection, table, has_zone)
             found: dict[str, str] = {}
             for start in range(0, len(spans), _WINDOWS_AT_ONCE):
-                found |= self._look(connection, table, spans[start : start + _WINDOWS_AT_ONCE], has_zone)
+                found |= self._look(
+                    connection, table, spans[start : start + _WINDOWS_AT_ONCE], has_zone
+                )
         return found
 
     def read(self, batch: Batch) -> Rows:
-        """Return the rows of the batch; reading them raises SourceError when they cannot be read."""
+        """Return the rows of the batch; reading them raises SourceError when they cannot be
+        read.
+        """
         from tasks.ingest.rows import Rows
 
         return Rows(partial(self._pieces, batch), self.contract, self.name)
@@ -171,7 +184,9 @@ class SqlTable:
                 table, batch, self._has_zone(connection, table), margin=timedelta(seconds=1)
             )
             query = select(table).where(within)
-            result = connection.execution_options(stream_results=True, yield_per=ROWS_AT_ONCE).execute(query)
+            result = connection.execution_options(
+                stream_results=True, yield_per=ROWS_AT_ONCE
+            ).execute(query)
             for rows in result.partitions():
                 columns = zip(*rows, strict=True)
                 arrays = [
@@ -200,11 +215,13 @@ class SqlTable:
         inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
         return pc.indices_nonzero(inside)
 
-    # --- the table -----------------------------------------------------------------------------------------
+    # --- the table --------------------------------------------------------------------------------
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        """A connection whose errors name the table and what to do, and show neither account nor values."""
+        """A connection whose errors name the table and what to do, and show neither account nor
+        values.
+        """
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
         try:
@@ -215,8 +232,8 @@ class SqlTable:
             shown = self.hidden.hide(" ".join(str(cause).split())[:300])
             # Without the cause: a driver may quote the account that it was given.
             raise SourceError(
-                f"{self.name}: cannot be read: {type(cause).__name__}: {shown}; is the database up, and may the account read "
-                "the table?"
+                f"{self.name}: cannot be read: {type(cause).__name__}: {shown}; is the database up,"
+                " and may the account read the table?"
             ) from None
 
     def _table(self, connection: Connection) -> FromClause:
@@ -230,26 +247,37 @@ class SqlTable:
         except NoSuchTableError:
             columns = []
         names = [item["name"] for item in columns]
-        if self.contract.event_time not in names or (server.changed_at and server.changed_at not in names):
+        if self.contract.event_time not in names or (
+            server.changed_at and server.changed_at not in names
+        ):
             wanted = [name for name in (self.contract.event_time, server.changed_at) if name]
             raise SourceError(
-                f"{self.name}: expected a table with the columns {wanted}, found {names[:20] or 'no such table'}; give the "
-                "table's name as physicalName in the contract, and let the account read it"
+                f"{self.name}: expected a table with the columns {wanted}, found"
+                f" {names[:20] or 'no such table'}; give the table's name as physicalName in the"
+                " contract, and let the account read it"
             )
         return table(server.table, *[column(name) for name in names], schema=server.schema or None)
 
     def _array(self, name: str, values: Sequence[Any], as_text: bool) -> pa.Array:
-        """The values as Arrow, or all as text; exact decimals become what the contract says the column is."""
+        """The values as Arrow, or all as text; exact decimals become what the contract says the
+        column is.
+        """
         import pyarrow as pa
 
         kinds = {type(value) for value in values}
         kind = self.contract.column(name).logical_type if name in self.contract.column_names else ""
         if Decimal in kinds and kind in ("number", "integer"):
-            whole = kind == "integer" and all(value is None or value == int(value) for value in values)
-            values = [None if value is None else int(value) if whole else float(value) for value in values]
+            whole = kind == "integer" and all(
+                value is None or value == int(value) for value in values
+            )
+            values = [
+                None if value is None else int(value) if whole else float(value) for value in values
+            ]
         elif UUID in kinds:
             values = [None if value is None else str(value) for value in values]
-        elif kind == "boolean" and self._is_sqlite and set(values) <= {0, 1, None}:  # SQLite has no booleans
+        elif (
+            kind == "boolean" and self._is_sqlite and set(values) <= {0, 1, None}
+        ):  # SQLite has no booleans
             values = [None if value is None else bool(value) for value in values]
         try:
             if not as_text:
@@ -258,7 +286,7 @@ class SqlTable:
             pass  # no type holds them all
         return pa.array([None if value is None else str(value) for value in values], pa.string())
 
-    # --- the windows ---------------------------------------------------------------------------------------
+    # --- the windows ------------------------------------------------------------------------------
 
     @property
     def _is_sqlite(self) -> bool:
@@ -272,7 +300,9 @@ class SqlTable:
         return func.strftime("%Y-%m-%d %H:%M:%f", column) if self._is_sqlite else column
 
     def _has_zone(self, connection: Connection, table: FromClause) -> bool:
-        """Whether the event times carry their zone, as the first one shows; SourceError when it is no moment at all."""
+        """Whether the event times carry their zone, as the first one shows; SourceError when it is
+        no moment at all.
+        """
         from sqlalchemy import select
 
         column = table.columns[self.contract.event_time]
@@ -283,8 +313,9 @@ class SqlTable:
             moment = None
         if found is not None and not isinstance(moment, datetime):
             raise SourceError(
-                f"{self.name}: expected moments in {self.contract.event_time}, found a value of type "
-                f"{type(found).__name__} that is none; name a view that has them as physicalName"
+                f"{self.name}: expected moments in {self.contract.event_time}, found a value of"
+                f" type {type(found).__name__} that is none; name a view that has them as"
+                " physicalName"
             )
         return moment is not None and moment.tzinfo is not None
 
@@ -302,17 +333,22 @@ class SqlTable:
         return (moment >= bound(batch.start - margin)) & (moment < bound(batch.end + margin))
 
     def _windows(self, connection: Connection, table: FromClause, has_zone: bool) -> list[Batch]:
-        """Every window between the first event and the last; SourceError for rows that lie in none."""
+        """Every window between the first event and the last; SourceError for rows that lie in
+        none.
+        """
         from sqlalchemy import func, select
 
         moment = self._moment(table)
         first, last, rows, dated = connection.execute(
-            select(func.min(moment), func.max(moment), func.count(), func.count(moment)).select_from(table)
+            select(
+                func.min(moment), func.max(moment), func.count(), func.count(moment)
+            ).select_from(table)
         ).one()
         if dated < rows:
             raise SourceError(
-                f"{self.name}: expected a moment in each row of {self.contract.event_time}, found {rows - dated} rows without: "
-                "they belong to no batch; fill them in, or name a view without them as physicalName"
+                f"{self.name}: expected a moment in each row of {self.contract.event_time}, found"
+                f" {rows - dated} rows without: they belong to no batch; fill them in, or name a"
+                " view without them as physicalName"
             )
         if not rows:
             return []
@@ -325,8 +361,8 @@ class SqlTable:
                 found.append(next_batch(found[-1], self.every, self.contract.timezone))
         except (OverflowError, ValueError):
             raise SourceError(
-                f"{self.name}: expected event times within 200 years in {self.contract.event_time}, found {first} to {last}; "
-                "have these rows put right"
+                f"{self.name}: expected event times within 200 years in {self.contract.event_time},"
+                f" found {first} to {last}; have these rows put right"
             ) from None
         return found
 

@@ -1,7 +1,7 @@
 """Where files lie: which files match a pattern, and their bytes.
 
-A pattern is a path with ``{batch}`` at most once and ``*`` or ``?`` anywhere in it, each within one name. Names that begin
-with a dot are not seen, because half-written files have such names.
+A pattern is a path with ``{batch}`` at most once and ``*`` or ``?`` anywhere in it, each within one
+name. Names that begin with a dot are not seen, because half-written files have such names.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Store(Protocol):
     """A place with directories and files."""
 
     def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
-        """Give name and whether it is a directory, in any order; FileNotFoundError when there is no such directory."""
+        """Give name and whether it is a directory, in any order; FileNotFoundError when there is no
+        such directory.
+        """
 
     def file(self, path: str) -> File:
         """Return the file as it is now; FileNotFoundError when there is none."""
@@ -71,17 +73,20 @@ class LocalStore:
 
 
 class S3Store:
-    """A service that speaks S3; account and region come from the environment (``AWS_*``), or ``options`` name the account.
+    """A service that speaks S3; account and region come from the environment (``AWS_*``), or
+    ``options`` name the account.
 
-    S3 tells the time of a change to the second: an object that is replaced by one of the same size within one second is
-    seen as unchanged until it changes again.
+    S3 tells the time of a change to the second: an object that is replaced by one of the same size
+    within one second is seen as unchanged until it changes again.
     """
 
     def __init__(self, endpoint: str, options: Mapping[str, str]) -> None:
         from pyarrow.fs import S3FileSystem
 
         if unknown := sorted(set(options) - set(_S3_OPTIONS)):
-            raise SourceError(f"storageOptions: expected some of {list(_S3_OPTIONS)} for S3, found {unknown}")
+            raise SourceError(
+                f"storageOptions: expected some of {list(_S3_OPTIONS)} for S3, found {unknown}"
+            )
         split = urlsplit(endpoint)
         self._files = S3FileSystem(
             endpoint_override=split.netloc or None,
@@ -133,7 +138,9 @@ def _without_account() -> Iterator[None]:
 
 
 def _hidden(error: Exception) -> str:
-    """What the error says, without any value of the environment that may be a part of an account."""
+    """What the error says, without any value of the environment that may be a part of an
+    account.
+    """
     account = [
         (value, f"${{{name}}}")
         for name, value in os.environ.items()
@@ -143,14 +150,21 @@ def _hidden(error: Exception) -> str:
 
 
 _ACCOUNT = re.compile("FSSPEC_|PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONNECTION_STRING")
-_S3_OPTIONS = {"key": "access_key", "secret": "secret_key", "token": "session_token", "region": "region"}
+_S3_OPTIONS = {
+    "key": "access_key",
+    "secret": "secret_key",
+    "token": "session_token",
+    "region": "region",
+}
 
 
 class UrlStore:
-    """Any other place that fsspec can open: ``gs``, ``abfs``, ``sftp``, ``https`` and many more, each with its own package.
+    """Any other place that fsspec can open: ``gs``, ``abfs``, ``sftp``, ``https`` and many more,
+    each with its own package.
 
-    Accounts come from the environment, as each of them has it (``GOOGLE_APPLICATION_CREDENTIALS``, ``FSSPEC_ABFS_...``), or from
-    ``options``. What a store says of a file's age or content is its fingerprint; one that says nothing is told by size.
+    Accounts come from the environment, as each of them has it (``GOOGLE_APPLICATION_CREDENTIALS``,
+    ``FSSPEC_ABFS_...``), or from ``options``. What a store says of a file's age or content is its
+    fingerprint; one that says nothing is told by size.
     """
 
     def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
@@ -162,7 +176,8 @@ class UrlStore:
             )
         except (ValueError, ImportError, TypeError) as error:
             raise SourceError(
-                f"{scheme}://: expected an address that fsspec can open here, found: {_hidden(error)}"
+                f"{scheme}://: expected an address that fsspec can open here, found:"
+                f" {_hidden(error)}"
             ) from None
 
     def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
@@ -176,11 +191,15 @@ class UrlStore:
         """Return the file as it is now."""
         with _as_os_error():
             info = self._files.info(path)
-        return File(path, info.get("size"), " ".join(str(info[sign]) for sign in _SIGNS if info.get(sign)))
+        return File(
+            path, info.get("size"), " ".join(str(info[sign]) for sign in _SIGNS if info.get(sign))
+        )
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        """Fetch the file to the disk, and open it there: not every place can be read twice or from the middle."""
+        """Fetch the file to the disk, and open it there: not every place can be read twice or from
+        the middle.
+        """
         with tempfile.NamedTemporaryFile() as local:
             with _as_os_error():
                 self._files.get_file(path, local.name)
@@ -189,9 +208,22 @@ class UrlStore:
 
 
 _SIGNS = (
-    "mtime", "modified", "updated", "last_modified", "LastModified", "Last-Modified", "created", "etag", "ETag", "md5",
-    "md5Hash", "content_md5", "Content-MD5", "generation", "checksum",
-)  # fmt: skip
+    "mtime",
+    "modified",
+    "updated",
+    "last_modified",
+    "LastModified",
+    "Last-Modified",
+    "created",
+    "etag",
+    "ETag",
+    "md5",
+    "md5Hash",
+    "content_md5",
+    "Content-MD5",
+    "generation",
+    "checksum",
+)
 """What the file systems of fsspec call that which changes with a file."""
 
 
@@ -207,7 +239,9 @@ def _as_os_error() -> Iterator[None]:
 
 
 def open_store(address: str, endpoint: str, options: Mapping[str, str]) -> Store:
-    """Return the store in which ``address`` lies; SourceError when nothing can open it, with what to install."""
+    """Return the store in which ``address`` lies; SourceError when nothing can open it, with what
+    to install.
+    """
     scheme = address.partition("://")[0]
     return S3Store(endpoint, options) if scheme == "s3" else UrlStore(scheme, options)
 
@@ -218,7 +252,8 @@ def look_at(store: Store, path: str) -> File:
         return store.file(path)
     except OSError as error:
         raise SourceError(
-            f"{path}: the file went away while it was looked at; it is looked for again at the next run"
+            f"{path}: the file went away while it was looked at; it is looked for again at the"
+            " next run"
         ) from error
 
 
@@ -267,16 +302,22 @@ class _Guarded(io.RawIOBase):
 
 
 def _changed(path: str) -> SourceError:
-    return SourceError(f"{path}: the file changed while it was read; it will be read again at the next run")
+    return SourceError(
+        f"{path}: the file changed while it was read; it will be read again at the next run"
+    )
 
 
 def _out_of_reach(path: str, error: OSError) -> SourceError:
     reason = " ".join(str(error.strerror or error).split())[:300]
-    return SourceError(f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read")
+    return SourceError(
+        f"{path}: cannot be read: {reason}; have it delivered again, or allow it to be read"
+    )
 
 
 def read_whole(store: Store, path: str) -> bytes:
-    """Return the bytes of the file; SourceError when they cannot be had, or change while they are read."""
+    """Return the bytes of the file; SourceError when they cannot be had, or change while they are
+    read.
+    """
     with opened(store, path) as stream:
         return stream.read()
 
@@ -284,8 +325,8 @@ def read_whole(store: Store, path: str) -> bytes:
 def keep(store: Store, paths: Iterable[str], directory: Path) -> Path:
     """Copy the files, byte for byte, to ``directory``, which is returned; once for each content.
 
-    The name of a copy begins with a digest of its content. Raises SourceError when a file cannot be had, or changes
-    meanwhile, and DiskFullError.
+    The name of a copy begins with a digest of its content. Raises SourceError when a file cannot be
+    had, or changes meanwhile, and DiskFullError.
     """
     for path in paths:
         with opened(store, path) as stream:
@@ -308,8 +349,9 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
 def find(store: Store, pattern: str, batch: str) -> list[tuple[str, str]]:
     """Return pairs of path and batch id for the files that match, in the order of their paths.
 
-    ``batch`` is the regular expression of a batch's id; the id is empty where the pattern has no ``{batch}``. Raises
-    SourceError when the directory before the first ``{batch}`` or ``*`` is not there.
+    ``batch`` is the regular expression of a batch's id; the id is empty where the pattern has no
+    ``{batch}``. Raises SourceError when the directory before the first ``{batch}`` or ``*`` is not
+    there.
     """
     names = pattern.split("/")
     fixed = next((i for i, name in enumerate(names) if is_open(name)), len(names) - 1)
@@ -349,6 +391,9 @@ def _walk(store: Store, directory: str, names: list[str], batch: str) -> Iterato
 
 def _pattern_of_name(name: str, batch: str) -> re.Pattern[str]:
     text = (
-        re.escape(name).replace(r"\{batch\}", f"(?P<batch>{batch})").replace(r"\*", ".*").replace(r"\?", ".")
+        re.escape(name)
+        .replace(r"\{batch\}", f"(?P<batch>{batch})")
+        .replace(r"\*", ".*")
+        .replace(r"\?", ".")
     )
     return re.compile(text if name.startswith(".") else rf"(?!\.){text}")

@@ -14,7 +14,8 @@ from tasks.records import Snapshot
 
 
 def read_block(reference: str) -> str:
-    """Return the value of a Prefect block, named as in a deployment: ``{{ prefect.blocks.secret.NAME }}``.
+    """Return the value of a Prefect block, named as in a deployment: ``{{
+    prefect.blocks.secret.NAME }}``.
 
     Raises LookupError, which names the reference alone, when there is no such block or value.
     """
@@ -28,7 +29,8 @@ def read_block(reference: str) -> str:
         value = None
     if not isinstance(value, str | int) or not str(value):
         raise LookupError(
-            f"expected {reference} to be one value in a Prefect block, found none; 'prefect block ls' lists the blocks"
+            f"expected {reference} to be one value in a Prefect block, found none; 'prefect block"
+            " ls' lists the blocks"
         )
     return str(value)
 
@@ -39,10 +41,16 @@ def _may_pass(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401 - as Pre
 
 
 @task(
-    name="ingest", retries=2, retry_delay_seconds=[2, 20], retry_condition_fn=_may_pass, cache_policy=NO_CACHE
+    name="ingest",
+    retries=2,
+    retry_delay_seconds=[2, 20],
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
 )
 def ingest(managed: ManagedModel, source: SourceBatch) -> Snapshot:
-    """Read the batch and keep it as an immutable snapshot; the same content is the same snapshot."""
+    """Read the batch and keep it as an immutable snapshot; the same content is the same
+    snapshot.
+    """
     from tasks.ingest.snapshot import write_snapshot
 
     opened = open_source(managed)

@@ -1,4 +1,6 @@
-"""One PostgreSQL server for all three stores: a database each for the ledger, Prefect and MLflow, made when missing."""
+"""One PostgreSQL server for all three stores: a database each for the ledger, Prefect and MLflow,
+made when missing.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,14 @@ class Stores:
 
 
 def make_stores(server: str) -> Stores:
-    """Make what is missing of the databases ``<name>_ledger``, ``<name>_prefect`` and ``<name>_mlflow``.
+    """Make what is missing of the databases ``<name>_ledger``, ``<name>_prefect`` and
+    ``<name>_mlflow``.
 
-    ``server`` is a PostgreSQL URL; ``<name>`` is the database in it, or ``kingmaker`` when that is ``postgres`` or none.
-    What the URL leaves out, a password above all, comes from PGPASSWORD and its like, or from ``~/.pgpass``. Raises
-    ValueError when it is no PostgreSQL URL, ExtensionMissingError when Prefect could not use the server, and SQLAlchemy's
-    OperationalError when it cannot be reached.
+    ``server`` is a PostgreSQL URL; ``<name>`` is the database in it, or ``kingmaker`` when that is
+    ``postgres`` or none. What the URL leaves out, a password above all, comes from PGPASSWORD and
+    its like, or from ``~/.pgpass``. Raises ValueError when it is no PostgreSQL URL,
+    ExtensionMissingError when Prefect could not use the server, and SQLAlchemy's OperationalError
+    when it cannot be reached.
     """
     try:
         url = make_url(server)
@@ -63,12 +67,15 @@ def make_stores(server: str) -> Stores:
 
 
 def _check_extension(connection: Connection, url: URL) -> None:
-    """Prefect's migrations need an extension that comes with every PostgreSQL, but in a package of its own."""
+    """Prefect's migrations need an extension that comes with every PostgreSQL, but in a package of
+    its own.
+    """
     available = text("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'")
     if not connection.scalar(available):
         raise ExtensionMissingError(
-            f"PostgreSQL on {url.host or url.query.get('host') or 'this machine'}: expected the extension pg_trgm, "
-            "which Prefect's tables need, found none; install the server's package postgresql-contrib"
+            f"PostgreSQL on {url.host or url.query.get('host') or 'this machine'}: expected the"
+            " extension pg_trgm, which Prefect's tables need, found none; install the server's"
+            " package postgresql-contrib"
         )
 
 

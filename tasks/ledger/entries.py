@@ -39,13 +39,14 @@ _REIGN = ("Promote", "RollBack")
 _JOURNALLED = (*_REIGN, "Retrain")
 
 
-# --- batches ---------------------------------------------------------------------------------------------
+# --- batches --------------------------------------------------------------------------------------
 
 
 def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecord:
     """Write the batch down and return it with its revision.
 
-    The same snapshot again keeps its revision and is brought up to date; other content becomes a new revision.
+    The same snapshot again keeps its revision and is brought up to date; other content becomes a
+    new revision.
     """
     with engine.begin() as connection:
         check_lease(connection, held)
@@ -68,7 +69,9 @@ def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecor
             connection.execute(update(batches).where(batches.c.id == last.id).values(**values))
         else:
             connection.execute(
-                insert(batches).values(model=record.model, batch=record.batch.id, revision=revision, **values)
+                insert(batches).values(
+                    model=record.model, batch=record.batch.id, revision=revision, **values
+                )
             )
     return record
 
@@ -85,7 +88,8 @@ def known_batches(engine: Engine, model: str) -> dict[str, BatchRecord]:
 
 
 def cohorts(engine: Engine, model: str) -> dict[str, Cohort]:
-    """Return batch id -> what says whether its labels may be used, of the newest revisions, in the order of the ids.
+    """Return batch id -> what says whether its labels may be used, of the newest revisions, in the
+    order of the ids.
 
     The rest of a record, such as its histograms, is not read: an idle run asks this, too.
     """
@@ -120,7 +124,9 @@ def _cohort(outcome: str, found: dict[str, Any]) -> Cohort:
 
 
 def finished_fingerprints(engine: Engine, model: str) -> dict[str, str]:
-    """Return batch id -> fingerprint of the source, for the batches whose newest revision was monitored to its end."""
+    """Return batch id -> fingerprint of the source, for the batches whose newest revision was
+    monitored to its end.
+    """
     with engine.connect() as connection:
         rows = connection.execute(
             select(batches.c.batch, batches.c.fingerprint, batches.c.completed)
@@ -131,7 +137,7 @@ def finished_fingerprints(engine: Engine, model: str) -> dict[str, str]:
     return {id: row.fingerprint for id, row in newest.items() if row.completed}
 
 
-# --- trainings -------------------------------------------------------------------------------------------
+# --- trainings ------------------------------------------------------------------------------------
 
 
 def record_training(engine: Engine, held: Lease, trained: TrainedModel, batch: str) -> None:
@@ -142,7 +148,12 @@ def record_training(engine: Engine, held: Lease, trained: TrainedModel, batch: s
 
 
 def _insert_training(connection: Connection, trained: TrainedModel, batch: str) -> None:
-    row = {"model": trained.model, "version": trained.version, "batch": batch, "record": _document(trained)}
+    row = {
+        "model": trained.model,
+        "version": trained.version,
+        "batch": batch,
+        "record": _document(trained),
+    }
     connection.execute(insert(trainings).values(**row))
 
 
@@ -150,7 +161,9 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     """Return what the ledger knows of a version; KeyError when it knows nothing."""
     with engine.connect() as connection:
         row = connection.execute(
-            select(trainings.c.record).where(trainings.c.model == model, trainings.c.version == version)
+            select(trainings.c.record).where(
+                trainings.c.model == model, trainings.c.version == version
+            )
         ).one_or_none()
     if row is None:
         raise KeyError(f"{model}: the ledger has no version {version}")
@@ -161,23 +174,37 @@ def contract_texts(engine: Engine, model: str) -> dict[str, str]:
     """Return contract version -> its text, as the newest training under it kept it."""
     with engine.connect() as connection:
         found = connection.execute(
-            select(trainings.c.record).where(trainings.c.model == model).order_by(trainings.c.version)
+            select(trainings.c.record)
+            .where(trainings.c.model == model)
+            .order_by(trainings.c.version)
         ).scalars()
         return {one["contract_version"]: one.get("contract_text", "") for one in found}
 
 
 def known_versions(engine: Engine, model: str) -> tuple[int, ...]:
-    """Return the versions that the ledger names, oldest first; another that the registry holds is an orphan."""
+    """Return the versions that the ledger names, oldest first; another that the registry holds is
+    an orphan.
+    """
     with engine.connect() as connection:
-        found = select(trainings.c.version).where(trainings.c.model == model).order_by(trainings.c.version)
+        found = (
+            select(trainings.c.version)
+            .where(trainings.c.model == model)
+            .order_by(trainings.c.version)
+        )
         return tuple(connection.execute(found).scalars())
 
 
 def known_runs(engine: Engine, model: str) -> frozenset[str]:
-    """Return the MLflow runs that the ledger names: of every training, and of every revision of a batch."""
+    """Return the MLflow runs that the ledger names: of every training, and of every revision of a
+    batch.
+    """
     with engine.connect() as connection:
-        trained = connection.execute(select(trainings.c.record).where(trainings.c.model == model)).scalars()
-        seen = connection.execute(select(batches.c.record).where(batches.c.model == model)).scalars()
+        trained = connection.execute(
+            select(trainings.c.record).where(trainings.c.model == model)
+        ).scalars()
+        seen = connection.execute(
+            select(batches.c.record).where(batches.c.model == model)
+        ).scalars()
         runs = [record["run_id"] for record in trained] + [record["mlflow_run"] for record in seen]
     return frozenset(filter(None, runs))
 
@@ -186,12 +213,15 @@ def training_batches(engine: Engine, model: str) -> tuple[str, ...]:
     """Return the batches at which versions were trained, oldest first, each once."""
     with engine.connect() as connection:
         found = connection.execute(
-            select(trainings.c.batch).where(trainings.c.model == model).distinct().order_by(trainings.c.batch)
+            select(trainings.c.batch)
+            .where(trainings.c.model == model)
+            .distinct()
+            .order_by(trainings.c.batch)
         ).scalars()
         return tuple(found)
 
 
-# --- decisions -------------------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 
 
 def record_decision(
@@ -207,13 +237,15 @@ def record_decision(
     decided_by: str = "kingmaker",
     training: TrainedModel | None = None,
 ) -> LedgerEntry:
-    """Write a decision down with its evidence, and the rule that judged it under the key ``rule``; return the entry.
+    """Write a decision down with its evidence, and the rule that judged it under the key ``rule``;
+    return the entry.
 
-    The ``training`` that is judged becomes known with its judgement, in one transaction: a run that died between them
-    would leave a version that counts as trained and that nobody ever judges.
+    The ``training`` that is judged becomes known with its judgement, in one transaction: a run that
+    died between them would leave a version that counts as trained and that nobody ever judges.
 
-    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only when ``mark_effective``
-    says so. All others are effective at once. Raises LeaseLostError when the lease has passed to another run.
+    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only
+    when ``mark_effective`` says so. All others are effective at once. Raises LeaseLostError when
+    the lease has passed to another run.
     """
     document = _document(evidence) | ({} if rule is None else {"rule": dict(rule)})
     now = datetime.now(UTC)
@@ -246,13 +278,16 @@ def evidence_sha256(document: Mapping[str, Any]) -> str:
 
 
 def decision_numbered(engine: Engine, identity: int) -> LedgerEntry:
-    """Return the decision with the number ``identity``; NoDecisionError when the ledger has none."""
+    """Return the decision with the number ``identity``; NoDecisionError when the ledger has
+    none.
+    """
     with engine.connect() as connection:
         row = connection.execute(select(decisions).where(decisions.c.id == identity)).one_or_none()
         if row is None:
             last = connection.execute(select(func.max(decisions.c.id))).scalar_one()
             raise NoDecisionError(
-                f"decision {identity}: expected a number from 1 to {last or 0}; 'kingmaker history MODEL --all' shows them"
+                f"decision {identity}: expected a number from 1 to {last or 0}; 'kingmaker history"
+                " MODEL --all' shows them"
             )
     return _entry(row)
 
@@ -286,7 +321,9 @@ def reigns(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
 def any_unfinished(engine: Engine, model: str) -> bool:
     """Whether a decision about the model was journalled and has not taken effect."""
     with engine.connect() as connection:
-        waiting = select(func.count()).where(decisions.c.model == model, decisions.c.effective_at.is_(None))
+        waiting = select(func.count()).where(
+            decisions.c.model == model, decisions.c.effective_at.is_(None)
+        )
         return connection.execute(waiting).scalar_one() > 0
 
 
@@ -296,15 +333,19 @@ def unfinished(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
 
 
 def attempts_since_promotion(entries: tuple[LedgerEntry, ...]) -> int:
-    """Return how many changes of recipe were judged since one was promoted, or since the first champion.
+    """Return how many changes of recipe were judged since one was promoted, or since the first
+    champion.
 
-    A version that is judged again, with more rows, is the same attempt. A refresh or a rollback between them starts nothing anew: counted from the last refresh, every attempt would be the
+    A version that is judged again, with more rows, is the same attempt. A refresh or a rollback
+    between them starts nothing anew: counted from the last refresh, every attempt would be the
     first, and twenty attempts of an equal recipe would promote it nearly half of the time.
     """
     by_id = {entry.id: entry for entry in entries}
     judged = set[int]()
     for entry in reversed(entries):
-        rests_on = entry.evidence.get("rests_on")  # a person's promotion rests on an earlier judgement
+        rests_on = entry.evidence.get(
+            "rests_on"
+        )  # a person's promotion rests on an earlier judgement
         basis = entry if rests_on is None else by_id.get(rests_on, entry)
         if entry.decision.kind == "Promote" and basis.evidence.get("kind") != "refresh":
             break
@@ -322,7 +363,8 @@ def frozen(entries: tuple[LedgerEntry, ...]) -> LedgerEntry | None:
 def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
     """Return the newest judgement of each challenger that goes on in shadow, oldest first.
 
-    One promoted change of recipe ends the wait of all that were judged before it: they challenged another champion.
+    One promoted change of recipe ends the wait of all that were judged before it: they challenged
+    another champion.
     """
     newest: dict[int, LedgerEntry] = {}
     for entry in entries:
@@ -331,16 +373,22 @@ def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
                 newest.clear()
             case Shadow() | Reject() | Promote() | AwaitApproval():
                 newest[entry.decision.version] = entry
-    return tuple(e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow))
+    return tuple(
+        e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow)
+    )
 
 
 def adjustments(entries: tuple[LedgerEntry, ...], version: int) -> tuple[LedgerEntry, ...]:
     """Return the refreshes of weights and recalibration of a version, oldest first."""
-    return tuple(e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version)
+    return tuple(
+        e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version
+    )
 
 
 def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:
-    """Return the batches at which Kingmaker itself rolled back since the model was last thawed, oldest first."""
+    """Return the batches at which Kingmaker itself rolled back since the model was last thawed,
+    oldest first.
+    """
     thawed = max((e.id for e in entries if e.decision.kind == "Thaw"), default=0)
     return tuple(
         e.batch
@@ -350,15 +398,23 @@ def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:
 
 
 def _document(record: Record | Mapping[str, Any]) -> dict[str, Any]:
-    """The record as JSON that every database takes: infinity and NaN, which JSON does not have, as strings."""
-    text = record.model_dump_json() if isinstance(record, Record) else _EVIDENCE.dump_json(dict(record))
+    """The record as JSON that every database takes: infinity and NaN, which JSON does not have, as
+    strings.
+    """
+    text = (
+        record.model_dump_json()
+        if isinstance(record, Record)
+        else _EVIDENCE.dump_json(dict(record))
+    )
     document: dict[str, Any] = json.loads(text)
     return document
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:
     def aware(moment: datetime | None) -> datetime | None:
-        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+        return (
+            moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+        )
 
     return LedgerEntry.model_validate(
         {

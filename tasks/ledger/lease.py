@@ -1,11 +1,13 @@
 """The lease: one run at a time acts for a model, and one that lost its lease cannot write.
 
-Prefect's concurrency limits are lost when its server restarts (Prefect #20090), so the guard is ours. A lease is a
-row with a holder, an end, and a token that grows with every new holder; every decision carries the token of the
-lease under which it was made, and the ledger refuses an old one. What the ledger cannot refuse, such as the registry's
-alias, is written inside ``fenced``: while the lease's row is locked, nobody can take it over.
+Prefect's concurrency limits are lost when its server restarts (Prefect #20090), so the guard is
+ours. A lease is a row with a holder, an end, and a token that grows with every new holder; every
+decision carries the token of the lease under which it was made, and the ledger refuses an old one.
+What the ledger cannot refuse, such as the registry's alias, is written inside ``fenced``: while the
+lease's row is locked, nobody can take it over.
 
-Time is the database's where it has a server: machines whose clocks disagree still agree on when a lease ends.
+Time is the database's where it has a server: machines whose clocks disagree still agree on when a
+lease ends.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from tasks.ledger import tables
 from tasks.ledger.tables import LedgerAwayError, leases
 
 DURATION = timedelta(seconds=60)
-"""How long a lease lives without being renewed: the longest that a killed run can delay the next."""
+"""How long a lease lives without being renewed: the longest that a killed run can delay the next.
+"""
 
 _GIVEN_BACK = datetime(1970, 1, 1, tzinfo=UTC)
 """The end of a lease that nobody has: over by any clock, even one that was set back."""
@@ -48,8 +51,10 @@ class Lease:
     holder: str
     token: int
     left_behind: bool = False
-    """Whether something may lie half done outside the ledger, since the last holder died or failed. Who has tidied it up
-    sets this to False; else the next holder finds it again."""
+    """Whether something may lie half done outside the ledger, since the last holder died or failed.
+
+    Who has tidied it up sets this to False; else the next holder finds it again.
+    """
 
 
 def holder_name(run: str) -> str:
@@ -61,8 +66,9 @@ def holder_name(run: str) -> str:
 def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
     """Hold the model's lease for the block; LeaseHeldError says who has it.
 
-    The lease is renewed in the background, and given back when the block ends. Its row keeps the holder's name when the
-    block fails, or has not tidied up after the last one: that is how the next holder knows.
+    The lease is renewed in the background, and given back when the block ends. Its row keeps the
+    holder's name when the block fails, or has not tidied up after the last one: that is how the
+    next holder knows.
     """
     held = _take(engine, model, holder)
     stop = threading.Event()
@@ -88,9 +94,9 @@ def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
 def fenced(engine: Engine, held: Lease) -> Iterator[None]:
     """Keep the lease from passing to another for the block; LeaseLostError when it has already.
 
-    For one short write outside the ledger. A process that is paused in the block blocks the next one, which is told so;
-    one that died, or a machine that is gone (``tables.open_ledger``), does not. What is left, and how it is noticed:
-    docs/safety.md.
+    For one short write outside the ledger. A process that is paused in the block blocks the next
+    one, which is told so; one that died, or a machine that is gone (``tables.open_ledger``), does
+    not. What is left, and how it is noticed: docs/safety.md.
     """
     with engine.begin() as connection:
         check_lease(connection, held)
@@ -104,7 +110,9 @@ def current_holder(engine: Engine, model: str) -> str:
 
 
 def left_behind_by(engine: Engine, model: str) -> str:
-    """Return who died or failed while it acted for the model, and was not tidied up after; an empty string for nobody."""
+    """Return who died or failed while it acted for the model, and was not tidied up after; an empty
+    string for nobody.
+    """
     holder, alive = _last_holder(engine, model)
     return "" if alive else holder
 
@@ -120,10 +128,12 @@ def _last_holder(engine: Engine, model: str) -> tuple[str, bool]:
 
 
 def check_lease(connection: Connection, held: Lease) -> None:
-    """Raise LeaseLostError unless ``held`` is still the model's lease; call first in the writing transaction.
+    """Raise LeaseLostError unless ``held`` is still the model's lease; call first in the writing
+    transaction.
 
-    It is an update that changes nothing: it locks the row until the transaction ends, in SQLite too, where a select
-    locks nothing and the lease could pass to another between the check and the write.
+    It is an update that changes nothing: it locks the row until the transaction ends, in SQLite
+    too, where a select locks nothing and the lease could pass to another between the check and the
+    write.
     """
     still = connection.execute(
         update(leases)
@@ -136,9 +146,10 @@ def check_lease(connection: Connection, held: Lease) -> None:
         select(leases.c.token, leases.c.holder).where(leases.c.model == held.model)
     ).one_or_none()
     raise LeaseLostError(
-        f"{held.model}: the lease of {held.holder} (token {held.token}) has passed to "
-        f"{row.holder if row and row.holder else 'nobody'} (token {row.token if row else 'unknown'}); nothing was "
-        "written, and the run that holds it goes on"
+        f"{held.model}: the lease of {held.holder} (token {held.token}) has passed to"
+        f" {row.holder if row and row.holder else 'nobody'} (token"
+        f" {row.token if row else 'unknown'}); nothing was written, and the run that holds it"
+        " goes on"
     )
 
 
@@ -166,21 +177,27 @@ def _row_holder(engine: Engine, model: str) -> str:
 
 
 def _take_in(connection: Connection, model: str, holder: str) -> Lease:
-    row = connection.execute(select(leases).where(leases.c.model == model).with_for_update()).one_or_none()
+    row = connection.execute(
+        select(leases).where(leases.c.model == model).with_for_update()
+    ).one_or_none()
     now = _now(connection)
     if row is None:
         try:
             connection.execute(
-                insert(leases).values(model=model, holder=holder, token=1, expires_at=now + DURATION)
+                insert(leases).values(
+                    model=model, holder=holder, token=1, expires_at=now + DURATION
+                )
             )
         except IntegrityError as error:
-            raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again") from error
+            raise LeaseHeldError(
+                f"{model}: another run took the lease at this moment; try again"
+            ) from error
         return Lease(model, holder, 1)
     alive = _aware(row.expires_at) > now and not _died_here(row.holder)
     if row.holder and alive:
         raise LeaseHeldError(
-            f"{model}: {row.holder} acts for it now, until {_aware(row.expires_at):%H:%M:%S} UTC at least; wait "
-            "for it to end, or end it"
+            f"{model}: {row.holder} acts for it now, until {_aware(row.expires_at):%H:%M:%S} UTC at"
+            " least; wait for it to end, or end it"
         )
     taken = connection.execute(
         update(leases)
@@ -195,7 +212,8 @@ def _take_in(connection: Connection, model: str, holder: str) -> Lease:
 def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
     """Renew until told to stop, or until the lease is lost: then the next write says so."""
     while not stop.wait(DURATION.total_seconds() / 4):
-        # A database that is away for a moment must not end the renewal: the lease has three more tries to live.
+        # A database that is away for a moment must not end the renewal: the lease has three more
+        # tries to live.
         with contextlib.suppress(SQLAlchemyError, LedgerAwayError), engine.begin() as connection:
             renewed = connection.execute(
                 update(leases)
@@ -207,7 +225,9 @@ def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
 
 
 def _died_here(holder: str) -> bool:
-    """Whether the holder was a process of this machine that is no more: then its lease need not run out."""
+    """Whether the holder was a process of this machine that is no more: then its lease need not run
+    out.
+    """
     host, _, rest = holder.partition(" process ")
     if host != socket.gethostname() or not rest:
         return False

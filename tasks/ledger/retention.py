@@ -1,4 +1,6 @@
-"""What of the lake the ledger needs: everything that a decision, a version or a prediction rests on."""
+"""What of the lake the ledger needs: everything that a decision, a version or a prediction rests
+on.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,33 @@ class Needed:
     """Lake paths that must stay, and of which batches the ledger knows anything at all."""
 
     snapshots: frozenset[str]
-    """Directories: of each batch's newest revision, of all that a version was trained on, labels too, of all that was predicted."""
+    """Directories: of each batch's newest revision, of all that a version was trained on, labels
+    too, of all that was predicted.
+    """
     quarantines: frozenset[str]
     """Files that belong to those snapshots."""
     predictions: frozenset[str]
     """Files: all that was ever said."""
     known_snapshots: frozenset[tuple[str, str]]
-    """(contract, batch) of every snapshot in the ledger; what is of no such batch may be one that is just being read."""
+    """(contract, batch) of every snapshot in the ledger; what is of no such batch may be one that
+    is just being read.
+    """
     known_predictions: frozenset[tuple[str, str]]
     """(model, batch) of every prediction in the ledger."""
 
 
 def needed(engine: Engine) -> Needed:
-    """Return what the ledger needs, over all models that it knows: contracts, and so snapshots, may be shared."""
+    """Return what the ledger needs, over all models that it knows: contracts, and so snapshots, may
+    be shared.
+    """
     with engine.connect() as connection:
-        rows = connection.execute(select(batches.c.record).order_by(batches.c.batch, batches.c.revision))
+        rows = connection.execute(
+            select(batches.c.record).order_by(batches.c.batch, batches.c.revision)
+        )
         records = [BatchRecord.model_validate(row.record) for row in rows]
         trained = [
-            TrainedModel.model_validate(row.record) for row in connection.execute(select(trainings.c.record))
+            TrainedModel.model_validate(row.record)
+            for row in connection.execute(select(trainings.c.record))
         ]
     spans = {span.snapshot for one in trained for span in one.trained_on}
     spans |= {labels.snapshot for one in trained for labels in one.labelled_by}
@@ -46,9 +57,13 @@ def needed(engine: Engine) -> Needed:
     ]
     return Needed(
         snapshots=frozenset(record.snapshot.path for record in kept),
-        quarantines=frozenset(record.verdict.quarantine for record in kept if record.verdict.quarantine),
+        quarantines=frozenset(
+            record.verdict.quarantine for record in kept if record.verdict.quarantine
+        ),
         predictions=frozenset(record.predictions.path for record in records if record.predictions),
-        known_snapshots=frozenset((record.snapshot.contract, record.batch.id) for record in records),
+        known_snapshots=frozenset(
+            (record.snapshot.contract, record.batch.id) for record in records
+        ),
         known_predictions=frozenset((r.model, r.batch.id) for r in records if r.predictions),
     )
 

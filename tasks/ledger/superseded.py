@@ -1,7 +1,8 @@
 """What rests on a snapshot that a newer revision of its batch has replaced.
 
-Late rows, or rows that the source has corrected, make a new revision of a closed batch. The old snapshot stays and so does
-everything that was made of it; this says what that is, so that a person can decide whether it matters.
+Late rows, or rows that the source has corrected, make a new revision of a closed batch. The old
+snapshot stays and so does everything that was made of it; this says what that is, so that a person
+can decide whether it matters.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ Versions = dict[tuple[str, str], list[int]]
 
 
 def superseded(engine: Engine, model: str, labels: str | None = None) -> tuple[Superseded, ...]:
-    """Return every revision that is not its batch's newest content and that something rests on, oldest first.
+    """Return every revision that is not its batch's newest content and that something rests on,
+    oldest first.
 
-    ``labels`` is the name under which the ledger has the model's batches of labels, where they have a contract of their
-    own: their revisions come after those of the rows. A revision whose content came back later is not superseded: what
-    rests on it rests on the newest content.
+    ``labels`` is the name under which the ledger has the model's batches of labels, where they have
+    a contract of their
+    own: their revisions come after those of the rows. A revision whose content came back later is
+        not superseded: what rests on it rests on the newest content.
     """
     with engine.connect() as connection:
         known = connection.execute(
-            select(trainings.c.record).where(trainings.c.model == model).order_by(trainings.c.version)
+            select(trainings.c.record)
+            .where(trainings.c.model == model)
+            .order_by(trainings.c.version)
         ).scalars()
         trained = {one.version: one for one in map(TrainedModel.model_validate, known)}
     on_rows: Versions = defaultdict(list)
@@ -67,9 +72,14 @@ def _replaced(
             if trained_on_it or predictions:
                 found.append(
                     Superseded(
-                        batch=batch, revision=record.revision, newest=newest.revision,
-                        rows=record.snapshot.rows, newest_rows=newest.snapshot.rows,
-                        versions=trained_on_it, predictions=predictions, labels=labels,
+                        batch=batch,
+                        revision=record.revision,
+                        newest=newest.revision,
+                        rows=record.snapshot.rows,
+                        newest_rows=newest.snapshot.rows,
+                        versions=trained_on_it,
+                        predictions=predictions,
+                        labels=labels,
                     )
-                )  # fmt: skip
+                )
     return tuple(found)

@@ -28,10 +28,14 @@ from sqlalchemy.exc import DBAPIError
 
 metadata = MetaData()
 PATIENCE_SECONDS = 30
-"""How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's row can be locked."""
+"""How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's
+row can be locked.
+"""
 
 AWAY_SECONDS = 60
-"""How long a server of the ledger may be away before a run ends: it outlives a restart, and is as long as a lease lives."""
+"""How long a server of the ledger may be away before a run ends: it outlives a restart, and is as
+long as a lease lives.
+"""
 
 
 class LedgerAwayError(RuntimeError):
@@ -61,7 +65,9 @@ trainings = Table(
     Column("batch", String(40), nullable=False),
     Column("record", JSON, nullable=False),
 )
-"""Every registered version: which rows it was trained on, and the digest of its bytes; a TrainedModel."""
+"""Every registered version: which rows it was trained on, and the digest of its bytes; a
+TrainedModel.
+"""
 
 decisions = Table(
     "decisions",
@@ -80,7 +86,10 @@ decisions = Table(
     Column("decided_by", Text, nullable=False),
     Column("token", BigInteger, nullable=False),
 )
-"""Every decision with its evidence. A decision that changes who reigns is a journal entry until it is effective."""
+"""Every decision with its evidence.
+
+A decision that changes who reigns is a journal entry until it is effective.
+"""
 
 leases = Table(
     "leases",
@@ -97,7 +106,8 @@ leases = Table(
 def open_ledger(url: str) -> Engine:
     """Return the engine for ``url``, with the tables made on first use.
 
-    SQLite runs in WAL mode with full synchronisation: a decision that was written survives a power cut.
+    SQLite runs in WAL mode with full synchronisation: a decision that was written survives a power
+    cut.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -109,15 +119,18 @@ def open_ledger(url: str) -> Engine:
         def _durable(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+
     else:
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
 
         @event.listens_for(engine, "connect")
         def _notice_dead_clients(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
-            # A machine that lost its power while it held a lock would else be noticed after two hours.
+            # A machine that lost its power while it held a lock would else be noticed after two
+            # hours.
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+                    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET"
+                    " tcp_keepalives_count = 3"
                 )
             connection.commit()
 
@@ -126,15 +139,21 @@ def open_ledger(url: str) -> Engine:
     try:
         metadata.create_all(engine)
     except DBAPIError:
-        metadata.create_all(engine)  # another process made a table between our look and our making it
+        metadata.create_all(
+            engine
+        )  # another process made a table between our look and our making it
     return engine
 
 
 def _outlive_a_restart(engine: Engine) -> None:
-    """Wait a bounded time for a server that is away; what it broke off in the middle ends by name."""
+    """Wait a bounded time for a server that is away; what it broke off in the middle ends by
+    name.
+    """
 
     @event.listens_for(engine, "do_connect")
-    def _connect(dialect: Dialect, _record: object, arguments: list[Any], settings: dict[str, Any]) -> object:
+    def _connect(
+        dialect: Dialect, _record: object, arguments: list[Any], settings: dict[str, Any]
+    ) -> object:
         give_up = time.monotonic() + AWAY_SECONDS
         while True:
             try:
@@ -155,13 +174,17 @@ def _outlive_a_restart(engine: Engine) -> None:
 
 
 def _is_away(said: str) -> bool:
-    """Whether it is the server that is missing, and not a password, a database or a right: then waiting may help."""
+    """Whether it is the server that is missing, and not a password, a database or a right: then
+    waiting may help.
+    """
     return "FATAL" not in said or "the database system is" in said or "too many clients" in said
 
 
 def _away(url: URL, found: str) -> str:
-    where = f"{url.database} at {url.host or 'a local socket'}"  # the rest of it may hold a password
+    where = (  # the rest of it may hold a password
+        f"{url.database} at {url.host or 'a local socket'}"
+    )
     return (
-        f"the ledger {where}: expected its server to answer, found {found}; start it, and run again: what was written "
-        "stays, and what waits is done then"
+        f"the ledger {where}: expected its server to answer, found {found}; start it, and run"
+        " again: what was written stays, and what waits is done then"
     )

@@ -1,4 +1,6 @@
-"""Who reigns: the registry's aliases, moved in an order that never leaves the throne empty or doubtful."""
+"""Who reigns: the registry's aliases, moved in an order that never leaves the throne empty or
+doubtful.
+"""
 
 from __future__ import annotations
 
@@ -33,17 +35,20 @@ def aliased_version(settings: Settings, model: str, alias: str) -> int | None:
 
 
 def crown(settings: Settings, model: str, decision: Promote | RollBack, fence: Fence) -> None:
-    """Carry out a journalled decision: tags first, the alias ``champion`` last; every step may be repeated.
+    """Carry out a journalled decision: tags first, the alias ``champion`` last; every step may be
+    repeated.
 
-    MLflow has no compare-and-set, so each write is made while the lease cannot pass to another. Raises ThroneError
-    when someone else was crowned in the meantime, and LeaseLostError when the lease has passed on.
+    MLflow has no compare-and-set, so each write is made while the lease cannot pass to another.
+    Raises ThroneError when someone else was crowned in the meantime, and LeaseLostError when the
+    lease has passed on.
     """
     api = client(settings.tracking_uri)
     reigning = aliased_version(settings, model, CHAMPION)
     if reigning not in (decision.previous, decision.version):
         raise ThroneError(
-            f"{model}: expected version {decision.previous} to reign, as the decision's evidence says, found version "
-            f"{reigning}; nothing was changed; run 'kingmaker history {model}' to see who changed it"
+            f"{model}: expected version {decision.previous} to reign, as the decision's evidence"
+            f" says, found version {reigning}; nothing was changed; run 'kingmaker history {model}'"
+            " to see who changed it"
         )
     version = str(decision.version)
     if decision.previous is not None:
@@ -63,15 +68,17 @@ def crown(settings: Settings, model: str, decision: Promote | RollBack, fence: F
         crowned = aliased_version(settings, model, CHAMPION)
     if crowned != decision.version:
         raise ThroneError(
-            f"{model}: expected version {version} to reign after it was crowned, found version {crowned}; someone "
-            "else writes to this registry; the decision is in the journal, and the next run carries it out"
+            f"{model}: expected version {version} to reign after it was crowned, found version"
+            f" {crowned}; someone else writes to this registry; the decision is in the journal, and"
+            " the next run carries it out"
         )
 
 
 def fetch(settings: Settings, trained: TrainedModel, trust: Form) -> LoadedModel:
     """Return a registered version, read only after its bytes and types are verified.
 
-    It is read from the copy below ``settings.models``; the registry is asked when there is none, or a damaged one.
+    It is read from the copy below ``settings.models``; the registry is asked when there is none, or
+    a damaged one.
     """
     copy = copy_of(settings, trained)
     try:
@@ -111,12 +118,15 @@ def _download(settings: Settings, trained: TrainedModel, directory: Path) -> Non
 
     api = client(settings.tracking_uri)
     source = api.get_model_version(trained.model, str(trained.version)).source
-    # A directory of our own: what MLflow downloads from a server to one of its own it never removes.
+    # A directory of our own: what MLflow downloads from a server to one of its own it never
+    # removes.
     with tempfile.TemporaryDirectory() as temporary:
         download = mlflow.artifacts.download_artifacts
         stored = Path(download(artifact_uri=source, dst_path=f"{temporary}/model"))
         baseline = Path(
-            download(run_id=trained.run_id, artifact_path=BASELINE, dst_path=f"{temporary}/baseline")
+            download(
+                run_id=trained.run_id, artifact_path=BASELINE, dst_path=f"{temporary}/baseline"
+            )
         )
         for file in (stored / FILES[trained.form], baseline / SAMPLE, baseline / PROFILE):
             if file.exists():

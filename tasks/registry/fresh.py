@@ -1,8 +1,10 @@
-"""Whether a registered model can be used by a process that knows nothing of the one that trained it.
+"""Whether a registered model can be used by a process that knows nothing of the one that trained
+it.
 
     python -m tasks.registry.fresh FILE SHA256 FORM TRUST ROWS PROBLEM [CLASS ...]
 
-loads the packaged pipeline, a panel's included, from FILE by the safe loader, predicts the rows of the Parquet file ROWS, and prints them as JSON.
+loads the packaged pipeline, a panel's included, from FILE by the safe loader, predicts the rows of
+the Parquet file ROWS, and prints them as JSON.
 """
 
 from __future__ import annotations
@@ -31,21 +33,33 @@ TIMEOUT = 300
 def predicts_in_a_fresh_process(
     golden: np.ndarray, trained: TrainedModel, problem: Problem, copy: Path, trust: Form
 ) -> Guardrail:
-    """Check that a new interpreter, given the registered files alone, predicts the golden rows as the fitted pipeline did.
+    """Check that a new interpreter, given the registered files alone, predicts the golden rows as
+    the fitted pipeline did.
 
-    ``golden`` holds those predictions, (rows,) or (rows, classes). ``copy`` is the directory of the version's files as
-    they came from the registry. The process looks for modules where this one does, since an estimator may be a project's.
+    ``golden`` holds those predictions, (rows,) or (rows, classes). ``copy`` is the directory of the
+    version's files as they came from the registry. The process looks for modules where this one
+    does, since an estimator may be a project's.
     """
     import numpy as np
 
-    command = [sys.executable, "-m", __name__, str(copy / FILES[trained.form]), trained.artifact_sha256]
+    command = [
+        sys.executable,
+        "-m",
+        __name__,
+        str(copy / FILES[trained.form]),
+        trained.artifact_sha256,
+    ]
     command += [trained.form, trust, str(copy / SAMPLE), problem, *trained.classes]
     places = os.pathsep.join(filter(None, sys.path))
     try:
         said = subprocess.run(  # noqa: S603 - ourselves
-            command, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
             env=os.environ | {"PYTHONPATH": places},
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         return _guardrail("not made", f"no answer in {TIMEOUT} s")
     if said.returncode:
@@ -54,22 +68,30 @@ def predicts_in_a_fresh_process(
     found = np.array(json.loads(said.stdout), dtype="float64")
     same = found.shape == golden.shape and bool(np.array_equal(found, golden))
     return _guardrail(
-        "passed" if same else "failed", f"{len(found)} rows, {'identical' if same else 'other predictions'}"
+        "passed" if same else "failed",
+        f"{len(found)} rows, {'identical' if same else 'other predictions'}",
     )
 
 
 def golden_predictions(pipeline: Any, challenger: LoadedModel, problem: Problem) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline
-    """Return what the pipeline that was fitted predicts for the golden rows of the registered challenger."""
+    """Return what the pipeline that was fitted predicts for the golden rows of the registered
+    challenger.
+    """
     return predict(pipeline, challenger.baseline.head(ROWS), problem, challenger.trained.classes)
 
 
 def _guardrail(outcome: Any, found: str) -> Guardrail:  # noqa: ANN401 - one of the record's outcomes
     return Guardrail(
-        name="loads and scores in a fresh process", outcome=outcome, found=found, limit="bit for bit"
+        name="loads and scores in a fresh process",
+        outcome=outcome,
+        found=found,
+        limit="bit for bit",
     )
 
 
-def main(file: str, sha256: str, form: str, trust: str, rows: str, problem: str, *classes: str) -> None:
+def main(
+    file: str, sha256: str, form: str, trust: str, rows: str, problem: str, *classes: str
+) -> None:
     """Load, predict, print."""
     import pandas as pd
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KIND, TOKEN, TRUST = "kingmaker.kind", "kingmaker.token", "kingmaker.trust"
-"""Tags of our runs: what it is, the fencing token of the lease under which it was made, what its spec trusts."""
+"""Tags of our runs: what it is, the fencing token of the lease under which it was made, what its
+spec trusts.
+"""
 BASELINE, SAMPLE, PROFILE = "baseline", "sample.parquet", "profile.json"
 
 
@@ -78,7 +80,8 @@ class Training:
 def client(tracking_uri: str) -> MlflowClient:
     """Return the client for ``tracking_uri``; an embedded store is made on first use.
 
-    It is also made MLflow's own: logging a model and downloading artifacts take the store from there.
+    It is also made MLflow's own: logging a model and downloading artifacts take the store from
+    there.
     """
     import mlflow
 
@@ -99,7 +102,9 @@ def _client(tracking_uri: str) -> MlflowClient:
 
 @contextmanager
 def answering(settings: Settings) -> Iterator[None]:
-    """Raise RegistryAwayError when a call to MLflow in the block gets no answer, after MLflow's own retries."""
+    """Raise RegistryAwayError when a call to MLflow in the block gets no answer, after MLflow's own
+    retries.
+    """
     try:
         yield
     except Exception as error:
@@ -107,14 +112,16 @@ def answering(settings: Settings) -> Iterator[None]:
             raise
         where = re.sub(r"//[^/@]*@", "//", settings.tracking_uri)  # it may hold a password
         raise RegistryAwayError(
-            f"MLflow at {where} does not answer: expected it to be up within "
-            f"{os.environ.get('MLFLOW_HTTP_REQUEST_MAX_RETRIES', 'its default number of')} retries; start it, and run "
-            "again: what waits is done then"
+            f"MLflow at {where} does not answer: expected it to be up within"
+            f" {os.environ.get('MLFLOW_HTTP_REQUEST_MAX_RETRIES', 'its default number of')}"
+            " retries; start it, and run again: what waits is done then"
         ) from error
 
 
 def answering_server(settings: Settings) -> AbstractContextManager[None]:
-    """As ``answering``, where there is a server; an embedded store that fails in the middle says itself what it lacks."""
+    """As ``answering``, where there is a server; an embedded store that fails in the middle says
+    itself what it lacks.
+    """
     return answering(settings) if settings.tracking_uri.startswith("http") else nullcontext()
 
 
@@ -143,7 +150,8 @@ def experiment_id(settings: Settings, model: str) -> str:
 def run(settings: Settings, model: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Give the id of a new run that ends FINISHED, or FAILED when the block raises.
 
-    When MLflow is away it is not waited for once more to be told: the next run ends what is left RUNNING.
+    When MLflow is away it is not waited for once more to be told: the next run ends what is left
+    RUNNING.
     """
     mlflow = client(settings.tracking_uri)
     created = mlflow.create_run(experiment_id(settings, model), run_name=name, tags=dict(tags))
@@ -220,7 +228,8 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
         code_version=training.code_version,
         rows=sum(span.rows for span in training.trained_on),
         members=tuple(
-            member.model_copy(update={"version": member.version or version}) for member in training.members
+            member.model_copy(update={"version": member.version or version})
+            for member in training.members
         ),
         newcomer=training.newcomer,
         newcomer_on=training.newcomer_on,
@@ -237,7 +246,9 @@ def _newcomer(training: Training) -> dict[str, str]:
         "panel.kept_versions": kept or "none",
         "panel.newcomer": training.newcomer.estimator,
         "panel.newcomer_window": training.newcomer.window,
-        **{f"panel.newcomer.{name}": str(value) for name, value in training.newcomer.params.items()},
+        **{
+            f"panel.newcomer.{name}": str(value) for name, value in training.newcomer.params.items()
+        },
     }
 
 
@@ -246,13 +257,15 @@ def end_left_behind(
 ) -> tuple[str, ...]:
     """Set the model's runs that an earlier lease left RUNNING to KILLED, and return their names.
 
-    Only runs of ours, and only older ones: a run that was paused here and lost its lease ends nothing of the next. Given
-    the ``known`` runs, those that the ledger names, what earlier leases finished without it is ended too: its versions get
-    the tag ``orphan``, and challenge nobody.
+    Only runs of ours, and only older ones: a run that was paused here and lost its lease ends
+    nothing of the next. Given the ``known`` runs, those that the ledger names, what earlier leases
+    finished without it is ended too: its versions get the tag ``orphan``, and challenge nobody.
     """
     mlflow = client(settings.tracking_uri)
     with answering(settings):
-        found = mlflow.search_runs([experiment_id(settings, model)], "attributes.status = 'RUNNING'")
+        found = mlflow.search_runs(
+            [experiment_id(settings, model)], "attributes.status = 'RUNNING'"
+        )
     left = [
         item.info
         for item in found
@@ -269,9 +282,12 @@ def end_left_behind(
 
 
 def _unnamed(mlflow: MlflowClient, experiment: str, token: int, known: Set[str]) -> list[Any]:
-    """Trainings and batches of leases before ``token`` that ended and the ledger does not name, of the newest thousand."""
+    """Trainings and batches of leases before ``token`` that ended and the ledger does not name, of
+    the newest thousand.
+    """
     ours = (
-        f"tags.`{KIND}` != 'candidate' and attributes.status != 'RUNNING' and attributes.status != 'KILLED'"
+        f"tags.`{KIND}` != 'candidate' and attributes.status != 'RUNNING' and attributes.status !="
+        " 'KILLED'"
     )
     return [
         item.info
@@ -315,14 +331,20 @@ def log_batch(
     return run_id
 
 
-def log_metrics(settings: Settings, run_id: str, metrics: Mapping[str, float], fence: Fence) -> None:
+def log_metrics(
+    settings: Settings, run_id: str, metrics: Mapping[str, float], fence: Fence
+) -> None:
     """Add metrics to a run that has ended."""
     with fence.hold():
         _log(client(settings.tracking_uri), run_id, {}, metrics)
 
 
-def _log(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-    """One request for all: a request a metric is slow, and very slow behind basic authentication."""
+def _log(
+    client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]
+) -> None:
+    """One request for all: a request a metric is slow, and very slow behind basic
+    authentication.
+    """
     import math
     import time
 
@@ -341,9 +363,13 @@ def _log(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: 
 
 
 def _metric_name(name: str) -> str:
-    """A name that MLflow takes, made of any name that a column may have; two columns never share one."""
+    """A name that MLflow takes, made of any name that a column may have; two columns never share
+    one.
+    """
     allowed = re.sub(r"[^\w.\- ]", "_", name)[:200]
-    return allowed if allowed == name else f"{allowed}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return (
+        allowed if allowed == name else f"{allowed}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    )
 
 
 def _log_candidates(settings: Settings, training: Training, parent: str, fence: Fence) -> None:
@@ -366,7 +392,9 @@ def _log_candidates(settings: Settings, training: Training, parent: str, fence: 
 
 
 def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> None:
-    """Log each snapshot as a dataset input whose digest is ours: MLflow's hashes the first 10,000 rows only."""
+    """Log each snapshot as a dataset input whose digest is ours: MLflow's hashes the first 10,000
+    rows only.
+    """
     import json
 
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -377,8 +405,12 @@ def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> Non
         found = Dataset(name, read.snapshot[:36], "local", source, profile=json.dumps(rows))
         return DatasetInput(found, [InputTag("mlflow.data.context", context)])
 
-    rows = [dataset(f"{training.model} {span.batch}", span, "training") for span in training.trained_on]
-    labels = [dataset(f"{training.model} labels {s.batch}", s, "labels") for s in training.labelled_by]
+    rows = [
+        dataset(f"{training.model} {span.batch}", span, "training") for span in training.trained_on
+    ]
+    labels = [
+        dataset(f"{training.model} labels {s.batch}", s, "labels") for s in training.labelled_by
+    ]
     client.log_inputs(run_id, rows + labels)
 
 
@@ -402,7 +434,9 @@ def _register(
             pip_requirements=[f"scikit-learn=={sklearn.__version__}", "skops"],
         )
     with tempfile.TemporaryDirectory() as directory:
-        stored = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=directory)
+        stored = mlflow.artifacts.download_artifacts(
+            artifact_uri=info.model_uri, dst_path=directory
+        )
         sha256 = file_sha256(Path(stored) / FILES[form])
     _ensure_registered(api, training.model)
     version = int(
@@ -424,7 +458,9 @@ def _register(
     with fence.hold():
         api.set_registered_model_alias(training.model, "challenger", str(version))
     for other in api.search_model_versions(f"name='{training.model}' and run_id='{run_id}'"):
-        if int(other.version) != version:  # MLflow's client asks again when an answer is lost on its way
+        if (
+            int(other.version) != version
+        ):  # MLflow's client asks again when an answer is lost on its way
             with fence.hold():
                 api.set_model_version_tag(
                     training.model, other.version, "orphan", f"made twice: it is version {version}"
@@ -433,7 +469,9 @@ def _register(
 
 
 def _labels_tag(training: Training) -> dict[str, str]:
-    """A digest of the labels that were read, where they have a contract of their own: the run has the list."""
+    """A digest of the labels that were read, where they have a contract of their own: the run has
+    the list.
+    """
     if not training.labelled_by:
         return {}
     text = "".join(one.model_dump_json() for one in training.labelled_by)

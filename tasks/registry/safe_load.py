@@ -1,11 +1,14 @@
-"""Models are code: a stored model is read only when its bytes are known and its types are on our list.
+"""Models are code: a stored model is read only when its bytes are known and its types are on our
+list.
 
-MLflow's own ``load_model`` is not used: it takes the list of trusted types from the artifact itself (MLflow
-#25686), which protects nothing. Here the digest in the ledger is checked first, then every type that skops would
-have to construct is held against the list below, and only then is anything read.
+MLflow's own ``load_model`` is not used: it takes the list of trusted types from the artifact itself
+(MLflow #25686), which protects nothing. Here the digest in the ledger is checked first, then every
+type that skops would have to construct is held against the list below, and only then is anything
+read.
 
-An estimator that skops cannot hold is stored as a pickle, when its spec says ``trust: pickle``: reading one runs
-whatever is in it, so the digest in the ledger is then all that stands between a planted file and this process.
+An estimator that skops cannot hold is stored as a pickle, when its spec says ``trust: pickle``:
+reading one runs whatever is in it, so the digest in the ledger is then all that stands between a
+planted file and this process.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ TRUSTED_TYPES = frozenset(
         "builtins.slice",
         "collections.OrderedDict",
         "functools.partial",
-        # LightGBM's and XGBoost's own classes: reading them sets attributes, and hands the booster's bytes to the
-        # library's own parser (read in lightgbm 4.7.0, xgboost 3.2.0). They come back to the same predictions.
+        # LightGBM's and XGBoost's own classes: reading them sets attributes, and hands the
+        # booster's bytes to the library's own parser (read in lightgbm 4.7.0, xgboost 3.2.0). They
+        # come back to the same predictions.
         "lightgbm.basic.Booster",
         "lightgbm.sklearn.LGBMClassifier",
         "lightgbm.sklearn.LGBMRegressor",
@@ -63,7 +67,10 @@ TRUSTED_TYPES = frozenset(
         "tasks.training.panel.Panel",
     }
 )
-"""Types beyond skops' own defaults that the estimators of scikit-learn are made of. Add one only after reading it."""
+"""Types beyond skops' own defaults that the estimators of scikit-learn are made of.
+
+Add one only after reading it.
+"""
 
 
 class UntrustedModelError(RuntimeError):
@@ -71,8 +78,9 @@ class UntrustedModelError(RuntimeError):
 
     def __init__(self, where: str, types: list[str]) -> None:
         super().__init__(
-            f"{where}: expected only types on the list in tasks/registry/safe_load.py, found {types}; if you trust "
-            "them, add them there after reading what they do, or set 'trust: pickle' in the model's spec"
+            f"{where}: expected only types on the list in tasks/registry/safe_load.py, found"
+            f" {types}; if you trust them, add them there after reading what they do, or set"
+            " 'trust: pickle' in the model's spec"
         )
 
 
@@ -82,16 +90,18 @@ class PickleNotTrustedError(UntrustedModelError):
     def __init__(self, where: str, why: str) -> None:
         RuntimeError.__init__(
             self,
-            f"{where}: expected a model that skops can hold, found {why}; reading a pickle runs whatever is in it: if "
-            "you trust who can write to the registry and to the ledger, set 'trust: pickle' in the model's spec",
+            f"{where}: expected a model that skops can hold, found {why}; reading a pickle runs"
+            " whatever is in it: if you trust who can write to the registry and to the ledger, set"
+            " 'trust: pickle' in the model's spec",
         )
 
 
 def form_of(pipeline: Any, trust: Form) -> tuple[Form, list[str]]:  # noqa: ANN401 - a fitted pipeline
-    """Return how to store ``pipeline``, and the types beyond skops' defaults that reading it back needs.
+    """Return how to store ``pipeline``, and the types beyond skops' defaults that reading it back
+    needs.
 
-    Raises UntrustedModelError for types that are not on our list, and PickleNotTrustedError for what skops cannot
-    hold at all; both are stored as a pickle where ``trust`` allows it.
+    Raises UntrustedModelError for types that are not on our list, and PickleNotTrustedError for
+    what skops cannot hold at all; both are stored as a pickle where ``trust`` allows it.
     """
     from skops import io
     from skops.io.exceptions import UnsupportedTypeException
@@ -114,9 +124,9 @@ def form_of(pipeline: Any, trust: Form) -> tuple[Form, list[str]]:  # noqa: ANN4
 def read_model(path: Path, sha256: str, form: Form, trust: Form) -> Any:  # noqa: ANN401 - a fitted pipeline
     """Return the pipeline in the file ``path``, stored as ``form``.
 
-    Raises DamagedFileError when its bytes are not those with digest ``sha256``, UntrustedModelError when it holds a
-    type that is not on our list, and PickleNotTrustedError when it is a pickle and ``trust`` is not; in all cases
-    nothing of it has been constructed.
+    Raises DamagedFileError when its bytes are not those with digest ``sha256``, UntrustedModelError
+    when it holds a type that is not on our list, and PickleNotTrustedError when it is a pickle and
+    ``trust`` is not; in all cases nothing of it has been constructed.
     """
     # Read once: what is checked is what is constructed, whatever happens to the file in between.
     content = read_known(path, sha256)
@@ -134,7 +144,9 @@ def read_model(path: Path, sha256: str, form: Form, trust: Form) -> Any:  # noqa
 
 
 def read_known(path: Path, sha256: str) -> bytes:
-    """Return the file's bytes; DamagedFileError unless their digest is ``sha256``, where there is one to compare."""
+    """Return the file's bytes; DamagedFileError unless their digest is ``sha256``, where there is
+    one to compare.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:

@@ -37,7 +37,9 @@ def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
 
 @task(name="check in a fresh process", cache_policy=NO_CACHE)
 def check_fresh_process(managed: ManagedModel, challenger: LoadedModel, pipeline: Any) -> Guardrail:  # noqa: ANN401 - a fitted pipeline
-    """Check that a new interpreter loads the registered challenger and predicts as the fitted ``pipeline`` did."""
+    """Check that a new interpreter loads the registered challenger and predicts as the fitted
+    ``pipeline`` did.
+    """
     from tasks.registry.aliases import copy_of
     from tasks.registry.fresh import golden_predictions, predicts_in_a_fresh_process
 
@@ -49,7 +51,9 @@ def check_fresh_process(managed: ManagedModel, challenger: LoadedModel, pipeline
 
 
 @task(name="log metrics", cache_policy=NO_CACHE)
-def log_metrics(managed: ManagedModel, run_id: str, metrics: Mapping[str, float], fence: Fence) -> None:
+def log_metrics(
+    managed: ManagedModel, run_id: str, metrics: Mapping[str, float], fence: Fence
+) -> None:
     """Add metrics to a run that was logged before."""
     from tasks.registry import runs
 
@@ -81,9 +85,15 @@ def log_batch(
 
     with runs.answering_server(managed.settings):
         return runs.log_batch(
-            managed.settings, managed.name, batch,
-            params=params, metrics=metrics, pages=pages, trust=managed.spec.trust, fence=fence,
-        )  # fmt: skip
+            managed.settings,
+            managed.name,
+            batch,
+            params=params,
+            metrics=metrics,
+            pages=pages,
+            trust=managed.spec.trust,
+            fence=fence,
+        )
 
 
 def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None) -> tuple[str, ...]:

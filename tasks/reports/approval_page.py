@@ -1,4 +1,6 @@
-"""What a person needs who is asked to approve: the gate's reason and every number that it rests on, as page and as text."""
+"""What a person needs who is asked to approve: the gate's reason and every number that it rests on,
+as page and as text.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,11 @@ def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
     lines = [
         f"# {_inert(evidence.model)}: version {evidence.challenger} awaits approval",
         _inert(entry.decision.reason),
-        f"Until {figures.moment(deadline)}: run the deployment `promote/{evidence.model}` with version "
-        f"{evidence.challenger}, or `{_command('promote', evidence)}`. To decline: `refuse/{evidence.model}`, or "
-        f"`{_command('refuse', evidence)}`.",
+        (
+            f"Until {figures.moment(deadline)}: run the deployment `promote/{evidence.model}` with"
+            f" version {evidence.challenger}, or `{_command('promote', evidence)}`. To decline:"
+            f" `refuse/{evidence.model}`, or `{_command('refuse', evidence)}`."
+        ),
     ]
     for table in _tables(evidence):
         lines.append(f"## {table.title}")
@@ -52,7 +56,9 @@ def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
 
 def _evidence(entry: LedgerEntry) -> Evidence:
     """What the gate looked at; the rule by which it looked stands beside it in the ledger."""
-    return Evidence.model_validate({k: v for k, v in entry.evidence.items() if k in Evidence.model_fields})
+    return Evidence.model_validate(
+        {k: v for k, v in entry.evidence.items() if k in Evidence.model_fields}
+    )
 
 
 def _command(verb: str, evidence: Evidence) -> str:
@@ -62,13 +68,16 @@ def _command(verb: str, evidence: Evidence) -> str:
 def _tables(evidence: Evidence) -> tuple[Table, ...]:
     checks = tuple((one.name, one.outcome, one.found, one.limit) for one in evidence.guardrails)
     rows = tuple(
-        (s.batch, f"{s.rows:,}", figures.moment(s.start), figures.moment(s.end)) for s in evidence.holdout
+        (s.batch, f"{s.rows:,}", figures.moment(s.start), figures.moment(s.end))
+        for s in evidence.holdout
     )
     return (
         *(_compared(evidence.comparison, evidence) if evidence.comparison else ()),
         Table("Guardrails", ("check", "outcome", "found", "limit"), checks),
-        Table("Rows that judged, seen by neither in training", ("batch", "rows", "from", "to"), rows),
-    )  # fmt: skip
+        Table(
+            "Rows that judged, seen by neither in training", ("batch", "rows", "from", "to"), rows
+        ),
+    )
 
 
 def _compared(found: Comparison, evidence: Evidence) -> tuple[Table, ...]:
@@ -94,9 +103,15 @@ def _compared(found: Comparison, evidence: Evidence) -> tuple[Table, ...]:
         ("attempt since the last change of recipe", str(evidence.attempt)),
     )
     slices = tuple(
-        (f"{s.column} = {s.value}", f"{s.rows:,}", figures.number(s.challenger_loss), figures.number(s.champion_loss), figures.number(s.p_worse))
+        (
+            f"{s.column} = {s.value}",
+            f"{s.rows:,}",
+            figures.number(s.challenger_loss),
+            figures.number(s.champion_loss),
+            figures.number(s.p_worse),
+        )
         for s in found.slices
-    )  # fmt: skip
+    )
     tables = (
         Table("On the same rows", ("", challenger, champion), numbers),
         Table("The comparison", ("", "found"), test),
@@ -105,11 +120,15 @@ def _compared(found: Comparison, evidence: Evidence) -> tuple[Table, ...]:
         return tables
     return (
         *tables,
-        Table("Slices", ("slice", "rows", "challenger's loss", "champion's loss", "p worse"), slices),
+        Table(
+            "Slices", ("slice", "rows", "challenger's loss", "champion's loss", "p worse"), slices
+        ),
     )
 
 
 def _inert(text: str) -> str:
-    """Text in a Markdown cell: no tag, no new line, and nothing that begins a link, a picture or a new cell."""
+    """Text in a Markdown cell: no tag, no new line, and nothing that begins a link, a picture or a
+    new cell.
+    """
     flat = " ".join(html.escape(text, quote=False).split())
     return "".join(f"\\{sign}" if sign in "|[]`*_!\\" else sign for sign in flat)

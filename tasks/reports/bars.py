@@ -1,4 +1,6 @@
-"""Geometry of what stands in a table: small distributions, bars against a threshold, cells of the heat map."""
+"""Geometry of what stands in a table: small distributions, bars against a threshold, cells of the
+heat map.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Bars:
 
 
 def distribution(histogram: Histogram, width: float = 168, height: float = 40) -> Bars:
-    """Lay out a histogram; of many bins the largest are told apart and the rest share the last one."""
+    """Lay out a histogram; of many bins the largest are told apart and the rest share the last
+    one.
+    """
     shares = _largest(histogram)
     top = max((max(before, now) for _, before, now in shares), default=0.0) or 1.0
     slot = width / max(len(shares), 1)
@@ -68,7 +72,9 @@ def _largest(histogram: Histogram) -> list[tuple[str, float, float]]:
 
 @dataclass(frozen=True)
 class Meter:
-    """A bar of ``fill`` percent with a mark at ``mark`` percent; ``cut`` when the bar is longer than its scale."""
+    """A bar of ``fill`` percent with a mark at ``mark`` percent; ``cut`` when the bar is longer
+    than its scale.
+    """
 
     fill: float
     mark: float
@@ -80,12 +86,16 @@ def meter(times: float | None, longest: float) -> Meter:
     scale = min(max(longest, 2.0), 5.0)
     value = times or 0.0
     return Meter(
-        fill=round(100 * min(value / scale, 1.0), 1), mark=round(100 / scale, 1), cut=value > scale * 1.0001
+        fill=round(100 * min(value / scale, 1.0), 1),
+        mark=round(100 / scale, 1),
+        cut=value > scale * 1.0001,
     )
 
 
 def heat_step(feature: FeatureDrift, times: float | None) -> str:
-    """Return the colour step of a cell: 0 and 1 are below the threshold, 2 to 5 double each time, n is unknown."""
+    """Return the colour step of a cell: 0 and 1 are below the threshold, 2 to 5 double each time, n
+    is unknown.
+    """
     if times is None:
         return "n"
     if feature.outcome != "drifted":

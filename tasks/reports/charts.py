@@ -1,4 +1,7 @@
-"""Geometry of the charts over time: records in, coordinates out. The templates draw them; nothing here is HTML."""
+"""Geometry of the charts over time: records in, coordinates out.
+
+The templates draw them; nothing here is HTML.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from tasks.reports.figures import interval, interval_known, number
 _CHARACTER = 8.0
 """Width of a character of an axis label, in the chart's units; two more keep neighbours apart."""
 _REACH = 4
-"""How many median half-widths an interval may stretch the axis: one tiny batch must not flatten the chart."""
+"""How many median half-widths an interval may stretch the axis: one tiny batch must not flatten the
+chart.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ class Dot:
 
 @dataclass(frozen=True)
 class LineChart:
-    """A score over batches: line, interval band, and the first champion's dashed line, as SVG path data."""
+    """A score over batches: line, interval band, and the first champion's dashed line, as SVG path
+    data.
+    """
 
     area: Area
     line: str
@@ -104,9 +111,14 @@ def line_chart(points: Sequence[Measured], area: Area) -> LineChart:
         line=_path(values, x, y),
         band=_band(measured, x, y),
         first=_path(firsts, x, y),
-        dots=tuple(Dot(x(i), y(s.value), interval_known(s)) for i, s in enumerate(measured) if s is not None),
+        dots=tuple(
+            Dot(x(i), y(s.value), interval_known(s))
+            for i, s in enumerate(measured)
+            if s is not None
+        ),
         slots=tuple(
-            Slot(round(area.left + i * slot, 1), round(slot, 1), _slot_title(p)) for i, p in enumerate(points)
+            Slot(round(area.left + i * slot, 1), round(slot, 1), _slot_title(p))
+            for i, p in enumerate(points)
         ),
         y_ticks=tuple(Tick(y(tick), _tick_label(tick, step)) for tick in ticks),
         x_ticks=tuple(
@@ -116,13 +128,17 @@ def line_chart(points: Sequence[Measured], area: Area) -> LineChart:
 
 
 def after(chart: LineChart, position: int) -> float:
-    """Return x of the line between the batch at ``position`` and the next: a decision counts from there on."""
+    """Return x of the line between the batch at ``position`` and the next: a decision counts from
+    there on.
+    """
     slot = chart.slots[position]
     return round(slot.x + slot.width, 1)
 
 
 def axis_range(points: Sequence[Measured]) -> tuple[float, float]:
-    """Return the ends of the value axis for ``points``, padded; (0, 1) when nothing was measured."""
+    """Return the ends of the value axis for ``points``, padded; (0, 1) when nothing was
+    measured.
+    """
     finite = [p.score for p in points if p.score is not None and math.isfinite(p.score.value)]
     values = [s.value for s in finite] + [
         p.first for p in points if p.first is not None and math.isfinite(p.first)
@@ -138,7 +154,9 @@ def axis_range(points: Sequence[Measured]) -> tuple[float, float]:
 
 
 def _axis(points: Sequence[Measured]) -> tuple[float, float, float, tuple[float, ...]]:
-    """Ends of the axis, a round step about a quarter of it long, and its ticks; none when nothing was measured."""
+    """Ends of the axis, a round step about a quarter of it long, and its ticks; none when nothing
+    was measured.
+    """
     low, high = axis_range(points)
     if not any(point.score for point in points):
         return low, high, 1.0, ()
@@ -163,12 +181,16 @@ def _runs(values: Sequence[object]) -> list[list[int]]:
     return [list(run) for there, run in grouped if there]
 
 
-def _path(values: Sequence[float | None], x: Callable[[float], float], y: Callable[[float], float]) -> str:
+def _path(
+    values: Sequence[float | None], x: Callable[[float], float], y: Callable[[float], float]
+) -> str:
     points = [[(x(i), y(v)) for i in run if (v := values[i]) is not None] for run in _runs(values)]
     return " ".join("M" + " L".join(f"{a:g},{b:g}" for a, b in run) for run in points)
 
 
-def _band(scores: Sequence[Interval | None], x: Callable[[float], float], y: Callable[[float], float]) -> str:
+def _band(
+    scores: Sequence[Interval | None], x: Callable[[float], float], y: Callable[[float], float]
+) -> str:
     """The intervals as closed shapes; one that stands alone becomes a bar six units wide."""
     known = [s if s is not None and interval_known(s) else None for s in scores]
     shapes = []

@@ -95,10 +95,10 @@ def render_drift_page(
 ) -> str:
     """Return the HTML page of one batch.
 
-    ``entries`` are all of the model's decisions (the first champion is found in them), ``units`` goes from feature
-    to unit of measure, ``history`` holds the model's other batches, of which the earlier ones are shown.
-    ``waits`` says why its labels may not be used yet.
-    ``evidently`` and ``validation`` are addresses relative to the page. ValueError when one leads away from it.
+    ``entries`` are all of the model's decisions (the first champion is found in them), ``units``
+    goes from feature to unit of measure, ``history`` holds the model's other batches, of which the
+    earlier ones are shown. ``waits`` says why its labels may not be used yet. ``evidently`` and
+    ``validation`` are addresses relative to the page. ValueError when one leads away from it.
     """
     earlier = [r for r in newest_revisions(history) if r.batch.start < record.batch.start]
     (row,) = batch_rows([record], entries)
@@ -123,7 +123,9 @@ def render_drift_page(
 
 
 def headline(record: BatchRecord, earlier: Sequence[BatchRecord], row: BatchRow) -> tuple[str, ...]:
-    """Return the report in up to three sentences: what moved, whether it matters, what was decided."""
+    """Return the report in up to three sentences: what moved, whether it matters, what was
+    decided.
+    """
     if record.verdict.refused:
         return ("The batch was refused, so nothing was scored on it.",)
     moved = (
@@ -131,16 +133,23 @@ def headline(record: BatchRecord, earlier: Sequence[BatchRecord], row: BatchRow)
         if record.drift
         else "No champion yet, so there is nothing to compare with"
     )
-    decision = "No decision yet" if row.decision == UNDECIDED else f"Decision: {in_plain_words(row.decision)}"
+    decision = (
+        "No decision yet"
+        if row.decision == UNDECIDED
+        else f"Decision: {in_plain_words(row.decision)}"
+    )
     return (f"{moved}.", f"{_loss_in_words(record, earlier)}.", f"{decision}.")
 
 
 def moved_in_words(drift: DriftSummary) -> str:
-    """Return how many features moved, how much of the champion's importance they carry, and whether its output did."""
+    """Return how many features moved, how much of the champion's importance they carry, and whether
+    its output did.
+    """
     also = [
-        f"what {name}" for kind, name in (("prediction", "it predicts"), ("target", "came true"))
+        f"what {name}"
+        for kind, name in (("prediction", "it predicts"), ("target", "came true"))
         if any(f.kind == kind and f.outcome == "drifted" for f in drift.features)
-    ]  # fmt: skip
+    ]
     return _features_in_words(drift) + (f"; {' and '.join(also)} moved too" if also else "")
 
 
@@ -156,11 +165,16 @@ def _features_in_words(drift: DriftSummary) -> str:
     if whole <= 0:
         return text
     carried = sum(max(f.importance or 0.0, 0.0) for f in moved) / whole
-    return f"{text}, carrying {percent(carried)} of the champion\N{RIGHT SINGLE QUOTATION MARK}s importance"
+    return (
+        f"{text}, carrying {percent(carried)} of the champion\N{RIGHT SINGLE QUOTATION MARK}s"
+        " importance"
+    )
 
 
 def meaning(f: FeatureDrift, reference: DriftReference) -> str:
-    """Return what a score says, in words: how rare it is when nothing has changed, and whether it is large enough."""
+    """Return what a score says, in words: how rare it is when nothing has changed, and whether it
+    is large enough.
+    """
     if f.p_value is None:
         return ""
     rare = f"{odds(f.p_value)} if nothing had changed"
@@ -176,15 +190,21 @@ def meaning(f: FeatureDrift, reference: DriftReference) -> str:
 
 
 def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
-    """The champion's loss, and whether the mean of the earlier batches lies in, below or above its interval."""
+    """The champion's loss, and whether the mean of the earlier batches lies in, below or above its
+    interval.
+    """
     performance = champion_performance(record)
     if performance is None and record.estimate is not None:
         return (
-            f"Labels are not mature yet; from its own calibrated scores the champion\N{RIGHT SINGLE QUOTATION MARK}s "
-            f"loss is estimated at {interval(record.estimate.loss)}, which is blind to concept drift"
+            "Labels are not mature yet; from its own calibrated scores the"
+            f" champion\N{RIGHT SINGLE QUOTATION MARK}s loss is estimated at"
+            f" {interval(record.estimate.loss)}, which is blind to concept drift"
         )
     if performance is None:
-        return "Labels are not mature yet, so the champion\N{RIGHT SINGLE QUOTATION MARK}s loss is not known"
+        return (
+            "Labels are not mature yet, so the champion\N{RIGHT SINGLE QUOTATION MARK}s loss is not"
+            " known"
+        )
     losses = [p.loss.value for r in earlier if (p := champion_performance(r)) is not None]
     text = f"The champion\N{RIGHT SINGLE QUOTATION MARK}s loss is {interval(performance.loss)}"
     if not losses:
@@ -216,7 +236,9 @@ def _contenders(record: BatchRecord, entries: Sequence[LedgerEntry]) -> tuple[Co
 def _sparks(
     metric: str, records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
 ) -> tuple[tuple[str, LineChart], ...]:
-    """Score and loss over the batches up to this one; the loss alone when the metric is the loss itself."""
+    """Score and loss over the batches up to this one; the loss alone when the metric is the loss
+    itself.
+    """
 
     def points(of: str) -> list[Measured]:
         measured = []
@@ -233,8 +255,12 @@ def _sparks(
     )
 
 
-def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, tuple[FeatureRow, ...]], ...]:
-    """The lines of the table: what the champion predicts, then features that moved, held, could not be judged."""
+def _groups(
+    drift: DriftSummary, units: Mapping[str, str]
+) -> tuple[tuple[str, tuple[FeatureRow, ...]], ...]:
+    """The lines of the table: what the champion predicts, then features that moved, held, could not
+    be judged.
+    """
     times = {f.feature: times_threshold(f) for f in drift.features}
     longest = max((t for t in times.values() if t is not None), default=0.0)
     most = max((f.importance or 0.0 for f in drift.inputs), default=0.0)
@@ -246,7 +272,9 @@ def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, t
             times=times[f.feature],
             score_bar=meter(times[f.feature], longest),
             meaning=meaning(f, drift.reference),
-            reliance=max(f.importance, 0.0) / most if f.importance is not None and most > 0 else None,
+            reliance=(
+                max(f.importance, 0.0) / most if f.importance is not None and most > 0 else None
+            ),
             bars=distribution(f.histogram),
         )
         for f in ordered
@@ -257,9 +285,15 @@ def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[tuple[str, t
             tuple(line for line in lines if line.feature.kind in _NO_FEATURE),
         )
     ]
-    for outcome, title in (("drifted", "Moved"), ("steady", "Steady"), ("not evaluable", "Not evaluable")):
+    for outcome, title in (
+        ("drifted", "Moved"),
+        ("steady", "Steady"),
+        ("not evaluable", "Not evaluable"),
+    ):
         own = tuple(
-            line for line in lines if line.feature.kind not in _NO_FEATURE and line.feature.outcome == outcome
+            line
+            for line in lines
+            if line.feature.kind not in _NO_FEATURE and line.feature.outcome == outcome
         )
         groups.append((f"{title}: {counted(len(own), 'feature', 'features')}", own))
     return tuple((title, own) for title, own in groups if own)
@@ -269,6 +303,8 @@ def _slices(performance: Performance) -> tuple[SliceRow, ...]:
     whole = performance.loss.value
     worst = sorted(performance.slices, key=lambda s: -s.loss.value)[:WORST_SLICES]
     return tuple(
-        SliceRow(s.column, s.value, s.rows, s.loss, s.score, s.loss.value / whole if whole > 0 else None)
+        SliceRow(
+            s.column, s.value, s.rows, s.loss, s.score, s.loss.value / whole if whole > 0 else None
+        )
         for s in worst
     )

@@ -1,4 +1,6 @@
-"""Numbers, shares and moments as people read them: three to four digits, and the same everywhere."""
+"""Numbers, shares and moments as people read them: three to four digits, and the same
+everywhere.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ NOTHING = "\N{EN DASH}"
 """Shown where there is no value."""
 
 _WIDE = 1000
-"""From here on a number is shown whole, with separators: the digits after the point carry nothing."""
+"""From here on a number is shown whole, with separators: the digits after the point carry nothing.
+"""
 _ACRONYMS = {
     "roc": "ROC",
     "auc": "AUC",
@@ -24,7 +27,9 @@ _ACRONYMS = {
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return ``value`` with so many significant digits, or whole with thousands separators when it is large."""
+    """Return ``value`` with so many significant digits, or whole with thousands separators when it
+    is large.
+    """
     if value is None:
         return NOTHING
     if math.isnan(value):
@@ -37,12 +42,18 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Return a score as a multiple of its threshold, e.g. ``3.1x`` (with the sign of multiplication)."""
+    """Return a score as a multiple of its threshold, e.g. ``3.1x`` (with the sign of
+    multiplication).
+    """
     if value is None:
         return NOTHING
     if math.isinf(value):
         return "infinite"
-    return f"{value:,.0f}\N{MULTIPLICATION SIGN}" if value >= 10 else f"{value:.1f}\N{MULTIPLICATION SIGN}"
+    return (
+        f"{value:,.0f}\N{MULTIPLICATION SIGN}"
+        if value >= 10
+        else f"{value:.1f}\N{MULTIPLICATION SIGN}"
+    )
 
 
 def percent(share: float | None) -> str:
@@ -57,7 +68,9 @@ def percent(share: float | None) -> str:
 
 
 def odds(p_value: float | None) -> str:
-    """Return a small probability as ``1 in 4,800``, rounded to two digits, and a large one as a percentage."""
+    """Return a small probability as ``1 in 4,800``, rounded to two digits, and a large one as a
+    percentage.
+    """
     if p_value is None:
         return NOTHING
     if p_value >= 0.1:
@@ -73,7 +86,9 @@ def interval_known(interval: Interval) -> bool:
 
 
 def estimate(value: float | None, beside: Interval | None) -> str:
-    """Return ``value`` with as many decimals as the interval ``beside`` it has use for: two digits of its width."""
+    """Return ``value`` with as many decimals as the interval ``beside`` it has use for: two digits
+    of its width.
+    """
     if value is None or beside is None or not interval_known(beside) or not math.isfinite(value):
         return number(value)
     width = beside.high - beside.low

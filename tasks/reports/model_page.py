@@ -31,7 +31,9 @@ _WORDED = 16
 """Up to so many batches a cell of the heat map is wide enough for its number."""
 _AREA = Area(width=1080, height=330, left=194, right=8, top=44, bottom=30)
 _LABEL = 34
-"""Width of a version's label on the chart, in its units; where there is no room the tooltip alone says it."""
+"""Width of a version's label on the chart, in its units; where there is no room the tooltip alone
+says it.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def render_model_page(
 ) -> str:
     """Return the HTML page of one model.
 
-    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot be followed;
-    ``waits`` from the batches whose labels may not be used yet to the reason.
+    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot
+    be followed; ``waits`` from the batches whose labels may not be used yet to the reason.
     """
     batches = newest_revisions(records)
     newest_first = sorted(entries, key=lambda entry: -entry.id)
@@ -112,7 +114,9 @@ def render_model_page(
                 note=_note(record, entries),
             )
             for record in batches
-            for champion, first in [(champion_performance(record), first_performance(record, entries))]
+            for champion, first in [
+                (champion_performance(record), first_performance(record, entries))
+            ]
         ],
         _AREA,
     )
@@ -224,5 +228,8 @@ def _cell(batch: str, feature: FeatureDrift) -> Cell:
     times = times_threshold(feature)
     if times is None:
         return Cell("n", NOTHING, f"{batch}: not evaluable")
-    title = f"{batch}: {number(feature.score, 3)}, {ratio(times)} threshold {number(feature.threshold, 3)}"
+    title = (
+        f"{batch}: {number(feature.score, 3)}, {ratio(times)} threshold"
+        f" {number(feature.threshold, 3)}"
+    )
     return Cell(heat_step(feature, times), ratio(times), title)

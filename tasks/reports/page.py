@@ -16,7 +16,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: str, **values: object) -> str:
-    """Return the HTML text of ``template``, with every value escaped and every missing one an error."""
+    """Return the HTML text of ``template``, with every value escaped and every missing one an
+    error.
+    """
     return _environment().get_template(template).render(**values)
 
 

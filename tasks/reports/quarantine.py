@@ -1,4 +1,6 @@
-"""The rows of a batch that are in quarantine, for a person to look at: on the screen, or as CSV for a spreadsheet."""
+"""The rows of a batch that are in quarantine, for a person to look at: on the screen, or as CSV for
+a spreadsheet.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +13,53 @@ from data_contracts.contract import Contract
 from tasks.lake import POSITION, REASONS, read_reasons
 
 HIDDEN = "(hidden)"
-"""Stands for every value of a column that the contract classifies as other than public or internal."""
+"""Stands for every value of a column that the contract classifies as other than public or internal.
+"""
 _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""The OWASP's list, https://owasp.org/www-community/attacks/CSV_Injection, full-width forms included."""
+"""The OWASP's list, https://owasp.org/www-community/attacks/CSV_Injection, full-width forms
+included.
+"""
 
 
 def quarantined_rows(lake: Path, path: str, contract: Contract) -> tuple[tuple[str, ...], ...]:
     """Return the rows of the quarantine file at lake ``path`` as texts, below one row of headings.
 
-    Each has its position in the snapshot, the ids of the rules that it breaks, and the contract's columns; a sensitive one is
-    hidden. Columns that the contract does not name are left out: nobody has said whether they may be shown. Raises
-    DamagedFileError when the file is not what was written.
+    Each has its position in the snapshot, the ids of the rules that it breaks, and the contract's
+    columns; a sensitive one is hidden. Columns that the contract does not name are left out: nobody
+    has said whether they may be shown. Raises DamagedFileError when the file is not what was
+    written.
     """
     import pyarrow.parquet as pq
 
     read_reasons(lake, path)
     table = pq.ParquetFile(lake / path).read()
-    columns = [contract.column(name) for name in contract.column_names if name in table.column_names]
+    columns = [
+        contract.column(name) for name in contract.column_names if name in table.column_names
+    ]
     cells = [table[POSITION].to_pylist(), table[REASONS].to_pylist()]
     for column in columns:
         values = table[column.name].to_pylist()
         cells.append([HIDDEN] * len(values) if column.sensitive else values)
     headings = ("row", "rules", *(column.name for column in columns))
-    rows = (tuple("" if cell is None else str(cell) for cell in row) for row in zip(*cells, strict=True))
+    rows = (
+        tuple("" if cell is None else str(cell) for cell in row) for row in zip(*cells, strict=True)
+    )
     return headings, *rows
 
 
 def inert_csv(rows: Iterable[Sequence[str]]) -> str:
-    """Return the rows as CSV in which no spreadsheet finds a formula: every cell quoted, and a number only what is one."""
+    """Return the rows as CSV in which no spreadsheet finds a formula: every cell quoted, and a
+    number only what is one.
+    """
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL).writerows([inert(cell) for cell in row] for row in rows)
     return out.getvalue()
 
 
 def inert(cell: str) -> str:
-    """Return the cell, behind an apostrophe when a spreadsheet would run it; a number with a sign stays one."""
+    """Return the cell, behind an apostrophe when a spreadsheet would run it; a number with a sign
+    stays one.
+    """
     if not cell.lstrip(" ").startswith(_STARTS_FORMULA) or _is_number(cell):
         return cell
     return f"'{cell}"

@@ -1,4 +1,6 @@
-"""A batch in one row, and who reigned when: the one truth of the pages, the command line and the artifacts."""
+"""A batch in one row, and who reigned when: the one truth of the pages, the command line and the
+artifacts.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,17 @@ REFUSED = "refused"
 UNDECIDED = "undecided"
 
 _CONSEQUENCE = (
-    "Recalibrate", "Hold", "Retrain", "Reject", "Shadow", "AwaitApproval", "Thaw", "Promote", "RollBack", "Freeze",
-)  # fmt: skip
+    "Recalibrate",
+    "Hold",
+    "Retrain",
+    "Reject",
+    "Shadow",
+    "AwaitApproval",
+    "Thaw",
+    "Promote",
+    "RollBack",
+    "Freeze",
+)
 """From the least to the most consequential."""
 
 
@@ -34,7 +45,9 @@ class BatchRow:
     rows: int
     quarantined: int
     drift_share: float | None
-    """Share of the evaluable features that drifted, 0 to 1; None without a champion to compare with."""
+    """Share of the evaluable features that drifted, 0 to 1; None without a champion to compare
+    with.
+    """
     score: Interval | None
     """The reigning champion's score; None while labels are not mature."""
     first_score: float | None
@@ -44,14 +57,20 @@ class BatchRow:
     reason: str
 
 
-def batch_rows(records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]) -> tuple[BatchRow, ...]:
-    """Return one row a batch, oldest first, of the newest revision of each; ``entries`` are all of the model's."""
+def batch_rows(
+    records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
+) -> tuple[BatchRow, ...]:
+    """Return one row a batch, oldest first, of the newest revision of each; ``entries`` are all of
+    the model's.
+    """
     return tuple(_row(record, entries) for record in newest_revisions(records))
 
 
 def newest_revisions(records: Sequence[BatchRecord]) -> tuple[BatchRecord, ...]:
     """Return the newest revision of each batch, oldest batch first."""
-    newest = {record.batch.id: record for record in sorted(records, key=lambda record: record.revision)}
+    newest = {
+        record.batch.id: record for record in sorted(records, key=lambda record: record.revision)
+    }
     return tuple(sorted(newest.values(), key=lambda record: record.batch.start))
 
 
@@ -78,17 +97,28 @@ def champion_performance(record: BatchRecord) -> Performance | None:
 
 
 def newest_estimate(records: Sequence[BatchRecord]) -> BatchRecord | None:
-    """Return the newest batch if labels cannot say yet how the champion did on it, and an estimate can."""
+    """Return the newest batch if labels cannot say yet how the champion did on it, and an estimate
+    can.
+    """
     newest = next(reversed([r for r in newest_revisions(records) if r.accepted]), None)
-    return newest if newest is not None and newest.estimate is not None and not newest.performances else None
+    return (
+        newest
+        if newest is not None and newest.estimate is not None and not newest.performances
+        else None
+    )
 
 
 def estimate_in_words(record: BatchRecord, metric: str) -> str:
-    """Return the estimate that stands in for the labels of a batch, with what it cannot see; nothing without one."""
+    """Return the estimate that stands in for the labels of a batch, with what it cannot see;
+    nothing without one.
+    """
     found = record.estimate
     if found is None:
         return ""
-    return f"{in_words(metric)} of {record.batch.id} is estimated at {interval(found.score)} until its labels come, blind to concept drift"
+    return (
+        f"{in_words(metric)} of {record.batch.id} is estimated at {interval(found.score)} until its"
+        " labels come, blind to concept drift"
+    )
 
 
 def first_performance(record: BatchRecord, entries: Sequence[LedgerEntry]) -> Performance | None:
@@ -131,17 +161,24 @@ def _row(record: BatchRecord, entries: Sequence[LedgerEntry]) -> BatchRow:
 
 
 def deciding_entry(batch: str, entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
-    """Return the batch's most consequential decision, of equals the newest; None when there is none.
+    """Return the batch's most consequential decision, of equals the newest; None when there is
+    none.
 
     A request for approval that a person has answered with no gives way to that answer.
     """
-    own = [entry for entry in entries if entry.batch == batch and not _refused_later(entry, entries)]
-    return max(own, key=lambda entry: (_CONSEQUENCE.index(entry.decision.kind), entry.id), default=None)
+    own = [
+        entry for entry in entries if entry.batch == batch and not _refused_later(entry, entries)
+    ]
+    return max(
+        own, key=lambda entry: (_CONSEQUENCE.index(entry.decision.kind), entry.id), default=None
+    )
 
 
 def _refused_later(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> bool:
     asked = entry.decision
     return isinstance(asked, AwaitApproval) and any(
-        isinstance(later.decision, Reject) and later.decision.version == asked.version and later.id > entry.id
+        isinstance(later.decision, Reject)
+        and later.decision.version == asked.version
+        and later.id > entry.id
         for later in entries
     )

@@ -13,9 +13,15 @@ from tasks.model_spec import ManagedModel
 from tasks.records import BatchRecord, Fence, LedgerEntry
 
 PICKLE_TRUSTED = (
-    "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run code here."
+    "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run"
+    " code here."
 )
-DRIFT, VALIDATION, MODEL, EVIDENTLY = "drift.html", "validation.html", "model.html", "evidently.html"
+DRIFT, VALIDATION, MODEL, EVIDENTLY = (
+    "drift.html",
+    "validation.html",
+    "model.html",
+    "evidently.html",
+)
 
 
 @task(name="write batch pages", cache_policy=NO_CACHE)
@@ -29,8 +35,8 @@ def write_batch_pages(
 ) -> tuple[Path, ...]:
     """Write the pages of a batch and return them all, the drift page first.
 
-    ``waits`` goes from the batches whose labels may not be used yet to the reason.
-    With them stands the model's page as it was after this batch, for MLflow; nothing in its viewer can be followed.
+    ``waits`` goes from the batches whose labels may not be used yet to the reason. With them stands
+    the model's page as it was after this batch, for MLflow; nothing in its viewer can be followed.
     """
     from tasks.reports.drift_page import render_drift_page
     from tasks.reports.model_page import render_model_page
@@ -52,7 +58,13 @@ def write_batch_pages(
     )
     validation = render_validation_page(contract, record.snapshot, record.verdict)
     model = render_model_page(
-        managed.name, _description(managed), spec.metric, list(known.values()), entries, lambda _: None, waits
+        managed.name,
+        _description(managed),
+        spec.metric,
+        list(known.values()),
+        entries,
+        lambda _: None,
+        waits,
     )
     with fence.hold():
         for name, page in ((DRIFT, drift), (VALIDATION, validation), (MODEL, model)):
@@ -67,13 +79,17 @@ def write_label_page(stream: ManagedModel, record: BatchRecord) -> Path:
     from tasks.reports.validation_page import render_validation_page
 
     page = stream.settings.reports / stream.name / record.batch.id / VALIDATION
-    write_whole(page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode())
+    write_whole(
+        page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode()
+    )
     return page
 
 
 @task(name="write approval page", cache_policy=NO_CACHE)
 def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path, str]:
-    """Write the page of a promotion that waits for a person; return it, and the same as Markdown."""
+    """Write the page of a promotion that waits for a person; return it, and the same as
+    Markdown.
+    """
     from tasks.reports.approval_page import render_approval_page, render_approval_text
 
     deadline = entry.recorded_at + managed.spec.approval.within
@@ -112,12 +128,16 @@ def write_model_page(
     )
     with fence.hold():
         write_whole(directory / "index.html", page.encode())
-        draw_timeline(directory / "timeline.png", managed.name, managed.spec.metric, records, entries)
+        draw_timeline(
+            directory / "timeline.png", managed.name, managed.spec.metric, records, entries
+        )
     return directory / "index.html", directory / "timeline.png"
 
 
 def _description(managed: ManagedModel) -> str:
-    """The spec's own words, and aloud what a reader must know of a model that may run anything when it is read."""
+    """The spec's own words, and aloud what a reader must know of a model that may run anything when
+    it is read.
+    """
     if managed.spec.trust == "skops":
         return managed.spec.description
     return f"{managed.spec.description} {PICKLE_TRUSTED}".strip()

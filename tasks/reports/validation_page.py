@@ -38,6 +38,10 @@ def _worst_first(rules: Iterable[RuleOutcome]) -> tuple[RuleOutcome, ...]:
     return tuple(
         sorted(
             rules,
-            key=lambda rule: (outcomes.index(rule.outcome), _SEVERITIES.index(rule.severity), -rule.count),
+            key=lambda rule: (
+                outcomes.index(rule.outcome),
+                _SEVERITIES.index(rule.severity),
+                -rule.count,
+            ),
         )
     )

@@ -30,7 +30,11 @@ def write_predictions(
     version = pa.array([trained.version] * len(frame), pa.int64())
     table = table.append_column("model_version", version)
     snapshot = frame.snapshots[batch]
-    served = f"v{trained.version}" if model.adjusted_by is None else f"v{trained.version}.{model.adjusted_by}"
+    served = (
+        f"v{trained.version}"
+        if model.adjusted_by is None
+        else f"v{trained.version}.{model.adjusted_by}"
+    )
     path = Path("predictions") / trained.model / batch / f"{served}-{snapshot[:16]}.parquet"
     sha256 = write_table(lake / path, table)
     return Predictions(

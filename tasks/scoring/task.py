@@ -28,10 +28,16 @@ def score(
 
 
 @task(name="sum up labels", cache_policy=NO_CACHE)
-def sum_up_labels(managed: ManagedModel, served: LoadedModel, frame: FeatureFrame) -> LabelSummary | None:
-    """Hold the labels of a batch against what was predicted before recalibration; None without a label."""
+def sum_up_labels(
+    managed: ManagedModel, served: LoadedModel, frame: FeatureFrame
+) -> LabelSummary | None:
+    """Hold the labels of a batch against what was predicted before recalibration; None without a
+    label.
+    """
     labelled = frame.where(frame.target.notna().to_numpy())
     if not len(labelled):
         return None
     raw, problem = predict_raw(served, labelled, managed.spec.problem), managed.spec.problem
-    return summarise(max(frame.snapshots), labelled.target.to_numpy(), raw, problem, served.trained.classes)
+    return summarise(
+        max(frame.snapshots), labelled.target.to_numpy(), raw, problem, served.trained.classes
+    )

@@ -58,7 +58,9 @@ class Candidate(Config):
     search: Mapping[str, Range] = Field(default_factory=dict)
     """Arguments of the estimator, searched."""
     encode: Literal["auto", "onehot", "ordinal"] = "auto"
-    """How categories reach the estimator; ``auto`` asks the estimator whether it takes missing values."""
+    """How categories reach the estimator; ``auto`` asks the estimator whether it takes missing
+    values.
+    """
 
 
 class Tuning(Config):
@@ -80,6 +82,8 @@ class TrainingConfig(Config):
     """Accepted batches that the first champion waits for."""
     window: Window = Window()
     holdout: float = Field(default=0.2, gt=0, lt=1)
-    """Newest share of the newest batch's rows, kept from the challenger to judge it (DECISIONS: 20%)."""
+    """Newest share of the newest batch's rows, kept from the challenger to judge it (DECISIONS:
+    20%).
+    """
     tuning: Tuning = Tuning()
     seed: int = 0

@@ -22,7 +22,10 @@ class Contender:
     folds_loss: float | None
     """Mean loss on the folds; None when the recipe was not among those searched."""
     newcomer: Recipe | None = None
-    """Of a panel: the recipe that is trained, to join the members that are kept. Else ``recipe`` is."""
+    """Of a panel: the recipe that is trained, to join the members that are kept.
+
+    Else ``recipe`` is.
+    """
 
     @property
     def trained(self) -> Recipe:
@@ -56,12 +59,14 @@ def contenders(
     *,
     panel: int = 1,
 ) -> tuple[Contender, ...]:
-    """Return who challenges, in order: a better recipe when the folds show one, then the champion's own, refreshed.
+    """Return who challenges, in order: a better recipe when the folds show one, then the champion's
+    own, refreshed.
 
-    A refused change of recipe must not cost the refresh: newer data is worth having under the old recipe too.
-    ``found`` is best first, ``window`` says what is trained on. With a ``panel`` of more than one member the best found
-    joins it, whatever its own recipe, for it earns its weight by its losses: that refreshes a champion that is such a
-    panel over the same features, and is a change of recipe for any other.
+    A refused change of recipe must not cost the refresh: newer data is worth having under the old
+    recipe too. ``found`` is best first, ``window`` says what is trained on. With a ``panel`` of
+    more than one member the best found joins it, whatever its own recipe, for it earns its weight
+    by its losses: that refreshes a champion that is such a panel over the same features, and is a
+    change of recipe for any other.
     """
     recipes = [
         Recipe(
@@ -103,8 +108,12 @@ def contenders(
     return (Contender("change of recipe", recipes[0], best_loss), refresh)
 
 
-def _own(champion: Recipe, losses: Mapping[str, float], window: str, features_sha256: str) -> Contender:
-    """The champion's own recipe on newer data: a refresh, unless window or features have changed."""
+def _own(
+    champion: Recipe, losses: Mapping[str, float], window: str, features_sha256: str
+) -> Contender:
+    """The champion's own recipe on newer data: a refresh, unless window or features have
+    changed.
+    """
     champion = champion.model_copy(update={"params": _in_order(champion.params)})
     own = champion.model_copy(update={"window": window, "features": features_sha256})
     kind: Literal["refresh", "change of recipe"] = (
@@ -125,9 +134,12 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
     began = time.perf_counter()
     recipe = contender.trained
     schema = with_values(split.train.schema, split.train.features)
-    pipeline = make_pipeline(recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed)
+    pipeline = make_pipeline(
+        recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed
+    )
     estimator = pipeline.named_steps["estimator"]
-    # Forests only: other estimators of scikit-learn warn that they will lose the argument, or do not gain by it.
+    # Forests only: other estimators of scikit-learn warn that they will lose the argument, or do
+    # not gain by it.
     own_jobs = hasattr(estimator, "n_estimators") and "n_jobs" not in recipe.params
     own_jobs = own_jobs and "n_jobs" in estimator.get_params()
     jobs = estimator.get_params()["n_jobs"] if own_jobs else None
@@ -135,7 +147,8 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
         estimator.set_params(n_jobs=os.cpu_count())
     pipeline.fit(split.train.features, split.train.target)
     if own_jobs:
-        # A forest that predicts in parallel adds its trees up in any order: the last digits would vary.
+        # A forest that predicts in parallel adds its trees up in any order: the last digits would
+        # vary.
         estimator.set_params(n_jobs=jobs)
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
     seconds = time.perf_counter() - began
@@ -150,8 +163,8 @@ def packaged(
 ) -> Fitted:
     """Return the newcomer and the kept members as one panel.
 
-    ``members`` are all of them, the newcomer last; ``kept`` has pipeline and training rows of each of the others, by
-    its version.
+    ``members`` are all of them, the newcomer last; ``kept`` has pipeline and training rows of each
+    of the others, by its version.
     """
     from tasks.training.panel import Panel
 
@@ -159,11 +172,15 @@ def packaged(
     panel = Panel([*(pipeline for pipeline, _ in others), fitted.pipeline], list(weights))
     spans = merged([span for _, rows in others for span in rows] + list(fitted.split.trained_on))
     classes = tuple(str(label) for label in panel.classes_) if fitted.classes else ()
-    return replace(fitted, pipeline=panel, classes=classes, members=tuple(members), trained_on=spans)
+    return replace(
+        fitted, pipeline=panel, classes=classes, members=tuple(members), trained_on=spans
+    )
 
 
 def merged(spans: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
-    """Return one span a snapshot: the longest, for members of a panel that saw more or less of the same batch."""
+    """Return one span a snapshot: the longest, for members of a panel that saw more or less of the
+    same batch.
+    """
     longest: dict[tuple[str, str], RowSpan] = {}
     for span in sorted(spans, key=lambda span: span.rows):
         longest[span.batch, span.snapshot] = span

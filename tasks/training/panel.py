@@ -1,4 +1,6 @@
-"""A panel: fitted pipelines and their weights, packaged as one estimator and served like any other."""
+"""A panel: fitted pipelines and their weights, packaged as one estimator and served like any
+other.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 class Panel(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """The weighted mean of its members' predictions, with scikit-learn's interface.
 
-    ``members`` are fitted pipelines over the same features, ``weights`` their shares, summing to 1. Classes are those of
-    any member, in their order; one that a member has never seen has probability 0 there.
+    ``members`` are fitted pipelines over the same features, ``weights`` their shares, summing to 1.
+    Classes are those of any member, in their order; one that a member has never seen has
+    probability 0 there.
     """
 
     def __init__(self, members: Sequence[Any] = (), weights: Sequence[float] = ()) -> None:

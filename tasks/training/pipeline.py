@@ -19,27 +19,36 @@ if TYPE_CHECKING:
 Encode = Literal["auto", "onehot", "ordinal"]
 
 MAX_CATEGORIES = 250
-"""Categories an ordinal encoder keeps apart; histogram boosting takes at most 255. Rarer ones share one code."""
+"""Categories an ordinal encoder keeps apart; histogram boosting takes at most 255.
+
+Rarer ones share one code.
+"""
 
 
 def resolve_estimator(path: str) -> type:
-    """Return the class that ``path`` names; ValueError tells what was expected and the nearest name."""
+    """Return the class that ``path`` names; ValueError tells what was expected and the nearest
+    name.
+    """
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:
-        raise ValueError(f"expected the import path of an estimator, found {path!r} ({error})") from None
+        raise ValueError(
+            f"expected the import path of an estimator, found {path!r} ({error})"
+        ) from None
     found = getattr(module, name, None)
     if not (inspect.isclass(found) and hasattr(found, "fit") and hasattr(found, "get_params")):
         names = [n for n, v in vars(module).items() if inspect.isclass(v) and hasattr(v, "fit")]
         raise ValueError(
-            f"expected an estimator with scikit-learn's interface, found {path!r}{nearest(name, names)}"
+            "expected an estimator with scikit-learn's interface, found"
+            f" {path!r}{nearest(name, names)}"
         )
     return found
 
 
 def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Problem) -> None:
-    """Refuse unknown estimators, arguments that they do not take, and estimators of another problem type.
+    """Refuse unknown estimators, arguments that they do not take, and estimators of another problem
+    type.
 
     An estimator that takes any argument (``**kwargs``, as XGBoost's) is not asked which it knows.
     """
@@ -58,9 +67,11 @@ def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Pro
             for name in getattr(candidate, section):
                 if name not in known and not takes_any:
                     raise ConfigurationError(
-                        file, f"{where}.{section}", f"an argument of {candidate.estimator}",
+                        file,
+                        f"{where}.{section}",
+                        f"an argument of {candidate.estimator}",
                         f"{name!r}{nearest(name, known)}",
-                    )  # fmt: skip
+                    )
         try:
             made = estimator(**candidate.params)
         except TypeError as error:
@@ -85,22 +96,30 @@ def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Pro
 
 
 def with_values(schema: FeatureSchema, features: pd.DataFrame) -> FeatureSchema:
-    """Return ``schema`` without the numbers that no training row has: nothing can be learned from them.
+    """Return ``schema`` without the numbers that no training row has: nothing can be learned from
+    them.
 
-    A pipeline leaves out what is not in its schema. Histogram boosting would fail on such a column (scikit-learn 1.9).
+    A pipeline leaves out what is not in its schema. Histogram boosting would fail on such a column
+    (scikit-learn 1.9).
     """
     known = tuple(name for name in schema.numerical if features[name].notna().any())
     return FeatureSchema(numerical=known, categorical=schema.categorical)
 
 
 def make_pipeline(
-    estimator_path: str, params: Mapping[str, Any], schema: FeatureSchema, *, encode: Encode, seed: int
+    estimator_path: str,
+    params: Mapping[str, Any],
+    schema: FeatureSchema,
+    *,
+    encode: Encode,
+    seed: int,
 ) -> Any:  # noqa: ANN401 - a scikit-learn Pipeline
     """Return an unfitted pipeline over a frame with the columns of ``schema``.
 
-    An estimator that takes missing values gets categories as codes and numbers as they are; any other gets
-    one-hot categories, and numbers imputed by their median, with an indicator, and scaled. Unseen categories never
-    raise in either. ``random_state`` is the seed wherever the estimator has one and the spec sets none.
+    An estimator that takes missing values gets categories as codes and numbers as they are; any
+    other gets one-hot categories, and numbers imputed by their median, with an indicator, and
+    scaled. Unseen categories never raise in either. ``random_state`` is the seed wherever the
+    estimator has one and the spec sets none.
     """
     import numpy as np
     from sklearn.compose import ColumnTransformer
@@ -121,24 +140,33 @@ def make_pipeline(
         estimator.set_params(categorical_features=list(range(len(schema.categorical))))
     categories = (
         OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=np.nan if takes_gaps else -1,
+            handle_unknown="use_encoded_value",
+            unknown_value=np.nan if takes_gaps else -1,
             max_categories=MAX_CATEGORIES,
         )
         if ordinal
-        else OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20, sparse_output=sparse)
-    )  # fmt: skip
+        else OneHotEncoder(
+            handle_unknown="infrequent_if_exist", min_frequency=20, sparse_output=sparse
+        )
+    )
     numbers = (
         "passthrough"
         if takes_gaps
         else Pipeline(
             [
-                ("impute", SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True)),
+                (
+                    "impute",
+                    SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True),
+                ),
                 ("scale", StandardScaler()),
             ]
         )
     )
     prepare = ColumnTransformer(
-        [("categories", categories, list(schema.categorical)), ("numbers", numbers, list(schema.numerical))],
+        [
+            ("categories", categories, list(schema.categorical)),
+            ("numbers", numbers, list(schema.numerical)),
+        ],
         sparse_threshold=0.3 if sparse else 0.0,
         verbose_feature_names_out=False,
     )

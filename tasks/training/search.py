@@ -44,18 +44,21 @@ def search(
 ) -> tuple[Found, ...]:
     """Return each candidate with its best parameters, best first.
 
-    ``frame`` holds the training rows; a seeded sample of at most ``tuning.rows`` of them is searched. ``loss`` maps
-    target and prediction to a mean loss. The incumbent's parameters are tried first where its estimator is a
-    candidate and the spec still allows them, so the search never overlooks what reigns. A candidate without a finite
-    loss is left out. The same inputs give the same result, but for ``Trial.seconds``.
+    ``frame`` holds the training rows; a seeded sample of at most ``tuning.rows`` of them is
+    searched. ``loss`` maps target and prediction to a mean loss. The incumbent's parameters are
+    tried first where its estimator is a candidate and the spec still allows them, so the search
+    never overlooks what reigns. A candidate without a finite loss is left out. The same inputs give
+    the same result, but for ``Trial.seconds``.
 
-    Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when no candidate is left.
+    Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when
+    no candidate is left.
     """
     import numpy as np
 
     if problem != "regression" and frame.target.nunique() < 2:
         raise NoTrainingRowsError(
-            f"batches {sorted(frame.snapshots)}: expected at least two classes in the target to train on, found one"
+            f"batches {sorted(frame.snapshots)}: expected at least two classes in the target to"
+            " train on, found one"
         )
     sample = frame.sample(config.tuning.rows, config.seed)
     folds = [
@@ -65,11 +68,16 @@ def search(
     ]
     if not folds:
         folds = [(np.arange(len(sample)), np.arange(len(sample)))]
-        say("no forward fold has rows to learn from: candidates are compared on their training rows")
+        say(
+            "no forward fold has rows to learn from: candidates are compared on their training rows"
+        )
     found = []
     for candidate in config.candidates:
         result = _search_one(
-            candidate, _Folds(sample, folds, problem, tuple(classes), loss, config.seed), config, incumbent
+            candidate,
+            _Folds(sample, folds, problem, tuple(classes), loss, config.seed),
+            config,
+            incumbent,
         )
         name = candidate.estimator.rpartition(".")[2]
         if result is None:
@@ -79,8 +87,8 @@ def search(
         found.append(result)
     if not found:
         raise SearchFailedError(
-            f"batches {sorted(frame.snapshots)}: expected a candidate with a finite loss, found none of "
-            f"{[candidate.estimator for candidate in config.candidates]}"
+            f"batches {sorted(frame.snapshots)}: expected a candidate with a finite loss, found"
+            f" none of {[candidate.estimator for candidate in config.candidates]}"
         )
     return tuple(sorted(found, key=lambda item: item.trial.loss))
 
@@ -103,9 +111,10 @@ class _Folds:
 
         sample = self.sample
 
-        # One thread a fold: folds fill the cores, and sums in one thread are the same every time. BLAS counts its
-        # threads for the whole process, so its limit is set around all folds: set in each, one that ends would lift
-        # or keep it for the others. OpenMP counts them for each thread that starts some.
+        # One thread a fold: folds fill the cores, and sums in one thread are the same every time.
+        # BLAS counts its threads for the whole process, so its limit is set around all folds: set
+        # in each, one that ends would lift or keep it for the others. OpenMP counts them for each
+        # thread that starts some.
         def one(train: np.ndarray, test: np.ndarray) -> float:
             with threadpool_limits(1, user_api="openmp"):
                 features = sample.features.iloc[train]
@@ -114,12 +123,16 @@ class _Folds:
                     candidate.estimator, params, schema, encode=candidate.encode, seed=self.seed
                 )
                 pipeline.fit(features, sample.target.iloc[train])
-                predicted = predict(pipeline, sample.features.iloc[test], self.problem, self.classes)
+                predicted = predict(
+                    pipeline, sample.features.iloc[test], self.problem, self.classes
+                )
             return self.loss(sample.target.iloc[test].to_numpy(), predicted)
 
         with threadpool_limits(1, user_api="blas"):
             return list(
-                joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(one)(*f) for f in self.folds)
+                joblib.Parallel(n_jobs=-1, prefer="threads")(
+                    joblib.delayed(one)(*f) for f in self.folds
+                )
             )
 
 
@@ -133,14 +146,22 @@ def _search_one(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))
     if incumbent is not None and incumbent.estimator == candidate.estimator:
-        # A value that the spec no longer allows is left to the sampler: Optuna refuses an unknown choice.
+        # A value that the spec no longer allows is left to the sampler: Optuna refuses an unknown
+        # choice.
         known = {
-            name: _frozen(incumbent.params[name]) for name in candidate.search if name in incumbent.params
+            name: _frozen(incumbent.params[name])
+            for name in candidate.search
+            if name in incumbent.params
         }
-        study.enqueue_trial({name: v for name, v in known.items() if candidate.search[name].holds(v)})
+        study.enqueue_trial(
+            {name: v for name, v in known.items() if candidate.search[name].holds(v)}
+        )
 
     def objective(trial: optuna.Trial) -> float:
-        params = {**candidate.params, **{n: _suggest(trial, n, r) for n, r in candidate.search.items()}}
+        params = {
+            **candidate.params,
+            **{n: _suggest(trial, n, r) for n, r in candidate.search.items()},
+        }
         losses = folds.losses(candidate, params)
         trial.set_user_attr("params", params)
         trial.set_user_attr("losses", losses)

@@ -19,7 +19,9 @@ class NoTrainingRowsError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled rows before a moment to train on, and the newest rows, from that moment on, to judge with."""
+    """Labelled rows before a moment to train on, and the newest rows, from that moment on, to judge
+    with.
+    """
 
     train: FeatureFrame
     holdout: FeatureFrame
@@ -28,27 +30,33 @@ class Split:
 
 
 def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
-    """Hold out the newest ``holdout`` share of the newest batch's labelled rows; train on all before them.
+    """Hold out the newest ``holdout`` share of the newest batch's labelled rows; train on all
+    before them.
 
-    The cut is a moment: rows of the same moment stay together. Raises NoTrainingRowsError when a side is empty.
+    The cut is a moment: rows of the same moment stay together. Raises NoTrainingRowsError when a
+    side is empty.
     """
     import numpy as np
 
     labelled = frame.where(frame.target.notna().to_numpy())
     if not len(labelled):
         raise NoTrainingRowsError(
-            f"batches {sorted(frame.snapshots)}: expected labelled rows, found none of {len(frame):,}"
+            f"batches {sorted(frame.snapshots)}: expected labelled rows, found none of"
+            f" {len(frame):,}"
         )
     moments = labelled.moments
     newest = (labelled.batch == max(frame.snapshots)).to_numpy()
     times = np.sort(moments[newest])
     if not len(times):
-        raise NoTrainingRowsError(f"batch {max(frame.snapshots)}: expected labelled rows, found none")
+        raise NoTrainingRowsError(
+            f"batch {max(frame.snapshots)}: expected labelled rows, found none"
+        )
     cutoff = times[min(int((1 - holdout) * len(times)), len(times) - 1)]
     held, seen = newest & (moments >= cutoff), moments < cutoff
     if not seen.any():
         raise NoTrainingRowsError(
-            f"batch {max(frame.snapshots)}: all rows have the same event time, so nothing is left to train on"
+            f"batch {max(frame.snapshots)}: all rows have the same event time, so nothing is left"
+            " to train on"
         )
     return Split(
         train=labelled.where(seen),
@@ -78,16 +86,19 @@ def spans(frame: FeatureFrame) -> tuple[RowSpan, ...]:
 
 
 def forward_folds(times: np.ndarray, folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (train, test) index arrays over rows ordered by ``times`` (rows,), each test newer than its train.
+    """Yield (train, test) index arrays over rows ordered by ``times`` (rows,), each test newer than
+    its train.
 
-    Expanding windows as in scikit-learn's TimeSeriesSplit, but cut between moments, never through one.
+    Expanding windows as in scikit-learn's TimeSeriesSplit, but cut between moments, never through
+    one.
     """
     import numpy as np
 
     order = np.argsort(times, kind="stable")
     ordered = times[order]
     cuts = [
-        int(np.searchsorted(ordered, ordered[len(ordered) * k // (folds + 1)])) for k in range(1, folds + 1)
+        int(np.searchsorted(ordered, ordered[len(ordered) * k // (folds + 1)]))
+        for k in range(1, folds + 1)
     ]
     for start, end in zip(cuts, [*cuts[1:], len(ordered)], strict=True):
         if 0 < start < end:

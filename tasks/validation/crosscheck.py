@@ -1,8 +1,8 @@
 """The rules judged by two engines that must agree: Great Expectations, and the scan.
 
-Great Expectations holds a whole frame in memory. A batch of one part it judges whole; of a larger one it judges, part
-by part, every part in which the scan saw a row break a rule, and a sample of one part in which it saw none. It is imported
-while the scan is on its way.
+Great Expectations holds a whole frame in memory. A batch of one part it judges whole; of a larger
+one it judges, part by part, every part in which the scan saw a row break a rule, and a sample of
+one part in which it saw none. It is imported while the scan is on its way.
 """
 
 from __future__ import annotations
@@ -34,40 +34,57 @@ SAMPLE_ROWS = 50_000
 
 
 class TooLargeError(RuntimeError):
-    """A rule needs more of the batch in memory at once than the house allows, so there is no verdict."""
+    """A rule needs more of the batch in memory at once than the house allows, so there is no
+    verdict.
+    """
 
     def __init__(self, snapshot: Snapshot, rule: Rule, columns: int) -> None:
         super().__init__(
-            f"batch {snapshot.batch.id}: rule {rule.id} names an expectation that looks at all rows at once: expected at most "
-            f"{WHOLE_VALUES:,} values, found {columns} columns of {snapshot.rows:,} rows; write the rule as a query (type: sql), "
-            "which may be larger than memory, or cut the data into smaller batches"
+            f"batch {snapshot.batch.id}: rule {rule.id} names an expectation that looks at all rows"
+            f" at once: expected at most {WHOLE_VALUES:,} values, found {columns} columns of"
+            f" {snapshot.rows:,} rows; write the rule as a query (type: sql), which may be larger"
+            " than memory, or cut the data into smaller batches"
         )
 
 
 class DisagreementError(RuntimeError):
-    """The two engines judge the same rows differently: one of them is wrong, so there is no verdict."""
+    """The two engines judge the same rows differently: one of them is wrong, so there is no
+    verdict.
+    """
 
-    def __init__(self, snapshot: Snapshot, where: str, rule: Rule, expected: str, found: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, where: str, rule: Rule, expected: str, found: str
+    ) -> None:
         super().__init__(
-            f"batch {snapshot.batch.id}, {where}: rule {rule.id}: Great Expectations found {expected}, the scan "
-            f"{found}; one of them is wrong, so the batch ({snapshot.path}) cannot be judged; please report it"
+            f"batch {snapshot.batch.id}, {where}: rule {rule.id}: Great Expectations found"
+            f" {expected}, the scan {found}; one of them is wrong, so the batch ({snapshot.path})"
+            " cannot be judged; please report it"
         )
 
 
 def judge_rules(
-    parts: Sequence[Path], snapshot: Snapshot, rules: Sequence[Rule], contract: Contract, scratch: Path
+    parts: Sequence[Path],
+    snapshot: Snapshot,
+    rules: Sequence[Rule],
+    contract: Contract,
+    scratch: Path,
 ) -> tuple[RuleResult, ...]:
-    """Judge row and batch rules over the snapshot's ``parts``: one result each, positions counted in the snapshot.
+    """Judge row and batch rules over the snapshot's ``parts``: one result each, positions counted
+    in the snapshot.
 
-    ``scratch`` is a directory for what does not fit in memory. Raises DisagreementError when the engines disagree,
-    and RuleCrashedError when a check of Great Expectations failed to run.
+    ``scratch`` is a directory for what does not fit in memory. Raises DisagreementError when the
+    engines disagree, and RuleCrashedError when a check of Great Expectations failed to run.
     """
     with ThreadPoolExecutor(1) as importing:
         imported: list[Future[None]] = []
         scanned = scan_rules(
-            parts, rules, contract, snapshot.batch, scratch,
+            parts,
+            rules,
+            contract,
+            snapshot.batch,
+            scratch,
             meanwhile=lambda: imported.append(importing.submit(import_great_expectations)),
-        )  # fmt: skip
+        )
         imported[0].result()
     if len(parts) == 1 or snapshot.rows <= WHOLE_ROWS:
         judged = run_rules(_frame(parts, contract.column_names), rules, contract, snapshot.batch)
@@ -77,9 +94,12 @@ def judge_rules(
 
 
 def _judge_by_part(
-    parts: Sequence[Path], snapshot: Snapshot, rules: Sequence[Rule], contract: Contract,
+    parts: Sequence[Path],
+    snapshot: Snapshot,
+    rules: Sequence[Rule],
+    contract: Contract,
     scanned: Sequence[RuleResult],
-) -> tuple[RuleResult, ...]:  # fmt: skip
+) -> tuple[RuleResult, ...]:
     by_id = {result.rule.id: result for result in scanned}
     for rule in rules:
         if rule.id not in by_id and rule.check == "custom" and not judged_by_part(rule):
@@ -109,7 +129,9 @@ def _judge_by_part(
                 found[rule_id] += [start + position for position in by_rule[rule_id].positions]
             for rule_id, ones in counts.items():
                 numbers[rule_id] += broken_rows([by_rule[one.id] for one in ones], part.rows)
-            own = [_within(by_id[rule.id], start + offset, rows) for rule in asked if rule.id in by_id]
+            own = [
+                _within(by_id[rule.id], start + offset, rows) for rule in asked if rule.id in by_id
+            ]
             _compare(judged, own, snapshot, part.file)
         start += part.rows
     for rule in rules:
@@ -120,8 +142,12 @@ def _judge_by_part(
     return tuple(by_id[rule.id] for rule in rules)
 
 
-def _judge_at_once(rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract) -> RuleResult:
-    """Judge an expectation that may look across all rows, and so has its columns of all of them in memory."""
+def _judge_at_once(
+    rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract
+) -> RuleResult:
+    """Judge an expectation that may look across all rows, and so has its columns of all of them in
+    memory.
+    """
     columns = needed_columns(rule, contract)
     if snapshot.rows * len(columns) > WHOLE_VALUES:
         raise TooLargeError(snapshot, rule, len(columns))
@@ -129,7 +155,9 @@ def _judge_at_once(rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contra
 
 
 def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> tuple[set[int], int | None]:
-    """Numbers of the parts with a row that breaks a rule, and of one without, drawn by the snapshot's content."""
+    """Numbers of the parts with a row that breaks a rule, and of one without, drawn by the
+    snapshot's content.
+    """
     import numpy as np
 
     ends = np.cumsum([part.rows for part in snapshot.parts])
@@ -137,25 +165,32 @@ def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> tuple[se
     for result in scanned:
         broken.update(np.unique(np.searchsorted(ends, result.positions, side="right")).tolist())
     clean = sorted(set(range(len(ends))) - broken)
-    return broken, random.Random(snapshot.sha256).choice(clean) if clean else None  # noqa: S311 - a sample, no secret
+    return broken, (random.Random(snapshot.sha256).choice(clean) if clean else None)  # noqa: S311 - a sample, no secret
 
 
 def _sampled(snapshot: Snapshot, rows: int) -> tuple[int, int]:
-    """First row and number of rows of the sample from a part of ``rows`` rows: neighbours, so that little is read."""
+    """First row and number of rows of the sample from a part of ``rows`` rows: neighbours, so that
+    little is read.
+    """
     number = min(rows, SAMPLE_ROWS)
-    return random.Random(snapshot.sha256).randint(0, rows - number), number  # noqa: S311 - a sample, no secret
+    chance = random.Random(snapshot.sha256)  # noqa: S311 - a sample, no secret
+    return chance.randint(0, rows - number), number
 
 
 def _within(result: RuleResult, start: int, rows: int) -> RuleResult:
     """The result for the rows from ``start`` on, by their position in the part."""
-    positions = tuple(position - start for position in result.positions if start <= position < start + rows)
+    positions = tuple(
+        position - start for position in result.positions if start <= position < start + rows
+    )
     return replace(result, positions=positions, success=not positions)
 
 
 def _compare(
     judged: Sequence[RuleResult], scanned: Sequence[RuleResult], snapshot: Snapshot, where: str
 ) -> None:
-    """Raise DisagreementError unless both engines found the same for every rule that both have judged."""
+    """Raise DisagreementError unless both engines found the same for every rule that both have
+    judged.
+    """
     by_id = {result.rule.id: result for result in scanned}
     whole = where == "the whole batch"
     for expected in judged:
@@ -172,7 +207,9 @@ def _compare(
 def _shown(result: RuleResult) -> str:
     """Numbers only: a value may be sensitive."""
     rows = f"{len(result.positions):,} rows {list(result.positions[:5])}"
-    return rows if result.rule.scope == "row" else f"success={result.success} {result.found}".strip()
+    return (
+        rows if result.rule.scope == "row" else f"success={result.success} {result.found}".strip()
+    )
 
 
 def _frame(parts: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:

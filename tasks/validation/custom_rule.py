@@ -10,18 +10,32 @@ from data_contracts.contract import Contract, ContractError, Rule, nearest
 _ROW_BY_ROW = frozenset(
     "expect_column_" + name
     for name in (
-        "value_lengths_to_be_between", "value_lengths_to_equal", "values_to_be_between", "values_to_be_in_set",
-        "values_to_be_null", "values_to_match_json_schema", "values_to_match_regex", "values_to_match_regex_list",
-        "values_to_not_be_in_set", "values_to_not_be_null", "values_to_not_match_regex",
-        "values_to_not_match_regex_list", "pair_values_a_to_be_greater_than_b", "pair_values_to_be_equal",
+        "value_lengths_to_be_between",
+        "value_lengths_to_equal",
+        "values_to_be_between",
+        "values_to_be_in_set",
+        "values_to_be_null",
+        "values_to_match_json_schema",
+        "values_to_match_regex",
+        "values_to_match_regex_list",
+        "values_to_not_be_in_set",
+        "values_to_not_be_null",
+        "values_to_not_match_regex",
+        "values_to_not_match_regex_list",
+        "pair_values_a_to_be_greater_than_b",
+        "pair_values_to_be_equal",
         "pair_values_to_be_in_set",
     )
-) | {"expect_multicolumn_sum_to_equal", "expect_select_column_values_to_be_unique_within_record"}  # fmt: skip
-"""Expectations that judge a row without looking at another; of those that are not named here nobody has made sure."""
+) | {"expect_multicolumn_sum_to_equal", "expect_select_column_values_to_be_unique_within_record"}
+"""Expectations that judge a row without looking at another; of those that are not named here nobody
+has made sure.
+"""
 
 
 def judged_by_part(rule: Rule) -> bool:
-    """Return whether a batch can be given to the rule part by part: it blames rows, and each for itself."""
+    """Return whether a batch can be given to the rule part by part: it blames rows, and each for
+    itself.
+    """
     return rule.scope == "row" and rule.arguments["expectation"] in _ROW_BY_ROW
 
 
@@ -49,7 +63,10 @@ def custom_expectation(rule: Rule, kwargs: Mapping[str, Any], contract: Contract
     except ExpectationNotFoundError:
         known = registry.list_registered_expectation_implementations()
         raise ContractError(
-            contract.file, f"{where}.type", "the name of an expectation", f"{name!r}{nearest(name, known)}"
+            contract.file,
+            f"{where}.type",
+            "the name of an expectation",
+            f"{name!r}{nearest(name, known)}",
         ) from None
     if rule.scope == "row" and not judges_rows(kind):
         raise ContractError(
@@ -58,10 +75,14 @@ def custom_expectation(rule: Rule, kwargs: Mapping[str, Any], contract: Contract
     try:
         return kind(**kwargs, meta={"rule": rule.id})
     except (ValidationError, ValueError, TypeError) as error:
-        fields = [key for key in kind.__fields__ if key not in ("id", "meta", "notes", "rendered_content")]
+        fields = [
+            key for key in kind.__fields__ if key not in ("id", "meta", "notes", "rendered_content")
+        ]
         hint = next((h for key in kwargs if key not in fields and (h := nearest(key, fields))), "")
         found = " ".join(str(error).split())[:300] + hint
-        raise ContractError(contract.file, f"{where}.kwargs", f"the arguments of {name}", found) from error
+        raise ContractError(
+            contract.file, f"{where}.kwargs", f"the arguments of {name}", found
+        ) from error
 
 
 def judges_rows(kind: type) -> bool:
@@ -72,4 +93,6 @@ def judges_rows(kind: type) -> bool:
         MulticolumnMapExpectation,
     )
 
-    return issubclass(kind, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
+    return issubclass(
+        kind, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation
+    )

@@ -1,4 +1,6 @@
-"""The rules that only an engine can compile, compiled without data: so that they are refused at load, by name."""
+"""The rules that only an engine can compile, compiled without data: so that they are refused at
+load, by name.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from data_contracts.contract import Contract
 
 
 def check_rules(contract: Contract) -> None:
-    """Raise ContractError for a query that does not bind, or an expectation or argument that there is none of.
+    """Raise ContractError for a query that does not bind, or an expectation or argument that there
+    is none of.
 
     Costs the import of an engine, and that only when the contract has a rule for it.
     """

@@ -1,7 +1,8 @@
 """The contract's row and batch rules as Great Expectations, and the run of them over one frame.
 
-Two kinds are judged beside them: what no expectation exists for (``formats.py``), and a limit on how many rows
-break other rules, which those rules' own results are counted for. A query is not here (``sql_rule.py``).
+Two kinds are judged beside them: what no expectation exists for (``formats.py``), and a limit on
+how many rows break other rules, which those rules' own results are counted for. A query is not here
+(``sql_rule.py``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _HIDDEN = "(hidden: the contract classifies the column)"
 
 
 class RuleCrashedError(RuntimeError):
-    """A check raised an exception: it has neither passed nor failed, so the batch cannot be judged."""
+    """A check raised an exception: it has neither passed nor failed, so the batch cannot be
+    judged.
+    """
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,29 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
             if contract.column(column).logical_type in ("timestamp", "date"):
                 low, high = moment(low, contract, column), moment(high, contract, column)
             return gxe.ExpectColumnValuesToBeBetween(
-                column=column, min_value=low, max_value=high,
-                strict_min=given["strict_min"], strict_max=given["strict_max"], meta=meta,
-            )  # fmt: skip
+                column=column,
+                min_value=low,
+                max_value=high,
+                strict_min=given["strict_min"],
+                strict_max=given["strict_max"],
+                meta=meta,
+            )
         case "within_batch":
             return gxe.ExpectColumnValuesToBeBetween(
-                column=column, min_value=pd.Timestamp(batch.start), max_value=pd.Timestamp(batch.end),
-                strict_max=True, meta=meta,
-            )  # fmt: skip
+                column=column,
+                min_value=pd.Timestamp(batch.start),
+                max_value=pd.Timestamp(batch.end),
+                strict_max=True,
+                meta=meta,
+            )
         case "in_set":
-            return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(given["values"]), meta=meta)
+            return gxe.ExpectColumnValuesToBeInSet(
+                column=column, value_set=list(given["values"]), meta=meta
+            )
         case "matches":
-            return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=given["pattern"], meta=meta)
+            return gxe.ExpectColumnValuesToMatchRegex(
+                column=column, regex=given["pattern"], meta=meta
+            )
         case "not_in_set":
             return gxe.ExpectColumnValuesToNotBeInSet(
                 column=column, value_set=list(given["values"]), meta=meta
@@ -99,7 +113,8 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
             )
         case "fresh":
             oldest = pd.Timestamp(batch.end) - pd.Timedelta(seconds=given["seconds"])
-            # Without what lies after the batch: one row from next year must not make an old batch look fresh.
+            # Without what lies after the batch: one row from next year must not make an old batch
+            # look fresh.
             return gxe.ExpectColumnMaxToBeBetween(
                 column=column,
                 min_value=oldest,
@@ -123,10 +138,11 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
 def run_rules(
     frame: pd.DataFrame, rules: Sequence[Rule], contract: Contract, batch: Batch
 ) -> tuple[RuleResult, ...]:
-    """Run row and batch rules over ``frame`` (rows, contract columns; default index): one result each.
+    """Run row and batch rules over ``frame`` (rows, contract columns; default index): one result
+    each.
 
-    Raises RuleCrashedError when a check raised an exception, or when the number of results is not that of the
-    rules: a suite that ran nothing has not passed.
+    Raises RuleCrashedError when a check raised an exception, or when the number of results is not
+    that of the rules: a suite that ran nothing has not passed.
     """
     counted = {rule.id: counted_rules(rule) for rule in rules if rule.check == "count"}
     asked = [one for rule in rules for one in counted.get(rule.id, (rule,))]
@@ -137,9 +153,15 @@ def run_rules(
             positions = formats.broken_positions(rule, frame[rule.columns[0]])
             results[rule.id] = RuleResult(rule, not positions, positions, "")
     return tuple(
-        held(rule, broken_rows([results[one.id] for one in counted[rule.id]], len(frame)), len(frame))
-        if rule.check == "count"
-        else results[rule.id]
+        (
+            held(
+                rule,
+                broken_rows([results[one.id] for one in counted[rule.id]], len(frame)),
+                len(frame),
+            )
+            if rule.check == "count"
+            else results[rule.id]
+        )
         for rule in rules
     )
 
@@ -150,12 +172,16 @@ def counted_rules(rule: Rule) -> tuple[Rule, ...]:
 
 
 def broken_rows(results: Sequence[RuleResult], rows: int) -> int:
-    """Return how many of ``rows`` rows break any of the counted rules; all of them when nothing is counted."""
+    """Return how many of ``rows`` rows break any of the counted rules; all of them when nothing is
+    counted.
+    """
     return len({row for result in results for row in result.positions}) if results else rows
 
 
 def held(rule: Rule, count: int, rows: int) -> RuleResult:
-    """Return ``count``, the number of rows that a rule counts among ``rows``, held against its limit."""
+    """Return ``count``, the number of rows that a rule counts among ``rows``, held against its
+    limit.
+    """
     percent = rule.arguments["unit"] == "percent"
     # Rounded, so that 70 of 100 rows are 70% in spite of binary fractions.
     number = round(100 * count / rows, 9) if percent and rows else count
@@ -174,7 +200,9 @@ def _run_expectations(
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")  # one a run: a shared one is not safe under concurrency
+    context = gx.get_context(
+        mode="ephemeral"
+    )  # one a run: a shared one is not safe under concurrency
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     definition = (
         context.data_sources.add_pandas("lake")
@@ -184,12 +212,15 @@ def _run_expectations(
     suite = gx.ExpectationSuite(
         name=contract.name, expectations=[compile_rule(rule, contract, batch) for rule in rules]
     )
-    outcome = definition.get_batch({"dataframe": frame}).validate(suite, result_format=_RESULT_FORMAT)
+    outcome = definition.get_batch({"dataframe": frame}).validate(
+        suite, result_format=_RESULT_FORMAT
+    )
     by_id = {result.expectation_config.meta["rule"]: result for result in outcome.results}
     if len(outcome.results) != len(rules) or set(by_id) != {rule.id for rule in rules}:
         raise RuleCrashedError(
-            f"batch {batch.id}: expected {len(rules)} results, one for each rule of {contract.file.name}, "
-            f"found {len(outcome.results)}; missing: {sorted({r.id for r in rules} - set(by_id))}"
+            f"batch {batch.id}: expected {len(rules)} results, one for each rule of"
+            f" {contract.file.name}, found {len(outcome.results)}; missing:"
+            f" {sorted({r.id for r in rules} - set(by_id))}"
         )
     return {rule.id: _result(rule, by_id[rule.id], contract, batch) for rule in rules}
 
@@ -200,16 +231,19 @@ def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleR
     for crash in crashes:
         if crash.get("raised_exception"):
             raise RuleCrashedError(
-                f"batch {batch.id}: the check of rule {rule.id} raised an exception, so the batch cannot be "
-                f"judged: {_HIDDEN if _sensitive(rule, contract) else crash.get('exception_message')}"
+                f"batch {batch.id}: the check of rule {rule.id} raised an exception, so the batch"
+                " cannot be judged:"
+                f" {_HIDDEN if _sensitive(rule, contract) else crash.get('exception_message')}"
             )
     details = outcome.result
     positions = details.get("unexpected_index_list") or [] if rule.scope == "row" else []
     counted = details.get("unexpected_count")
-    if rule.scope == "row" and (bool(outcome.success) != (not positions) or counted != len(positions)):
+    if rule.scope == "row" and (
+        bool(outcome.success) != (not positions) or counted != len(positions)
+    ):
         raise RuleCrashedError(
-            f"batch {batch.id}: rule {rule.id} reports success={outcome.success}, a count of {counted}, and "
-            f"{len(positions)} rows"
+            f"batch {batch.id}: rule {rule.id} reports success={outcome.success}, a count of"
+            f" {counted}, and {len(positions)} rows"
         )
     found = observed(details.get("observed_value"), rule, contract)
     if rule.check == "null_share":
@@ -225,7 +259,9 @@ def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleR
 
 
 def observed(value: object, rule: Rule, contract: Contract) -> str:
-    """What a batch rule found, as text: hidden when one of its columns is sensitive, empty when it is nothing."""
+    """What a batch rule found, as text: hidden when one of its columns is sensitive, empty when it
+    is nothing.
+    """
     if value is None:
         return ""
     return _HIDDEN if _sensitive(rule, contract) else str(value)
@@ -236,7 +272,9 @@ def _sensitive(rule: Rule, contract: Contract) -> bool:
 
 
 def moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
-    """A bound of a time as the frame's column holds it; without an offset it means the contract's zone."""
+    """A bound of a time as the frame's column holds it; without an offset it means the contract's
+    zone.
+    """
     import pandas as pd
 
     if value is None:

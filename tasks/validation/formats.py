@@ -1,4 +1,6 @@
-"""The row rules that Great Expectations has no expectation for: multiples, and how a string is written."""
+"""The row rules that Great Expectations has no expectation for: multiples, and how a string is
+written.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 CHECKS = ("multiple_of", "format")
 """The checks that are judged here."""
 _TOLERANCE = 1e-9
-"""Largest distance from a whole multiple, in multiples: 0.3 is one of 0.1, in spite of binary fractions."""
+"""Largest distance from a whole multiple, in multiples: 0.3 is one of 0.1, in spite of binary
+fractions.
+"""
 _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\]\\]+@(?=.+\.)")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -38,7 +42,9 @@ def broken_positions(rule: Rule, column: pd.Series) -> tuple[int, ...]:
 
 
 def _is_multiple(values: pd.Series, factor: float) -> pd.Series:
-    """Whole numbers by whole numbers exactly, others within the tolerance; an infinite one is no multiple."""
+    """Whole numbers by whole numbers exactly, others within the tolerance; an infinite one is no
+    multiple.
+    """
     import numpy as np
 
     if float(factor).is_integer() and values.dtype.kind in "iu":
@@ -65,7 +71,9 @@ def _hostname(text: str) -> bool:
 
 
 def _email(text: str) -> bool:
-    """A part before the one @, and a host name with a dot after it; whether anybody reads it is another matter."""
+    """A part before the one @, and a host name with a dot after it; whether anybody reads it is
+    another matter.
+    """
     local = _EMAIL.match(text)
     return local is not None and len(text) <= 254 and _hostname(text[local.end() :])
 

@@ -1,4 +1,6 @@
-"""The import of Great Expectations, without half of its time: what it imports and rules do not use comes when asked for."""
+"""The import of Great Expectations, without half of its time: what it imports and rules do not use
+comes when asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from typing import Any
 
 _WANTED = "great_expectations.expectations"
 _SELDOM_USED = ("scipy.stats", "altair", "boto3")
-"""For the Kullback-Leibler expectation, for pages that the house does not make, and for stores that it does not use."""
+"""For the Kullback-Leibler expectation, for pages that the house does not make, and for stores that
+it does not use.
+"""
 _LOCK = threading.Lock()
 
 
@@ -25,10 +29,12 @@ class _Later(ModuleType):
 
 
 def import_great_expectations() -> None:
-    """Import Great Expectations; in a thread of its own it costs little wall time while an SQL engine works.
+    """Import Great Expectations; in a thread of its own it costs little wall time while an SQL
+    engine works.
 
-    Whoever asks for the seldom used modules meanwhile, in this thread or another, gets the real ones. The collector of cycles
-    sleeps meanwhile, and never again looks at what was imported: modules are not garbage, not even when the process ends.
+    Whoever asks for the seldom used modules meanwhile, in this thread or another, gets the real
+    ones. The collector of cycles sleeps meanwhile, and never again looks at what was imported:
+    modules are not garbage, not even when the process ends.
     """
     with _LOCK:
         if _WANTED in sys.modules:

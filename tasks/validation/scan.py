@@ -1,8 +1,9 @@
 """The contract's row and batch rules as SQL: one scan over all parts of a snapshot, out of core.
 
-The same rules as in ``expectations.py``, with the same results, for batches of any size: DuckDB reads only the
-columns that rules name, spills what does not fit into its memory limit, and returns row positions only for rules
-that are broken. A kind of rule is one case in ``_broken`` (row) or ``_measured`` and ``_batch_result`` (batch).
+The same rules as in ``expectations.py``, with the same results, for batches of any size: DuckDB
+reads only the columns that rules name, spills what does not fit into its memory limit, and returns
+row positions only for rules that are broken. A kind of rule is one case in ``_broken`` (row) or
+``_measured`` and ``_batch_result`` (batch).
 """
 
 from __future__ import annotations
@@ -23,15 +24,29 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY_A_THREAD = 48
-"""MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more for each column."""
+"""MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more
+for each column.
+"""
 MOST_THREADS = 8
 """Threads that DuckDB uses at most, so that its memory does not grow with the machine."""
 KEYS_AT_ONCE = 8_000_000
-"""Keys that are told apart in one pass: what fits into the memory of two threads without a temporary file."""
+"""Keys that are told apart in one pass: what fits into the memory of two threads without a
+temporary file.
+"""
 _SCANNED = (
-    "not_null", "between", "within_batch", "in_set", "not_in_set", "matches", "length_between", "unique",
-    "row_count", "null_share", "fresh", "count",
-)  # fmt: skip
+    "not_null",
+    "between",
+    "within_batch",
+    "in_set",
+    "not_in_set",
+    "matches",
+    "length_between",
+    "unique",
+    "row_count",
+    "null_share",
+    "fresh",
+    "count",
+)
 """The kinds of rule that have a scan; the others are judged by Great Expectations alone."""
 _EXACT = 2**53
 """Whole numbers below it are the same in int64 and float64."""
@@ -53,20 +68,26 @@ class _Scan:
     batch: Batch
 
     def source(self, columns: Sequence[str]) -> str:
-        """SQL for the rows with their part, position in the part, and ``columns`` by the names of ``_at``.
+        """SQL for the rows with their part, position in the part, and ``columns`` by the names of
+        ``_at``.
 
-        Columns are renamed by position, because names in SQL are blind to upper and lower case. NaN is missing.
+        Columns are renamed by position, because names in SQL are blind to upper and lower case. NaN
+        is missing.
         """
         renamed = ", ".join(self._at(name) for name in self.names)
         selected = ["file_index AS part", "file_row_number AS row"]
         for name in dict.fromkeys(columns):
             number = self.contract.column(name).logical_type == "number"
             at = self._at(name)
-            # Not isnan(): DuckDB answers it from the file's minimum and maximum, which leave NaN out.
+            # Not isnan(): DuckDB answers it from the file's minimum and maximum, which leave NaN
+            # out.
             missing = f"NOT isfinite({at}) AND NOT isinf({at})"
-            selected.append(f"CASE WHEN {missing} THEN NULL ELSE {at} END AS {at}" if number else at)
+            selected.append(
+                f"CASE WHEN {missing} THEN NULL ELSE {at} END AS {at}" if number else at
+            )
         files = ", ".join(_text(str(part)) for part in self.parts)
-        # A directory that is called like a partition (shop=1) must not stand in the place of a column.
+        # A directory that is called like a partition (shop=1) must not stand in the place of a
+        # column.
         read = f"read_parquet([{files}], hive_partitioning = false)"
         return f"(SELECT {', '.join(selected)} FROM {read} AS parts({renamed}))"
 
@@ -87,15 +108,20 @@ class _Scan:
 
 
 def scan_rules(
-    parts: Sequence[Path], rules: Sequence[Rule], contract: Contract, batch: Batch, scratch: Path,
+    parts: Sequence[Path],
+    rules: Sequence[Rule],
+    contract: Contract,
+    batch: Batch,
+    scratch: Path,
     meanwhile: Callable[[], object] = lambda: None,
-) -> tuple[RuleResult, ...]:  # fmt: skip
-    """Judge row and batch rules over the Parquet files ``parts``: the results of ``run_rules`` over all their rows.
+) -> tuple[RuleResult, ...]:
+    """Judge row and batch rules over the Parquet files ``parts``: the results of ``run_rules`` over
+    all their rows.
 
-    Some rules cannot be scanned and have no result here: kinds that ``_SCANNED`` does not name, and patterns that only
-    Python's regular expressions know (look-around, back references). ``scratch`` is a directory for what does not
-    fit in memory. ``meanwhile`` is called when the hungriest passes are over and the longest one begins: to start
-    what may run beside it.
+    Some rules cannot be scanned and have no result here: kinds that ``_SCANNED`` does not name, and
+    patterns that only Python's regular expressions know (look-around, back references). ``scratch``
+    is a directory for what does not fit in memory. ``meanwhile`` is called when the hungriest
+    passes are over and the longest one begins: to start what may run beside it.
     """
     with _opened(parts, contract, batch, scratch) as scan:
         scanned = [rule for rule in rules if _scannable(scan.connection, rule, contract)]
@@ -104,7 +130,8 @@ def scan_rules(
         results = {rule.id: _unique(scan, rule) for rule in doubles if len(rule.columns) == 1}
         meanwhile()
         results |= dict(zip((rule.id for rule in alone), _scanned(scan, alone), strict=True))
-        # What has a column with no gap and no value twice has no key twice: it costs no second look.
+        # What has a column with no gap and no value twice has no key twice: it costs no second
+        # look.
         known = _told_apart(results.values())
         for rule in (rule for rule in doubles if len(rule.columns) > 1):
             results[rule.id] = _unique(scan, rule, none=bool(known & set(rule.columns)))
@@ -120,11 +147,15 @@ def _told_apart(results: Iterable[RuleResult]) -> set[str]:
     """Columns in which every row has a value of its own, as far as rules that were judged say."""
     kept = [result.rule for result in results if result.success]
     full = {rule.columns[0] for rule in kept if rule.check == "not_null"}
-    return {rule.columns[0] for rule in kept if rule.check == "unique" and len(rule.columns) == 1} & full
+    return {
+        rule.columns[0] for rule in kept if rule.check == "unique" and len(rule.columns) == 1
+    } & full
 
 
 @contextmanager
-def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Path) -> Iterator[_Scan]:
+def _opened(
+    parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Path
+) -> Iterator[_Scan]:
     import duckdb
     import pyarrow.parquet as pq
 
@@ -133,7 +164,8 @@ def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Pa
         first_rows.append(rows)
         rows += pq.read_metadata(part).num_rows
     with scratch_directory(scratch, "scan") as spill:  # of its own: two engines must not share one
-        # Each file is read a few times at most: what DuckDB would keep of it is memory that grows with the rows.
+        # Each file is read a few times at most: what DuckDB would keep of it is memory that grows
+        # with the rows.
         connection = duckdb.connect(
             config={
                 "temp_directory": str(spill),
@@ -143,7 +175,9 @@ def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Pa
         )
         try:
             names = tuple(pq.read_schema(parts[0]).names)
-            of_the_machine = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+            of_the_machine = connection.execute("SELECT current_setting('threads')").fetchall()[0][
+                0
+            ]
             threads = min(of_the_machine, MOST_THREADS)
             memory = max(2, threads) * (MEMORY_A_THREAD + len(names))
             connection.execute(f"SET threads = {threads}")
@@ -154,7 +188,9 @@ def _opened(parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Pa
 
 
 def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Contract) -> bool:
-    """Whether the rule has a scan, and DuckDB's expressions (RE2, as in pandas' own fast path) know its pattern."""
+    """Whether the rule has a scan, and DuckDB's expressions (RE2, as in pandas' own fast path) know
+    its pattern.
+    """
     import duckdb
 
     if rule.check not in _SCANNED:
@@ -163,7 +199,9 @@ def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Cont
         return all(_scannable(connection, one, contract) for one in rule.arguments["rules"])
     if rule.check == "between":
         kind = contract.column(rule.columns[0]).logical_type
-        bounds = [bound for bound in (rule.arguments["min"], rule.arguments["max"]) if bound is not None]
+        bounds = [
+            bound for bound in (rule.arguments["min"], rule.arguments["max"]) if bound is not None
+        ]
         # Beyond 2^53 Great Expectations rounds a bound to a float64, and SQL does not.
         exact = kind != "integer" or all(abs(bound) < _EXACT for bound in bounds)
         return exact and kind not in ("string", "boolean")
@@ -179,11 +217,16 @@ def _scanned(scan: _Scan, rules: Sequence[Rule]) -> Iterator[RuleResult]:
     """The results of all rules that one pass over the rows can judge."""
     conditions = {rule.id: _broken(rule, scan) for rule in rules if rule.scope == "row"}
     wanted = [
-        f"count(*) FILTER (WHERE {conditions[rule.id]})" if rule.scope == "row" else _measured(rule, scan)
+        (
+            f"count(*) FILTER (WHERE {conditions[rule.id]})"
+            if rule.scope == "row"
+            else _measured(rule, scan)
+        )
         for rule in rules
     ]
     source = scan.source([name for rule in rules for name in rule.columns])
-    # The rows are counted by part, because the parts with breaking rows are read again for their positions.
+    # The rows are counted by part, because the parts with breaking rows are read again for their
+    # positions.
     query = f"SELECT part, count(*), {', '.join(wanted)} FROM {source} GROUP BY part"
     found = scan.connection.execute(query).fetchall() if rules else []
     rows = sum(by_part[1] for by_part in found)
@@ -204,7 +247,9 @@ def _scanned(scan: _Scan, rules: Sequence[Rule]) -> Iterator[RuleResult]:
 
 
 def _broken(rule: Rule, scan: _Scan) -> str:
-    """SQL that is true for exactly the rows that break the rule; for a missing value it is not true."""
+    """SQL that is true for exactly the rows that break the rule; for a missing value it is not
+    true.
+    """
     given = rule.arguments
     (at,) = scan.columns(rule)
     column = scan.contract.column(rule.columns[0])
@@ -215,17 +260,26 @@ def _broken(rule: Rule, scan: _Scan) -> str:
             low, high = given["min"], given["max"]
             broken = []
             if low is not None:
-                broken.append(f"{at} {'<=' if given['strict_min'] else '<'} {_bound(low, column, scan)}")
+                broken.append(
+                    f"{at} {'<=' if given['strict_min'] else '<'} {_bound(low, column, scan)}"
+                )
             if high is not None:
-                broken.append(f"{at} {'>=' if given['strict_max'] else '>'} {_bound(high, column, scan)}")
+                broken.append(
+                    f"{at} {'>=' if given['strict_max'] else '>'} {_bound(high, column, scan)}"
+                )
             return " OR ".join(broken)
         case "within_batch":
             start, end = _instant(scan.batch.start), _instant(scan.batch.end)
             return f"{at} < {start} OR {at} >= {end}"
         case "in_set":
-            return f"{at} NOT IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
+            return (
+                f"{at} NOT IN"
+                f" ({', '.join(_bound(value, column, scan) for value in given['values'])})"
+            )
         case "not_in_set":
-            return f"{at} IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
+            return (
+                f"{at} IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
+            )
         case "matches":
             return f"NOT regexp_matches({at}, {_text(given['pattern'])})"
         case "length_between":
@@ -237,7 +291,9 @@ def _broken(rule: Rule, scan: _Scan) -> str:
 
 
 def _measured(rule: Rule, scan: _Scan) -> str:
-    """The aggregate over one part that a batch rule is judged by; None means that there was nothing to measure."""
+    """The aggregate over one part that a batch rule is judged by; None means that there was nothing
+    to measure.
+    """
     at = scan.columns(rule)
     match rule.check:
         case "row_count":
@@ -267,7 +323,8 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
             return held(rule, sum(by_part), rows)
         case "null_share":
             missing = sum(by_part)
-            # The rounded complement, as for Great Expectations: a share exactly at its limit passes.
+            # The rounded complement, as for Great Expectations: a share exactly at its limit
+            # passes.
             success = (rows - missing) / rows >= round(1 - given["max"], 9)
             return RuleResult(rule, success, (), f"{missing / rows * 100:.1f}% missing")
         case "fresh":
@@ -281,11 +338,13 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
 
 
 def _unique(scan: _Scan, rule: Rule, none: bool = False) -> RuleResult:
-    """The rows whose key another row of any part has too, or their number; ``none`` says that there are none.
+    """The rows whose key another row of any part has too, or their number; ``none`` says that there
+    are none.
 
-    A row without any value of the key has none. The first passes group hashes of eight bytes, whatever the key: each those that
-    leave one remainder, so that memory does not grow with the rows. Equal keys have equal hashes, so when no hash comes twice no
-    key does; only rows whose hash does are compared by their values.
+    A row without any value of the key has none. The first passes group hashes of eight bytes,
+    whatever the key: each those that leave one remainder, so that memory does not grow with the
+    rows. Equal keys have equal hashes, so when no hash comes twice no key does; only rows whose
+    hash does are compared by their values.
     """
     columns = ", ".join(scan.columns(rule))
     source = scan.source(rule.columns)
@@ -295,14 +354,16 @@ def _unique(scan: _Scan, rule: Rule, none: bool = False) -> RuleResult:
         passes = max(1, -(-scan.rows // KEYS_AT_ONCE))
         for number in range(passes):
             scan.connection.execute(
-                f"INSERT INTO doubles SELECT hash({columns}) AS key FROM {source} "
-                f"WHERE ({valued}) AND hash({columns}) % {passes} = {number} GROUP BY key HAVING count(*) > 1"
+                f"INSERT INTO doubles SELECT hash({columns}) AS key FROM {source} WHERE ({valued})"
+                f" AND hash({columns}) % {passes} = {number} GROUP BY key HAVING count(*) > 1"
             )
         none = scan.connection.execute("SELECT count(*) FROM doubles").fetchall() == [(0,)]
     candidates = f"FROM {source} WHERE ({valued}) AND hash({columns}) IN (SELECT key FROM doubles)"
     if rule.check == "count":
         groups = f"SELECT count(*) AS rows {candidates} GROUP BY {columns} HAVING count(*) > 1"
-        found = [] if none else scan.connection.execute(f"SELECT sum(rows) FROM ({groups})").fetchall()
+        found = (
+            [] if none else scan.connection.execute(f"SELECT sum(rows) FROM ({groups})").fetchall()
+        )
         return held(rule, int(found[0][0] or 0) if found else 0, scan.rows)
     positions: tuple[int, ...] = ()
     if not none:
@@ -324,7 +385,8 @@ def _bound(value: Any, column: Column, scan: _Scan) -> str:  # noqa: ANN401 - a 
             return _text(value)
         case "boolean":
             return "TRUE" if value else "FALSE"
-    # Great Expectations holds every bound as a float64. As text, since SQL would read 0.1 as a decimal number.
+    # Great Expectations holds every bound as a float64. As text, since SQL would read 0.1 as a
+    # decimal number.
     exact = column.logical_type == "integer" and isinstance(value, int) and abs(value) < _EXACT
     return str(value) if exact else f"'{float(value)!r}'::DOUBLE"
 
@@ -335,4 +397,6 @@ def _instant(value: Any) -> str:  # noqa: ANN401 - a datetime or a pandas Timest
 
 def _text(value: str) -> str:
     """A string literal; SQL text itself cannot hold the character zero."""
-    return " || chr(0) || ".join("'" + piece.replace("'", "''") + "'" for piece in value.split("\0"))
+    return " || chr(0) || ".join(
+        "'" + piece.replace("'", "''") + "'" for piece in value.split("\0")
+    )

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 EXAMPLES = 3
 """Values shown of those that break a rule."""
 LOOKED_AT = 1000
-"""Rows that break a rule among which examples are sought: all of them may be more than memory holds."""
+"""Rows that break a rule among which examples are sought: all of them may be more than memory
+holds.
+"""
 LONGEST = 80
 """Characters shown of one of them."""
 
@@ -38,19 +40,24 @@ LONGEST = 80
 def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: ValidationConfig) -> Verdict:
     """Judge the snapshot by its contract, and put the rows that break a row rule into quarantine.
 
-    The order is fixed: columns and types, then whether there are rows at all, then everything else. When columns
-    or types are broken, or there are no rows, the other rules are not run and the batch is refused. No more is in
-    memory than one part and the rows that break a rule, but for expectations by name that look across rows: they are
-    given their columns of the whole batch. Raises DamagedFileError when a part is not what was written, RuleCrashedError
-    when a check itself failed, DisagreementError when the engines disagree, and TooLargeError for an expectation that
-    would need too much at once.
+    The order is fixed: columns and types, then whether there are rows at all, then everything else.
+    When columns or types are broken, or there are no rows, the other rules are not run and the
+    batch is refused. No more is in memory than one part and the rows that break a rule, but for
+    expectations by name that look across rows: they are given their columns of the whole batch.
+    Raises DamagedFileError when a part is not what was written, RuleCrashedError when a check
+    itself failed, DisagreementError when the engines disagree, and TooLargeError for an expectation
+    that would need too much at once.
     """
     with checked_parts(lake, snapshot) as parts:
         return _judge(lake, parts, snapshot, contract, config)
 
 
 def _judge(
-    lake: Path, parts: Sequence[Path], snapshot: Snapshot, contract: Contract, config: ValidationConfig
+    lake: Path,
+    parts: Sequence[Path],
+    snapshot: Snapshot,
+    contract: Contract,
+    config: ValidationConfig,
 ) -> Verdict:
     schema_rules = [rule for rule in contract.rules if rule.scope == "schema"]
     value_rules = [rule for rule in contract.rules if rule.scope != "schema"]
@@ -58,11 +65,16 @@ def _judge(
     broken = [o for o in outcomes if o.outcome == "failed" and o.severity == "error"]
     if broken or snapshot.rows == 0:
         outcomes += [_not_run(rule) for rule in value_rules]
-        reason = "; ".join(f"{o.description}: {o.found}" for o in broken[:3]) or "the batch has no rows"
+        reason = (
+            "; ".join(f"{o.description}: {o.found}" for o in broken[:3]) or "the batch has no rows"
+        )
         return Verdict(
-            outcome="refuse", reason=_more(reason, len(broken) - 3), rows=snapshot.rows, quarantined=0,
+            outcome="refuse",
+            reason=_more(reason, len(broken) - 3),
+            rows=snapshot.rows,
+            quarantined=0,
             rules=tuple(outcomes),
-        )  # fmt: skip
+        )
     queries = [rule for rule in value_rules if rule.check == "sql"]
     rest = [rule for rule in value_rules if rule not in queries]
     results = judge_rules(parts, snapshot, rest, contract, lake)
@@ -79,7 +91,11 @@ def _judge(
 
 
 def _verdict(
-    rows: int, outcomes: Sequence[RuleOutcome], quarantined: int, path: str | None, config: ValidationConfig
+    rows: int,
+    outcomes: Sequence[RuleOutcome],
+    quarantined: int,
+    path: str | None,
+    config: ValidationConfig,
 ) -> Verdict:
     refusals = [
         f"{o.description}: {o.found}"
@@ -88,8 +104,8 @@ def _verdict(
     ]
     if quarantined > config.max_quarantined * rows:
         refusals.append(
-            f"{quarantined:,} of {rows:,} rows break a rule, more than the {config.max_quarantined:.0%} that "
-            "validation.max_quarantined allows"
+            f"{quarantined:,} of {rows:,} rows break a rule, more than the"
+            f" {config.max_quarantined:.0%} that validation.max_quarantined allows"
         )
     if refusals:
         verdict, reason = "refuse", "; ".join(refusals)
@@ -98,8 +114,8 @@ def _verdict(
         worst = max(breaking, key=lambda o: o.count)
         verdict = "accept with quarantine"
         reason = (
-            f"{quarantined:,} of {rows:,} rows in quarantine; most often broken: {worst.description} "
-            f"({worst.found})"
+            f"{quarantined:,} of {rows:,} rows in quarantine; most often broken:"
+            f" {worst.description} ({worst.found})"
         )
     else:
         verdict, reason = "accept", f"all {rows:,} rows keep the contract"
@@ -115,7 +131,9 @@ def _verdict(
     )
 
 
-def _query_result(rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract) -> RuleResult:
+def _query_result(
+    rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract
+) -> RuleResult:
     from tasks.validation.sql_rule import QueryFailedError, run_query
 
     try:
@@ -147,13 +165,20 @@ def _schema_outcome(rule: Rule, parts: Sequence[Path], contract: Contract) -> Ru
     else:
         found = _type_found(rule.columns[0], parts, contract)
     return RuleOutcome(
-        rule=rule.id, description=rule.description, scope="schema", severity=rule.severity,
-        outcome="failed" if found else "passed", count=int(bool(found)), found=found,
-    )  # fmt: skip
+        rule=rule.id,
+        description=rule.description,
+        scope="schema",
+        severity=rule.severity,
+        outcome="failed" if found else "passed",
+        count=int(bool(found)),
+        found=found,
+    )
 
 
 def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
-    """What the column holds instead of the contract's type, with examples; empty when it is right."""
+    """What the column holds instead of the contract's type, with examples; empty when it is
+    right.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -169,7 +194,9 @@ def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
             texts = []
         return f"it is of type {kind}" + (f", such as {_shown(texts, column)}" if texts else "")
     by_part = [pq.ParquetFile(part).read([name])[name].unique() for part in parts]
-    distinct = [value for value in pa.chunked_array(by_part).unique().to_pylist() if value is not None]
+    distinct = [
+        value for value in pa.chunked_array(by_part).unique().to_pylist() if value is not None
+    ]
     misfits = [value for value in distinct if not _fits(value, column, contract.timezone)]
     if not misfits:
         return f"its values are written in more than one form: {_examples(distinct, column)}"
@@ -177,7 +204,10 @@ def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
 
 
 def _fits(value: str, column: Column, timezone: str) -> bool:
-    """Whether the text has the column's type. An hour that the zone has twice, or not at all, is no timestamp."""
+    """Whether the text has the column's type.
+
+    An hour that the zone has twice, or not at all, is no timestamp.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -195,48 +225,67 @@ def _fits(value: str, column: Column, timezone: str) -> bool:
 
 
 def _outcome(result: RuleResult, frame: pd.DataFrame, contract: Contract) -> RuleOutcome:
-    """``frame`` holds at least the first rows that break the rule, under their positions in the snapshot."""
+    """``frame`` holds at least the first rows that break the rule, under their positions in the
+    snapshot.
+    """
     rule = result.rule
     found = result.found
     if rule.scope == "row" and result.positions:
         rows = frame.loc[list(result.positions[:LOOKED_AT])]
         # A value that is missing tells nothing: the row is told by its key instead.
-        columns = (contract.key or (contract.event_time,)) if rule.check == "not_null" else rule.columns
+        columns = (
+            (contract.key or (contract.event_time,)) if rule.check == "not_null" else rule.columns
+        )
         if len(columns) == 1:
             values = rows[columns[0]].drop_duplicates().head(EXAMPLES).tolist()
             shown = _examples(values, contract.column(columns[0]))
         else:
             shown = ", ".join(
-                "(" + ", ".join(_examples([row[name]], contract.column(name)) for name in columns) + ")"
+                "("
+                + ", ".join(_examples([row[name]], contract.column(name)) for name in columns)
+                + ")"
                 for _, row in rows[list(columns)].drop_duplicates().head(EXAMPLES).iterrows()
             )
-        found = f"{len(result.positions):,} row{'s' if len(result.positions) > 1 else ''}, such as {shown}"
+        found = (
+            f"{len(result.positions):,} row{'s' if len(result.positions) > 1 else ''}, such as"
+            f" {shown}"
+        )
     elif rule.check == "fresh" and not result.success:
         found = f"the newest is {found}"
     return RuleOutcome(
-        rule=rule.id, description=rule.description, scope="row" if rule.scope == "row" else "batch",
-        severity=rule.severity, outcome="passed" if result.success else "failed",
-        count=len(result.positions) or int(not result.success), found=found,
-    )  # fmt: skip
+        rule=rule.id,
+        description=rule.description,
+        scope="row" if rule.scope == "row" else "batch",
+        severity=rule.severity,
+        outcome="passed" if result.success else "failed",
+        count=len(result.positions) or int(not result.success),
+        found=found,
+    )
 
 
 def _not_run(rule: Rule) -> RuleOutcome:
     return RuleOutcome(
-        rule=rule.id, description=rule.description, scope=rule.scope, severity=rule.severity,
+        rule=rule.id,
+        description=rule.description,
+        scope=rule.scope,
+        severity=rule.severity,
         outcome="not_run",
-    )  # fmt: skip
+    )
 
 
 def _examples(values: Sequence[object], column: Column) -> str:
     return _shown(
-        [repr(value) if isinstance(value, str) else str(value) for value in values[:EXAMPLES]], column
+        [repr(value) if isinstance(value, str) else str(value) for value in values[:EXAMPLES]],
+        column,
     )
 
 
 def _shown(texts: Sequence[str], column: Column) -> str:
     if column.sensitive:
         return "(hidden: the contract classifies the column)"
-    return ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts[:EXAMPLES])
+    return ", ".join(
+        text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts[:EXAMPLES]
+    )
 
 
 def _more(text: str, rest: int) -> str:
@@ -254,9 +303,15 @@ def _reasons(results: Sequence[RuleResult]) -> dict[int, str]:
 
 
 def _write_quarantine(
-    lake: Path, rows: pa.Table, positions: Sequence[int], snapshot: Snapshot, reasons: Mapping[int, str]
+    lake: Path,
+    rows: pa.Table,
+    positions: Sequence[int],
+    snapshot: Snapshot,
+    reasons: Mapping[int, str],
 ) -> str:
-    """Keep those of ``rows`` that have a reason beside the snapshot, as they were read, with position and reasons."""
+    """Keep those of ``rows`` that have a reason beside the snapshot, as they were read, with
+    position and reasons.
+    """
     import pyarrow as pa
 
     # A column of the source that is called as ours are must not stand in their place.

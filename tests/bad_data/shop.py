@@ -1,4 +1,6 @@
-"""A shop that delivers a bad day and then a good one, through the real way in: source, snapshot, verdict, lake."""
+"""A shop that delivers a bad day and then a good one, through the real way in: source, snapshot,
+verdict, lake.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,12 @@ class Shop:
         """The file of a day."""
         return self.home / "in" / self.name.replace("{batch}", day)
 
-    def deliver(self, content: bytes | str | pa.Table | dict[str, list[Any]], day: str = DAY) -> None:
-        """Write the day's file: bytes and text as they are, columns as CSV, tables as the contract's format."""
+    def deliver(
+        self, content: bytes | str | pa.Table | dict[str, list[Any]], day: str = DAY
+    ) -> None:
+        """Write the day's file: bytes and text as they are, columns as CSV, tables as the
+        contract's format.
+        """
         if isinstance(content, dict):
             content = csv_text(content)
         elif isinstance(content, pa.Table):
@@ -152,7 +158,9 @@ class Shop:
         return [file.read_bytes() for file in (self.lake / "refused" / "sales" / day).glob("*")]
 
     def check_whole(self) -> None:
-        """Nothing in the lake is half written: no temporary name, every snapshot with its manifest and parts."""
+        """Nothing in the lake is half written: no temporary name, every snapshot with its manifest
+        and parts.
+        """
         assert [path for path in self.lake.rglob("*") if path.name.startswith(".")] == []
         for directory in self.lake.glob("snapshots/*/*/*"):
             snapshot = read_manifest(self.lake, directory.relative_to(self.lake).as_posix())
@@ -162,7 +170,9 @@ class Shop:
 
 
 def csv_text(columns: dict[str, list[Any]]) -> str:
-    """The columns as a system would write them as CSV: texts in quotes, what is missing as nothing."""
+    """The columns as a system would write them as CSV: texts in quotes, what is missing as
+    nothing.
+    """
     lines = [list(columns), *zip(*columns.values(), strict=True)]
     return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
 

@@ -1,4 +1,6 @@
-"""Bad data in many files a period, and in a file that grows: what cannot be read is refused by name, and kept."""
+"""Bad data in many files a period, and in a file that grows: what cannot be read is refused by
+name, and kept.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def test_files_whose_columns_differ(shop: Shop) -> None:
-    """A file that lacks a column refuses its day, and is named; all files of the day are kept, and the next day goes through."""
+    """A file that lacks a column refuses its day, and is named; all files of the day are kept, and
+    the next day goes through.
+    """
     day = shop.home / "in" / DAY
     lacking = sample_rows(6)
     del lacking["note"]
@@ -36,7 +40,10 @@ def test_files_whose_columns_differ(shop: Shop) -> None:
     answer = shop.take_in()
 
     assert answer.outcome == "refuse"
-    assert f"{DAY}/*.csv: expected the same columns in each of 3 files, found ['note']" in answer.message
+    assert (
+        f"{DAY}/*.csv: expected the same columns in each of 3 files, found ['note']"
+        in answer.message
+    )
     assert "('note' not in ['b.csv'])" in answer.message
     assert f"it is kept in {shop.lake}/refused/sales/{DAY}" in answer.message
     assert sorted(shop.kept_files()) == sorted(file.read_bytes() for file in day.iterdir())
@@ -56,11 +63,14 @@ def test_one_file_of_many_cannot_be_read(shop: Shop) -> None:
 
     answer = shop.take_in()
 
-    assert (answer.outcome, f"{DAY}/b.csv: cannot be read as utf-8" in answer.message) == ("refuse", True)
+    assert (answer.outcome, f"{DAY}/b.csv: cannot be read as utf-8" in answer.message) == (
+        "refuse",
+        True,
+    )
     assert sorted(shop.kept_files()) == sorted(file.read_bytes() for file in day.iterdir())
 
 
-# --- a file that grows -----------------------------------------------------------------------------------
+# --- a file that grows ----------------------------------------------------------------------------
 
 ROW = WHOLE.splitlines()[1]
 TWO_DAYS = WHOLE + "\n".join(WHOLE.replace("2013-05-17", NEXT_DAY).splitlines()[1:]) + "\n"
@@ -70,17 +80,31 @@ TWO_DAYS = WHOLE + "\n".join(WHOLE.replace("2013-05-17", NEXT_DAY).splitlines()[
     ("name", "broken", "says"),
     [
         ("all.csv.gz", lambda text: gzip.compress(text.encode())[:-10], "cannot be read as csv: "),
-        ("all.csv", lambda text: text.replace('""', '"Zürich"').encode("latin-1"), "cannot be read as utf-8: "),
+        (
+            "all.csv",
+            lambda text: text.replace('""', '"Zürich"').encode("latin-1"),
+            "cannot be read as utf-8: ",
+        ),
         ("all.csv", lambda text: f"{text}{ROW},more\n".encode(), "Expected 9 columns, got 10"),
-        ("all.csv", lambda text: f"{text}{ROW.replace('2013-05-17', 'May')}\n".encode(), "found 1 of the rows 1 to 13 with"),
-        ("all.csv", lambda text: text.replace("sold_at", "at").encode(), "expected the column sold_at once"),
+        (
+            "all.csv",
+            lambda text: f"{text}{ROW.replace('2013-05-17', 'May')}\n".encode(),
+            "found 1 of the rows 1 to 13 with",
+        ),
+        (
+            "all.csv",
+            lambda text: text.replace("sold_at", "at").encode(),
+            "expected the column sold_at once",
+        ),
         ("all.csv", lambda text: b"", "the file is empty"),
     ],
-)  # fmt: skip
+)
 def test_growing_file_that_is_broken(
     tmp_path: Path, name: str, broken: Callable[[str], bytes], says: str
 ) -> None:
-    """Nothing of it is taken in; it is named and kept, once for each state; whole again, all of its days go through."""
+    """Nothing of it is taken in; it is named and kept, once for each state; whole again, all of its
+    days go through.
+    """
     shop = Shop(tmp_path, name)
     content = broken(TWO_DAYS)
     shop.file().write_bytes(content)
@@ -93,7 +117,9 @@ def test_growing_file_that_is_broken(
         assert says in answer.message
     assert shop.kept_files("growing") == [content]
     assert not (shop.lake / "snapshots").exists()
-    shop.file().write_bytes(gzip.compress(TWO_DAYS.encode()) if name.endswith(".gz") else TWO_DAYS.encode())
+    shop.file().write_bytes(
+        gzip.compress(TWO_DAYS.encode()) if name.endswith(".gz") else TWO_DAYS.encode()
+    )
     assert [shop.take_in(day).outcome for day in (DAY, NEXT_DAY)] == ["accept", "accept"]
     assert shop.kept_files("growing") == [content]
     shop.check_whole()
@@ -120,7 +146,9 @@ def test_growing_file_breaks_behind_what_was_taken_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["all.csv", "all.csv.gz"])
 def test_growing_file_cut_at_every_byte(tmp_path: Path, name: str) -> None:
-    """Cut anywhere it is refused, or, plain and cut behind a row, shorter: half a row is never read."""
+    """Cut anywhere it is refused, or, plain and cut behind a row, shorter: half a row is never
+    read.
+    """
     shop = Shop(tmp_path, name)
     rows = [f'2013-05-17T1{i}:00:00Z,{i},"a\nb"\n' for i in range(3)]
     text = "sold_at,id,note\n" + "".join(rows)

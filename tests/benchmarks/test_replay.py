@@ -12,7 +12,13 @@ from benchmarks.simulation.models import Models
 from benchmarks.simulation.policies import by_drift, by_policy
 from benchmarks.simulation.replay import Replay, Spec, broken, replay_bare
 from benchmarks.simulation.streams import Setting, Stream, cut
-from tasks.decisions.config import GateConfig, PanelConfig, PolicyConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import (
+    GateConfig,
+    PanelConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.evaluation.metrics import row_losses
 
 CLOCK = PolicyConfig(every=2, alarm_sd=None)
@@ -30,16 +36,26 @@ class SmallModels(Models):
 def stream_of(problem: str) -> Stream:
     """Twelve weeks whose level grows, so that newer data helps; the first window is four weeks."""
     rng = np.random.default_rng(0)
-    moments = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(WEEKS * ROWS) * 7 * 24 / ROWS, unit="h")
+    moments = pd.Timestamp("2024-01-01") + pd.to_timedelta(
+        np.arange(WEEKS * ROWS) * 7 * 24 / ROWS, unit="h"
+    )
     x, week = rng.normal(0, 1, WEEKS * ROWS), np.arange(WEEKS * ROWS) // ROWS
     level = (10 if problem == "regression" else 0) + 0.15 * week + 2 * x
-    y = level + rng.normal(0, 0.5, len(x)) if problem == "regression" else (rng.random(len(x)) < 1 / (1 + np.exp(2 - level)))  # fmt: skip
-    frame = pd.DataFrame({"ts": moments, "x": x, "kind": np.where(x > 0, "a", "b"), "y": y.astype("float64")})
+    y = (
+        level + rng.normal(0, 0.5, len(x))
+        if problem == "regression"
+        else (rng.random(len(x)) < 1 / (1 + np.exp(2 - level)))
+    )
+    frame = pd.DataFrame(
+        {"ts": moments, "x": x, "kind": np.where(x > 0, "a", "b"), "y": y.astype("float64")}
+    )
     return cut(Setting(f"small_{problem}", "W", 4, problem), frame)
 
 
 @pytest.fixture(scope="module", params=["regression", "binary"])
-def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+def models(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Models]:
     """The models of a small stream, small ones, trained as they are asked for."""
     return SmallModels(stream_of(request.param), tmp_path_factory.mktemp("models"))
 
@@ -72,7 +88,9 @@ def test_stored_predictions_come_back(models: Models, tmp_path: Path) -> None:
 
 
 def test_never_is_one_model_and_always_is_one_a_batch(models: Models) -> None:
-    """The ends of the scale are what they are called, and always is better where the level grows."""
+    """The ends of the scale are what they are called, and always is better where the level
+    grows.
+    """
     never = replay_bare(models, "all", by_policy(PolicyConfig(never=True)))
     always = replay_bare(models, "sliding", by_policy(PolicyConfig(every=1, alarm_sd=None)))
 
@@ -85,7 +103,12 @@ def test_drift_alarm_asks(models: Models) -> None:
     """It asks about a batch whose columns are others, and not about one that is like the window."""
     x = models.stream.features["x"].to_numpy().copy()
     x[8 * ROWS : 9 * ROWS] += 5
-    shifted = cut(models.stream.setting, pd.DataFrame({"ts": models.stream.moments, "x": x, "kind": np.where(x > 0, "a", "b"), "y": 0.0}))  # fmt: skip
+    shifted = cut(
+        models.stream.setting,
+        pd.DataFrame(
+            {"ts": models.stream.moments, "x": x, "kind": np.where(x > 0, "a", "b"), "y": 0.0}
+        ),
+    )
     asks = by_drift(Models(shifted, Path()), "all")
 
     assert not asks(7, 3, ())
@@ -93,7 +116,9 @@ def test_drift_alarm_asks(models: Models) -> None:
 
 
 def test_house_keeps_to_its_clock(models: Models) -> None:
-    """Every second batch is answered by a training, and the mix of all is no worse than never retraining."""
+    """Every second batch is answered by a training, and the mix of all is no worse than never
+    retraining.
+    """
     outcome = Replay(models, Spec(retrain=CLOCK)).run()
     never = replay_bare(models, "all", by_policy(PolicyConfig(never=True)))
 
@@ -109,7 +134,9 @@ def test_same_replay_twice(models: Models) -> None:
 
 
 def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
-    """A panel of one, without recalibration, watch and refusals, serves what always retraining does, but for the holdout."""
+    """A panel of one, without recalibration, watch and refusals, serves what always retraining
+    does, but for the holdout.
+    """
     spec = Spec(
         retrain=PolicyConfig(every=1, alarm_sd=None),
         panel=PanelConfig(members=1, join_worse=1e9, other_every=1000),
@@ -121,8 +148,14 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
     ours.run()
 
     served = [models.stream.rows(batch) for batch in range(4, WEEKS)]
-    newest = [models.get(batch - 1, "all", True).of(models.stream.rows(batch)) for batch in range(4, WEEKS)]
-    losses = [row_losses(models.stream.target[rows], one, models.stream.setting.problem).sum() for rows, one in zip(served, newest, strict=True)]  # fmt: skip
+    newest = [
+        models.get(batch - 1, "all", True).of(models.stream.rows(batch))
+        for batch in range(4, WEEKS)
+    ]
+    losses = [
+        row_losses(models.stream.target[rows], one, models.stream.setting.problem).sum()
+        for rows, one in zip(served, newest, strict=True)
+    ]
     assert len(ours.reign.members) == 1
     assert (ours.outcome.trainings, ours.outcome.promotions) == (WEEKS - 4, WEEKS - 5)
     assert ours.outcome.losses == pytest.approx(losses)
@@ -142,7 +175,9 @@ def test_broken_model_is_worse(models: Models, kind: int) -> None:
 
 
 def test_broken_challengers_do_not_harm_the_house(models: Models) -> None:
-    """With every third challenger broken, which also leaves fewer sound ones, less than half of the harm is done."""
+    """With every third challenger broken, which also leaves fewer sound ones, less than half of the
+    harm is done.
+    """
     asks = by_policy(PolicyConfig(every=1, alarm_sd=None))
     spec = Spec(retrain=PolicyConfig(every=1, alarm_sd=None))
     bare, bare_broken = (replay_bare(models, "sliding", asks, every).loss for every in (None, 3))

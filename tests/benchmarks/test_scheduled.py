@@ -1,4 +1,6 @@
-"""Tests of what the benchmark of a scheduled run prepares and prints; how fast anything is, no test says."""
+"""Tests of what the benchmark of a scheduled run prepares and prints; how fast anything is, no test
+says.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_model_is_described_with_all_months_but_the_last(data: Path) -> None:
-    """Twelve files, each of one month, numbered through; contract and spec are what the product takes."""
+    """Twelve files, each of one month, numbered through; contract and spec are what the product
+    takes.
+    """
     files, home = months(data, data), Home(data / "ours")
 
     describe(home, "flights-0", files)
@@ -37,7 +41,9 @@ def test_a_model_is_described_with_all_months_but_the_last(data: Path) -> None:
 
 
 def test_ratios_are_medians_of_each_turn(capsys: pytest.CaptureFixture[str]) -> None:
-    """A slow turn slows both, and changes nothing; without a floor there is nothing to hold ours against."""
+    """A slow turn slows both, and changes nothing; without a floor there is nothing to hold ours
+    against.
+    """
     floor = [{"wall": wall, "cpu": 10.0, "peak": 900.0} for wall in (10.0, 20.0, 40.0)]
     ours = [{"wall": 1.5 * run["wall"], "cpu": 12.0, "peak": 999.0} for run in floor]
 

@@ -8,17 +8,21 @@ from tasks.decisions.config import GateConfig
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_equal_recipe_is_hardly_ever_promoted(name: str) -> None:
-    """In twenty attempts, whether or not the rows of a day are alike: 5% of the worlds, and nine of 60 once in a thousand."""
+    """In twenty attempts, whether or not the rows of a day are alike: 5% of the worlds, and nine of
+    60 once in a thousand.
+    """
     assert any_promotion(EQUAL[name], times=60) <= 0.15
 
 
 def test_better_recipe_is_found() -> None:
-    """Two points of AUC on 2,000 rows: log loss finds them more surely than the AUC itself does, and the gate asks for more."""
+    """Two points of AUC on 2,000 rows: log loss finds them more surely than the AUC itself does,
+    and the gate asks for more.
+    """
     found = [power(world, times=60) for world in BETTER.values()]
 
-    assert [shares["the gate"] >= least for shares, least in zip(found, (0.9, 0.75, 0.6), strict=True)] == [
-        True
-    ] * 3
+    assert [
+        shares["the gate"] >= least for shares, least in zip(found, (0.9, 0.75, 0.6), strict=True)
+    ] == [True] * 3
     for shares in found:
         auc, by_rows, by_blocks, gate = shares.values()
         assert auc <= by_rows
@@ -26,7 +30,9 @@ def test_better_recipe_is_found() -> None:
 
 
 def test_tests_of_the_benchmark_keep_their_level() -> None:
-    """Between equal models each of them is wrong at about its level of 5%: more than 36 of 400 once in a thousand times."""
+    """Between equal models each of them is wrong at about its level of 5%: more than 36 of 400 once
+    in a thousand times.
+    """
     found = power(EQUAL["independent rows"], times=400)
 
     assert all(shares <= 0.09 for shares in found.values())

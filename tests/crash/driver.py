@@ -1,6 +1,8 @@
-"""A process that has imported everything and does nothing itself: each job runs in a fork of it, and may die.
+"""A process that has imported everything and does nothing itself: each job runs in a fork of it,
+and may die.
 
-Jobs come as lines of JSON on standard input; the answer to each is one line with the exit status and what was found.
+Jobs come as lines of JSON on standard input; the answer to each is one line with the exit status
+and what was found.
 """
 
 from __future__ import annotations
@@ -110,7 +112,9 @@ def _work(job: dict[str, Any], answer: Path) -> None:
                 asyncio.run(monitor("weather", None, datetime.fromisoformat(job["as_of"])))
         except Exception as error:  # noqa: BLE001 - the test decides what is right
             found["error"] = f"{type(error).__name__}: {error}"
-        writes.before("the end")  # nothing is written after: who dies here has died after the last write
+        writes.before(
+            "the end"
+        )  # nothing is written after: who dies here has died after the last write
         found["writes"] = list(writes.seen)
         if job.get("state", True):
             found["state"] = whole_state("weather")
@@ -125,7 +129,9 @@ def _work(job: dict[str, Any], answer: Path) -> None:
 
 
 def _spare_time() -> None:
-    """Spare what takes seconds and writes nothing of ours: Evidently's drawing, the world's certificates, an interpreter."""
+    """Spare what takes seconds and writes nothing of ours: Evidently's drawing, the world's
+    certificates, an interpreter.
+    """
     from tasks.drift import evidently_report
     from tasks.lake import write_whole
     from tasks.registry import fresh

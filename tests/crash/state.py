@@ -1,4 +1,6 @@
-"""What must be the same at the end, with or without a crash: ledger, lake, registry and pages, without drawn ids."""
+"""What must be the same at the end, with or without a crash: ledger, lake, registry and pages,
+without drawn ids.
+"""
 
 from __future__ import annotations
 
@@ -38,19 +40,35 @@ def whole_state(model: str) -> dict[str, Any]:
     named = ledger.known_runs(engine, model)
     finished = [r for r in runs if r.info.status == "FINISHED" and r.data.tags[KIND] != "candidate"]
     registered = api.search_model_versions(f"name='{model}'")
-    alias = {name: aliased_version(settings, model, name) for name in (CHAMPION, PREVIOUS, CHALLENGER)}
+    alias = {
+        name: aliased_version(settings, model, name) for name in (CHAMPION, PREVIOUS, CHALLENGER)
+    }
     pages = settings.reports / model
     state: dict[str, Any] = {
         "batches": {
-            id: [record.revision, record.completed, record.verdict.outcome, record.snapshot.sha256,
-                 record.predictions and [rank[record.predictions.version], _digest(settings.lake / record.predictions.path)],
-                 [[rank[p.version], p.loss.value] for p in record.performances],
-                 record.drift and record.drift.share]
+            id: [
+                record.revision,
+                record.completed,
+                record.verdict.outcome,
+                record.snapshot.sha256,
+                record.predictions
+                and [
+                    rank[record.predictions.version],
+                    _digest(settings.lake / record.predictions.path),
+                ],
+                [[rank[p.version], p.loss.value] for p in record.performances],
+                record.drift and record.drift.share,
+            ]
             for id, record in records.items()
         },
         "decisions": [
-            [entry.batch, entry.decision.kind, entry.effective_at is not None,
-             rank.get(getattr(entry.decision, "version", None)), rank.get(getattr(entry.decision, "previous", None))]
+            [
+                entry.batch,
+                entry.decision.kind,
+                entry.effective_at is not None,
+                rank.get(getattr(entry.decision, "version", None)),
+                rank.get(getattr(entry.decision, "previous", None)),
+            ]
             for entry in entries
         ],
         "trainings": [
@@ -59,18 +77,29 @@ def whole_state(model: str) -> dict[str, Any]:
         ],
         "aliases": {name: rank.get(version, version) for name, version in alias.items()},
         "running": sorted(r.info.run_name for r in runs if r.info.status == "RUNNING"),
-        "finished but unknown": sorted(r.info.run_name for r in finished if r.info.run_id not in named),
+        "finished but unknown": sorted(
+            r.info.run_name for r in finished if r.info.run_id not in named
+        ),
         "known but unfinished": len(named - {r.info.run_id for r in finished}),
         "unmarked orphans": sorted(
-            int(v.version) for v in registered
-            if int(v.version) not in rank and "orphan" not in v.tags and api.get_run(v.run_id).info.status == "FINISHED"
+            int(v.version)
+            for v in registered
+            if int(v.version) not in rank
+            and "orphan" not in v.tags
+            and api.get_run(v.run_id).info.status == "FINISHED"
         ),
         "lake": sorted(
-            f"{path.relative_to(settings.lake)} {_digest(path)}" for path in settings.lake.rglob("*")
-            if path.is_file() and not any(part.endswith(".tmp") or part.startswith(".scratch") for part in path.parts)
+            f"{path.relative_to(settings.lake)} {_digest(path)}"
+            for path in settings.lake.rglob("*")
+            if path.is_file()
+            and not any(part.endswith(".tmp") or part.startswith(".scratch") for part in path.parts)
         ),
-        "pages": sorted(str(p.relative_to(pages)) for p in pages.rglob("*") if p.is_file() and p.suffix != ".tmp"),
-    }  # fmt: skip
+        "pages": sorted(
+            str(p.relative_to(pages))
+            for p in pages.rglob("*")
+            if p.is_file() and p.suffix != ".tmp"
+        ),
+    }
     for version in versions:
         fetch(settings, ledger.training(engine, model, version), managed.spec.trust)
     return json.loads(json.dumps(state))

@@ -1,6 +1,8 @@
-"""SIGKILL before each write of ingest, scoring, training, registration, promotion and publishing; then the next run.
+"""SIGKILL before each write of ingest, scoring, training, registration, promotion and publishing;
+then the next run.
 
-Before a write is after the one before it, and after the last one is before the end, which counts as one more place.
+Before a write is after the one before it, and after the last one is before the end, which counts as
+one more place.
 """
 
 from __future__ import annotations
@@ -16,19 +18,27 @@ from tests.crash.writes import site
 pytestmark = pytest.mark.flow
 
 EVERY_WAY = bool(os.environ.get("KINGMAKER_CRASH_ALL"))
-"""Every way to every line that writes, and not only one; under PostgreSQL every line, and not only a sample."""
+"""Every way to every line that writes, and not only one; under PostgreSQL every line, and not only
+a sample.
+"""
 
 
 def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
     stage: Stage, whole: dict[str, Any]
 ) -> None:
-    """Before the snapshot is there, the predictions are, the journal says who shall reign, and the alias does."""
+    """Before the snapshot is there, the predictions are, the journal says who shall reign, and the
+    alias does.
+    """
     turns = [
         next(w for w in whole["writes"] if w.startswith("os.rename") and "tasks/ingest/" in w),
         next(w for w in whole["writes"] if w.startswith("os.mkdir") and "tasks/scoring/" in w),
-        next(w for w in whole["writes"] if w.startswith("commit < tasks/ledger/entries.py") and "flows/retrain.py" in w),
+        next(
+            w
+            for w in whole["writes"]
+            if w.startswith("commit < tasks/ledger/entries.py") and "flows/retrain.py" in w
+        ),
         [w for w in whole["writes"] if w.startswith("commit < tasks/registry/aliases.py")][-1],
-    ]  # fmt: skip
+    ]
     kill_at_each(stage, whole, turns)
 
 
@@ -36,12 +46,16 @@ def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
 def test_killed_before_any_write_the_next_run_comes_to_the_same_end(
     stage: Stage, whole: dict[str, Any]
 ) -> None:
-    """Every write is found by a run that is watched; death before it costs nothing but time, and leaves one champion."""
+    """Every write is found by a run that is watched; death before it costs nothing but time, and
+    leaves one champion.
+    """
     kill_at_each(stage, whole, places(whole["writes"]))
 
 
 def places(writes: list[str]) -> list[str]:
-    """Where to kill: at one write of each line of ours that writes, or at every one that differs, the end included."""
+    """Where to kill: at one write of each line of ours that writes, or at every one that differs,
+    the end included.
+    """
     once = list(dict.fromkeys(writes))
     if EVERY_WAY:
         return once
@@ -49,7 +63,9 @@ def places(writes: list[str]) -> list[str]:
 
 
 def kill_at_each(stage: Stage, whole: dict[str, Any], writes: list[str]) -> None:
-    """Kill a run before each of the writes, and see the next one come to the end that a run comes to undisturbed."""
+    """Kill a run before each of the writes, and see the next one come to the end that a run comes
+    to undisturbed.
+    """
     expected = whole["state"]
     assert [d[1] for d in expected["decisions"]][-2:] == ["Retrain", "Promote"]
     assert (expected["aliases"]["champion"], expected["aliases"]["previous_champion"]) == (2, 1)

@@ -1,4 +1,6 @@
-"""The same as test_every_write.py with ledger and registry in PostgreSQL, at a sample of the places, or at every one."""
+"""The same as test_every_write.py with ledger and registry in PostgreSQL, at a sample of the
+places, or at every one.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ SAMPLED = 5
 """Of so many places one is taken."""
 
 
-def test_killed_under_postgresql_the_next_run_comes_to_the_same_end(stage_on_postgres: Stage) -> None:
-    """Death before a write, between two databases of a server, costs nothing but time, and leaves one champion."""
+def test_killed_under_postgresql_the_next_run_comes_to_the_same_end(
+    stage_on_postgres: Stage,
+) -> None:
+    """Death before a write, between two databases of a server, costs nothing but time, and leaves
+    one champion.
+    """
     whole = undisturbed(stage_on_postgres)
     found = places(whole["writes"])
     kill_at_each(stage_on_postgres, whole, found if EVERY_WAY else found[::-SAMPLED])

@@ -25,10 +25,17 @@ def _mount(*words: str) -> int:
 
 @pytest.fixture
 def small_disk(stage: Stage) -> Iterator[int]:
-    """The home lies on a filesystem of its own; its size in KiB leaves room for half of what a run writes."""
+    """The home lies on a filesystem of its own; its size in KiB leaves room for half of what a run
+    writes.
+    """
     stage.reset()
     size = (
-        sum(-(-path.stat().st_size // 4096) * 4 for path in stage.before.rglob("*") if path.is_file()) + 400
+        sum(
+            -(-path.stat().st_size // 4096) * 4
+            for path in stage.before.rglob("*")
+            if path.is_file()
+        )
+        + 400
     )
     if _mount("mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(stage.home)):
         pytest.skip("this system lets us mount nothing")

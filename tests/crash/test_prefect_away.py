@@ -1,4 +1,6 @@
-"""Prefect's server killed in the middle of a run, for good or for some seconds: it holds nothing that would be missed."""
+"""Prefect's server killed in the middle of a run, for good or for some seconds: it holds nothing
+that would be missed.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,17 @@ pytestmark = [pytest.mark.flow, pytest.mark.crash]
 
 
 @pytest.fixture
-def paused(request: pytest.FixtureRequest, stage: Stage, whole: dict[str, Any], own_prefect: Program) -> int:
-    """The process of a run that is paused before the first write of ours in the file that the test names."""
+def paused(
+    request: pytest.FixtureRequest, stage: Stage, whole: dict[str, Any], own_prefect: Program
+) -> int:
+    """The process of a run that is paused before the first write of ours in the file that the test
+    names.
+    """
     stage.reset()
     write = next(write for write in whole["writes"] if request.param in write)
-    return int(stage.ask(watch=True, fatal=write, pause=True, prefect=_address(own_prefect))["paused"])
+    return int(
+        stage.ask(watch=True, fatal=write, pause=True, prefect=_address(own_prefect))["paused"]
+    )
 
 
 def _address(server: Program) -> str:
@@ -32,7 +40,9 @@ WHEN = pytest.mark.parametrize(
 def test_prefect_killed_for_good(
     stage: Stage, whole: dict[str, Any], own_prefect: Program, paused: int
 ) -> None:
-    """The run completes or ends by name, in bounded time; with Prefect back the next one comes to the same end."""
+    """The run completes or ends by name, in bounded time; with Prefect back the next one comes to
+    the same end.
+    """
     own_prefect.kill()
 
     _completes_or_ends_by_name(stage, paused)
@@ -45,7 +55,9 @@ def test_prefect_killed_for_good(
 def test_prefect_killed_and_started_again(
     stage: Stage, whole: dict[str, Any], own_prefect: Program, paused: int
 ) -> None:
-    """It needs its seconds to come up: the run waits for it, or ends by name; after the next one the end is the same."""
+    """It needs its seconds to come up: the run waits for it, or ends by name; after the next one
+    the end is the same.
+    """
     own_prefect.kill()
     own_prefect.start()
 

@@ -1,4 +1,6 @@
-"""The servers that a team has: killed between them, overtaken from another machine, down, cut off, slow, restarted."""
+"""The servers that a team has: killed between them, overtaken from another machine, down, cut off,
+slow, restarted.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _BOUNDS = {name: value for name, value in _QUIET.items() if name.startswith("MLF
 
 @pytest.fixture
 def week(remote: Stage, servers: Servers) -> str:
-    """The next week, delivered; all servers are up, and the one who was champion before it reigns."""
+    """The next week, delivered; all servers are up, and the one who was champion before it
+    reigns.
+    """
     servers.proxy.up()
     number = next(_WEEK)
     remote.deliver(number)
@@ -37,7 +41,9 @@ def week(remote: Stage, servers: Servers) -> str:
 
 
 def _record(remote: Stage, week: str) -> BatchRecord:
-    return ledger.known_batches(open_ledger(remote.environment["KINGMAKER_LEDGER"]), "weather")[week]
+    return ledger.known_batches(open_ledger(remote.environment["KINGMAKER_LEDGER"]), "weather")[
+        week
+    ]
 
 
 def _reigning(remote: Stage) -> int:
@@ -54,19 +60,28 @@ def _sound(found: dict[str, Any], week: str) -> None:
     """Everything is done, once, and ledger and registry agree."""
     assert "error" not in found, found["error"]
     state = found["state"]
-    assert (state["running"], state["finished but unknown"], state["known but unfinished"]) == ([], [], 0)
+    assert (state["running"], state["finished but unknown"], state["known but unfinished"]) == (
+        [],
+        [],
+        0,
+    )
     assert state["unmarked orphans"] == []
     assert all(batch[:2] == [1, True] for batch in state["batches"].values())
     assert all(decision[2] for decision in state["decisions"])
     mine = [decision[1] for decision in state["decisions"] if decision[0] == week]
     assert mine == ["Retrain", "Promote"]
     last = state["decisions"][-1]
-    assert (state["aliases"]["champion"], state["aliases"]["previous_champion"]) == (last[3], last[4])
+    assert (state["aliases"]["champion"], state["aliases"]["previous_champion"]) == (
+        last[3],
+        last[4],
+    )
     assert last[3] == len(state["trainings"])
 
 
 def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, week: str) -> None:
-    """The champion's verified copy predicts, the run says what waits; when MLflow is back the rest is done, once."""
+    """The champion's verified copy predicts, the run says what waits; when MLflow is back the rest
+    is done, once.
+    """
     champion = _reigning(remote)
     servers.proxy.down()
 
@@ -90,7 +105,9 @@ def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, w
 def test_mlflow_going_away_in_the_middle_ends_the_run_by_name(
     remote: Stage, servers: Servers, week: str, request_: bytes
 ) -> None:
-    """Cut off at a request that does not arrive, the champion is who it was, and the next run comes to the end."""
+    """Cut off at a request that does not arrive, the champion is who it was, and the next run comes
+    to the end.
+    """
     champion = _reigning(remote)
     servers.proxy.cut_at = request_
 
@@ -102,8 +119,12 @@ def test_mlflow_going_away_in_the_middle_ends_the_run_by_name(
     _sound(remote.run(look=True), week)
 
 
-def test_answer_that_is_lost_makes_no_second_version(remote: Stage, servers: Servers, week: str) -> None:
-    """MLflow's client asks again for a version that was made already: one of the two is marked, and counts as nothing."""
+def test_answer_that_is_lost_makes_no_second_version(
+    remote: Stage, servers: Servers, week: str
+) -> None:
+    """MLflow's client asks again for a version that was made already: one of the two is marked, and
+    counts as nothing.
+    """
     before = _orphans(remote)
     servers.proxy.lose_answer_to = b"model-versions/create"
 
@@ -116,7 +137,9 @@ def test_answer_that_is_lost_makes_no_second_version(remote: Stage, servers: Ser
 def test_mlflow_that_hangs_is_given_up_and_a_slow_one_is_waited_for(
     remote: Stage, servers: Servers, week: str
 ) -> None:
-    """A server that takes connections and never answers ends the run by name; one that takes its time does not."""
+    """A server that takes connections and never answers ends the run by name; one that takes its
+    time does not.
+    """
     servers.proxy.hangs = True
     assert remote.run(state=False)["error"].startswith("RegistryAwayError")
 
@@ -128,10 +151,16 @@ def test_mlflow_that_hangs_is_given_up_and_a_slow_one_is_waited_for(
 def test_mlflow_that_begins_to_hang_in_the_middle_is_given_up(
     remote: Stage, servers: Servers, week: str
 ) -> None:
-    """No request is waited for without end: the run ends by name, and the champion is who it was."""
+    """No request is waited for without end: the run ends by name, and the champion is who it
+    was.
+    """
     champion = _reigning(remote)
     process = remote.ask(
-        watch=True, fatal="POST create < tasks/registry/runs.py", pause=True, prefix=True, state=False
+        watch=True,
+        fatal="POST create < tasks/registry/runs.py",
+        pause=True,
+        prefix=True,
+        state=False,
     )["paused"]
     servers.proxy.down()
     servers.proxy.up()
@@ -145,8 +174,12 @@ def test_mlflow_that_begins_to_hang_in_the_middle_is_given_up(
     _sound(remote.run(look=True), week)
 
 
-def test_mlflow_that_goes_and_comes_all_the_time(remote: Stage, servers: Servers, week: str) -> None:
-    """Cut every few seconds and away for some: the run completes, or ends by name where an answer was cut in its middle."""
+def test_mlflow_that_goes_and_comes_all_the_time(
+    remote: Stage, servers: Servers, week: str
+) -> None:
+    """Cut every few seconds and away for some: the run completes, or ends by name where an answer
+    was cut in its middle.
+    """
     ended = threading.Event()
 
     def restart() -> None:
@@ -167,8 +200,12 @@ def test_mlflow_that_goes_and_comes_all_the_time(remote: Stage, servers: Servers
     _sound(remote.run(look=True), week)
 
 
-def test_mlflow_killed_and_started_again_in_the_middle(remote: Stage, servers: Servers, week: str) -> None:
-    """It needs its seconds to come up: the run waits for it within the product's own bounds, and completes or ends by name."""
+def test_mlflow_killed_and_started_again_in_the_middle(
+    remote: Stage, servers: Servers, week: str
+) -> None:
+    """It needs its seconds to come up: the run waits for it within the product's own bounds, and
+    completes or ends by name.
+    """
     process = remote.ask(
         watch=True,
         fatal="POST create < tasks/registry/runs.py",
@@ -198,7 +235,9 @@ def test_mlflow_killed_and_started_again_in_the_middle(remote: Stage, servers: S
 def test_postgres_restarted_in_the_middle(
     remote: Stage, servers: Servers, week: str, write: str, fate: tuple[str, ...]
 ) -> None:
-    """Away for some seconds, it is waited for; what it broke off ends by name; after the next run all is whole."""
+    """Away for some seconds, it is waited for; what it broke off ends by name; after the next run
+    all is whole.
+    """
     process = remote.ask(watch=True, fatal=write, pause=True, prefix=True, state=False)["paused"]
     servers.postgres.stop()
     back = threading.Timer(4, servers.postgres.start)
@@ -235,7 +274,9 @@ def test_killed_between_the_servers_the_next_run_comes_to_the_same_end(
 def test_second_machine_is_told_then_takes_over_and_the_first_wakes_up_late(
     remote: Stage, servers: Servers, week: str
 ) -> None:
-    """Two homes, one ledger, one registry: one acts; asleep past its lease, the first one writes nothing more."""
+    """Two homes, one ledger, one registry: one acts; asleep past its lease, the first one writes
+    nothing more.
+    """
     second = remote.home.with_name("second")
     second.mkdir()
     for name in ("lake", "sources"):  # what machines share, as an object store or a network disk
@@ -244,7 +285,11 @@ def test_second_machine_is_told_then_takes_over_and_the_first_wakes_up_late(
     other = {"KINGMAKER_HOME": str(second)}
     answer = str(remote.home.with_name("first.json"))
     first = remote.ask(
-        watch=True, fatal="PUT model.skops < tasks/registry/runs.py", prefix=True, pause=True, answer=answer
+        watch=True,
+        fatal="PUT model.skops < tasks/registry/runs.py",
+        prefix=True,
+        pause=True,
+        answer=answer,
     )["paused"]
     try:
         told = remote.run(environment=other)["error"]

@@ -1,4 +1,6 @@
-"""Two runs for one model: one acts, the other is told; a run that was paused and wakes up late writes nothing."""
+"""Two runs for one model: one acts, the other is told; a run that was paused and wakes up late
+writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def _first(writes: list[str], *words: str) -> str:
 
 def _paused(stage: Stage, write: str) -> int:
     stage.reset()
-    answer = stage.ask(watch=True, fatal=write, pause=True, answer=str(stage.home.parent / "paused.json"))
+    answer = stage.ask(
+        watch=True, fatal=write, pause=True, answer=str(stage.home.parent / "paused.json")
+    )
     return int(answer["paused"])
 
 
@@ -33,7 +37,9 @@ def _run_out(stage: Stage) -> None:
     """The lease's end comes, as after a minute of sleep."""
     engine = create_engine(f"sqlite:///{stage.home}/ledger.db")
     with engine.begin() as connection:
-        connection.execute(update(leases).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+        connection.execute(
+            update(leases).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+        )
     engine.dispose()
 
 
@@ -49,7 +55,9 @@ def _run_out(stage: Stage) -> None:
 def test_paused_run_wakes_up_and_cannot_write(
     stage: Stage, whole: dict[str, Any], where: tuple[str, ...]
 ) -> None:
-    """Asleep beyond its lease, it finds another run's work done: nothing of it is changed, and it ends by name."""
+    """Asleep beyond its lease, it finds another run's work done: nothing of it is changed, and it
+    ends by name.
+    """
     writes = whole["writes"]
     if "log_training" in where:
         before_register = next(
@@ -80,8 +88,12 @@ def test_paused_run_wakes_up_and_cannot_write(
     }
 
 
-def test_paused_in_the_middle_of_the_crown_nobody_overtakes_it(stage: Stage, whole: dict[str, Any]) -> None:
-    """The alias is moved while the lease's row is locked: the next run is told, and after the first woke all is whole."""
+def test_paused_in_the_middle_of_the_crown_nobody_overtakes_it(
+    stage: Stage, whole: dict[str, Any]
+) -> None:
+    """The alias is moved while the lease's row is locked: the next run is told, and after the first
+    woke all is whole.
+    """
     write = [w for w in whole["writes"] if w.startswith("commit < tasks/registry/aliases.py")][-1]
     process = _paused(stage, write)
     try:

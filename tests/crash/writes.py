@@ -1,8 +1,10 @@
-"""Every write that a run makes, found by watching the process and not by a list; and death before any one of them.
+"""Every write that a run makes, found by watching the process and not by a list; and death before
+any one of them.
 
-What is watched: each file below the home that is opened for writing, renamed or removed, each directory made or removed
-(Python's own audit events), each commit of a database that has something to commit, and each request that may change a
-server. After a write is before the next one: nothing on the disk changes in between.
+What is watched: each file below the home that is opened for writing, renamed or removed, each
+directory made or removed (Python's own audit events), each commit of a database that has something
+to commit, and each request that may change a server. After a write is before the next one: nothing
+on the disk changes in between.
 """
 
 from __future__ import annotations
@@ -22,10 +24,17 @@ _PATH_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
 class Writes:
-    """Notes every write of this process below ``home``, and stops it before the first that is, or begins as, ``fatal``."""
+    """Notes every write of this process below ``home``, and stops it before the first that is, or
+    begins as, ``fatal``.
+    """
 
     def __init__(
-        self, home: Path, fatal: str | None, stop: signal.Signals = signal.SIGKILL, *, prefix: bool = False
+        self,
+        home: Path,
+        fatal: str | None,
+        stop: signal.Signals = signal.SIGKILL,
+        *,
+        prefix: bool = False,
     ) -> None:
         self.home, self.fatal, self.stop, self.prefix = f"{home}{os.sep}", fatal, stop, prefix
         self.seen: list[str] = []
@@ -57,11 +66,15 @@ class Writes:
         requests.Session.send = request  # type: ignore[method-assign]
 
     def before(self, what: str) -> None:
-        """Note a write that is about to be made, by what it does and the way through our own code to it."""
+        """Note a write that is about to be made, by what it does and the way through our own code
+        to it.
+        """
         frames, frame = [], sys._getframe(1)
         while frame is not None:
             if frame.f_code.co_name in ("_renew", "fenced"):
-                return  # the clock's renewal of the lease is no step of the story, and a fence changes nothing
+                # the clock's renewal of the lease is no step of the story, and a fence changes
+                # nothing
+                return
             if frame.f_code.co_filename.startswith(_OURS):
                 file = Path(frame.f_code.co_filename).relative_to(REPOSITORY)
                 frames.append(f"{file}:{frame.f_lineno}")
@@ -105,6 +118,8 @@ def _stable(path: object) -> str:
 
 
 def site(write: str) -> tuple[str, str]:
-    """The kind of a write and the line of ours that makes it, whichever way led there and whatever it writes."""
+    """The kind of a write and the line of ours that makes it, whichever way led there and whatever
+    it writes.
+    """
     what, _, way = write.partition(" < ")
     return what.split()[0], way.partition(" < ")[0]

@@ -1,4 +1,6 @@
-"""Tests of the compiler: every promise becomes a rule, and whatever would be ignored is refused by name."""
+"""Tests of the compiler: every promise becomes a rule, and whatever would be ignored is refused by
+name.
+"""
 
 import copy
 from collections.abc import Callable
@@ -32,26 +34,37 @@ def test_one_of_everything(tmp_path: Path) -> None:
     assert [rule.id for rule in sample_contract(tmp_path).rules] == [
         *(f"{name}:present" for name in sample_contract(tmp_path).column_names),
         "columns:known",
-        "sold_at:type", "sold_at:not_null",
-        "id:type", "id:not_null",
-        "shop:type", "shop:not_null", "shop:in_set",
-        "amount:type", "amount:between", "amount:null_share",
-        "note:type", "note:length_between",
+        "sold_at:type",
+        "sold_at:not_null",
+        "id:type",
+        "id:not_null",
+        "shop:type",
+        "shop:not_null",
+        "shop:in_set",
+        "amount:type",
+        "amount:between",
+        "amount:null_share",
+        "note:type",
+        "note:length_between",
         "till:type",
         "paid_on:type",
-        "email:type", "email:matches",
+        "email:type",
+        "email:matches",
         "returned:type",
         "key:unique",
         "sold_at:within_batch",
         "batch:row_count",
-    ]  # fmt: skip
+    ]
 
 
 def test_bounds_are_open_or_closed_as_written(tmp_path: Path) -> None:
     """``minimum`` is allowed itself, ``exclusiveMaximum`` is not."""
     assert rule(sample_contract(tmp_path), "amount:between").arguments == {
-        "min": 0, "max": 1000, "strict_min": False, "strict_max": True,
-    }  # fmt: skip
+        "min": 0,
+        "max": 1000,
+        "strict_min": False,
+        "strict_max": True,
+    }
 
 
 def test_event_time_and_key_must_have_values(tmp_path: Path) -> None:
@@ -76,17 +89,28 @@ def test_prose_is_not_a_rule(tmp_path: Path) -> None:
     """The standard's ``text`` quality describes and promises nothing."""
     before = sample_contract(tmp_path).rules
 
-    assert sample_contract(tmp_path, with_quality("note", type="text", description="nice")).rules == before
+    assert (
+        sample_contract(tmp_path, with_quality("note", type="text", description="nice")).rules
+        == before
+    )
 
 
 @pytest.mark.parametrize(
     ("unit", "span"),
-    [("s", timedelta(seconds=2)), ("min", timedelta(minutes=2)), ("h", timedelta(hours=2)),
-     ("days", timedelta(days=2)), ("w", timedelta(weeks=2))],
-)  # fmt: skip
+    [
+        ("s", timedelta(seconds=2)),
+        ("min", timedelta(minutes=2)),
+        ("h", timedelta(hours=2)),
+        ("days", timedelta(days=2)),
+        ("w", timedelta(weeks=2)),
+    ],
+)
 def test_latency_and_freshness(tmp_path: Path, unit: str, span: timedelta) -> None:
     """Units mean what they say: months are not minutes."""
-    sla = [{"property": name, "value": 2, "unit": unit} for name in ("latency", "freshness", "retention")]
+    sla = [
+        {"property": name, "value": 2, "unit": unit}
+        for name in ("latency", "freshness", "retention")
+    ]
 
     contract = sample_contract(tmp_path, lambda d: d.update(slaProperties=sla))
 
@@ -96,18 +120,29 @@ def test_latency_and_freshness(tmp_path: Path, unit: str, span: timedelta) -> No
 
 @pytest.mark.parametrize(
     ("operator", "limits"),
-    [({"mustBe": 5}, (5, 5)), ({"mustBeBetween": [2, 5]}, (2, 5)), ({"mustBeGreaterOrEqualTo": 2}, (2, None)),
-     ({"mustBeLessOrEqualTo": 5}, (None, 5)), ({"mustBeGreaterThan": 2}, (3, None)),
-     ({"mustBeGreaterThan": 2.5}, (3, None)), ({"mustBeLessThan": 5}, (None, 4)),
-     ({"mustBeLessThan": 4.5}, (None, 4))],
-)  # fmt: skip
-def test_operators_of_a_count(tmp_path: Path, operator: dict[str, Any], limits: tuple[Any, Any]) -> None:
+    [
+        ({"mustBe": 5}, (5, 5)),
+        ({"mustBeBetween": [2, 5]}, (2, 5)),
+        ({"mustBeGreaterOrEqualTo": 2}, (2, None)),
+        ({"mustBeLessOrEqualTo": 5}, (None, 5)),
+        ({"mustBeGreaterThan": 2}, (3, None)),
+        ({"mustBeGreaterThan": 2.5}, (3, None)),
+        ({"mustBeLessThan": 5}, (None, 4)),
+        ({"mustBeLessThan": 4.5}, (None, 4)),
+    ],
+)
+def test_operators_of_a_count(
+    tmp_path: Path, operator: dict[str, Any], limits: tuple[Any, Any]
+) -> None:
     """Every operator that a count of rows can have becomes inclusive limits."""
 
     def change(document: Document) -> None:
         document["schema"][0]["quality"] = [{"metric": "rowCount", **operator}]
 
-    assert tuple(rule(sample_contract(tmp_path, change), "batch:row_count").arguments.values()) == limits
+    assert (
+        tuple(rule(sample_contract(tmp_path, change), "batch:row_count").arguments.values())
+        == limits
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,28 +150,77 @@ def test_operators_of_a_count(tmp_path: Path, operator: dict[str, Any], limits: 
     [
         ({"metric": "nullValues", "mustBe": 0}, "note:not_null", "row"),
         ({"metric": "nullValues", "mustBeLessThan": 1}, "note:not_null", "row"),
-        ({"metric": "nullValues", "mustBeLessOrEqualTo": 0, "unit": "percent"}, "note:not_null", "row"),
-        ({"metric": "nullValues", "mustBeLessThan": 1, "unit": "percent"}, "note:nullValues", "batch"),
-        ({"metric": "nullValues", "mustBeBetween": [0, 5], "unit": "percent"}, "note:null_share", "batch"),
+        (
+            {"metric": "nullValues", "mustBeLessOrEqualTo": 0, "unit": "percent"},
+            "note:not_null",
+            "row",
+        ),
+        (
+            {"metric": "nullValues", "mustBeLessThan": 1, "unit": "percent"},
+            "note:nullValues",
+            "batch",
+        ),
+        (
+            {"metric": "nullValues", "mustBeBetween": [0, 5], "unit": "percent"},
+            "note:null_share",
+            "batch",
+        ),
         ({"metric": "missingValues", "mustBeLessThan": 5}, "note:missingValues", "batch"),
         ({"metric": "missingValues", "mustNotBe": 0}, "note:missingValues", "batch"),
         ({"metric": "duplicateValues", "mustBeLessThan": 5}, "note:duplicateValues", "batch"),
         ({"metric": "nullValues", "mustBe": 0, "id": "own"}, "note:own", "row"),
         ({"metric": "nullValues", "mustBeLessThan": 9, "id": "own"}, "note:own", "batch"),
-        ({"metric": "missingValues", "mustBe": 0, "arguments": {"missingValues": [None, "n/a"]}, "id": "own"},
-         "note:own.not_in_set", "row"),
-        ({"type": "sql", "query": "SELECT max(length({column})) FROM {table};", "mustBeLessThan": 9}, "note:sql",
-         "batch"),
-        ({"type": "custom", "engine": "greatExpectations",
-          "implementation": {"type": "expect_column_values_to_be_null"}}, "note:expect_column_values_to_be_null", "row"),
-        ({"type": "custom", "engine": "greatExpectations",
-          "implementation": "type: ExpectColumnValuesToBeNull\nkwargs: {mostly: 0.5}"},
-         "note:expect_column_values_to_be_null", "batch"),
-        ({"type": "custom", "engine": "great-expectations",
-          "implementation": {"type": "expect_column_max_to_be_between", "kwargs": {"min_value": 1}}},
-         "note:expect_column_max_to_be_between", "batch"),
+        (
+            {
+                "metric": "missingValues",
+                "mustBe": 0,
+                "arguments": {"missingValues": [None, "n/a"]},
+                "id": "own",
+            },
+            "note:own.not_in_set",
+            "row",
+        ),
+        (
+            {
+                "type": "sql",
+                "query": "SELECT max(length({column})) FROM {table};",
+                "mustBeLessThan": 9,
+            },
+            "note:sql",
+            "batch",
+        ),
+        (
+            {
+                "type": "custom",
+                "engine": "greatExpectations",
+                "implementation": {"type": "expect_column_values_to_be_null"},
+            },
+            "note:expect_column_values_to_be_null",
+            "row",
+        ),
+        (
+            {
+                "type": "custom",
+                "engine": "greatExpectations",
+                "implementation": "type: ExpectColumnValuesToBeNull\nkwargs: {mostly: 0.5}",
+            },
+            "note:expect_column_values_to_be_null",
+            "batch",
+        ),
+        (
+            {
+                "type": "custom",
+                "engine": "great-expectations",
+                "implementation": {
+                    "type": "expect_column_max_to_be_between",
+                    "kwargs": {"min_value": 1},
+                },
+            },
+            "note:expect_column_max_to_be_between",
+            "batch",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_limit_of_none_blames_rows_and_any_other_the_batch(
     tmp_path: Path, quality: dict[str, Any], id: str, scope: str
 ) -> None:
@@ -154,14 +238,22 @@ def test_pattern_and_valid_values_are_two_row_rules(tmp_path: Path) -> None:
         tmp_path, with_quality("note", metric="invalidValues", mustBe=0, arguments=arguments)
     )
 
-    assert [rule(contract, f"note:{check}").scope for check in ("in_set", "matches")] == ["row", "row"]
+    assert [rule(contract, f"note:{check}").scope for check in ("in_set", "matches")] == [
+        "row",
+        "row",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("format", "limits"), [("i8", (-128, 127)), ("u16", (0, 65535)), ("u64", (0, None)), ("i64", None)]
+    ("format", "limits"),
+    [("i8", (-128, 127)), ("u16", (0, 65535)), ("u64", (0, None)), ("i64", None)],
 )
-def test_formats_of_integers_are_ranges(tmp_path: Path, format: str, limits: tuple[Any, Any] | None) -> None:
-    """As far as the lake's 64 bits leave something to check; beside own bounds, not instead of them."""
+def test_formats_of_integers_are_ranges(
+    tmp_path: Path, format: str, limits: tuple[Any, Any] | None
+) -> None:
+    """As far as the lake's 64 bits leave something to check; beside own bounds, not instead of
+    them.
+    """
     contract = sample_contract(tmp_path, with_options("till", format=format, minimum=1))
 
     found = [r.arguments for r in contract.rules if r.id == "till:format"]
@@ -175,7 +267,9 @@ def test_a_query_is_known_by_the_columns_that_it_names(tmp_path: Path) -> None:
 
     contract = sample_contract(
         tmp_path,
-        lambda d: d["schema"][0]["quality"].append({"type": "sql", "query": query, "mustBeGreaterThan": 1}),
+        lambda d: d["schema"][0]["quality"].append(
+            {"type": "sql", "query": query, "mustBeGreaterThan": 1}
+        ),
     )
 
     assert rule(contract, "batch:sql").columns == ("email",)
@@ -201,43 +295,67 @@ def _two_tables(document: Document) -> None:
     [
         (_two_tables, "schema: expected exactly one table, found 2"),
         (lambda d: d.pop("schema"), "schema: expected exactly one table, found 0"),
-        (lambda d: d["schema"][0].update(properties=[]), "schema.0.properties: expected at least one column"),
+        (
+            lambda d: d["schema"][0].update(properties=[]),
+            "schema.0.properties: expected at least one column",
+        ),
         (
             lambda d: d["schema"][0]["properties"].append({"name": "id", "logicalType": "integer"}),
             "schema.0.properties: expected each column once, found ['id'] more than once",
         ),
         (
             lambda d: d["schema"][0].pop("customProperties"),
-            "schema.0.customProperties.eventTime: expected the name of a timestamp column, one of ['sold_at'], "
-            "found None",
+            (
+                "schema.0.customProperties.eventTime: expected the name of a timestamp column, one"
+                " of ['sold_at'], found None"
+            ),
         ),
         (
-            lambda d: d["schema"][0].update(customProperties=[{"property": "eventTime", "value": "paid_on"}]),
+            lambda d: d["schema"][0].update(
+                customProperties=[{"property": "eventTime", "value": "paid_on"}]
+            ),
             "schema.0.customProperties.eventTime: expected the name of a timestamp column",
         ),
         (
-            lambda d: d["schema"][0].update(customProperties=[{"property": "evenTime", "value": "sold_at"}]),
-            "schema.0.customProperties: expected one of ['eventTime'], once, found 'evenTime' (did you mean "
-            "'eventTime'?)",
+            lambda d: d["schema"][0].update(
+                customProperties=[{"property": "evenTime", "value": "sold_at"}]
+            ),
+            (
+                "schema.0.customProperties: expected one of ['eventTime'], once, found 'evenTime'"
+                " (did you mean 'eventTime'?)"
+            ),
         ),
         (
             with_options("sold_at", defaultTimezone="America/NewYork"),
-            "sold_at.logicalTypeOptions.defaultTimezone: expected an IANA time zone, found 'America/NewYork' "
-            "(did you mean 'America/New_York'?)",
+            (
+                "sold_at.logicalTypeOptions.defaultTimezone: expected an IANA time zone, found"
+                " 'America/NewYork' (did you mean 'America/New_York'?)"
+            ),
         ),
         (
             lambda d: d["schema"][0]["properties"].append(
-                {"name": "t", "logicalType": "timestamp", "logicalTypeOptions": {"defaultTimezone": "UTC"}}
+                {
+                    "name": "t",
+                    "logicalType": "timestamp",
+                    "logicalTypeOptions": {"defaultTimezone": "UTC"},
+                }
             ),
-            "t.logicalTypeOptions.defaultTimezone: expected the zone of sold_at, America/New_York, found 'UTC'",
+            (
+                "t.logicalTypeOptions.defaultTimezone: expected the zone of sold_at,"
+                " America/New_York, found 'UTC'"
+            ),
         ),
         (
             lambda d: column(d, "shop").update(logicalType="array"),
-            "schema.0.properties.2.logicalType (shop): expected one of ['string', 'integer', 'number', 'boolean', "
-            "'timestamp', 'date'], found 'array'",
+            (
+                "schema.0.properties.2.logicalType (shop): expected one of ['string', 'integer',"
+                " 'number', 'boolean', 'timestamp', 'date'], found 'array'"
+            ),
         ),
         (
-            lambda d: column(d, "shop").update(customProperties=[{"property": "availability", "value": "soon"}]),
+            lambda d: column(d, "shop").update(
+                customProperties=[{"property": "availability", "value": "soon"}]
+            ),
             "schema.0.properties.2.availability: expected 'atEventTime' or 'later', found 'soon'",
         ),
         (
@@ -247,11 +365,18 @@ def _two_tables(document: Document) -> None:
             "schema.0.properties.0.availability: expected 'atEventTime' for the event time",
         ),
         (
-            lambda d: column(d, "till").update(customProperties=[{"property": "featureKind", "value": "code"}]),
-            "schema.0.properties.5.featureKind: expected 'categorical' or 'numerical', found 'code'",
+            lambda d: column(d, "till").update(
+                customProperties=[{"property": "featureKind", "value": "code"}]
+            ),
+            (
+                "schema.0.properties.5.featureKind: expected 'categorical' or 'numerical', found"
+                " 'code'"
+            ),
         ),
         (
-            lambda d: column(d, "till").update(customProperties=[{"property": "units", "value": "m"}]),
+            lambda d: column(d, "till").update(
+                customProperties=[{"property": "units", "value": "m"}]
+            ),
             "schema.0.properties.5.customProperties: expected one of",
         ),
         (
@@ -260,53 +385,86 @@ def _two_tables(document: Document) -> None:
         ),
         (
             with_options("returned", minimum=0),
-            "schema.0.properties.8.logicalTypeOptions (returned): expected none for a boolean, found 'minimum'",
+            (
+                "schema.0.properties.8.logicalTypeOptions (returned): expected none for a boolean,"
+                " found 'minimum'"
+            ),
         ),
         (
             with_options("amount", minimum=2, maximum=1),
-            "schema.0.properties.3.logicalTypeOptions: expected the smaller bound first, found 2 and 1",
+            (
+                "schema.0.properties.3.logicalTypeOptions: expected the smaller bound first, found"
+                " 2 and 1"
+            ),
         ),
         (
             with_options("amount", minimum=2, exclusiveMinimum=1),
-            "schema.0.properties.3.logicalTypeOptions: expected minimum or exclusiveMinimum, found both",
+            (
+                "schema.0.properties.3.logicalTypeOptions: expected minimum or exclusiveMinimum,"
+                " found both"
+            ),
         ),
         (
             with_options("amount", minimum=float("nan")),
-            "schema.0.properties.3.logicalTypeOptions.minimum (amount): expected a finite number, found nan",
+            (
+                "schema.0.properties.3.logicalTypeOptions.minimum (amount): expected a finite"
+                " number, found nan"
+            ),
         ),
         (
             with_options("paid_on", minimum="yesterday"),
-            "schema.0.properties.6.logicalTypeOptions.minimum (paid_on): expected a date in ISO 8601",
+            (
+                "schema.0.properties.6.logicalTypeOptions.minimum (paid_on): expected a date in ISO"
+                " 8601"
+            ),
         ),
         (
             with_options("note", pattern="["),
-            "schema.0.properties.4.logicalTypeOptions.pattern: expected a regular expression, found '['",
+            (
+                "schema.0.properties.4.logicalTypeOptions.pattern: expected a regular expression,"
+                " found '['"
+            ),
         ),
         (
             lambda d: column(d, "note").update(enum=[{"value": "yes"}, {"value": False}]),
-            "schema.0.properties.4.enum: expected values of type string, found False (YAML reads yes, no",
+            (
+                "schema.0.properties.4.enum: expected values of type string, found False (YAML"
+                " reads yes, no"
+            ),
         ),
         (
             with_options("note", format="e-mail"),
-            "schema.0.properties.4.logicalTypeOptions.format (note): expected one of ['email', 'uuid', 'uri', 'date', "
-            "'date-time', 'ipv4', 'ipv6', 'hostname'], found 'e-mail' (did you mean 'email'?)",
+            (
+                "schema.0.properties.4.logicalTypeOptions.format (note): expected one of ['email',"
+                " 'uuid', 'uri', 'date', 'date-time', 'ipv4', 'ipv6', 'hostname'], found 'e-mail'"
+                " (did you mean 'email'?)"
+            ),
         ),
         (
             with_quality("note", type="sql", query="DROP TABLE {table}", mustBe=1),
-            "schema.0.properties.4.quality.0.query: expected a query: one SELECT that returns one number, found "
-            "'DROP TABLE {table}'",
+            (
+                "schema.0.properties.4.quality.0.query: expected a query: one SELECT that returns"
+                " one number, found 'DROP TABLE {table}'"
+            ),
         ),
         (
             with_quality("note", type="sql", query="SELECT count(*) FROM {tabel}", mustBe=1),
-            "schema.0.properties.4.quality.0.query: expected placeholders among ['{table}', '{object}', '{column}', "
-            "'{property}'], found '{tabel}' (did you mean '{table}'?)",
+            (
+                "schema.0.properties.4.quality.0.query: expected placeholders among ['{table}',"
+                " '{object}', '{column}', '{property}'], found '{tabel}' (did you mean '{table}'?)"
+            ),
         ),
         (
             with_quality("note", type="sql", query="SELECT 1", mustBe=1),
-            "schema.0.properties.4.quality.0.query: expected {table} in place of the batch, found 'SELECT 1'",
+            (
+                "schema.0.properties.4.quality.0.query: expected {table} in place of the batch,"
+                " found 'SELECT 1'"
+            ),
         ),
         (
-            with_quality("note", type="sql", query="SELECT 1 FROM {table}", mustBe=1, unit="percent"),
+            with_quality(
+                "note", type="sql", query="SELECT 1 FROM {table}", mustBe=1, unit="percent"
+            ),
             "schema.0.properties.4.quality.0.unit: expected none",
         ),
         (
@@ -315,68 +473,112 @@ def _two_tables(document: Document) -> None:
         ),
         (
             with_quality("note", type="custom", engine="greatExpectations", implementation="x"),
-            "schema.0.properties.4.quality.0.implementation: expected a mapping with type and kwargs, found 'x'",
-        ),
-        (
-            with_quality("note", type="custom", engine="greatExpectations", implementation={"typ": "x"}),
-            "schema.0.properties.4.quality.0.implementation: expected type and kwargs, found 'typ' (did you mean "
-            "'type'?)",
-        ),
-        (
-            with_quality(
-                "note", type="custom", engine="greatExpectations",
-                implementation={"type": "expect_column_max_to_be_between", "kwargs": {"column": "amuont"}},
+            (
+                "schema.0.properties.4.quality.0.implementation: expected a mapping with type and"
+                " kwargs, found 'x'"
             ),
-            "schema.0.properties.4.quality.0.implementation.kwargs.column: expected a column, found 'amuont' (did you "
-            "mean 'amount'?)",
         ),
         (
             with_quality(
-                "note", type="custom", engine="greatExpectations",
+                "note", type="custom", engine="greatExpectations", implementation={"typ": "x"}
+            ),
+            (
+                "schema.0.properties.4.quality.0.implementation: expected type and kwargs, found"
+                " 'typ' (did you mean 'type'?)"
+            ),
+        ),
+        (
+            with_quality(
+                "note",
+                type="custom",
+                engine="greatExpectations",
+                implementation={
+                    "type": "expect_column_max_to_be_between",
+                    "kwargs": {"column": "amuont"},
+                },
+            ),
+            (
+                "schema.0.properties.4.quality.0.implementation.kwargs.column: expected a column,"
+                " found 'amuont' (did you mean 'amount'?)"
+            ),
+        ),
+        (
+            with_quality(
+                "note",
+                type="custom",
+                engine="greatExpectations",
                 implementation={"type": "expect_column_values_to_be_null", "kwargs": {"meta": {}}},
             ),
-            "schema.0.properties.4.quality.0.implementation.kwargs: expected the expectation's own arguments, found "
-            "'meta'",
+            (
+                "schema.0.properties.4.quality.0.implementation.kwargs: expected the expectation's"
+                " own arguments, found 'meta'"
+            ),
         ),
         (
             with_quality("note", metric="nullValues", mustBe=0, severity="eror"),
-            "schema.0.properties.4.quality.0.severity: expected one of ['error', 'warning', 'info'], found 'eror' "
-            "(did you mean 'error'?)",
+            (
+                "schema.0.properties.4.quality.0.severity: expected one of ['error', 'warning',"
+                " 'info'], found 'eror' (did you mean 'error'?)"
+            ),
         ),
         (
             with_quality("note", metric="nullValues", mustBeLessThan=0.5, unit="furlong"),
             "schema.0.properties.4.quality.0.unit: expected 'rows' or 'percent', found 'furlong'",
         ),
-        (with_quality("note", metric="nullValues", mustBe="none"), "schema.0.properties.4.quality.0: expected mustBe"),
+        (
+            with_quality("note", metric="nullValues", mustBe="none"),
+            "schema.0.properties.4.quality.0: expected mustBe",
+        ),
         (
             with_quality("note", metric="nullValues", mustBeBetween=[5, 1]),
             "schema.0.properties.4.quality.0: expected the smaller limit first",
         ),
         (
-            with_quality("note", metric="missingValues", mustBe=0, arguments={"missingValue": ["n/a"]}),
-            "schema.0.properties.4.quality.0.arguments: expected one of ['missingValues'], found 'missingValue' (did "
-            "you mean 'missingValues'?)",
+            with_quality(
+                "note", metric="missingValues", mustBe=0, arguments={"missingValue": ["n/a"]}
+            ),
+            (
+                "schema.0.properties.4.quality.0.arguments: expected one of ['missingValues'],"
+                " found 'missingValue' (did you mean 'missingValues'?)"
+            ),
         ),
         (
-            with_quality("note", metric="missingValues", mustBe=0, arguments={"missingValues": [99]}),
-            "schema.0.properties.4.quality.0.arguments.missingValues: expected values of type string, found 99",
+            with_quality(
+                "note", metric="missingValues", mustBe=0, arguments={"missingValues": [99]}
+            ),
+            (
+                "schema.0.properties.4.quality.0.arguments.missingValues: expected values of type"
+                " string, found 99"
+            ),
         ),
         (
             with_quality("note", metric="invalidValues", mustBe=0),
-            "schema.0.properties.4.quality.0.arguments: expected validValues, pattern, or both, found none",
+            (
+                "schema.0.properties.4.quality.0.arguments: expected validValues, pattern, or both,"
+                " found none"
+            ),
         ),
         (
             with_quality("till", metric="invalidValues", mustBe=0, arguments={"pattern": "a"}),
-            "schema.0.properties.5.quality.0.arguments.pattern: expected no pattern on a column that is not a string",
+            (
+                "schema.0.properties.5.quality.0.arguments.pattern: expected no pattern on a column"
+                " that is not a string"
+            ),
         ),
         (
-            lambda d: d["schema"][0]["quality"].append({"metric": "rowCount", "mustBe": 1, "unit": "percent"}),
+            lambda d: d["schema"][0]["quality"].append(
+                {"metric": "rowCount", "mustBe": 1, "unit": "percent"}
+            ),
             "schema.0.quality.1.unit: expected 'rows'",
         ),
         (
-            with_quality("note", metric="duplicateValues", mustBe=0, arguments={"properties": ["nope"]}),
-            "schema.0.properties.4.quality.0.arguments.properties: expected a column, found 'nope' (did you mean "
-            "'note'?)",
+            with_quality(
+                "note", metric="duplicateValues", mustBe=0, arguments={"properties": ["nope"]}
+            ),
+            (
+                "schema.0.properties.4.quality.0.arguments.properties: expected a column, found"
+                " 'nope' (did you mean 'note'?)"
+            ),
         ),
         (
             with_quality("shop", metric="nullValues", mustBe=0),
@@ -384,14 +586,24 @@ def _two_tables(document: Document) -> None:
         ),
         (
             lambda d: d["schema"][0]["quality"].append({"metric": "nullValues", "mustBe": 0}),
-            "schema.0.quality.1: expected rowCount or duplicateValues on the table, found nullValues",
+            (
+                "schema.0.quality.1: expected rowCount or duplicateValues on the table, found"
+                " nullValues"
+            ),
         ),
         (
-            lambda d: d.update(slaProperties=[{"property": "latency", "value": 1, "unit": "month"}]),
-            "slaProperties.0: expected a number that is not negative, with unit s, m, h, d or w, found 1 'month'",
+            lambda d: d.update(
+                slaProperties=[{"property": "latency", "value": 1, "unit": "month"}]
+            ),
+            (
+                "slaProperties.0: expected a number that is not negative, with unit s, m, h, d or"
+                " w, found 1 'month'"
+            ),
         ),
         (
-            lambda d: d.update(slaProperties=2 * [{"property": "latency", "value": 1, "unit": "d"}]),
+            lambda d: d.update(
+                slaProperties=2 * [{"property": "latency", "value": 1, "unit": "d"}]
+            ),
             "slaProperties.1: expected latency once",
         ),
         (lambda d: d.pop("servers"), "servers: expected where the data comes from, found none"),
@@ -401,24 +613,41 @@ def _two_tables(document: Document) -> None:
         ),
         (
             lambda d: d.update(servers=[{"server": "x", "type": "kafka", "host": "h:1"}]),
-            "servers.0.type: expected one of ['local', 's3', 'azure', 'sftp', 'custom', 'postgresql', 'postgres', 'duckdb'], found 'kafka'",
+            (
+                "servers.0.type: expected one of ['local', 's3', 'azure', 'sftp', 'custom',"
+                " 'postgresql', 'postgres', 'duckdb'], found 'kafka'"
+            ),
         ),
         (
-            lambda d: d["servers"][0].update(customProperties=[{"property": "delimeter", "value": ";"}]),
-            "servers.0.customProperties: expected one of ['delimiter'], once, found 'delimeter' (did you mean 'delimiter'?)",
+            lambda d: d["servers"][0].update(
+                customProperties=[{"property": "delimeter", "value": ";"}]
+            ),
+            (
+                "servers.0.customProperties: expected one of ['delimiter'], once, found 'delimeter'"
+                " (did you mean 'delimiter'?)"
+            ),
         ),
         (
-            lambda d: d["servers"][0].update(customProperties=[{"property": "delimiter", "value": "||"}]),
-            "servers.0.customProperties.delimiter: expected one ASCII character, such as ';' or a tab, found '||'",
+            lambda d: d["servers"][0].update(
+                customProperties=[{"property": "delimiter", "value": "||"}]
+            ),
+            (
+                "servers.0.customProperties.delimiter: expected one ASCII character, such as ';' or"
+                " a tab, found '||'"
+            ),
         ),
         (
             lambda d: d["servers"][0].update(encoding="utf-99"),
             "servers.0.encoding: expected the name of an encoding, such as UTF-8, found 'utf-99'",
         ),
     ],
-)  # fmt: skip
-def test_refused_by_name(tmp_path: Path, change: Callable[[Document], object], message: str) -> None:
-    """A promise that we would not keep is refused: file, key path, expected, found, nearest name."""
+)
+def test_refused_by_name(
+    tmp_path: Path, change: Callable[[Document], object], message: str
+) -> None:
+    """A promise that we would not keep is refused: file, key path, expected, found, nearest
+    name.
+    """
     with pytest.raises(ContractError) as caught:
         sample_contract(tmp_path, change)
 

@@ -27,7 +27,8 @@ def test_flights_contract_loads() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [FLIGHTS, Path(__file__).parents[1] / "projects/weather/data_contracts/weather.odcs.yaml"]
+    "file",
+    [FLIGHTS, Path(__file__).parents[1] / "projects/weather/data_contracts/weather.odcs.yaml"],
 )
 def test_every_rule_has_its_own_id(file: Path) -> None:
     """Outcomes are told apart by the rule's id."""

@@ -25,16 +25,20 @@ PAIR = ("mustBeBetween", "mustNotBeBetween")
         ("mustNotBeBetween", (2, 5), [1, 6], [2, 5]),
     ],
 )
-def test_each_operator(operator: Operator, limit: Any, within: list[int], without: list[int]) -> None:
+def test_each_operator(
+    operator: Operator, limit: Any, within: list[int], without: list[int]
+) -> None:
     """Both ends of a pair belong to it, and NaN keeps nothing."""
-    assert [holds(operator, limit, number) for number in within + without] == [True] * len(within) + [
-        False
-    ] * len(without)
+    assert [holds(operator, limit, number) for number in within + without] == [True] * len(
+        within
+    ) + [False] * len(without)
     assert not holds(operator, limit, math.nan)
 
 
 @given(st.sampled_from(OPERATORS), st.integers(0, 9), st.integers(0, 9), st.integers(0, 10))
-def test_interval_and_words_of_any_limit(operator: Operator, first: int, second: int, count: int) -> None:
+def test_interval_and_words_of_any_limit(
+    operator: Operator, first: int, second: int, count: int
+) -> None:
     """The inclusive ends, where there are some, hold the same counts as the operator."""
     limit = tuple(sorted((first, second))) if operator in PAIR else first
 
@@ -62,6 +66,8 @@ def test_interval_and_words_of_any_limit(operator: Operator, first: int, second:
         ("mustBe", 3, "rows", False),
     ],
 )
-def test_when_a_limit_allows_no_row(operator: Operator, limit: Any, unit: str, none_only: bool) -> None:
+def test_when_a_limit_allows_no_row(
+    operator: Operator, limit: Any, unit: str, none_only: bool
+) -> None:
     """Only then is each row that counts to blame."""
     assert allows_none_only(operator, limit, unit) == none_only

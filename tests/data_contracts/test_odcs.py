@@ -1,4 +1,6 @@
-"""Tests of reading an ODCS file: each mistake is refused with file, key path, expected, found, nearest name."""
+"""Tests of reading an ODCS file: each mistake is refused with file, key path, expected, found,
+nearest name.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +26,9 @@ def test_missing_file_names_those_that_are_there(tmp_path: Path) -> None:
     """A typo in the contract's name is answered with the contracts of the project."""
     sample_contract(tmp_path)
 
-    with pytest.raises(ContractError, match=r"saels\.odcs\.yaml: file: .*did you mean 'sales\.odcs\.yaml'"):
+    with pytest.raises(
+        ContractError, match=r"saels\.odcs\.yaml: file: .*did you mean 'sales\.odcs\.yaml'"
+    ):
         load_contract(tmp_path / "saels.odcs.yaml")
 
 
@@ -53,7 +57,9 @@ def test_not_yaml(tmp_path: Path, content: bytes, where: str) -> None:
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
-    """A directory in the file's place gives a ContractError, not a traceback from the file system."""
+    """A directory in the file's place gives a ContractError, not a traceback from the file
+    system.
+    """
     (tmp_path / "sales.odcs.yaml").mkdir()
 
     with pytest.raises(ContractError, match="Is a directory"):
@@ -71,26 +77,38 @@ def test_double_key_in_depth_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("kind"), "kind: expected 'DataContract' (this must be an ODCS v3 file), found None"),
+        (
+            lambda d: d.pop("kind"),
+            "kind: expected 'DataContract' (this must be an ODCS v3 file), found None",
+        ),
         (lambda d: d.update(apiVersion="v2.2.2"), "apiVersion: expected a version of ODCS v3"),
         (
             lambda d: d.pop("version"),
             "top level: expected what ODCS v3 allows, found 'version' is a required",
         ),
-        (lambda d: d.update(version=1.0), "version: expected what ODCS v3 allows, found 1.0 is not of type"),
+        (
+            lambda d: d.update(version=1.0),
+            "version: expected what ODCS v3 allows, found 1.0 is not of type",
+        ),
         (
             lambda d: d.update(servrs=d.pop("servers")),
             "top level: expected only keys of ODCS v3, found 'servrs' (did you mean 'servers'?)",
         ),
         (
             lambda d: column(d, "id").pop("name"),
-            "schema.0.properties.1: expected what ODCS v3 allows, found 'name' is a required property",
+            (
+                "schema.0.properties.1: expected what ODCS v3 allows, found 'name' is a required"
+                " property"
+            ),
         ),
         (
             lambda d: column(d, "shop")["quality"][0].update(
                 mustBee=column(d, "shop")["quality"][0].pop("mustBe")
             ),
-            "schema.0.properties.2.quality.0: expected only keys of ODCS v3, found 'mustBee' (did you mean 'mustBe'?)",
+            (
+                "schema.0.properties.2.quality.0: expected only keys of ODCS v3, found 'mustBee'"
+                " (did you mean 'mustBe'?)"
+            ),
         ),
         (
             lambda d: column(d, "shop").update(logicalType="strng"),
@@ -98,11 +116,17 @@ def test_double_key_in_depth_is_refused() -> None:
         ),
         (
             lambda d: column(d, "shop").update(requird=True),
-            "schema.0.properties.2: expected only keys of ODCS v3, found 'requird' (did you mean 'required'?)",
+            (
+                "schema.0.properties.2: expected only keys of ODCS v3, found 'requird' (did you"
+                " mean 'required'?)"
+            ),
         ),
         (
             lambda d: column(d, "amount")["logicalTypeOptions"].update(minimun=1),
-            "schema.0.properties.3.logicalTypeOptions: expected only keys of ODCS v3, found 'minimun'",
+            (
+                "schema.0.properties.3.logicalTypeOptions: expected only keys of ODCS v3, found"
+                " 'minimun'"
+            ),
         ),
         (
             lambda d: column(d, "shop")["quality"][0].update(mustBeLessThan=4),

@@ -19,7 +19,9 @@ POSTGRES = {"type": "postgresql", "host": "h", "port": 5432, "database": "d", "s
 
 
 def test_postgresql(tmp_path: Path) -> None:
-    """Address, account and table come from the server and the contract's table; the password stays a variable."""
+    """Address, account and table come from the server and the contract's table; the password stays
+    a variable.
+    """
     account = custom(username="reader", password="${SALES_PASSWORD}", changedAt="updated_at")  # noqa: S106 - a variable
     server = {"server": "db", **POSTGRES, "customProperties": account}
 
@@ -46,23 +48,58 @@ def test_physical_name_names_schema_and_table(tmp_path: Path) -> None:
     ("server", "where"),
     [
         ({**POSTGRES, "customProperties": custom(password=CANARY)}, "customProperties.password"),
-        ({**POSTGRES, "customProperties": custom(password=CANARY + "${X}")}, "customProperties.password"),
-        ({"type": "custom", "customProperties": custom(url=f"postgresql://u:{CANARY}@h/d")}, "customProperties.url"),
-        ({"type": "custom", "customProperties": custom(url=f"postgresql://u:${{X}}{CANARY}@h/d")}, "customProperties.url"),
-        ({"type": "custom", "customProperties": custom(url=f"postgresql://h/d?password={CANARY}")}, "customProperties.url"),
-        ({"type": "s3", "format": "csv", "location": f"s3://u:{CANARY}@bucket/{{batch}}.csv"}, "location"),
         (
-            {"type": "s3", "format": "csv", "location": "s3://b/x.csv", "endpointUrl": f"https://u:{CANARY}@h"},
+            {**POSTGRES, "customProperties": custom(password=CANARY + "${X}")},
+            "customProperties.password",
+        ),
+        (
+            {"type": "custom", "customProperties": custom(url=f"postgresql://u:{CANARY}@h/d")},
+            "customProperties.url",
+        ),
+        (
+            {
+                "type": "custom",
+                "customProperties": custom(url=f"postgresql://u:${{X}}{CANARY}@h/d"),
+            },
+            "customProperties.url",
+        ),
+        (
+            {
+                "type": "custom",
+                "customProperties": custom(url=f"postgresql://h/d?password={CANARY}"),
+            },
+            "customProperties.url",
+        ),
+        (
+            {"type": "s3", "format": "csv", "location": f"s3://u:{CANARY}@bucket/{{batch}}.csv"},
+            "location",
+        ),
+        (
+            {
+                "type": "s3",
+                "format": "csv",
+                "location": "s3://b/x.csv",
+                "endpointUrl": f"https://u:{CANARY}@h",
+            },
             "endpointUrl",
         ),
-        ({"type": "azure", "format": "csv", "location": f"abfs://c/x.csv?sig={CANARY}"}, "location"),
         (
-            {"type": "azure", "format": "csv", "location": "abfs://c/{batch}.csv",
-             "customProperties": [{"property": "storageOptions", "value": {"account_key": CANARY}}]},
+            {"type": "azure", "format": "csv", "location": f"abfs://c/x.csv?sig={CANARY}"},
+            "location",
+        ),
+        (
+            {
+                "type": "azure",
+                "format": "csv",
+                "location": "abfs://c/{batch}.csv",
+                "customProperties": [
+                    {"property": "storageOptions", "value": {"account_key": CANARY}}
+                ],
+            },
             "customProperties.storageOptions.account_key",
         ),
     ],
-)  # fmt: skip
+)
 def test_secret_in_clear_is_refused(tmp_path: Path, server: Document, where: str) -> None:
     """A password in a contract is refused by its place, and not shown."""
     with pytest.raises(ContractError) as caught:
@@ -104,12 +141,15 @@ def test_storage_options_are_texts(tmp_path: Path, value: object) -> None:
     }
 
     with pytest.raises(
-        ContractError, match=r"storageOptions: expected options with one text each, .* found another value"
+        ContractError,
+        match=r"storageOptions: expected options with one text each, .* found another value",
     ):
         sample_contract(tmp_path, lambda d: d.update(servers=[server]))
 
 
-@pytest.mark.parametrize("server", [{"type": "azure"}, {"type": "custom", "location": "no-address"}])
+@pytest.mark.parametrize(
+    "server", [{"type": "azure"}, {"type": "custom", "location": "no-address"}]
+)
 def test_files_elsewhere_need_an_address(tmp_path: Path, server: Document) -> None:
     """A location is an address with a scheme."""
     where = {"server": "lake", "format": "csv", "location": "in/{batch}.csv"} | server
@@ -123,10 +163,12 @@ def test_block_as_a_password(tmp_path: Path) -> None:
     reference = "{{ prefect.blocks.secret.shop-password }}"
     server = {"server": "db", **POSTGRES, "customProperties": custom(password=reference)}
 
-    assert sample_contract(tmp_path, lambda d: d.update(servers=[server])).server.password == reference
+    assert (
+        sample_contract(tmp_path, lambda d: d.update(servers=[server])).server.password == reference
+    )
 
 
-# --- several servers -------------------------------------------------------------------------------------
+# --- several servers ------------------------------------------------------------------------------
 
 
 def several(tmp_path: Path, *servers: tuple[str, str]) -> Contract:
@@ -173,7 +215,8 @@ def test_ambiguous_server_is_refused(
     contract = several(tmp_path, *servers)
 
     with pytest.raises(
-        ContractError, match=rf"servers: expected KINGMAKER_SERVER to name one of \['a.*, found {found}"
+        ContractError,
+        match=rf"servers: expected KINGMAKER_SERVER to name one of \['a.*, found {found}",
     ):
         contract.at(wanted)
     if len(servers) > 1:

@@ -50,9 +50,12 @@ class Servers:
             else ["--prefect-port", free_port(), "--mlflow-port", free_port()]
         )
         self.process = subprocess.Popen(
-            [*COMMAND, *self._where(), "up", *ports, *self.arguments], env=self.env(quick),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [*COMMAND, *self._where(), "up", *ports, *self.arguments],
+            env=self.env(quick),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         said = []
         for line in self.process.stdout:  # it ends when the process does
             said.append(line)
@@ -73,9 +76,13 @@ class Servers:
     def kingmaker(self, *arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[str]:
         """Run a command in the same home."""
         return subprocess.run(
-            [*COMMAND, *self._where(), *arguments], env=self.env(), capture_output=True, text=True,
-            timeout=timeout, check=False,
-        )  # fmt: skip
+            [*COMMAND, *self._where(), *arguments],
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
 
     def env(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a person who has set nothing of ours."""
@@ -98,11 +105,15 @@ class Servers:
         return running(self.home).mlflow_url
 
     def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """Ask Prefect's API, with credentials; again when its SQLite was busy, as Prefect's own client does."""
+        """Ask Prefect's API, with credentials; again when its SQLite was busy, as Prefect's own
+        client does.
+        """
         status, content = 503, b"no answer"
         for _ in range(10):
             with suppress(TimeoutError):
-                status, content = ask(f"{self.prefect}/api{path}", self.secrets.prefect, body, method)
+                status, content = ask(
+                    f"{self.prefect}/api{path}", self.secrets.prefect, body, method
+                )
             if status != 503:
                 break
             time.sleep(1)
@@ -111,7 +122,8 @@ class Servers:
 
     def processes(self, part: str | None = None) -> list[psutil.Process]:
         """All that ``up`` started, and all that it started: of one part, or of all."""
-        # process_iter leaves out what ends while we look, and gives None for what is not ours to read.
+        # process_iter leaves out what ends while we look, and gives None for what is not ours to
+        # read.
         environments = ((p, p.info["environ"] or {}) for p in psutil.process_iter(["environ"]))
         return [
             process
@@ -130,7 +142,9 @@ def ask(
     """Return status and content of one request, with or without credentials."""
     headers = {"Content-Type": "application/json"}
     if password is not None:
-        headers["Authorization"] = "Basic " + base64.b64encode(f"{USER}:{password}".encode()).decode()
+        headers["Authorization"] = (
+            "Basic " + base64.b64encode(f"{USER}:{password}".encode()).decode()
+        )
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - our own http URL
     try:
@@ -141,7 +155,9 @@ def ask(
 
 
 def until(look: Any, seconds: float = 300) -> Any:
-    """Return what ``look`` returns as soon as it is true; AssertionError when that takes too long."""
+    """Return what ``look`` returns as soon as it is true; AssertionError when that takes too
+    long.
+    """
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, f"nothing within {seconds} s"
@@ -160,15 +176,18 @@ def free_port() -> str:
 
 @pytest.fixture(scope="session")
 def full_postgres() -> Iterator[str]:
-    """URL of a PostgreSQL server of the tests' own, on loopback, with a password, from this machine's packages.
+    """URL of a PostgreSQL server of the tests' own, on loopback, with a password, from this
+    machine's packages.
 
-    The one in a wheel lacks pg_trgm, which Prefect's tables need; without another one the test is skipped, and says so.
+    The one in a wheel lacks pg_trgm, which Prefect's tables need; without another one the test is
+    skipped, and says so.
     """
     control = shutil.which("pg_ctl")
     if control is None:
         pytest.skip("no PostgreSQL on this machine beside the one in a wheel, which lacks pg_trgm")
     programs = Path(control).resolve().parent
-    # Not below pytest's directories: they are closed to the user that the server must run as when we are root.
+    # Not below pytest's directories: they are closed to the user that the server must run as when
+    # we are root.
     directory = Path(tempfile.mkdtemp(prefix="pg-"))
     user = "nobody" if os.geteuid() == 0 else None
     if user:
@@ -177,14 +196,36 @@ def full_postgres() -> Iterator[str]:
     secret.write_text("a-canary-word", encoding="utf-8")
     secret.chmod(0o644)
     data = str(directory / "data")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c"
+        " fsync=off"
+    )
 
     def run(*command: str) -> None:
         subprocess.run(command, user=user, cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
-    run(str(programs / "initdb"), "-D", data, "-U", "kingmaker", "-A", "scram-sha-256", f"--pwfile={secret}")
+    run(
+        str(programs / "initdb"),
+        "-D",
+        data,
+        "-U",
+        "kingmaker",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={secret}",
+    )
     try:
-        run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(directory / "log"), "-o", options, "start")
+        run(
+            str(programs / "pg_ctl"),
+            "-D",
+            data,
+            "-w",
+            "-l",
+            str(directory / "log"),
+            "-o",
+            options,
+            "start",
+        )
         yield f"postgresql://kingmaker:a-canary-word@127.0.0.1:{port}"
     finally:
         with suppress(subprocess.CalledProcessError):  # it did not begin

@@ -1,4 +1,6 @@
-"""Models on a real Prefect server with a real worker: deployments, automations, notifications, what crashed run again."""
+"""Models on a real Prefect server with a real worker: deployments, automations, notifications, what
+crashed run again.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def mailbox() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weather project with a schedule in another zone, and a first champion at the second week."""
+    """The weather project with a schedule in another zone, and a first champion at the second
+    week.
+    """
     project = tmp_path_factory.mktemp("project") / "p"
     shutil.copytree(WEATHER_PROJECT, project)
     file = project / "deployments" / "weather" / "model.yaml"
@@ -76,7 +80,10 @@ def servers(
 
 
 def silent_run(servers: Servers) -> str:
-    """A run by hand that gave one sign of life and no other, as when its machine is gone; its id. It fills no queue."""
+    """A run by hand that gave one sign of life and no other, as when its machine is gone; its id.
+
+    It fills no queue.
+    """
     (flow,) = servers.api("/flows/filter", {"flows": {"name": {"any_": ["replay"]}}})
     state = {"type": "RUNNING", "name": "Running"}
     run = servers.api("/flow_runs/", {"flow_id": flow["id"], "tags": ["kingmaker"], "state": state})
@@ -86,10 +93,12 @@ def silent_run(servers: Servers) -> str:
         "id": str(uuid4()),
         "payload": {},
         "resource": {"prefect.resource.id": f"prefect.flow-run.{run['id']}"},
-        "related": [{"prefect.resource.id": "prefect.tag.kingmaker", "prefect.resource.role": "tag"}],
+        "related": [
+            {"prefect.resource.id": "prefect.tag.kingmaker", "prefect.resource.role": "tag"}
+        ],
     }
     servers.api("/events", [heartbeat])
-    return run["id"]  # fmt: skip
+    return run["id"]
 
 
 def deployments(servers: Servers) -> dict[str, dict]:
@@ -116,7 +125,9 @@ def pool_command(servers: Servers, *command: str | None) -> str | None:
 
 
 def test_each_model_has_its_deployments(servers):
-    """Seven flows a model and one for all, with schedule and zone, typed forms, tags, descriptions, a queue of one."""
+    """Seven flows a model and one for all, with schedule and zone, typed forms, tags, descriptions,
+    a queue of one.
+    """
     found = deployments(servers)
 
     assert set(found) == {f"{flow}/weather" for flow in FLOWS} | {"reconcile/all models"}
@@ -138,11 +149,13 @@ def test_each_model_has_its_deployments(servers):
         assert one["description"].startswith("weather: ")
         assert (one["work_pool_name"], one["work_queue_name"]) == ("kingmaker", "weather")
     queue = servers.api("/work_pools/kingmaker/queues/weather")
-    assert queue["concurrency_limit"] == 1  # fmt: skip
+    assert queue["concurrency_limit"] == 1
 
 
 def test_deploying_twice_changes_nothing(servers):
-    """The same ids, and not one field that says when it was updated has moved; a pause by hand and the pool's command stay."""
+    """The same ids, and not one field that says when it was updated has moved; a pause by hand and
+    the pool's command stay.
+    """
     begun_by = pool_command(servers)
     monitor = deployments(servers)["monitor/weather"]["id"]
     servers.api(f"/deployments/{monitor}/pause_deployment", {}, "POST")
@@ -168,11 +181,12 @@ def test_deploying_twice_changes_nothing(servers):
     for was, now in zip(before[1:], after[1:], strict=True):
         assert {one["id"] for one in was} == {one["id"] for one in now}
     assert [one["updated"] for one in before[1]] == [one["updated"] for one in after[1]]
-    servers.api(f"/deployments/{monitor}/resume_deployment", {}, "POST")  # fmt: skip
+    servers.api(f"/deployments/{monitor}/resume_deployment", {}, "POST")
 
 
 def test_prefects_own_command_registers_the_same(servers, project):
-    """``prefect deploy`` with the written file changes no field of what ``kingmaker deploy`` has registered.
+    """``prefect deploy`` with the written file changes no field of what ``kingmaker deploy`` has
+    registered.
 
     A pool that a worker made knows no command: it gets the one that looks first.
     """
@@ -189,15 +203,36 @@ def test_prefects_own_command_registers_the_same(servers, project):
         "KINGMAKER_NOTIFY_URL": servers.environment["KINGMAKER_NOTIFY_URL"],
     }
     said = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
-        env=servers.env(credentials), capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "prefect",
+            "--no-prompt",
+            "deploy",
+            "--all",
+            "--prefect-file",
+            str(file),
+        ],
+        env=servers.env(credentials),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
     assert said.returncode == 0, said.stdout + said.stderr
     assert pool_command(servers) == "python -m flows.begin"
     pool_command(servers, begun_by)
     after = deployments(servers)
-    moving = {"updated", "schedules", "last_polled", "status", "updated_by", "version_id", "version_info"}
+    moving = {
+        "updated",
+        "schedules",
+        "last_polled",
+        "status",
+        "updated_by",
+        "version_id",
+        "version_info",
+    }
     for key in before:
         was = {name: value for name, value in before[key].items() if name not in moving}
         now = {name: value for name, value in after[key].items() if name not in moving}
@@ -208,11 +243,17 @@ def test_prefects_own_command_registers_the_same(servers, project):
 
 
 def test_an_event_runs_a_retrain_and_the_promotion_is_told(servers, mailbox):
-    """The worker runs the monitor; the event asks for a retrain; what is decided reaches the receiver, without values."""
+    """The worker runs the monitor; the event asks for a retrain; what is decided reaches the
+    receiver, without values.
+    """
     monitor = deployments(servers)["monitor/weather"]["id"]
     servers.api(f"/deployments/{monitor}/create_flow_run", {})
     first = until(
-        lambda: [r for r in runs(servers, "monitor") if r["state_type"] in ("COMPLETED", "FAILED", "CRASHED")]
+        lambda: [
+            r
+            for r in runs(servers, "monitor")
+            if r["state_type"] in ("COMPLETED", "FAILED", "CRASHED")
+        ]
     )
     assert first[0]["state_type"] == "COMPLETED", first[0]["state"]
 
@@ -220,7 +261,11 @@ def test_an_event_runs_a_retrain_and_the_promotion_is_told(servers, mailbox):
     assert said.returncode == 0, said.stderr
 
     asked = until(
-        lambda: [r for r in runs(servers, "retrain") if r["deployment_id"] and r["state_type"] == "COMPLETED"]
+        lambda: [
+            r
+            for r in runs(servers, "retrain")
+            if r["deployment_id"] and r["state_type"] == "COMPLETED"
+        ]
     )
     assert asked[0]["parameters"]["reason"] == "a new sensor"
     until(lambda: any("promoted" in body for body in mailbox[1]))
@@ -228,23 +273,33 @@ def test_an_event_runs_a_retrain_and_the_promotion_is_told(servers, mailbox):
     assert message["subject"] == "Kingmaker: weather: promoted"
     assert "weather, batch 2013-W03: Promote version 1, by kingmaker" in message["text"]
     assert "loss" not in str(mailbox[1])
-    events = servers.api("/events/filter", {"filter": {"event": {"prefix": ["kingmaker."]}}})["events"]
-    assert "kingmaker.promoted" in {event["event"] for event in events}  # fmt: skip
+    events = servers.api("/events/filter", {"filter": {"event": {"prefix": ["kingmaker."]}}})[
+        "events"
+    ]
+    assert "kingmaker.promoted" in {event["event"] for event in events}
 
 
 def test_a_run_that_crashed_is_told_and_run_again_once(servers, mailbox):
-    """A crash makes the server run reconcile, which runs it again with its own parameters; twice begins it once."""
+    """A crash makes the server run reconcile, which runs it again with its own parameters; twice
+    begins it once.
+    """
     monitor = deployments(servers)["monitor/weather"]["id"]
     run = servers.api(
         f"/deployments/{monitor}/create_flow_run",
         {
             "parameters": {"model": "weather", "batch": "2013-W02"},
-            "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}},
+            "state": {
+                "type": "SCHEDULED",
+                "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"},
+            },
         },
     )
     servers.api(
         f"/flow_runs/{run['id']}/set_state",
-        {"state": {"type": "CRASHED", "name": "Crashed", "message": "42 secret rows"}, "force": True},
+        {
+            "state": {"type": "CRASHED", "name": "Crashed", "message": "42 secret rows"},
+            "force": True,
+        },
     )
 
     tag = f"again:{run['id']}:1"
@@ -253,7 +308,7 @@ def test_a_run_that_crashed_is_told_and_run_again_once(servers, mailbox):
     assert servers.kingmaker("reconcile").returncode == 0
     assert len([r for r in runs(servers, "monitor") if tag in r["tags"]]) == 1
     until(lambda: any("crashed" in body for body in mailbox[1]))
-    assert "42 secret rows" not in str(mailbox[1]), "what a run said may hold values of the data"  # fmt: skip
+    assert "42 secret rows" not in str(mailbox[1]), "what a run said may hold values of the data"
 
 
 def test_the_address_of_the_receiver_is_encrypted(servers, mailbox):
@@ -270,13 +325,20 @@ def test_a_model_that_is_gone_is_told_and_then_pruned(servers, project):
     """Without ``--prune`` it is only named; with it, its deployments and automations are gone."""
     other = project / "deployments" / "weather2"
     shutil.copytree(project / "deployments" / "weather", other)
-    spec = (other / "model.yaml").read_text(encoding="utf-8").replace("model: weather", "model: weather2")
+    spec = (
+        (other / "model.yaml")
+        .read_text(encoding="utf-8")
+        .replace("model: weather", "model: weather2")
+    )
     (other / "model.yaml").write_text(spec, encoding="utf-8")
     assert "made       monitor/weather2" in servers.kingmaker("deploy").stdout
     shutil.rmtree(other)
 
     told = servers.kingmaker("deploy")
-    assert "gone       monitor/weather2: its model is not in deployments/; --prune removes it" in told.stdout
+    assert (
+        "gone       monitor/weather2: its model is not in deployments/; --prune removes it"
+        in told.stdout
+    )
     assert "monitor/weather2" in deployments(servers)
 
     servers.kingmaker("deploy", "--prune")
@@ -290,7 +352,9 @@ def test_a_run_that_went_silent_is_ended_by_the_server(servers):
     """Ninety seconds after its last heartbeat, without any help of ours, it has crashed."""
     look = f"/flow_runs/{servers.silent}"
 
-    state = until(lambda: (found := servers.api(look))["state_type"] != "RUNNING" and found["state"], 180)
+    state = until(
+        lambda: (found := servers.api(look))["state_type"] != "RUNNING" and found["state"], 180
+    )
 
     assert (state["type"], state["message"][:15]) == ("CRASHED", "No sign of life")
 

@@ -1,4 +1,6 @@
-"""``kingmaker up`` as real processes: closed doors, one Ctrl-C, what dies is started again, nothing is left over."""
+"""``kingmaker up`` as real processes: closed doors, one Ctrl-C, what dies is started again, nothing
+is left over.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ def prefect_routes(servers: Servers) -> list[tuple[str, str]]:
     routes = [(verb.upper(), f"/api{path}") for path, verbs in paths.items() for verb in verbs]
     return [
         *routes,
-        *(("GET", page) for page in ("/", "/docs", "/api/ready", "/ui-settings", "/assets/index.js")),
+        *(
+            ("GET", page)
+            for page in ("/", "/docs", "/api/ready", "/ui-settings", "/assets/index.js")
+        ),
     ]
 
 
@@ -57,10 +62,13 @@ def mlflow_routes() -> list[tuple[str, str]]:
     from mlflow.server import app as flask_app  # isort: skip
 
     native = [
-        (verb, route.path) for route in app.routes if isinstance(route, APIRoute) for verb in route.methods
+        (verb, route.path)
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for verb in route.methods
     ]
     flask = [(verb, rule.rule) for rule in flask_app.url_map.iter_rules() for verb in rule.methods]
-    return [(verb, re.sub(r"[<{][^>}]+[>}]", "x", path)) for verb, path in {*native, *flask}]  # fmt: skip
+    return [(verb, re.sub(r"[<{][^>}]+[>}]", "x", path)) for verb, path in {*native, *flask}]
 
 
 def deliver(servers: Servers, week: Path) -> None:
@@ -71,7 +79,9 @@ def deliver(servers: Servers, week: Path) -> None:
 
 
 def test_every_route_of_both_servers_is_closed_without_credentials(servers):
-    """No route, page or health check answers anything but 401 without the password, or with another one."""
+    """No route, page or health check answers anything but 401 without the password, or with another
+    one.
+    """
     routes = [(servers.prefect, route) for route in prefect_routes(servers)]
     routes += [(servers.mlflow, route) for route in mlflow_routes()]
     assert len(routes) > 400, "both lists of routes were found"
@@ -89,7 +99,9 @@ def test_every_route_of_both_servers_is_closed_without_credentials(servers):
 
 
 def test_a_websocket_is_closed_to_who_does_not_know_the_password(servers):
-    """Prefect's event stream asks for the password inside the socket, since browsers send no header with it."""
+    """Prefect's event stream asks for the password inside the socket, since browsers send no header
+    with it.
+    """
     import asyncio
 
     from websockets import ConnectionClosed, connect
@@ -127,7 +139,9 @@ def test_secrets_are_in_one_private_file_and_nowhere_else(servers):
 
     known = servers.secrets
     canaries = [known.prefect.encode(), known.mlflow.encode(), known.encryption.encode()]
-    commands = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid != os.getpid()]
+    commands = [
+        p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid != os.getpid()
+    ]
     places = {"process list": "\n".join(" ".join(command) for command in commands).encode()}
     for path in servers.home.rglob("*"):
         if path.is_file() and path != file:
@@ -135,7 +149,7 @@ def test_secrets_are_in_one_private_file_and_nowhere_else(servers):
                 places[str(path)] = path.read_bytes()
     assert any("prefect.log" in place for place in places)
     found = [place for place, content in places.items() for canary in canaries if canary in content]
-    assert found == []  # fmt: skip
+    assert found == []
 
 
 def test_a_second_up_says_who_runs(servers):
@@ -185,7 +199,9 @@ def test_a_program_that_dies_is_started_again(servers, name):
 
 
 def test_ctrl_c_ends_everything(servers):
-    """One SIGINT, exit code 0, no process left, the ports free, and the home says that nobody runs."""
+    """One SIGINT, exit code 0, no process left, the ports free, and the home says that nobody
+    runs.
+    """
     addresses = (servers.prefect, servers.mlflow)
     assert len(servers.processes()) >= 3
 
@@ -201,17 +217,22 @@ def test_ctrl_c_ends_everything(servers):
 
 
 def test_a_home_comes_back_from_its_backup_with_new_passwords(servers, weather_source, tmp_path):
-    """Last, by the commands of docs/operations.md: all is lost, restored, and goes on; an old password opens nothing."""
+    """Last, by the commands of docs/operations.md: all is lost, restored, and goes on; an old
+    password opens nothing.
+    """
     before, old = servers.kingmaker("history", "weather", "--all").stdout, servers.secrets
     assert "Promote version 1" in before
     docs = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^tar .*$", docs, re.MULTILINE)
-    words = command.replace(".kingmaker", str(servers.home)).replace("backup.tar", str(tmp_path / "b.tar"))
+    words = command.replace(".kingmaker", str(servers.home)).replace(
+        "backup.tar", str(tmp_path / "b.tar")
+    )
     subprocess.run(shlex.split(words), check=True)
     shutil.rmtree(servers.home)
 
     servers.home.mkdir()
-    subprocess.run(["tar", "--extract", "--file", tmp_path / "b.tar", "-C", servers.home], check=True)  # noqa: S607
+    extract = ["tar", "--extract", "--file", tmp_path / "b.tar", "-C", servers.home]
+    subprocess.run(extract, check=True)
     assert servers.kingmaker("rotate-secrets").returncode == 0
 
     with servers:
@@ -297,4 +318,4 @@ def test_servers_cannot_be_begun_without_credentials(tmp_path):
         )
 
         assert said.returncode != 0
-        assert f"{variable}: expected user:password with at least 12 characters" in said.stderr  # fmt: skip
+        assert f"{variable}: expected user:password with at least 12 characters" in said.stderr

@@ -1,4 +1,6 @@
-"""``kingmaker up --database``: all three stores on a real PostgreSQL server, before, during and after."""
+"""``kingmaker up --database``: all three stores on a real PostgreSQL server, before, during and
+after.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ pytestmark = pytest.mark.flow
 
 
 def test_all_three_stores_are_on_postgresql_and_stay_there(full_postgres, tmp_path, weather_source):
-    """A run fills the three databases; no file stands in for one; without servers the ledger is the same one."""
+    """A run fills the three databases; no file stands in for one; without servers the ledger is the
+    same one.
+    """
     home = tmp_path / "home"
     source = home / "sources" / "weather"
     source.mkdir(parents=True)
@@ -48,7 +52,9 @@ def test_all_three_stores_are_on_postgresql_and_stay_there(full_postgres, tmp_pa
 
 
 def test_a_home_with_a_ledger_does_not_forget_it(full_postgres, tmp_path):
-    """A ledger in a file, and an empty database asked for: refused by name, before anything is started."""
+    """A ledger in a file, and an empty database asked for: refused by name, before anything is
+    started.
+    """
     servers = Servers(tmp_path / "home")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "ledger.db").write_bytes(b"")

@@ -1,4 +1,6 @@
-"""Flow tests run on a real Prefect server, a real MLflow store and a real ledger, all in a temporary home."""
+"""Flow tests run on a real Prefect server, a real MLflow store and a real ledger, all in a
+temporary home.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A Prefect server of the tests' own, on loopback, on a free port, with a database in memory of the session."""
+    """A Prefect server of the tests' own, on loopback, on a free port, with a database in memory of
+    the session.
+    """
     home = tmp_path_factory.mktemp("prefect")
     before = dict(os.environ)
     prepare_environment(Settings(home=home))
@@ -44,7 +48,9 @@ def use_home(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 @pytest.fixture
 def quick_project(tmp_path: Path) -> Path:
-    """The weather project with its first champion at the second week, and one linear candidate: trained in a second."""
+    """The weather project with its first champion at the second week, and one linear candidate:
+    trained in a second.
+    """
     project = tmp_path / "project"
     shutil.copytree(WEATHER_PROJECT, project)
     file = project / "deployments" / "weather" / "model.yaml"

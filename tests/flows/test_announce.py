@@ -17,9 +17,18 @@ def entry_of(decision, **evidence) -> LedgerEntry:
     """An entry whose reason names a value of the data."""
     moment = datetime(2013, 6, 1, tzinfo=UTC)
     return LedgerEntry(
-        id=7, model="weather", batch="2013-05", decision=decision, evidence=evidence, evidence_sha256="ab",
-        as_of=moment, recorded_at=moment, effective_at=moment, flow_run="", decided_by="ada",
-    )  # fmt: skip
+        id=7,
+        model="weather",
+        batch="2013-05",
+        decision=decision,
+        evidence=evidence,
+        evidence_sha256="ab",
+        as_of=moment,
+        recorded_at=moment,
+        effective_at=moment,
+        flow_run="",
+        decided_by="ada",
+    )
 
 
 @pytest.fixture
@@ -40,7 +49,9 @@ def told(monkeypatch) -> list[dict]:
     ],
 )
 def test_what_changes_or_keeps_the_throne_is_told_without_its_reason(told, decision):
-    """Name, model, batch, version and who decided; the reason may hold a value, and stays in the ledger."""
+    """Name, model, batch, version and who decided; the reason may hold a value, and stays in the
+    ledger.
+    """
     announce(entry_of(decision))
 
     (event,) = told

@@ -36,12 +36,15 @@ def waiting(use_home, make_weather_home, quick_project):
 
     @flow
     async def yes():
-        # Whatever the gate says of these few rows: here it is what follows its yes that is looked at.
+        # Whatever the gate says of these few rows: here it is what follows its yes that is looked
+        # at.
         with mandate("weather", None) as m:
             seen = Evidence.model_validate(
                 {k: v for k, v in judged.evidence.items() if k in Evidence.model_fields}
             )
-            decision = AwaitApproval(reason="a refresh", version=judged.decision.version, previous=1)
+            decision = AwaitApproval(
+                reason="a refresh", version=judged.decision.version, previous=1
+            )
             waits = m.decide(judged.batch, decision, seen)
             await ask_for_approval(m, waits)
             return waits
@@ -51,7 +54,9 @@ def waiting(use_home, make_weather_home, quick_project):
 
 
 def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiting):
-    """A Prefect artifact and a page in the challenger's MLflow run; after seven days the refusal is in the ledger."""
+    """A Prefect artifact and a page in the challenger's MLflow run; after seven days the refusal is
+    in the ledger.
+    """
     from prefect.artifacts import Artifact
 
     settings, engine, entry = waiting
@@ -68,9 +73,13 @@ def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiti
 
     with engine.begin() as connection:
         long_ago = datetime.now(UTC) - timedelta(days=8)
-        connection.execute(update(decisions).where(decisions.c.id == entry.id).values(recorded_at=long_ago))
+        connection.execute(
+            update(decisions).where(decisions.c.id == entry.id).values(recorded_at=long_ago)
+        )
     for asked in (None, version):
-        with pytest.raises(NoEvidenceError, match=f"nobody approved version {version} within 7 days"):
+        with pytest.raises(
+            NoEvidenceError, match=f"nobody approved version {version} within 7 days"
+        ):
             run_flow(promote("weather", asked, "at last", "ada"))
 
     refusals = [e for e in ledger.history(engine, "weather") if "expired" in e.evidence]
@@ -80,7 +89,9 @@ def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiti
 
 
 def test_a_person_refuses_and_may_think_better_of_it(waiting):
-    """The champion goes on, nothing waits any more; named by its number, the version can still be crowned."""
+    """The champion goes on, nothing waits any more; named by its number, the version can still be
+    crowned.
+    """
     settings, engine, entry = waiting
     version = entry.decision.version
 
@@ -92,9 +103,13 @@ def test_a_person_refuses_and_may_think_better_of_it(waiting):
     page = (settings.reports / "weather" / "index.html").read_text(encoding="utf-8")
     assert "by ada: the sensor was moved" in page
     assert "a person decided it" in explain(ledger.history(engine, "weather")[-1])
-    with pytest.raises(NothingWaitsError, match="expected a version that awaits approval, found none"):
+    with pytest.raises(
+        NothingWaitsError, match="expected a version that awaits approval, found none"
+    ):
         run_flow(refuse("weather"))
-    with pytest.raises(NoEvidenceError, match=f"version {version} was refused by ada: the sensor was moved"):
+    with pytest.raises(
+        NoEvidenceError, match=f"version {version} was refused by ada: the sensor was moved"
+    ):
         run_flow(promote("weather"))
     assert expire_approvals("weather") == ()
 

@@ -1,4 +1,6 @@
-"""Bad data in the real flow: what a person is told, what is kept, and that the good batches go through."""
+"""Bad data in the real flow: what a person is told, what is kept, and that the good batches go
+through.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def shop(use_home, tmp_path):
     project = tmp_path / "project"
     sample_contract(project / "data_contracts")
     (project / "deployments" / "sales").mkdir(parents=True)
-    (project / "deployments" / "sales" / "model.yaml").write_text(yaml.safe_dump(SPEC), encoding="utf-8")
+    (project / "deployments" / "sales" / "model.yaml").write_text(
+        yaml.safe_dump(SPEC), encoding="utf-8"
+    )
     (tmp_path / "home" / "in").mkdir(parents=True)
     return use_home(tmp_path / "home", project)
 
@@ -56,9 +60,13 @@ def shop(use_home, tmp_path):
 def a_day(day: str, **columns) -> dict:
     """Columns of 120 sound sales of a day: the dearer one is, the likelier it comes back."""
     draw = random.Random(day)  # noqa: S311 - made-up sales
-    start = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC) + timedelta(hours=12)
+    start = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC) + timedelta(
+        hours=12
+    )
     amounts = [draw.uniform(0, 999) for _ in range(120)]
-    rows = sample_rows(120, amount=amounts, returned=[draw.random() < amount / 999 for amount in amounts])
+    rows = sample_rows(
+        120, amount=amounts, returned=[draw.random() < amount / 999 for amount in amounts]
+    )
     rows["sold_at"] = [start + timedelta(minutes=i) for i in range(120)]
     return rows | columns
 
@@ -77,10 +85,14 @@ def reasons(settings):
 
 
 def test_bad_days_are_told_and_kept_and_the_good_ones_go_through(shop):
-    """A file that cannot be read, one without a column, one with broken rows and a sound one, in one run."""
+    """A file that cannot be read, one without a column, one with broken rows and a sound one, in
+    one run.
+    """
     unreadable = csv_text(a_day(DAYS[0], note=["Zürich"] * 120)).encode("latin-1")
     deliver(shop, DAYS[0], unreadable)
-    deliver(shop, DAYS[1], {name: cells for name, cells in a_day(DAYS[1]).items() if name != "amount"})
+    deliver(
+        shop, DAYS[1], {name: cells for name, cells in a_day(DAYS[1]).items() if name != "amount"}
+    )
     deliver(shop, DAYS[2], a_day(DAYS[2], shop=["X", "Y", "Z", *["A"] * 117]))
     deliver(shop, DAYS[3])
 
@@ -113,7 +125,9 @@ def test_bad_days_are_told_and_kept_and_the_good_ones_go_through(shop):
 
 
 def test_growing_file_that_is_broken(shop, capsys):
-    """It is refused by name, and status says so; nothing new is taken in until it is whole, and then all of it is."""
+    """It is refused by name, and status says so; nothing new is taken in until it is whole, and
+    then all of it is.
+    """
     sample_contract(
         shop.project / "data_contracts",
         lambda d: d["servers"][0].update(path="${KINGMAKER_HOME}/in/all.csv"),
@@ -147,7 +161,9 @@ def test_growing_file_that_is_broken(shop, capsys):
 
 
 def test_one_class_in_the_target(shop, caplog):
-    """Days on which everything comes back are accepted and scored, and judge nobody; the champion goes on."""
+    """Days on which everything comes back are accepted and scored, and judge nobody; the champion
+    goes on.
+    """
     for day in DAYS[:2]:
         deliver(shop, day)
     run_flow(monitor("sales"))
@@ -164,11 +180,15 @@ def test_one_class_in_the_target(shop, caplog):
         assert f"sales version 1 is not judged on {day}: " in caplog.text
     assert "expected at least two classes in the target, found one" in caplog.text
     assert aliased_version(shop, "sales", "champion") == 1
-    assert [(batch, kind) for batch, kind, _ in reasons(shop) if kind == "Promote"] == [(DAYS[1], "Promote")]
+    assert [(batch, kind) for batch, kind, _ in reasons(shop) if kind == "Promote"] == [
+        (DAYS[1], "Promote")
+    ]
 
 
 def test_one_class_in_all_that_there_is(shop):
-    """Nothing can be learned from one class: held by name; when the other class has come, a model is trained."""
+    """Nothing can be learned from one class: held by name; when the other class has come, a model
+    is trained.
+    """
     for day in DAYS[:2]:
         deliver(shop, day, a_day(day, returned=[True] * 120))
 
@@ -179,7 +199,8 @@ def test_one_class_in_all_that_there_is(shop):
     assert reason.endswith("expected at least two classes in the target to train on, found one")
     deliver(shop, DAYS[2])
     run_flow(monitor("sales"))
-    # A model was trained; two such days beside one sound one make it lean too far, and the gate says so.
+    # A model was trained; two such days beside one sound one make it lean too far, and the gate
+    # says so.
     assert [(batch, kind) for batch, kind, _ in reasons(shop)][-2:] == [
         (DAYS[2], "Retrain"),
         (DAYS[2], "Reject"),
@@ -187,7 +208,9 @@ def test_one_class_in_all_that_there_is(shop):
 
 
 def test_quarantine_can_be_looked_at(shop, capsys):
-    """The command lists the broken rows with their rules, hides what is classified, and writes a CSV that is inert."""
+    """The command lists the broken rows with their rules, hides what is classified, and writes a
+    CSV that is inert.
+    """
     from flows.cli import quarantine
 
     deliver(shop, DAYS[0], a_day(DAYS[0], shop=["=cmd()", *["A"] * 119]))
@@ -211,7 +234,9 @@ def test_quarantine_can_be_looked_at(shop, capsys):
 
 
 def test_what_is_classified_stands_in_nothing_that_people_read(shop, caplog):
-    """Not in pages, MLflow, ledger or log, whether its rows are sound, broken or refused; the lake alone has it."""
+    """Not in pages, MLflow, ledger or log, whether its rows are sound, broken or refused; the lake
+    alone has it.
+    """
     for number, day in enumerate(DAYS[:4]):
         emails = [f"c4nary{number}-{i}@example.org" for i in range(120)]
         broken = {3: ["c4nary"] * 120, 2: ["c4nary", *emails[1:]]}.get(number, emails)
@@ -221,7 +246,9 @@ def test_what_is_classified_stands_in_nothing_that_people_read(shop, caplog):
         run_flow(monitor("sales"))
 
     assert aliased_version(shop, "sales", "champion") == 1
-    written = [p for p in shop.home.rglob("*") if p.is_file() and not p.is_relative_to(shop.home / "in")]
+    written = [
+        p for p in shop.home.rglob("*") if p.is_file() and not p.is_relative_to(shop.home / "in")
+    ]
     lake = {p for p in written if p.is_relative_to(shop.lake)}
     assert {"index.html", "mlflow.db", "ledger.db", "model.skops"} <= {p.name for p in written}
     assert [p for p in set(written) - lake if b"c4nary" in p.read_bytes()] == []

@@ -1,4 +1,6 @@
-"""Tests of how the worker begins a run: what the look may end by itself, and what is the engine's."""
+"""Tests of how the worker begins a run: what the look may end by itself, and what is the
+engine's.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.conftest import WEATHER_PROJECT
 
 
 class Server(ThreadingHTTPServer):
-    """As much of Prefect's server as one run asks: it answers as it is told, and keeps what it was told."""
+    """As much of Prefect's server as one run asks: it answers as it is told, and keeps what it was
+    told.
+    """
 
     parameters: dict[str, Any]
     answers: list[dict[str, Any]]
@@ -49,7 +53,9 @@ class _Door(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[Server]:
-    """A server that accepts every state of a run of the weather, in a home whose source is there and empty."""
+    """A server that accepts every state of a run of the weather, in a home whose source is there
+    and empty.
+    """
     (tmp_path / "sources" / "weather").mkdir(parents=True)
     with Server(("127.0.0.1", 0), _Door) as found:
         found.parameters, found.told = {"model": "weather", "batch": None}, []
@@ -71,9 +77,9 @@ def server(tmp_path, monkeypatch) -> Iterator[Server]:
 def test_idle_run_is_ended_in_the_engines_states_without_prefect(server):
     """It begins, gets its name, and ends; nothing heavy was imported for it."""
     code = (
-        "import sys; from flows.begin import main; main()\n"
-        "heavy = {'prefect', 'pandas', 'numpy', 'sklearn', 'mlflow', 'evidently', 'great_expectations'}\n"
-        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
+        "import sys; from flows.begin import main; main()\nheavy = {'prefect', 'pandas', 'numpy',"
+        " 'sklearn', 'mlflow', 'evidently', 'great_expectations'}\nprint('heavy:', sorted(heavy &"
+        " set(sys.modules)))\n"
     )
 
     said = subprocess.run(
@@ -85,7 +91,11 @@ def test_idle_run_is_ended_in_the_engines_states_without_prefect(server):
         ("GET", "/api/flow_runs/5", None),
         ("POST", "/api/flow_runs/5/set_state", {"state": {"type": "RUNNING"}}),
         ("PATCH", "/api/flow_runs/5", {"name": "monitor weather"}),
-        ("POST", "/api/flow_runs/5/set_state", {"state": {"type": "COMPLETED", "message": "nothing is new"}}),
+        (
+            "POST",
+            "/api/flow_runs/5/set_state",
+            {"state": {"type": "COMPLETED", "message": "nothing is new"}},
+        ),
     ]
 
 
@@ -135,7 +145,9 @@ def test_run_before_its_time_waits_and_looks_again(server, tmp_path, monkeypatch
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        (tmp_path / "sources" / "weather" / "2013-W02.csv").write_text("whatever\n", encoding="utf-8")
+        (tmp_path / "sources" / "weather" / "2013-W02.csv").write_text(
+            "whatever\n", encoding="utf-8"
+        )
 
     monkeypatch.setattr(begin.time, "sleep", sleep)
 
@@ -143,7 +155,9 @@ def test_run_before_its_time_waits_and_looks_again(server, tmp_path, monkeypatch
     assert slept == [7]
 
 
-def test_server_that_is_away_and_a_source_that_is_gone_are_the_engines(server, tmp_path, monkeypatch):
+def test_server_that_is_away_and_a_source_that_is_gone_are_the_engines(
+    server, tmp_path, monkeypatch
+):
     """Whatever keeps us from looking is told by the engine, by name."""
     (tmp_path / "sources" / "weather").rmdir()
     assert _ran_by_the_engine(monkeypatch)

@@ -33,7 +33,9 @@ def read_from(project, **custom):
 def test_secret_block_goes_the_whole_way_and_is_nowhere(
     use_home, quick_project, make_weather_home, tmp_path, caplog, capfd
 ):
-    """A flow reads by a block; its value is in no file that was written, no log, no run, no artifact, no error."""
+    """A flow reads by a block; its value is in no file that was written, no log, no run, no
+    artifact, no error.
+    """
     from prefect.blocks.system import Secret
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import LogFilter
@@ -48,12 +50,17 @@ def test_secret_block_goes_the_whole_way_and_is_nowhere(
         run_flow(monitor("weather"))
     secret.mkdir()
     week = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv"
-    write_table(secret / "weather.db", list(csv.DictReader(week.read_text(encoding="utf-8").splitlines())))
+    write_table(
+        secret / "weather.db", list(csv.DictReader(week.read_text(encoding="utf-8").splitlines()))
+    )
 
     (record,) = run_flow(monitor("weather"))
 
     assert record.accepted
-    assert record.snapshot.source == "sqlite:///{{ prefect.blocks.secret.weather-place }}/weather.db#weather"
+    assert (
+        record.snapshot.source
+        == "sqlite:///{{ prefect.blocks.secret.weather-place }}/weather.db#weather"
+    )
     with get_client(sync_client=True) as client:
         told = [
             *client.read_flow_runs(limit=200),
@@ -65,7 +72,11 @@ def test_secret_block_goes_the_whole_way_and_is_nowhere(
     written = [path for path in settings.home.rglob("*") if path.is_file()]
     assert settings.home / "ledger.db" in written
     assert [path for path in written if CANARY.encode() in path.read_bytes()] == []
-    said = caplog.text + "".join(capfd.readouterr()) + "".join(traceback.format_exception(caught.value))
+    said = (
+        caplog.text
+        + "".join(capfd.readouterr())
+        + "".join(traceback.format_exception(caught.value))
+    )
     assert CANARY not in said
 
 
@@ -85,7 +96,8 @@ def test_values_of_other_blocks(use_home, quick_project, make_weather_home, tmp_
     ShopAccount(user="reader", password=SecretStr(CANARY)).save("north", overwrite=True)
     block = "{{ prefect.blocks.shop-account.north.%s }}"
     read_from(
-        quick_project, url=f"postgresql+psycopg2://{block % 'user'}:{block % 'password'}@127.0.0.1:1/shop"
+        quick_project,
+        url=f"postgresql+psycopg2://{block % 'user'}:{block % 'password'}@127.0.0.1:1/shop",
     )
 
     source = open_source(manage("weather", settings))
@@ -96,7 +108,9 @@ def test_values_of_other_blocks(use_home, quick_project, make_weather_home, tmp_
     assert CANARY not in "".join(traceback.format_exception(caught.value)) + repr(source)
 
 
-@pytest.mark.parametrize("reference", ["secret.no-such-block", "secret", "secret.weather.no.such.key"])
+@pytest.mark.parametrize(
+    "reference", ["secret.no-such-block", "secret", "secret.weather.no.such.key"]
+)
 def test_block_that_is_not_there(use_home, quick_project, make_weather_home, reference):
     """The error names the contract's key and the reference."""
     from prefect.blocks.system import Secret

@@ -1,7 +1,8 @@
 """Every page of a batch whose strings are scripts, in a real browser: nothing planted runs.
 
-Chromium is no Python package: where it is installed (Debian's package ``chromium``) these tests run, elsewhere they are
-skipped by name. A machine for CI gets it with its other system packages, before ``.ci/run`` is called.
+Chromium is no Python package: where it is installed (Debian's package ``chromium``) these tests
+run, elsewhere they are skipped by name. A machine for CI gets it with its other system packages,
+before ``.ci/run`` is called.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from tests.flows.conftest import run_flow
 from tests.flows.test_bad_data import DAYS, SPEC, a_day, deliver
 from tests.sample_contract import sample_contract
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 pytestmark = [
     pytest.mark.flow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"
+    ),
 ]
 
 
@@ -47,9 +52,13 @@ class Listener:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def planted(self, where: str) -> str:
-        """A text that asks for an address when it runs, by an element of script or by an attribute."""
+        """A text that asks for an address when it runs, by an element of script or by an
+        attribute.
+        """
         call = f"new Image().src='http://127.0.0.1:{self.server.server_port}/{where}"
-        return f"""</script><script>{call}-script'</script><img src=x onerror="{call}-attribute'">"""
+        return (
+            f"""</script><script>{call}-script'</script><img src=x onerror="{call}-attribute'">"""
+        )
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +72,31 @@ def listener():
 
 @pytest.fixture
 def browse(tmp_path):
-    """Function: opens a page in Chromium, lets its scripts run, and returns the document as it is then."""
+    """Function: opens a page in Chromium, lets its scripts run, and returns the document as it is
+    then.
+    """
 
     def open_page(page):
         said = subprocess.run(
-            [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions",
-             "--disable-background-networking", f"--user-data-dir={tmp_path / 'chromium'}", "--virtual-time-budget=8000",
-             "--window-size=1280,4000", "--dump-dom", page.as_uri()],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
+            [
+                CHROMIUM,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-extensions",
+                "--disable-background-networking",
+                f"--user-data-dir={tmp_path / 'chromium'}",
+                "--virtual-time-budget=8000",
+                "--window-size=1280,4000",
+                "--dump-dom",
+                page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
         return said.stdout
 
     return open_page
@@ -88,7 +113,9 @@ def test_the_detector_sees_a_script_that_runs(listener, browse, tmp_path):
 
 
 def test_no_page_runs_what_stands_in_the_data(listener, browse, use_home, tmp_path):
-    """Value, column name and category are scripts; each page of the batch and of the model shows them as text."""
+    """Value, column name and category are scripts; each page of the batch and of the model shows
+    them as text.
+    """
     project = tmp_path / "project"
     name, category, value = (listener.planted(where) for where in ("column", "category", "value"))
 
@@ -101,7 +128,9 @@ def test_no_page_runs_what_stands_in_the_data(listener, browse, use_home, tmp_pa
     sample_contract(project / "data_contracts", change)
     (project / "deployments" / "sales").mkdir(parents=True)
     spec = SPEC | {"slices": ["shop", name], "description": value}
-    (project / "deployments" / "sales" / "model.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    (project / "deployments" / "sales" / "model.yaml").write_text(
+        yaml.safe_dump(spec), encoding="utf-8"
+    )
     (tmp_path / "home" / "in").mkdir(parents=True)
     settings = use_home(tmp_path / "home", project)
     for day in DAYS[:3]:

@@ -16,15 +16,31 @@ from tests.conftest import WEATHER_PROJECT
 def kingmaker(
     home: Path, *arguments: str, project: Path = WEATHER_PROJECT, user_home: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with ``home`` and ``project``, as a user with ``user_home``, and return what it said."""
+    """Run the command with ``home`` and ``project``, as a user with ``user_home``, and return what
+    it said.
+    """
     ours = ("KINGMAKER_", "PREFECT_", "TMPDIR", "MPLCONFIGDIR")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     if user_home is not None:
         environment |= {"HOME": str(user_home)}
     return subprocess.run(
-        [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--project", str(project), *arguments],
-        capture_output=True, text=True, env=environment, cwd=user_home, timeout=300, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from flows.cli import main; main()",
+            "--home",
+            str(home),
+            "--project",
+            str(project),
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=user_home,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_help_teaches_where_to_begin(tmp_path):
@@ -55,7 +71,9 @@ def test_misuse_is_one_sentence_and_exit_code_2(tmp_path, arguments, sentence):
 
 
 def test_missing_source_is_a_failure_and_not_idleness(tmp_path):
-    """A source directory that is not there fails with its path: absent data must not look like no news."""
+    """A source directory that is not there fails with its path: absent data must not look like no
+    news.
+    """
     said = kingmaker(tmp_path, "run", "weather")
 
     assert said.returncode == 1
@@ -67,7 +85,9 @@ def test_misspelt_key_names_file_path_and_right_key(tmp_path):
     project = tmp_path / "project"
     shutil.copytree(WEATHER_PROJECT, project)
     spec = project / "deployments" / "weather" / "model.yaml"
-    spec.write_text(spec.read_text(encoding="utf-8").replace("tuning:", "tunning:"), encoding="utf-8")
+    spec.write_text(
+        spec.read_text(encoding="utf-8").replace("tuning:", "tunning:"), encoding="utf-8"
+    )
 
     said = kingmaker(tmp_path, "check", project=project)
 
@@ -102,21 +122,34 @@ def test_check_passes_the_repository_itself(tmp_path):
     ("model", "sources"), [("weather", ["weather"]), ("bookings", ["bookings", "outcomes"])]
 )
 def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path, model, sources):
-    """With nothing new, the command looks at sources and ledger, says so, and has paid for nothing else."""
+    """With nothing new, the command looks at sources and ledger, says so, and has paid for nothing
+    else.
+    """
     for source in sources:
         (tmp_path / "sources" / source).mkdir(parents=True)
     code = (
-        "import sys, flows.cli as cli\n"
-        "try: cli.main()\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'prefect', 'pandas', 'numpy', 'sklearn', 'mlflow', 'evidently', 'great_expectations'}\n"
-        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
+        "import sys, flows.cli as cli\ntry: cli.main()\nexcept SystemExit as end: assert not"
+        " end.code, end.code\nheavy = {'prefect', 'pandas', 'numpy', 'sklearn', 'mlflow',"
+        " 'evidently', 'great_expectations'}\nprint('heavy:', sorted(heavy & set(sys.modules)))\n"
     )
 
     said = subprocess.run(
-        [sys.executable, "-c", code, "--home", str(tmp_path), "--project", str(WEATHER_PROJECT.parent / model), "run", model],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            code,
+            "--home",
+            str(tmp_path),
+            "--project",
+            str(WEATHER_PROJECT.parent / model),
+            "run",
+            model,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert "nothing is new" in said.stdout, said.stderr
     assert "heavy: []" in said.stdout
@@ -124,7 +157,9 @@ def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path, model, sources):
 
 @pytest.mark.flow
 def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
-    """A person's first session: run, a refused batch with exit code 3, status, history; nothing outside the home."""
+    """A person's first session: run, a refused batch with exit code 3, status, history; nothing
+    outside the home.
+    """
     home = make_weather_home(1)
     user_home = tmp_path / "user"
     user_home.mkdir()
@@ -134,7 +169,9 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     assert "2013-W02" in ran.stdout
     assert "collecting: 1 of the 4 batches" in " ".join(ran.stdout.split())
     assert "weather 2013-W02: accept" in ran.stderr
-    assert "Finished in state" not in ran.stderr, "progress is our own words, not the orchestrator's"
+    assert "Finished in state" not in ran.stderr, (
+        "progress is our own words, not the orchestrator's"
+    )
     log = (home / "logs" / "kingmaker.log").read_text(encoding="utf-8")
     assert log.count("weather 2013-W02: accept") == 1, "the whole story, once"
 

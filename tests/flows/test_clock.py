@@ -1,4 +1,6 @@
-"""Clocks: days of 23 and 25 hours, machines an hour apart, schedules that were missed; no batch skipped, none twice."""
+"""Clocks: days of 23 and 25 hours, machines an hour apart, schedules that were missed; no batch
+skipped, none twice.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ SPRING, AUTUMN = datetime(2013, 3, 10), datetime(2013, 11, 3)
 
 @pytest.fixture(scope="module")
 def daily(tmp_path_factory: pytest.TempPathFactory) -> ManagedModel:
-    """The weather by day, in New York's zone, with a file for each day around both changes of the clock."""
+    """The weather by day, in New York's zone, with a file for each day around both changes of the
+    clock.
+    """
     root = tmp_path_factory.mktemp("daily")
     project = root / "project"
     shutil.copytree(WEATHER_PROJECT, project)
@@ -61,7 +65,9 @@ def held(engine: Engine) -> Iterator[Lease]:
 
 def _days() -> list[str]:
     return [
-        (turn + timedelta(days=day)).date().isoformat() for turn in (SPRING, AUTUMN) for day in range(-2, 3)
+        (turn + timedelta(days=day)).date().isoformat()
+        for turn in (SPRING, AUTUMN)
+        for day in range(-2, 3)
     ]
 
 
@@ -80,11 +86,15 @@ def _run(managed: ManagedModel, engine: Engine, held: Lease, clock: datetime) ->
 def test_every_day_is_taken_in_once_when_the_clock_turns(
     daily: ManagedModel, engine: Engine, held: Lease, turn: datetime
 ) -> None:
-    """Scheduled at half past two in the morning, an hour that one day lacks and another has twice."""
+    """Scheduled at half past two in the morning, an hour that one day lacks and another has
+    twice.
+    """
     taken = []
     for day in range(-1, 4):
         for fold in (0, 1):
-            local = (turn + timedelta(days=day, hours=2, minutes=30)).replace(tzinfo=ZONE, fold=fold)
+            local = (turn + timedelta(days=day, hours=2, minutes=30)).replace(
+                tzinfo=ZONE, fold=fold
+            )
             taken += _run(daily, engine, held, local.astimezone(UTC))
 
     assert taken == [d for d in _days() if d <= (turn + timedelta(days=2)).date().isoformat()]
@@ -94,17 +104,25 @@ def test_every_day_is_taken_in_once_when_the_clock_turns(
 def test_a_day_closes_when_it_has_ended_there(
     daily: ManagedModel, engine: Engine, turn: datetime, hours: int
 ) -> None:
-    """The day of the change is as long as it was in New York; one second before its end it does not exist yet."""
+    """The day of the change is as long as it was in New York; one second before its end it does not
+    exist yet.
+    """
     batch = daily.batch(turn.date().isoformat())
     end = batch.end + daily.contract.lateness
 
     assert batch.end - batch.start == timedelta(hours=hours)
-    assert batch.id not in {i.batch.id for i in waiting_batches(daily, engine, end - timedelta(seconds=1))}
+    assert batch.id not in {
+        i.batch.id for i in waiting_batches(daily, engine, end - timedelta(seconds=1))
+    }
     assert batch.id in {i.batch.id for i in waiting_batches(daily, engine, end)}
 
 
-def test_missed_schedules_are_made_up_in_order(daily: ManagedModel, engine: Engine, held: Lease) -> None:
-    """After months without a run everything that closed waits, oldest first, and waits no more after it was taken in."""
+def test_missed_schedules_are_made_up_in_order(
+    daily: ManagedModel, engine: Engine, held: Lease
+) -> None:
+    """After months without a run everything that closed waits, oldest first, and waits no more
+    after it was taken in.
+    """
     late = datetime(2014, 1, 1, tzinfo=UTC)
 
     assert _run(daily, engine, held, late) == _days()
@@ -116,7 +134,9 @@ def test_missed_schedules_are_made_up_in_order(daily: ManagedModel, engine: Engi
 def test_machines_whose_clocks_disagree_take_each_batch_in_once(
     daily: ManagedModel, tmp_path_factory: pytest.TempPathFactory, skews: list[int]
 ) -> None:
-    """Runs every six hours on machines up to an hour off: in the end every day was taken in, in order, once."""
+    """Runs every six hours on machines up to an hour off: in the end every day was taken in, in
+    order, once.
+    """
     engine = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('skewed')}/ledger.db")
     begin = SPRING.replace(tzinfo=UTC) - timedelta(days=3)
     taken = []

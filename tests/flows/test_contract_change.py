@@ -1,4 +1,6 @@
-"""A contract that changes while its model is in service: what is compatible goes on, what is breaking has a way out."""
+"""A contract that changes while its model is in service: what is compatible goes on, what is
+breaking has a way out.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def change_cells(home, weeks, column, change, name=None):
 
 def predicted_by(settings, week):
     """The version that predicted a week."""
-    return ledger.known_batches(open_ledger(settings.ledger_url), "weather")[week].predictions.version
+    return ledger.known_batches(open_ledger(settings.ledger_url), "weather")[
+        week
+    ].predictions.version
 
 
 def renamed(columns):
@@ -73,14 +77,21 @@ def in_celsius(columns):
     ("change", "column", "deliver", "name", "first"),
     [
         (renamed, "pressure", str, "air_pressure", 0),
-        (in_celsius, "temp", lambda cell: cell and str(round((float(cell) - 32) / 1.8, 2)), None, 3),
+        (
+            in_celsius,
+            "temp",
+            lambda cell: cell and str(round((float(cell) - 32) / 1.8, 2)),
+            None,
+            3,
+        ),
     ],
     ids=["renamed", "another unit"],
 )
 def test_way_out_of_a_broken_contract(
     use_home, make_weather_home, quick_project, capsys, change, column, deliver, name, first
 ):
-    """What the error says to do is done, word by word: retrain, promote by hand, and the next run scores again.
+    """What the error says to do is done, word by word: retrain, promote by hand, and the next run
+    scores again.
 
     Rows from before are trained on when they mean the same, from the week ``first`` on.
     """
@@ -106,8 +117,8 @@ def test_way_out_of_a_broken_contract(
     assert cli(*way[1].split()) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     assert (
-        "nothing was compared with the champion (version 1 was trained under weather 1.0.0, and 2.0.0 breaks"
-        in said
+        "nothing was compared with the champion (version 1 was trained under weather 1.0.0, and"
+        " 2.0.0 breaks" in said
     )
     version = aliased_version(settings, "weather", "challenger")
     trained = ledger.training(open_ledger(settings.ledger_url), "weather", version)
@@ -122,7 +133,9 @@ def test_way_out_of_a_broken_contract(
 
 
 def test_a_column_that_was_added(use_home, make_weather_home, quick_project, capsys):
-    """The champion goes on without it; the next training has it, missing in the weeks before it came."""
+    """The champion goes on without it; the next training has it, missing in the weeks before it
+    came.
+    """
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(monitor("weather"))
     change_contract(

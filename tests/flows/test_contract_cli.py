@@ -26,7 +26,9 @@ def kingmaker(monkeypatch, capsys, tmp_path):
 
 
 def test_check(kingmaker, tmp_path):
-    """A sound contract is counted; one with a query that does not bind is refused by name, as wrong usage."""
+    """A sound contract is counted; one with a query that does not bind is refused by name, as wrong
+    usage.
+    """
     file = sample_contract(tmp_path).file
     assert kingmaker("contract", "check", file) == (
         0,
@@ -45,8 +47,12 @@ def test_diff(kingmaker, tmp_path):
     for name in ("old", "tighter", "broken"):
         (tmp_path / name).mkdir()
     old = sample_contract(tmp_path / "old").file
-    tighter = sample_contract(tmp_path / "tighter", lambda d: column(d, "note").update(required=True)).file
-    broken = sample_contract(tmp_path / "broken", lambda d: d["schema"][0]["properties"].pop(4)).file
+    tighter = sample_contract(
+        tmp_path / "tighter", lambda d: column(d, "note").update(required=True)
+    ).file
+    broken = sample_contract(
+        tmp_path / "broken", lambda d: d["schema"][0]["properties"].pop(4)
+    ).file
 
     assert kingmaker("contract", "diff", old, old) == (0, "no change\n")
     assert kingmaker("contract", "diff", old, tighter) == (

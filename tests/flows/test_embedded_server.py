@@ -31,19 +31,26 @@ with embedded_server():
     from prefect import get_client
     with get_client(sync_client=True) as client:
         flows = len(client.read_flows())
-    print(json.dumps({"url": PREFECT_API_URL.value(), "secret": PREFECT_API_AUTH_STRING.value(), "flows": flows}), flush=True)
+    said = {"url": PREFECT_API_URL.value(), "secret": PREFECT_API_AUTH_STRING.value()}
+    print(json.dumps(said | {"flows": flows}), flush=True)
     time.sleep(600)
 """
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+def run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """A run with an embedded server, and what it says of it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "KINGMAKER_"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "KINGMAKER_"))
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", _RUN, str(tmp_path_factory.mktemp("home"))],
-        stdout=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     assert process.stdout is not None
     yield process, json.loads(process.stdout.readline())
     process.kill()
@@ -58,14 +65,19 @@ def _servers(parent: int) -> list[int]:
 
 
 def test_nobody_else_is_answered(run):
-    """The run itself is answered, whoever does not know its secret gets 401; in no process list is it read."""
+    """The run itself is answered, whoever does not know its secret gets 401; in no process list is
+    it read.
+    """
     process, said = run
 
     assert said["flows"] == 0
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(  # noqa: S310 - our own loopback
-            urllib.request.Request(f"{said['url']}/flows/filter", method="POST"), timeout=60  # noqa: S310
-        )  # fmt: skip
+            urllib.request.Request(  # noqa: S310
+                f"{said['url']}/flows/filter", method="POST"
+            ),
+            timeout=60,
+        )
     (server,) = _servers(process.pid)
     password = said["secret"].removeprefix("kingmaker:").encode()
     assert len(password) >= 32
@@ -82,7 +94,10 @@ def test_killed_run_leaves_no_server_behind(run):
     process.wait()
 
     for _ in range(600):  # a bound for the case that it stays
-        if not Path(f"/proc/{server}").exists() or "Z" in Path(f"/proc/{server}/stat").read_text().split()[2]:
+        if (
+            not Path(f"/proc/{server}").exists()
+            or "Z" in Path(f"/proc/{server}/stat").read_text().split()[2]
+        ):
             return
         time.sleep(0.1)
     os.kill(server, signal.SIGKILL)
@@ -90,9 +105,13 @@ def test_killed_run_leaves_no_server_behind(run):
 
 
 def test_a_server_that_goes_away_is_named() -> None:
-    """What Prefect's client says when it gives up does not say who was asked; any other error stays what it is."""
+    """What Prefect's client says when it gives up does not say who was asked; any other error stays
+    what it is.
+    """
     with (
-        pytest.raises(PrefectAwayError, match=r"Prefect's server at .*ConnectError: All connection"),
+        pytest.raises(
+            PrefectAwayError, match=r"Prefect's server at .*ConnectError: All connection"
+        ),
         answering_prefect(),
     ):
         raise httpx.ConnectError("All connection attempts failed")

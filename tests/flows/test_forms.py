@@ -1,4 +1,6 @@
-"""The forms that the Prefect page makes of the flows' parameters: Prefect reads their words from the docstrings."""
+"""The forms that the Prefect page makes of the flows' parameters: Prefect reads their words from
+the docstrings.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from flows.retrain import retrain
     "flow", [monitor, retrain, promote, refuse, rollback, replay], ids=lambda flow: flow.name
 )
 def test_every_parameter_says_what_it_is(flow: Flow) -> None:
-    """A person who triggers a flow on the Prefect page needs no manual; only the model must be given."""
+    """A person who triggers a flow on the Prefect page needs no manual; only the model must be
+    given.
+    """
     schema = flow.parameters.model_dump()
 
     assert schema["required"] == ["model"]

@@ -1,4 +1,6 @@
-"""Batches before the training rows play the season's reference, but for columns that had moved in them."""
+"""Batches before the training rows play the season's reference, but for columns that had moved in
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,29 @@ pytestmark = pytest.mark.flow
 
 
 class _Marked(Mandate):
-    """A look at a replayed home in which the second batch was held against a season, and its first column had moved."""
+    """A look at a replayed home in which the second batch was held against a season, and its first
+    column had moved.
+    """
 
     def trainable(self) -> list[BatchRecord]:
         first, second, *others = super().trainable()
         drift = next(r.drift for r in others if r.drift is not None)
         moved = drift.features[0].model_copy(update={"outcome": "drifted"})
         reference = drift.reference.model_copy(update={"kind": "season"})
-        drift = drift.model_copy(update={"features": (moved, *drift.features[1:]), "reference": reference})
+        drift = drift.model_copy(
+            update={"features": (moved, *drift.features[1:]), "reference": reference}
+        )
         return [first, second.model_copy(update={"drift": drift}), *others]
 
 
 def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home):
-    """The newest first, none of the training rows among them, each with the columns that it is no reference of."""
+    """The newest first, none of the training rows among them, each with the columns that it is no
+    reference of.
+    """
     settings = use_home(replayed_home)
-    m = _Marked(manage("weather", settings), open_ledger(settings.ledger_url), None, datetime.now(UTC), "")
+    m = _Marked(
+        manage("weather", settings), open_ledger(settings.ledger_url), None, datetime.now(UTC), ""
+    )
     records = m.trainable()
     champion = m.champion()
     assert champion is not None

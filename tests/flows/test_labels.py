@@ -1,4 +1,6 @@
-"""Labels that come from a contract of their own, and later than their rows: nothing is decided by half of them."""
+"""Labels that come from a contract of their own, and later than their rows: nothing is decided by
+half of them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,14 @@ from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
-from tasks.records import BatchRecord, FeatureFrame, KnownLabels, LabelSnapshot, LedgerEntry, TrainedModel
+from tasks.records import (
+    BatchRecord,
+    FeatureFrame,
+    KnownLabels,
+    LabelSnapshot,
+    LedgerEntry,
+    TrainedModel,
+)
 from tasks.settings import Settings
 from tests.conftest import WEATHER_WEEKS
 from tests.flows.conftest import run_flow
@@ -73,13 +82,17 @@ def read_back(home: Path, truth: dict[str, list[Booking]]) -> Replayed:
     """What the ledger in ``home`` knows of the bookings."""
     managed = manage("bookings", Settings(home=home, project=BOOKINGS))
     engine = open_ledger(managed.settings.ledger_url)
-    records, labels = (ledger.known_batches(engine, name) for name in ("bookings", "bookings/labels"))
+    records, labels = (
+        ledger.known_batches(engine, name) for name in ("bookings", "bookings/labels")
+    )
     return Replayed(managed, truth, records, labels, ledger.history(engine, "bookings"))
 
 
 @pytest.fixture(scope="session")
 def replayed(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    """Bookings with a word that was wrong at first, one that stands twice, and one on nobody's booking."""
+    """Bookings with a word that was wrong at first, one that stands twice, and one on nobody's
+    booking.
+    """
     home, truth = tmp_path_factory.mktemp("bookings"), bookings(WEEKS[:8])
     write_rows(home, truth)
     write_outcomes(home, truth)
@@ -106,7 +119,9 @@ def auc(target: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def test_labels_are_those_of_the_truth(replayed):
-    """When a week is mature, a row has what became of it in the end; who never got a word has no label."""
+    """When a week is mature, a row has what became of it in the end; who never got a word has no
+    label.
+    """
     for week, rows in replayed.truth.items():
         frame = replayed.frame(week, replayed.managed.matures(replayed.records[week].batch))
         target = dict(zip(frame.keys["booking_id"], frame.target, strict=True))
@@ -118,9 +133,13 @@ def test_labels_are_those_of_the_truth(replayed):
 
 
 def test_wrong_word_counts_until_it_is_corrected_and_doubles_never(replayed):
-    """Before its stay was known one booking is taken for cancelled; the word that stands twice is in quarantine."""
+    """Before its stay was known one booking is taken for cancelled; the word that stands twice is
+    in quarantine.
+    """
     week, batch = WEEKS[0], replayed.records[WEEKS[0]].batch
-    wrong, double = [r for r in replayed.truth[week][SILENT:] if not r.cancelled and r.lead_days > 8][:2]
+    wrong, double = [
+        r for r in replayed.truth[week][SILENT:] if not r.cancelled and r.lead_days > 8
+    ][:2]
 
     def label(row: Booking, as_of) -> float:
         frame = replayed.frame(week, as_of)
@@ -134,7 +153,9 @@ def test_wrong_word_counts_until_it_is_corrected_and_doubles_never(replayed):
 
 
 def test_immature_labels_would_have_poisoned_and_nobody_was_trained_on_them(replayed):
-    """On what is known of a week at its end a model looks perfect and is not; ours saw whole weeks only."""
+    """On what is known of a week at its end a model looks perfect and is not; ours saw whole weeks
+    only.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
@@ -169,7 +190,9 @@ def test_immature_labels_would_have_poisoned_and_nobody_was_trained_on_them(repl
 
 
 def test_judged_when_mature_by_all_that_have_a_label(replayed):
-    """Each week is counted once it is mature, judged if it was scored, and its silent rows still wait."""
+    """Each week is counted once it is mature, judged if it was scored, and its silent rows still
+    wait.
+    """
     for record in replayed.records.values():
         found = record.labelled
         assert found.as_of >= replayed.managed.matures(record.batch)
@@ -177,11 +200,15 @@ def test_judged_when_mature_by_all_that_have_a_label(replayed):
         assert bool(record.performances) == (record.predictions is not None)
         assert all(one.rows == found.labelled for one in record.performances)
     scored = [id for id, record in replayed.records.items() if record.predictions]
-    assert scored == list(WEEKS[5:8]), "the first champion needs two mature weeks: five weeks in all"
+    assert scored == list(WEEKS[5:8]), (
+        "the first champion needs two mature weeks: five weeks in all"
+    )
 
 
 def test_promotion_is_watched_on_mature_weeks(replayed):
-    """The previous champion is held against the new one when the first week after its training has its labels."""
+    """The previous champion is held against the new one when the first week after its training has
+    its labels.
+    """
     watched = [e for e in replayed.entries if made_by(e.evidence) == "watch"]
 
     assert watched
@@ -189,7 +216,9 @@ def test_promotion_is_watched_on_mature_weeks(replayed):
         own = replayed.records[entry.evidence["batch"]]
         assert replayed.managed.matures(own.batch) <= entry.as_of
         assert entry.evidence["comparison"]["rows"] == ROWS - SILENT
-        assert own.batch.id < entry.batch, "labels are three weeks late: it is not the week that is answered"
+        assert own.batch.id < entry.batch, (
+            "labels are three weeks late: it is not the week that is answered"
+        )
     assert len({(e.evidence["champion"], e.evidence["batch"]) for e in watched}) == len(watched)
 
 
@@ -210,7 +239,9 @@ def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):
 
 
 def test_late_labels_are_work_and_judge_their_own_weeks_again(replayed, use_home, tmp_path, capsys):
-    """With nothing new a run is idle; words that came late make it judge the weeks they can belong to, and are told."""
+    """With nothing new a run is idle; words that came late make it judge the weeks they can belong
+    to, and are told.
+    """
     home = tmp_path / "home"
     shutil.copytree(replayed.managed.settings.home, home)
     use_home(home, BOOKINGS)
@@ -239,7 +270,8 @@ def test_late_labels_are_work_and_judge_their_own_weeks_again(replayed, use_home
     trained = {t.version for t in replayed.trainings() if before in t.labelled_by}
     status()
     said = re.search(
-        rf"replaced  labels of {WEEKS[6]} revision 1 .* trained on it: version (.*)", capsys.readouterr().out
+        rf"replaced  labels of {WEEKS[6]} revision 1 .* trained on it: version (.*)",
+        capsys.readouterr().out,
     )
     assert said is not None
     assert trained
@@ -264,7 +296,9 @@ def _deliver(home: Path, weeks: tuple[str, ...]) -> None:
 
 
 def test_labels_that_are_late_or_refused_make_their_weeks_wait(four_weeks, capsys):
-    """Rows go through without them; status says which weeks wait and why; delivered well, they are counted."""
+    """Rows go through without them; status says which weeks wait and why; delivered well, they are
+    counted.
+    """
     home, managed, _ = four_weeks
     engine, moment = open_ledger(managed.settings.ledger_url), managed.batch(WEEKS[4]).end
     assert not is_idle(managed, engine, moment)
@@ -289,11 +323,15 @@ def test_labels_that_are_late_or_refused_make_their_weeks_wait(four_weeks, capsy
     assert not is_idle(managed, engine, moment)
     run_flow(monitor("bookings", None, moment))
     found = {id: record.labelled for id, record in ledger.known_batches(engine, "bookings").items()}
-    assert {id: one.labelled for id, one in found.items() if one} == dict.fromkeys(WEEKS[:2], ROWS - SILENT)
+    assert {id: one.labelled for id, one in found.items() if one} == dict.fromkeys(
+        WEEKS[:2], ROWS - SILENT
+    )
 
 
 def _monitor_and_die(moment) -> None:
-    """In a process of its own: take in rows and labels, and be killed before the first label is counted."""
+    """In a process of its own: take in rows and labels, and be killed before the first label is
+    counted.
+    """
     os.setsid()
     import flows.labels
 
@@ -306,7 +344,9 @@ def _monitor_and_die(moment) -> None:
 
 def test_killed_between_labels_and_judgement(four_weeks, monkeypatch):
     """The labels are in, nothing is counted; the next run has work, and comes to the end of it."""
-    monkeypatch.setenv("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # the machine may be busy
+    monkeypatch.setenv(
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180"
+    )  # the machine may be busy
     home, managed, _ = four_weeks
     _deliver(home, WEEKS[:5])
     engine, moment = open_ledger(managed.settings.ledger_url), managed.batch(WEEKS[4]).end
@@ -329,8 +369,12 @@ def test_killed_between_labels_and_judgement(four_weeks, monkeypatch):
     assert is_idle(managed, engine, moment)
 
 
-def test_rows_that_carry_their_labels_are_judged_after_the_delay(use_home, make_weather_home, quick_project):
-    """The form with one contract: scored when the week is closed, trained and judged on two weeks later."""
+def test_rows_that_carry_their_labels_are_judged_after_the_delay(
+    use_home, make_weather_home, quick_project
+):
+    """The form with one contract: scored when the week is closed, trained and judged on two weeks
+    later.
+    """
     file = quick_project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["labels"] = {"delay": "14d"}
@@ -348,14 +392,18 @@ def test_rows_that_carry_their_labels_are_judged_after_the_delay(use_home, make_
     assert last.performances[0].rows == last.labelled.labelled
     (promotion,) = [e for e in entries if e.decision.kind == "Promote"]
     trained = ledger.training(engine, "weather", promotion.decision.version)
-    assert all(managed.matures(managed.batch(span.batch)) <= promotion.as_of for span in trained.trained_on)
+    assert all(
+        managed.matures(managed.batch(span.batch)) <= promotion.as_of for span in trained.trained_on
+    )
     assert is_idle(managed, engine, managed.matures(last.batch))
 
 
 def test_labels_that_are_filled_in_later_judge_who_predicted(
     use_home, make_weather_home, quick_project, capsys
 ):
-    """The same rows again, with labels: a new revision, judged as it was scored then, and not answered twice."""
+    """The same rows again, with labels: a new revision, judged as it was scored then, and not
+    answered twice.
+    """
     file = quick_project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["labels"] = {"min_share": 0.5}
@@ -365,7 +413,8 @@ def test_labels_that_are_filled_in_later_judge_who_predicted(
     whole = week.read_text(encoding="utf-8")
     head, *lines = whole.splitlines()
     week.write_text(
-        "\n".join([head, *(line.rpartition(",")[0] + "," for line in lines)]) + "\n", encoding="utf-8"
+        "\n".join([head, *(line.rpartition(",")[0] + "," for line in lines)]) + "\n",
+        encoding="utf-8",
     )
     run_flow(monitor("weather"))
     engine = open_ledger(settings.ledger_url)

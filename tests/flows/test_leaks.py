@@ -1,4 +1,6 @@
-"""Leaks, end to end: what tells the target, or knows the future, is never crowned, and is called by its name."""
+"""Leaks, end to end: what tells the target, or knows the future, is never crowned, and is called by
+its name.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,23 @@ pytestmark = pytest.mark.flow
 PEEKING = """
 def build(rows):
     ordered = rows.sort_values("time_hour")
-    return ordered.assign(next_temp=ordered.groupby("origin")["temp"].shift(-1))[["next_temp"]].loc[rows.index]
+    following = ordered.groupby("origin")["temp"].shift(-1)
+    return following.to_frame("next_temp").loc[rows.index]
 """
 
 
 def _plant(project: Path, source: Path) -> None:
-    """A column made of the target and declared to be known in time, and feature code that looks an hour ahead."""
+    """A column made of the target and declared to be known in time, and feature code that looks an
+    hour ahead.
+    """
     for file in source.glob("*.csv"):
         rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
         with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, [*rows[0], "visib_km"])
             writer.writeheader()
-            writer.writerows(row | {"visib_km": round(1.609 * float(row["visib"]), 3)} for row in rows)
+            writer.writerows(
+                row | {"visib_km": round(1.609 * float(row["visib"]), 3)} for row in rows
+            )
     contract = project / "data_contracts" / "weather.odcs.yaml"
     document = yaml.safe_load(contract.read_text(encoding="utf-8"))
     document["schema"][0]["properties"].append(
@@ -46,7 +53,9 @@ def _plant(project: Path, source: Path) -> None:
 
 
 def test_planted_leaks_are_refused_by_name(use_home, make_weather_home, quick_project):
-    """A feature that tells the target, and one newer than its row, are named; everything else of the model passes."""
+    """A feature that tells the target, and one newer than its row, are named; everything else of
+    the model passes.
+    """
     settings = use_home(make_weather_home(2), quick_project)
     _plant(quick_project, settings.home / "sources" / "weather")
 
@@ -56,7 +65,9 @@ def test_planted_leaks_are_refused_by_name(use_home, make_weather_home, quick_pr
     assert isinstance(entry.decision, Reject)
     assert "visib_km alone explains" in entry.decision.reason
     assert aliased_version(settings, "weather", "champion") is None
-    failed = {g["name"]: g["found"] for g in entry.evidence["guardrails"] if g["outcome"] != "passed"}
+    failed = {
+        g["name"]: g["found"] for g in entry.evidence["guardrails"] if g["outcome"] != "passed"
+    }
     assert set(failed) == {"no feature tells the target", "features know no future"}
     assert failed["features know no future"].startswith("next_temp change")
     assert len(entry.evidence["guardrails"]) == 12

@@ -37,7 +37,9 @@ def _without_column(file: Path, name: str) -> None:
 
 
 def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_weather_home):
-    """Nothing is trained or scored on a batch without a column; the run says which, and the good ones pass."""
+    """Nothing is trained or scored on a batch without a column; the run says which, and the good
+    ones pass.
+    """
     settings = use_home(make_weather_home(6))
     broken = WEATHER_WEEKS[4]
     _without_column(settings.home / "sources" / "weather" / f"{broken}.csv", "pressure")
@@ -49,7 +51,9 @@ def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_we
     assert records[broken].verdict.refused
     assert records[broken].predictions is None
     assert records[WEATHER_WEEKS[5]].predictions is not None
-    assert list((settings.lake / "snapshots" / "weather" / broken).iterdir()), "the refused batch is kept"
+    assert list((settings.lake / "snapshots" / "weather" / broken).iterdir()), (
+        "the refused batch is kept"
+    )
 
 
 def test_mended_source_becomes_a_new_revision(use_home, make_weather_home):
@@ -73,7 +77,9 @@ def test_mended_source_becomes_a_new_revision(use_home, make_weather_home):
 def test_late_rows_are_a_new_revision_and_what_rests_on_the_old_one_is_told(
     use_home, quick_project, make_weather_home, capsys
 ):
-    """Rows that come after their batch was closed are read; status names the version that was trained without them."""
+    """Rows that come after their batch was closed are read; status names the version that was
+    trained without them.
+    """
     settings = use_home(make_weather_home(3), quick_project)
     file = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv"
     whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -84,17 +90,24 @@ def test_late_rows_are_a_new_revision_and_what_rests_on_the_old_one_is_told(
     (record,) = run_flow(monitor("weather"))
     status()
 
-    assert (record.batch.id, record.revision, record.snapshot.rows) == (WEATHER_WEEKS[0], 2, len(whole) - 1)
+    assert (record.batch.id, record.revision, record.snapshot.rows) == (
+        WEATHER_WEEKS[0],
+        2,
+        len(whole) - 1,
+    )
     rows = f"({len(whole) - 6} rows), now revision 2 ({len(whole) - 1} rows)"
     assert (
-        f"replaced  {WEATHER_WEEKS[0]} revision 1 {rows}; trained on it: version 1" in capsys.readouterr().out
+        f"replaced  {WEATHER_WEEKS[0]} revision 1 {rows}; trained on it: version 1"
+        in capsys.readouterr().out
     )
 
 
 def test_table_as_a_source_and_its_secret_nowhere(
     use_home, quick_project, make_weather_home, tmp_path, monkeypatch, caplog
 ):
-    """A table goes the whole way, and what the environment filled in is in nothing that was written or logged."""
+    """A table goes the whole way, and what the environment filled in is in nothing that was written
+    or logged.
+    """
     secret = tmp_path / "c4nary"
     monkeypatch.setenv("SHOP", str(secret))
     settings = use_home(make_weather_home(1), quick_project)
@@ -107,7 +120,9 @@ def test_table_as_a_source_and_its_secret_nowhere(
         run_flow(monitor("weather"))
     secret.mkdir()
     week = settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv"
-    write_table(secret / "weather.db", list(csv.DictReader(week.read_text(encoding="utf-8").splitlines())))
+    write_table(
+        secret / "weather.db", list(csv.DictReader(week.read_text(encoding="utf-8").splitlines()))
+    )
 
     (record,) = run_flow(monitor("weather"))
 
@@ -121,7 +136,9 @@ def test_table_as_a_source_and_its_secret_nowhere(
 
 
 def test_touched_source_with_the_same_content_changes_nothing(use_home, make_weather_home):
-    """A new time of modification is looked at once; the same rows are the same snapshot and revision."""
+    """A new time of modification is looked at once; the same rows are the same snapshot and
+    revision.
+    """
     settings = use_home(make_weather_home(1))
     run_flow(monitor("weather"))
     os.utime(settings.home / "sources" / "weather" / f"{WEATHER_WEEKS[0]}.csv", (1, 1))
@@ -133,7 +150,9 @@ def test_touched_source_with_the_same_content_changes_nothing(use_home, make_wea
 
 
 def test_batch_taken_up_again_keeps_what_was_said_of_it(use_home, make_weather_home, quick_project):
-    """A touched file of the past is not scored by the champion of today, nor answered or logged again."""
+    """A touched file of the past is not scored by the champion of today, nor answered or logged
+    again.
+    """
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
@@ -169,7 +188,9 @@ def test_unknown_batch_is_refused_by_name(use_home, make_weather_home):
 
 
 def test_idle_run_looks_and_acts_for_nobody(use_home, make_weather_home):
-    """With nothing new no lease is taken; after a death it is, so that what was left half done is ended."""
+    """With nothing new no lease is taken; after a death it is, so that what was left half done is
+    ended.
+    """
     settings = use_home(make_weather_home(1))
     engine = open_ledger(settings.ledger_url)
     run_flow(monitor("weather"))
@@ -181,7 +202,9 @@ def test_idle_run_looks_and_acts_for_nobody(use_home, make_weather_home):
     assert (run_flow(monitor("weather")), token()) == ((), 1)
     with engine.begin() as connection:
         gone = datetime.now(UTC) - timedelta(seconds=1)
-        connection.execute(update(leases).values(holder="other machine process 1 run a", expires_at=gone))
+        connection.execute(
+            update(leases).values(holder="other machine process 1 run a", expires_at=gone)
+        )
     assert (run_flow(monitor("weather")), token()) == ((), 2)
 
 
@@ -200,7 +223,9 @@ def test_two_at_once_one_acts(use_home, make_weather_home):
 
 
 def test_relaxed_contract_lets_a_refused_batch_in(use_home, make_weather_home, quick_project):
-    """Asked for by name after the contract was mended, a refused batch is judged anew and answered anew."""
+    """Asked for by name after the contract was mended, a refused batch is judged anew and answered
+    anew.
+    """
     settings = use_home(make_weather_home(1), quick_project)
     contract = quick_project / "data_contracts" / "weather.odcs.yaml"
     good = contract.read_text(encoding="utf-8")
@@ -215,18 +240,26 @@ def test_relaxed_contract_lets_a_refused_batch_in(use_home, make_weather_home, q
 
     assert record.accepted
     assert record.completed
-    answers = [e.decision.reason for e in ledger.history(open_ledger(settings.ledger_url), "weather")]
+    answers = [
+        e.decision.reason for e in ledger.history(open_ledger(settings.ledger_url), "weather")
+    ]
     assert "the batch is refused" in answers[0]
     assert answers[1].startswith("collecting: 1 of the 2")
 
 
-def test_untrainable_batch_is_held_and_not_tried_for_ever(use_home, make_weather_home, quick_project):
-    """When no row has a label, the training fails by name once, and the batch is held with that reason."""
+def test_untrainable_batch_is_held_and_not_tried_for_ever(
+    use_home, make_weather_home, quick_project
+):
+    """When no row has a label, the training fails by name once, and the batch is held with that
+    reason.
+    """
     settings = use_home(make_weather_home(2), quick_project)
     for week in WEATHER_WEEKS[:2]:
         file = settings.home / "sources" / "weather" / f"{week}.csv"
         lines = file.read_text(encoding="utf-8").splitlines()
-        file.write_text("\n".join([lines[0], *(line.rsplit(",", 1)[0] + "," for line in lines[1:])]), "utf-8")
+        file.write_text(
+            "\n".join([lines[0], *(line.rsplit(",", 1)[0] + "," for line in lines[1:])]), "utf-8"
+        )
 
     run_flow(monitor("weather"))
 
@@ -237,7 +270,9 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(use_home, make_weather
 
 
 def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home, quick_project):
-    """Under a contract that breaks its own it is not scored on the next batch; under a compatible one it is."""
+    """Under a contract that breaks its own it is not scored on the next batch; under a compatible
+    one it is.
+    """
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(monitor("weather"))
     file = quick_project / "data_contracts" / "weather.odcs.yaml"
@@ -261,8 +296,12 @@ def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home,
     assert run_flow(monitor("weather"))[-1].predictions is not None
 
 
-def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(use_home, quick_project, make_weather_home):
-    """Judged again with each batch's rows, at one attempt, until it is proven or four batches have not proven it."""
+def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(
+    use_home, quick_project, make_weather_home
+):
+    """Judged again with each batch's rows, at one attempt, until it is proven or four batches have
+    not proven it.
+    """
     spec = quick_project / "deployments" / "weather" / "model.yaml"
     document = yaml.safe_load(spec.read_text(encoding="utf-8"))
     document |= {
@@ -298,7 +337,9 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(use_home, quick_pr
 
 
 def test_dry_run_decides_and_does_nothing(use_home, quick_project, make_weather_home):
-    """The policy's word is in the ledger, in effect and without effect: nothing is trained, now or by the next run."""
+    """The policy's word is in the ledger, in effect and without effect: nothing is trained, now or
+    by the next run.
+    """
     spec = quick_project / "deployments" / "weather" / "model.yaml"
     document = yaml.safe_load(spec.read_text(encoding="utf-8")) | {"retrain": {"dry_run": True}}
     spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

@@ -73,7 +73,9 @@ def test_wrong_column_is_named_and_nothing_is_written(tmp_path, change, message)
     given = {"target": "sold", "time": "when"} | change
 
     with pytest.raises(ConfigurationError, match=message):
-        draft_model(tmp_path, "shop", history(tmp_path / "shop.csv"), given["target"], given["time"])
+        draft_model(
+            tmp_path, "shop", history(tmp_path / "shop.csv"), given["target"], given["time"]
+        )
 
     assert not (tmp_path / "deployments").exists()
     assert not (tmp_path / "data_contracts").exists()
@@ -99,4 +101,6 @@ def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
     assert batches == 8
     assert ledger.reigns(entries)[0].decision.version == 1
-    assert all(r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values())
+    assert all(
+        r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
+    )

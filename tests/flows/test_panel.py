@@ -1,4 +1,6 @@
-"""The panel in service: weights and recalibration follow the labels, and every past day can be rebuilt."""
+"""The panel in service: weights and recalibration follow the labels, and every past day can be
+rebuilt.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
 
 
 def test_members_join_and_are_recorded(read_only):
-    """The reigning panel keeps earlier versions; the newest is its last member; weights sum to one."""
+    """The reigning panel keeps earlier versions; the newest is its last member; weights sum to
+    one.
+    """
     history = read_only.history()
     reigns = [e.decision.version for e in ledger.reigns(history) if isinstance(e.decision, Promote)]
     champion = read_only.training(reigns[-1])
@@ -65,7 +69,9 @@ def test_members_join_and_are_recorded(read_only):
 
 
 def test_take_back_by_hand(use_home, make_weather_home, quick_project):
-    """The last refresh is undone at once, by name, and the next batch is served with what was before it."""
+    """The last refresh is undone at once, by name, and the next batch is served with what was
+    before it.
+    """
     settings = use_home(make_weather_home(5), quick_project)
     with pytest.raises(NothingToTakeBackError, match="found none"):
         run_flow(rollback("weather", recalibration=True))
@@ -78,16 +84,25 @@ def test_take_back_by_hand(use_home, make_weather_home, quick_project):
 
     assert entry.decision.taken_back
     assert entry.decided_by == "ada"
-    assert entry.decision.recalibration == (before[-2].decision.recalibration if len(before) > 1 else None)
+    assert entry.decision.recalibration == (
+        before[-2].decision.recalibration if len(before) > 1 else None
+    )
     make_weather_home(6)
     (record,) = run_flow(monitor("weather"))
     assert record.predictions.adjusted_by == entry.id
 
 
-def test_single_and_never_switch_panel_and_recalibration_off(use_home, make_weather_home, quick_project):
-    """With ``panel: single`` and ``recalibrate: never`` a version is one model, and nothing moves between trainings."""
+def test_single_and_never_switch_panel_and_recalibration_off(
+    use_home, make_weather_home, quick_project
+):
+    """With ``panel: single`` and ``recalibrate: never`` a version is one model, and nothing moves
+    between trainings.
+    """
     file = quick_project / "deployments" / "weather" / "model.yaml"
-    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {"panel": "single", "recalibrate": "never"}
+    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {
+        "panel": "single",
+        "recalibrate": "never",
+    }
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     settings = use_home(make_weather_home(5), quick_project)
 
@@ -97,7 +112,8 @@ def test_single_and_never_switch_panel_and_recalibration_off(use_home, make_weat
     history = ledger.history(engine, "weather")
     assert not [e for e in history if isinstance(e.decision, Recalibrate)]
     assert {
-        ledger.training(engine, "weather", e.decision.version).members for e in ledger.reigns(history)
+        ledger.training(engine, "weather", e.decision.version).members
+        for e in ledger.reigns(history)
     } == {()}
     records = ledger.known_batches(engine, "weather")
     assert records[WEATHER_WEEKS[4]].predictions.adjusted_by is None

@@ -32,20 +32,30 @@ def approval_project(tmp_path: Path) -> Path:
     shutil.copytree(WEATHER_PROJECT, project)
     spec = project / "deployments" / "weather" / "model.yaml"
     text = spec.read_text(encoding="utf-8")
-    gate = "\ngate: {refresh_worse: 10.0, refresh_worse_outright: 10.0, slice_worse: 10.0, alpha: 0.000001}\n"
+    gate = (
+        "\ngate: {refresh_worse: 10.0, refresh_worse_outright: 10.0, slice_worse: 10.0, alpha:"
+        " 0.000001}\n"
+    )
     spec.write_text(text + gate + "approval: required\n", encoding="utf-8")
     return project
 
 
 def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, approval_project):
-    """The gate's yes waits for a person; the person's word is recorded; the same evidence does not serve twice."""
+    """The gate's yes waits for a person; the person's word is recorded; the same evidence does not
+    serve twice.
+    """
     settings = use_home(make_weather_home(6), approval_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    waiting = [e for e in ledger.history(engine, "weather") if isinstance(e.decision, AwaitApproval)]
+    waiting = [
+        e for e in ledger.history(engine, "weather") if isinstance(e.decision, AwaitApproval)
+    ]
     assert len(waiting) == 1
     assert aliased_version(settings, "weather", "champion") == 1
-    assert "awaits approval" in Artifact.get(f"weather-version-{waiting[0].decision.version}-approval").data
+    assert (
+        "awaits approval"
+        in Artifact.get(f"weather-version-{waiting[0].decision.version}-approval").data
+    )
 
     entry = run_flow(promote("weather", None, "looked at the report", "ada"))
 
@@ -67,7 +77,9 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
 
 
 def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, quick_project):
-    """A frozen model scores and holds; what is trained by hand waits for a person; thawed, it goes on."""
+    """A frozen model scores and holds; what is trained by hand waits for a person; thawed, it goes
+    on.
+    """
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
@@ -117,7 +129,9 @@ def test_two_rollbacks_freeze_the_model(use_home, make_weather_home, quick_proje
 
 
 def test_every_decision_is_made_again_from_its_record(replayed_home):
-    """Each decision of a replay comes out the same, to the letter; a record that was changed is told."""
+    """Each decision of a replay comes out the same, to the letter; a record that was changed is
+    told.
+    """
     entries = ledger.history(open_ledger(f"sqlite:///{replayed_home}/ledger.db"), "weather")
     assert {"Hold", "Retrain", "Promote"} <= {e.decision.kind for e in entries}
     for entry in entries:
@@ -128,7 +142,9 @@ def test_every_decision_is_made_again_from_its_record(replayed_home):
     forged = judged.model_copy(update={"evidence": {**judged.evidence, "batch": "2013-W01"}})
     with pytest.raises(NotAsRecordedError, match="CHANGED since it was written"):
         explain(forged)
-    otherwise = judged.model_copy(update={"decision": judged.decision.model_copy(update={"version": 99})})
+    otherwise = judged.model_copy(
+        update={"decision": judged.decision.model_copy(update={"version": 99})}
+    )
     with pytest.raises(NotAsRecordedError, match="ANOTHER decision today"):
         explain(otherwise)
 

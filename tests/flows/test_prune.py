@@ -65,7 +65,9 @@ def test_only_a_replaced_revision_that_nothing_rests_on_goes(settings):
     engine = open_ledger(settings.ledger_url)
     with lease(engine, "m", "test") as held:
         rows = (span(0, 1, batch=made.batch.id).model_copy(update={"snapshot": trained}),)
-        ledger.record_training(engine, held, trained_model(model="m", trained_on=rows), made.batch.id)
+        ledger.record_training(
+            engine, held, trained_model(model="m", trained_on=rows), made.batch.id
+        )
     expected = {f"snapshots/c/{made.batch.id}/{replaced[:16]}"}
 
     assert removed(settings) == expected
@@ -78,7 +80,9 @@ def test_only_a_replaced_revision_that_nothing_rests_on_goes(settings):
 
 
 def test_what_the_ledger_does_not_know_is_not_touched(settings):
-    """A snapshot of an unknown batch may be one that is just being read; an empty ledger removes nothing."""
+    """A snapshot of an unknown batch may be one that is just being read; an empty ledger removes
+    nothing.
+    """
     written(settings, "snapshots/c/2013-01/0123456789abcdef")
     written(settings, "predictions/m/2013-01/v1-0123456789abcdef.parquet")
     written(settings, "quarantine/c/2013-01/0123-4567.parquet")
@@ -107,7 +111,9 @@ def test_copies_of_the_champion_and_of_the_one_before_it_stay(settings):
     with lease(engine, "m", "test") as held:
         for version in (1, 2, 3):
             crowned = Promote(reason="better", version=version, previous=version - 1 or None)
-            entry = ledger.record_decision(engine, held, "2020-01", crowned, {}, as_of=datetime.now(UTC))
+            entry = ledger.record_decision(
+                engine, held, "2020-01", crowned, {}, as_of=datetime.now(UTC)
+            )
             ledger.mark_effective(engine, held, entry)
     old = time.time() - 60 * 86_400
     for version in (1, 2, 3):
@@ -132,7 +138,9 @@ def test_nothing_is_removed_while_a_run_acts(settings):
 
 @pytest.mark.flow
 def test_a_whole_home_keeps_all_that_it_needs(replayed_home, tmp_path):
-    """Ten weeks after the fact, a home that was replayed loses nothing but what MLflow has a copy of."""
+    """Ten weeks after the fact, a home that was replayed loses nothing but what MLflow has a copy
+    of.
+    """
     home = tmp_path / "home"
     shutil.copytree(replayed_home, home)
     settings = Settings(home=home)
@@ -143,4 +151,6 @@ def test_a_whole_home_keeps_all_that_it_needs(replayed_home, tmp_path):
 
     assert {path for path in settings.lake.rglob("*") if path.is_file()} == before
     spared = (settings.models, settings.home.resolve() / "cache")
-    assert all(one.path.name == "evidently.html" or set(spared) & set(one.path.parents) for one in went)
+    assert all(
+        one.path.name == "evidently.html" or set(spared) & set(one.path.parents) for one in went
+    )

@@ -52,7 +52,10 @@ async def run_of(client, flow, name, state, tags=()):
 
 
 def test_a_run_without_a_sign_of_life_is_ended(act, monkeypatch):
-    """Taken and never begun, or silent after heartbeats: crashed. Alive, or never heard of: left."""
+    """Taken and never begun, or silent after heartbeats: crashed.
+
+    Alive, or never heard of: left.
+    """
     heard = {}
 
     async def last_heartbeat(_client, run):
@@ -66,24 +69,36 @@ def test_a_run_without_a_sign_of_life_is_ended(act, monkeypatch):
         alive = await run_of(client, "monitor", "dead-3", Running())
         unheard = await run_of(client, "monitor", "dead-4", Running())
         later = datetime.now(UTC) + timedelta(minutes=20)
-        heard.update({silent.id: later - timedelta(minutes=6), alive.id: later - timedelta(minutes=1)})
+        heard.update(
+            {silent.id: later - timedelta(minutes=6), alive.id: later - timedelta(minutes=1)}
+        )
         # its state is as old as the others': only the heartbeat speaks for it
         said = await _end_dead(client, later)
         assert len(said) == 2, said
         return [
-            (await client.read_flow_run(run.id)).state_type for run in (never_began, silent, alive, unheard)
+            (await client.read_flow_run(run.id)).state_type
+            for run in (never_began, silent, alive, unheard)
         ]
 
-    assert act(story) == [StateType.CRASHED, StateType.CRASHED, StateType.RUNNING, StateType.RUNNING]  # fmt: skip
+    assert act(story) == [
+        StateType.CRASHED,
+        StateType.CRASHED,
+        StateType.RUNNING,
+        StateType.RUNNING,
+    ]
 
 
 def test_of_late_runs_the_newest_stays(act, monkeypatch):
-    """A week without a worker leaves one run of a monitor waiting, not a week of them; runs by hand are not touched."""
+    """A week without a worker leaves one run of a monitor waiting, not a week of them; runs by hand
+    are not touched.
+    """
     read = reconciling._runs
 
     async def story(client):
         now = datetime.now(UTC)
-        late = [Scheduled(name="Late", scheduled_time=now - timedelta(days=days)) for days in (3, 1, 2)]
+        late = [
+            Scheduled(name="Late", scheduled_time=now - timedelta(days=days)) for days in (3, 1, 2)
+        ]
         runs = [await run_of(client, "monitor", "late-1", state) for state in late]
         by_hand = await run_of(client, "monitor", "late-1", late[0])
         mine = {run.id for run in runs}
@@ -96,11 +111,18 @@ def test_of_late_runs_the_newest_stays(act, monkeypatch):
         await _drop_overdue(client)
         return [(await client.read_flow_run(run.id)).state_type for run in (*runs, by_hand)]
 
-    assert act(story) == [StateType.CANCELLED, StateType.SCHEDULED, StateType.CANCELLED, StateType.SCHEDULED]
+    assert act(story) == [
+        StateType.CANCELLED,
+        StateType.SCHEDULED,
+        StateType.CANCELLED,
+        StateType.SCHEDULED,
+    ]
 
 
 def test_what_crashed_is_run_again_once_and_not_for_ever(act):
-    """With its own parameters, under one key; not a person's word, not the fourth time, not when time has gone on."""
+    """With its own parameters, under one key; not a person's word, not the fourth time, not when
+    time has gone on.
+    """
 
     async def story(client):
         crashed = await run_of(client, "monitor", "again-1", Crashed())
@@ -115,9 +137,10 @@ def test_what_crashed_is_run_again_once_and_not_for_ever(act):
         begun = [
             run
             for run in runs
-            if run.state_type is StateType.SCHEDULED and any(t.startswith("again:") for t in run.tags)
+            if run.state_type is StateType.SCHEDULED
+            and any(t.startswith("again:") for t in run.tags)
         ]
-        return crashed, begun  # fmt: skip
+        return crashed, begun
 
     crashed, begun = act(story)
 
@@ -129,7 +152,9 @@ def test_what_crashed_is_run_again_once_and_not_for_ever(act):
 def test_training_that_the_ledger_does_not_name_is_marked_an_orphan(
     use_home, make_weather_home, quick_project, monkeypatch
 ):
-    """A run fails between MLflow's write and the ledger's, and gives its lease back: it is found all the same."""
+    """A run fails between MLflow's write and the ledger's, and gives its lease back: it is found
+    all the same.
+    """
     settings = use_home(make_weather_home(2), quick_project)
     record = ledger.record_decision
 
@@ -160,7 +185,9 @@ def test_training_that_the_ledger_does_not_name_is_marked_an_orphan(
 def test_one_models_trouble_does_not_keep_the_others_waiting(
     use_home, make_weather_home, quick_project, monkeypatch
 ):
-    """What a model's own state makes impossible is raised at the end, when all others were seen to."""
+    """What a model's own state makes impossible is raised at the end, when all others were
+    seen to.
+    """
     use_home(make_weather_home(1), quick_project)
     seen = []
 

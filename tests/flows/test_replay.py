@@ -59,7 +59,10 @@ def test_everything_journalled_took_effect(entries):
 
 def test_registry_and_ledger_name_the_same_champion(settings, entries):
     """The alias champion is on the version of the newest reign."""
-    assert aliased_version(settings, "weather", "champion") == ledger.reigns(entries)[-1].decision.version
+    assert (
+        aliased_version(settings, "weather", "champion")
+        == ledger.reigns(entries)[-1].decision.version
+    )
 
 
 def test_known_sensor_error_is_in_quarantine(settings, records):
@@ -73,7 +76,9 @@ def test_known_sensor_error_is_in_quarantine(settings, records):
 
 
 def test_predictions_cover_every_accepted_row(settings, records, entries):
-    """From the first champion on, each batch has one prediction a row, by the version that reigned."""
+    """From the first champion on, each batch has one prediction a row, by the version that
+    reigned.
+    """
     crowned = ledger.reigns(entries)[0].batch
 
     for batch, record in records.items():
@@ -98,9 +103,13 @@ def test_nobody_is_judged_on_rows_it_was_trained_on(settings, records):
 
 
 def test_evidence_compares_on_the_newest_unseen_rows(settings, entries):
-    """Each gate decision after the first rests on a holdout that neither contender was trained on."""
+    """Each gate decision after the first rests on a holdout that neither contender was trained
+    on.
+    """
     engine = open_ledger(settings.ledger_url)
-    judged = [e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence["comparison"]]
+    judged = [
+        e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence["comparison"]
+    ]
 
     assert judged
     for entry in judged:
@@ -129,8 +138,10 @@ def test_mlflow_has_runs_with_nested_candidates_and_pages(settings, records):
     mlflow = client(settings.tracking_uri)
     experiment = mlflow.get_experiment_by_name("weather")
     runs = mlflow.search_runs([experiment.experiment_id], max_results=500)
-    by_kind = {kind: [r for r in runs if r.data.tags.get("kingmaker.kind") == kind] for kind in
-               ("training", "candidate", "monitor")}  # fmt: skip
+    by_kind = {
+        kind: [r for r in runs if r.data.tags.get("kingmaker.kind") == kind]
+        for kind in ("training", "candidate", "monitor")
+    }
 
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert len(by_kind["monitor"]) == len(records)

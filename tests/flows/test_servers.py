@@ -38,7 +38,9 @@ def test_a_home_without_servers_changes_nothing(tmp_path):
 
 
 def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
-    """Addresses and credentials while ``up`` holds the lock; a variable of the user's is not touched."""
+    """Addresses and credentials while ``up`` holds the lock; a variable of the user's is not
+    touched.
+    """
     known = Secrets.new()
     write_private(secrets_file(tmp_path), known)
     with sole_runner(tmp_path):
@@ -51,7 +53,9 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
             "MLFLOW_TRACKING_PASSWORD": known.mlflow,
         }
         own = found(
-            tmp_path, PREFECT_API_URL="https://prefect.example", KINGMAKER_TRACKING="https://mlflow.example"
+            tmp_path,
+            PREFECT_API_URL="https://prefect.example",
+            KINGMAKER_TRACKING="https://mlflow.example",
         )
         assert own == {
             "PREFECT_API_URL": "https://prefect.example",
@@ -62,11 +66,13 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
             sole_runner(tmp_path),
         ):
             pass
-    assert found(tmp_path) == {}, "nobody runs any more"  # fmt: skip
+    assert found(tmp_path) == {}, "nobody runs any more"
 
 
 def test_a_killed_up_is_not_taken_for_running(tmp_path):
-    """The state file alone says nothing: the lock does, and the system frees it whatever ends the process."""
+    """The state file alone says nothing: the lock does, and the system frees it whatever ends the
+    process.
+    """
     with sole_runner(tmp_path):
         write_running(tmp_path, THERE)
         kept = (tmp_path / "servers" / "running.json").read_bytes()
@@ -77,14 +83,26 @@ def test_a_killed_up_is_not_taken_for_running(tmp_path):
 
 def test_a_home_on_postgresql_stays_there_without_servers(tmp_path):
     """Commands go to the databases directly; an empty ledger in a file would forget everything."""
-    known = Secrets("p", "m", "e", ledger="postgresql://l", prefect_store="postgresql://p", mlflow_store="postgresql://m")  # fmt: skip
+    known = Secrets(
+        "p",
+        "m",
+        "e",
+        ledger="postgresql://l",
+        prefect_store="postgresql://p",
+        mlflow_store="postgresql://m",
+    )
     write_private(secrets_file(tmp_path), known)
 
-    assert found(tmp_path) == {"KINGMAKER_LEDGER": "postgresql://l", "KINGMAKER_TRACKING": "postgresql://m"}
+    assert found(tmp_path) == {
+        "KINGMAKER_LEDGER": "postgresql://l",
+        "KINGMAKER_TRACKING": "postgresql://m",
+    }
 
 
 def test_secrets_are_private_and_can_be_rotated(tmp_path):
-    """Mode 600 whatever the umask; new passwords leave the encryption key and the stores as they are."""
+    """Mode 600 whatever the umask; new passwords leave the encryption key and the stores as they
+    are.
+    """
     before = os.umask(0)
     try:
         write_private(secrets_file(tmp_path), Secrets.new())

@@ -1,7 +1,9 @@
-"""A stream of bookings whose positives are known early and whose negatives are known late (docs/decisions.md, 4).
+"""A stream of bookings whose positives are known early and whose negatives are known late
+(docs/decisions.md, 4).
 
-Whether a booking is cancelled depends on its price alone. A cancellation is known within a day, a stay only when the guest has
-come: of the bookings of this week that have an outcome already, those with a long lead are cancelled, every one.
+Whether a booking is cancelled depends on its price alone. A cancellation is known within a day, a
+stay only when the guest has come: of the bookings of this week that have an outcome already, those
+with a long lead are cancelled, every one.
 """
 
 from __future__ import annotations
@@ -70,7 +72,11 @@ def write_rows(home: Path, stream: dict[str, list[Booking]]) -> None:
     """Write a file of bookings a week."""
     for week, rows in stream.items():
         names = ("booked_at", "booking_id", "lead_days", "price", "channel")
-        _write(home / "sources" / "bookings" / f"{week}.csv", names, [_cells(row, names) for row in rows])
+        _write(
+            home / "sources" / "bookings" / f"{week}.csv",
+            names,
+            [_cells(row, names) for row in rows],
+        )
 
 
 def write_outcomes(home: Path, stream: dict[str, list[Booking]]) -> tuple[str, ...]:

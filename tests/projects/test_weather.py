@@ -1,4 +1,6 @@
-"""Tests of the second project: real data of another kind, through the same code, without a line of its own."""
+"""Tests of the second project: real data of another kind, through the same code, without a line of
+its own.
+"""
 
 import csv
 import shutil
@@ -27,15 +29,22 @@ def ingested(settings: Settings) -> dict[str, tuple[Snapshot, Verdict]]:
     found = {}
     for week in source.batches():
         table = source.read(managed.batch(week)).table()
-        snapshot = write_snapshot(settings.lake, table, managed.contract, managed.batch(week), source.name)
-        found[week] = (snapshot, judge(settings.lake, snapshot, managed.contract, managed.spec.validation))
+        snapshot = write_snapshot(
+            settings.lake, table, managed.contract, managed.batch(week), source.name
+        )
+        found[week] = (
+            snapshot,
+            judge(settings.lake, snapshot, managed.contract, managed.spec.validation),
+        )
     return found
 
 
 def test_project_holds_no_code() -> None:
     """A contract and a model spec are all that a model needs."""
     files = sorted(
-        path.relative_to(WEATHER_PROJECT).as_posix() for path in WEATHER_PROJECT.rglob("*") if path.is_file()
+        path.relative_to(WEATHER_PROJECT).as_posix()
+        for path in WEATHER_PROJECT.rglob("*")
+        if path.is_file()
     )
 
     assert files == ["data_contracts/weather.odcs.yaml", "deployments/weather/model.yaml"]
@@ -47,7 +56,9 @@ def test_every_week_is_accepted(weather_settings: Settings) -> None:
     weeks = ingested(weather_settings)
 
     assert tuple(weeks) == WEATHER_WEEKS
-    assert {week for week, (_, verdict) in weeks.items() if verdict.outcome != "accept"} == {"2013-W07"}
+    assert {week for week, (_, verdict) in weeks.items() if verdict.outcome != "accept"} == {
+        "2013-W07"
+    }
     snapshot, verdict = weeks["2013-W07"]
     assert list(read_reasons(weather_settings.lake, str(verdict.quarantine)).values()) == [
         "wind_speed:between"
@@ -59,12 +70,18 @@ def test_every_week_is_accepted(weather_settings: Settings) -> None:
 
 @pytest.mark.parametrize("weather_home", [3], indirect=True)
 @pytest.mark.parametrize("kind", ["growing", "table"])
-def test_same_snapshots_from_another_source(weather_settings: Settings, tmp_path: Path, kind: str) -> None:
-    """Three weeks from a growing file, or from a table, are the very snapshots that a file a week gives."""
+def test_same_snapshots_from_another_source(
+    weather_settings: Settings, tmp_path: Path, kind: str
+) -> None:
+    """Three weeks from a growing file, or from a table, are the very snapshots that a file a week
+    gives.
+    """
     expected = {week: snapshot.sha256 for week, (snapshot, _) in ingested(weather_settings).items()}
     rows = [
         row
-        for file in sorted((weather_settings.home / "sources" / "weather").glob("*.csv"), reverse=True)
+        for file in sorted(
+            (weather_settings.home / "sources" / "weather").glob("*.csv"), reverse=True
+        )
         for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
     ]
     if kind == "growing":
@@ -115,10 +132,15 @@ def test_features(weather_settings: Settings) -> None:
     tables = {week: read_accepted(weather_settings.lake, *pair) for week, pair in weeks.items()}
 
     frame = build_frame(
-        tables, {week: snapshot.sha256 for week, (snapshot, _) in weeks.items()}, managed.contract,
-        managed.spec.features, target=managed.spec.target, problem=managed.spec.problem, slices=managed.spec.slices,
+        tables,
+        {week: snapshot.sha256 for week, (snapshot, _) in weeks.items()},
+        managed.contract,
+        managed.spec.features,
+        target=managed.spec.target,
+        problem=managed.spec.problem,
+        slices=managed.spec.slices,
         code=None,
-    )  # fmt: skip
+    )
 
     assert frame.schema.categorical == ("origin",)
     assert "visib" not in frame.schema.names

@@ -35,11 +35,29 @@ from tasks.records import (
 )
 
 NUMERICAL = (
-    "temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib", "distance",
-    "scheduled_arrival_minute", "plane_age", "seats", "departures_this_hour", "minute_of_day",
-)  # fmt: skip
+    "temp",
+    "dewp",
+    "humid",
+    "wind_speed",
+    "wind_gust",
+    "precip",
+    "pressure",
+    "visib",
+    "distance",
+    "scheduled_arrival_minute",
+    "plane_age",
+    "seats",
+    "departures_this_hour",
+    "minute_of_day",
+)
 CATEGORICAL = ("carrier", "origin", "dest", "manufacturer", "weekday", "wind_dir", "flight")
-UNITS = {"temp": "degF", "wind_speed": "mile/h", "distance": "mile", "pressure": "hPa", "visib": "mile"}
+UNITS = {
+    "temp": "degF",
+    "wind_speed": "mile/h",
+    "distance": "mile",
+    "pressure": "hPa",
+    "visib": "mile",
+}
 
 
 def months(count: int, first: str = "2013-01") -> list[Batch]:
@@ -53,75 +71,124 @@ def months(count: int, first: str = "2013-01") -> list[Batch]:
 def a_snapshot(batch: Batch, **changes: object) -> Snapshot:
     """A snapshot of the flights."""
     values = {
-        "contract": "flights", "contract_version": "1.0.0", "batch": batch, "sha256": "ab12cd34" * 8, "rows": 28_796,
-        "parts": (), "path": f"snapshots/flights/{batch.id}/ab12cd34ab12cd34",
+        "contract": "flights",
+        "contract_version": "1.0.0",
+        "batch": batch,
+        "sha256": "ab12cd34" * 8,
+        "rows": 28_796,
+        "parts": (),
+        "path": f"snapshots/flights/{batch.id}/ab12cd34ab12cd34",
         "source": f"/data/sources/flights/{batch.id}.csv.gz",
-    }  # fmt: skip
+    }
     return Snapshot.model_validate(values | changes)
 
 
 def a_verdict(**changes: object) -> Verdict:
     """A verdict that accepts."""
     values = {
-        "outcome": "accept", "reason": "all 28,796 rows keep the contract", "rows": 28_796, "quarantined": 0, "rules": (),
-    }  # fmt: skip
+        "outcome": "accept",
+        "reason": "all 28,796 rows keep the contract",
+        "rows": 28_796,
+        "quarantined": 0,
+        "rules": (),
+    }
     return Verdict.model_validate(values | changes)
 
 
 def a_rule(rule: str = "distance:between", **changes: object) -> RuleOutcome:
     """A row rule that failed."""
     values = {
-        "rule": rule, "description": "distance lies in [50, 6000]", "scope": "row", "severity": "error",
-        "outcome": "failed", "count": 1_204, "found": "1,204 rows, such as 17.0, 9000.0",
-    }  # fmt: skip
+        "rule": rule,
+        "description": "distance lies in [50, 6000]",
+        "scope": "row",
+        "severity": "error",
+        "outcome": "failed",
+        "count": 1_204,
+        "found": "1,204 rows, such as 17.0, 9000.0",
+    }
     return RuleOutcome.model_validate(values | changes)
 
 
 def a_feature(feature: str = "temp", **changes: object) -> FeatureDrift:
     """A numerical feature that moved to three times its threshold."""
     values = {
-        "feature": feature, "kind": "numerical", "score": 0.3, "threshold": 0.1, "outcome": "drifted",
-        "missing_before": 0.0, "missing_after": 0.031, "importance": 0.012,
-        "histogram": Histogram(labels=("below 40", "40 and above"), before=(0.5, 0.5), after=(0.25, 0.75)),
-    }  # fmt: skip
+        "feature": feature,
+        "kind": "numerical",
+        "score": 0.3,
+        "threshold": 0.1,
+        "outcome": "drifted",
+        "missing_before": 0.0,
+        "missing_after": 0.031,
+        "importance": 0.012,
+        "histogram": Histogram(
+            labels=("below 40", "40 and above"), before=(0.5, 0.5), after=(0.25, 0.75)
+        ),
+    }
     return FeatureDrift.model_validate(values | changes)
 
 
 def a_drift(batch: str, features: Sequence[FeatureDrift], **changes: object) -> DriftSummary:
     """A summary of these features."""
     values = {
-        "batch": batch, "version": 1, "rows": 28_796, "baseline_rows": 81_403, "features": tuple(features),
-    }  # fmt: skip
+        "batch": batch,
+        "version": 1,
+        "rows": 28_796,
+        "baseline_rows": 81_403,
+        "features": tuple(features),
+    }
     return DriftSummary.model_validate(values | changes)
 
 
 def a_performance(batch: str, version: int = 1, **changes: object) -> Performance:
     """A performance with finite intervals."""
     values = {
-        "batch": batch, "version": version, "rows": 27_914, "blocks": 30, "metric": "roc_auc",
-        "score": Interval(value=0.7312, low=0.7214, high=0.741), "loss": Interval(value=0.4907, low=0.471, high=0.5104),
+        "batch": batch,
+        "version": version,
+        "rows": 27_914,
+        "blocks": 30,
+        "metric": "roc_auc",
+        "score": Interval(value=0.7312, low=0.7214, high=0.741),
+        "loss": Interval(value=0.4907, low=0.471, high=0.5104),
         "metrics": {"roc_auc": 0.7312, "log_loss": 0.4907, "brier": 0.1581},
-    }  # fmt: skip
+    }
     return Performance.model_validate(values | changes)
 
 
 def a_record(batch: Batch, **changes: object) -> BatchRecord:
     """A batch that was accepted, without champion and labels."""
     values = {
-        "model": "flights-late-arrival", "batch": batch, "revision": 1, "snapshot": a_snapshot(batch),
-        "verdict": a_verdict(), "fingerprint": "f", "spec_sha256": "ab" * 32, "as_of": batch.end + timedelta(days=1),
-    }  # fmt: skip
+        "model": "flights-late-arrival",
+        "batch": batch,
+        "revision": 1,
+        "snapshot": a_snapshot(batch),
+        "verdict": a_verdict(),
+        "fingerprint": "f",
+        "spec_sha256": "ab" * 32,
+        "as_of": batch.end + timedelta(days=1),
+    }
     return BatchRecord.model_validate(values | changes)
 
 
 def an_entry(id: int, batch: Batch | str, decision: Decision, **changes: object) -> LedgerEntry:
     """A decision in effect."""
-    day = batch.end + timedelta(days=1) if isinstance(batch, Batch) else datetime(2013, 6, 2, tzinfo=UTC)
+    day = (
+        batch.end + timedelta(days=1)
+        if isinstance(batch, Batch)
+        else datetime(2013, 6, 2, tzinfo=UTC)
+    )
     values = {
-        "id": id, "model": "flights-late-arrival", "batch": batch.id if isinstance(batch, Batch) else batch,
-        "decision": decision, "evidence": {}, "evidence_sha256": "e" * 64, "as_of": day, "recorded_at": day,
-        "effective_at": day, "flow_run": "amber-falcon", "decided_by": "kingmaker",
-    }  # fmt: skip
+        "id": id,
+        "model": "flights-late-arrival",
+        "batch": batch.id if isinstance(batch, Batch) else batch,
+        "decision": decision,
+        "evidence": {},
+        "evidence_sha256": "e" * 64,
+        "as_of": day,
+        "recorded_at": day,
+        "effective_at": day,
+        "flow_run": "amber-falcon",
+        "decided_by": "kingmaker",
+    }
     return LedgerEntry.model_validate(values | changes)
 
 
@@ -146,13 +213,26 @@ def _sample_feature(name: str, kind: str, month: int, dice: random.Random) -> Fe
     ]
     missing = name in ("wind_gust", "visib")
     return FeatureDrift(
-        feature=name, kind=kind, score=score, threshold=0.1, outcome="drifted" if score > 0.1 else "steady",
-        missing_before=0.002 * missing, missing_after=0.041 * missing, importance=None if kind == "prediction" else
-        {"minute_of_day": 0.0241, "carrier": 0.0102, "temp": 0.0061, "humid": 0.0083}.get(name, dice.uniform(-0.0002, 0.003)),
-        histogram=Histogram(
-            labels=labels, before=tuple(b / sum(before) for b in before), after=tuple(n / sum(now) for n in now)
+        feature=name,
+        kind=kind,
+        score=score,
+        threshold=0.1,
+        outcome="drifted" if score > 0.1 else "steady",
+        missing_before=0.002 * missing,
+        missing_after=0.041 * missing,
+        importance=(
+            None
+            if kind == "prediction"
+            else {"minute_of_day": 0.0241, "carrier": 0.0102, "temp": 0.0061, "humid": 0.0083}.get(
+                name, dice.uniform(-0.0002, 0.003)
+            )
         ),
-    )  # fmt: skip
+        histogram=Histogram(
+            labels=labels,
+            before=tuple(b / sum(before) for b in before),
+            after=tuple(n / sum(now) for n in now),
+        ),
+    )
 
 
 def sample_features(
@@ -163,17 +243,27 @@ def sample_features(
     features += [_sample_feature(name, "categorical", month, dice) for name in CATEGORICAL]
     lost = features[4].model_copy(
         update={
-            "score": None, "outcome": "not evaluable", "note": "this batch holds no value", "missing_after": 1.0,
+            "score": None,
+            "outcome": "not evaluable",
+            "note": "this batch holds no value",
+            "missing_after": 1.0,
             "histogram": features[4].histogram.model_copy(update={"after": ()}),
         }
-    )  # fmt: skip
-    return [*features[:4], lost, *features[5:], _sample_feature("prediction", "prediction", month, dice)]
+    )
+    return [
+        *features[:4],
+        lost,
+        *features[5:],
+        _sample_feature("prediction", "prediction", month, dice),
+    ]
 
 
 def sample_history(
     count: int = 12, numerical: Sequence[str] = NUMERICAL, first: str = "2013-01"
 ) -> tuple[tuple[BatchRecord, ...], tuple[LedgerEntry, ...]]:
-    """Batches with a first champion after the third, refreshes, one rollback, one refusal and some quarantine."""
+    """Batches with a first champion after the third, refreshes, one rollback, one refusal and some
+    quarantine.
+    """
     dice = random.Random(7)  # noqa: S311 - sample data
     records: list[BatchRecord] = []
     entries: list[LedgerEntry] = []
@@ -191,87 +281,139 @@ def sample_history(
             continue
         quarantined = 214 if i % 5 == 1 else 0
         verdict = a_verdict(
-            outcome="accept with quarantine" if quarantined else "accept", quarantined=quarantined,
+            outcome="accept with quarantine" if quarantined else "accept",
+            quarantined=quarantined,
             rows=27_000 + 311 * month,
-        )  # fmt: skip
+        )
         if not reigning:
             records.append(a_record(batch, verdict=verdict))
             if i < 2:
                 decide(
-                    batch, Hold(reason=f"collecting: {i + 1} of the 3 batches that the first champion needs")
+                    batch,
+                    Hold(
+                        reason=f"collecting: {i + 1} of the 3 batches that the first champion needs"
+                    ),
                 )
                 continue
             decide(batch, Retrain(reason="3 batches are there, and no champion yet"))
-            decide(batch, Promote(
-                reason="the first champion: every guardrail passed, and there is nothing to compare with",
-                version=1, previous=None,
-            ))  # fmt: skip
+            decide(
+                batch,
+                Promote(
+                    reason=(
+                        "the first champion: every guardrail passed, and there is nothing to"
+                        " compare with"
+                    ),
+                    version=1,
+                    previous=None,
+                ),
+            )
             reigning = newest = 1
             continue
         value = 0.72 + 0.018 * math.cos(2 * math.pi * month / 12) + dice.uniform(-0.006, 0.006)
         half = dice.uniform(0.008, 0.014)
 
-        def performance(version: int, value: float, half: float = half, batch: Batch = batch) -> Performance:
+        def performance(
+            version: int, value: float, half: float = half, batch: Batch = batch
+        ) -> Performance:
             return a_performance(
-                batch.id, version, score=Interval(value=value, low=value - half, high=value + half),
+                batch.id,
+                version,
+                score=Interval(value=value, low=value - half, high=value + half),
                 loss=Interval(value=1.2 - value, low=1.2 - value - half, high=1.2 - value + half),
                 slices=tuple(
                     SliceScore(column=column, value=name, rows=rows, loss=(1.2 - value) * times)
                     for column, name, rows, times in (
-                        ("carrier", "EV", 4_102, 1.31), ("carrier", "OO", 31, 1.22), ("origin", "EWR", 10_211, 1.09),
-                        ("carrier", "B6", 4_771, 1.04), ("origin", "LGA", 8_690, 0.96), ("carrier", "HA", 30, 0.61),
+                        ("carrier", "EV", 4_102, 1.31),
+                        ("carrier", "OO", 31, 1.22),
+                        ("origin", "EWR", 10_211, 1.09),
+                        ("carrier", "B6", 4_771, 1.04),
+                        ("origin", "LGA", 8_690, 0.96),
+                        ("carrier", "HA", 30, 0.61),
                     )
                 ),
-            )  # fmt: skip
+            )
 
         performances = [performance(reigning, value)]
         if reigning != 1:
-            performances.append(performance(1, value - 0.006 - 0.0025 * min(i, 14) * dice.uniform(0.6, 1.2)))
+            performances.append(
+                performance(1, value - 0.006 - 0.0025 * min(i, 14) * dice.uniform(0.6, 1.2))
+            )
         if previous > 1:
             performances.append(performance(previous, value - 0.002))
         records.append(
             a_record(
-                batch, verdict=verdict, performances=tuple(performances),
+                batch,
+                verdict=verdict,
+                performances=tuple(performances),
                 drift=a_drift(batch.id, sample_features(month, dice, numerical), version=reigning),
                 predictions=Predictions(
-                    model="flights-late-arrival", batch=batch.id, version=reigning, snapshot="ab", rows=verdict.rows,
-                    path=f"predictions/flights-late-arrival/{batch.id}/v{reigning}.parquet", sha256="cd" * 32,
+                    model="flights-late-arrival",
+                    batch=batch.id,
+                    version=reigning,
+                    snapshot="ab",
+                    rows=verdict.rows,
+                    path=f"predictions/flights-late-arrival/{batch.id}/v{reigning}.parquet",
+                    sha256="cd" * 32,
                 ),
             )
-        )  # fmt: skip
+        )
         if i % 9 == 8 and previous:
-            decide(batch, RollBack(
-                reason=f"the previous champion, version {previous}, has loss 0.4711 against 0.4903 (+3.9% better, "
-                "t 3.41) in batch 1 of 3 of the watch", version=previous, previous=reigning,
-            ))  # fmt: skip
+            decide(
+                batch,
+                RollBack(
+                    reason=(
+                        f"the previous champion, version {previous}, has loss 0.4711 against 0.4903"
+                        " (+3.9% better, t 3.41) in batch 1 of 3 of the watch"
+                    ),
+                    version=previous,
+                    previous=reigning,
+                ),
+            )
             reigning, previous = previous, 0
         elif i % 3 == 2:
             newest += 1
             decide(batch, Retrain(reason="the clock: 3 batches since the last training"))
-            decide(batch, Promote(
-                reason="a refresh, not clearly worse: loss 0.4823 against 0.4907 (-1.7%) on 27,914 unseen rows, t -2.31",
-                version=newest, previous=reigning,
-            ))  # fmt: skip
+            decide(
+                batch,
+                Promote(
+                    reason=(
+                        "a refresh, not clearly worse: loss 0.4823 against 0.4907 (-1.7%) on 27,914"
+                        " unseen rows, t -2.31"
+                    ),
+                    version=newest,
+                    previous=reigning,
+                ),
+            )
             reigning, previous = newest, reigning
         elif i % 3 == 0 and i > 9:
             newest += 1
             decide(
                 batch,
                 Retrain(
-                    reason="the alarm: loss 0.5312 is above 0.5204, 3 standard deviations over its last 6 batches"
+                    reason=(
+                        "the alarm: loss 0.5312 is above 0.5204, 3 standard deviations over its"
+                        " last 6 batches"
+                    )
                 ),
             )
             decide(
                 batch,
                 Reject(
-                    reason="slice carrier = EV is 4.1% worse on 4,102 rows (p 0.0011 over 19 slices)",
+                    reason=(
+                        "slice carrier = EV is 4.1% worse on 4,102 rows (p 0.0011 over 19 slices)"
+                    ),
                     version=newest,
                 ),
             )
         else:
             decide(
                 batch,
-                Hold(reason=f"{i % 3 + 1} batches since the last training of 3; loss 0.4907 after 0.4874"),
+                Hold(
+                    reason=(
+                        f"{i % 3 + 1} batches since the last training of 3; loss 0.4907 after"
+                        " 0.4874"
+                    )
+                ),
             )
     return tuple(records), tuple(entries)
 
@@ -279,11 +421,17 @@ def sample_history(
 def a_contract(**changes: object) -> Contract:
     """A contract of one column."""
     values = {
-        "file": Path("data_contracts/flights.odcs.yaml"), "name": "flights", "version": "1.0.0",
-        "columns": (Column("distance", "number", unit="mile"),), "key": (), "event_time": "scheduled_departure",
-        "timezone": "America/New_York", "lateness": timedelta(days=1), "rules": (),
+        "file": Path("data_contracts/flights.odcs.yaml"),
+        "name": "flights",
+        "version": "1.0.0",
+        "columns": (Column("distance", "number", unit="mile"),),
+        "key": (),
+        "event_time": "scheduled_departure",
+        "timezone": "America/New_York",
+        "lateness": timedelta(days=1),
+        "rules": (),
         "servers": (Server("warehouse", "local", "/data/{batch}.csv.gz", "csv"),),
-    }  # fmt: skip
+    }
     return Contract(**(values | changes))
 
 

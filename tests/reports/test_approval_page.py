@@ -20,11 +20,18 @@ def entry_of(value: str = "UA", reason: str = "a refresh, not clearly worse") ->
     seen = evidence(comparison=comparison(slices=(slice_comparison(value=value),)))
     moment = datetime(2013, 6, 1, tzinfo=UTC)
     return LedgerEntry(
-        id=7, model=seen.model, batch=seen.batch,
+        id=7,
+        model=seen.model,
+        batch=seen.batch,
         decision=AwaitApproval(reason=reason, version=seen.challenger, previous=seen.champion),
-        evidence=seen.model_dump(mode="json") | {"rule": {"rule": "gate"}}, evidence_sha256="ab" * 32, as_of=moment, recorded_at=moment,
-        effective_at=moment, flow_run="", decided_by="kingmaker",
-    )  # fmt: skip
+        evidence=seen.model_dump(mode="json") | {"rule": {"rule": "gate"}},
+        evidence_sha256="ab" * 32,
+        as_of=moment,
+        recorded_at=moment,
+        effective_at=moment,
+        flow_run="",
+        decided_by="kingmaker",
+    )
 
 
 @pytest.mark.parametrize("render", [render_approval_page, render_approval_text])
@@ -36,9 +43,16 @@ def test_every_number_of_the_evidence_is_there(render):
     page = render(entry, DEADLINE)
 
     for text in (
-        "a refresh, not clearly worse", "2013-07-01 00:00 UTC", f"--version {entry.decision.version}",
-        f"{seen.rows:,}", "Guardrails", "Slices", "blocks of time", "kingmaker refuse", entry.evidence["guardrails"][0]["name"].split()[0],
-    ):  # fmt: skip
+        "a refresh, not clearly worse",
+        "2013-07-01 00:00 UTC",
+        f"--version {entry.decision.version}",
+        f"{seen.rows:,}",
+        "Guardrails",
+        "Slices",
+        "blocks of time",
+        "kingmaker refuse",
+        entry.evidence["guardrails"][0]["name"].split()[0],
+    ):
         assert text in page
 
 
@@ -55,7 +69,9 @@ def test_a_script_as_slice_stays_text():
 
 @given(st.text())
 def test_no_text_breaks_out_of_its_cell(text):
-    """Whatever the text, it is one line, without tags, and every sign that means something is escaped."""
+    """Whatever the text, it is one line, without tags, and every sign that means something is
+    escaped.
+    """
     inert = _inert(text)
 
     assert "\n" not in inert

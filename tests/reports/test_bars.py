@@ -41,10 +41,15 @@ def test_meter_marks_the_threshold_and_cuts_what_is_off_the_scale():
 @pytest.mark.parametrize(
     ("times", "outcome", "step"),
     [
-        (None, "not evaluable", "n"), (0.2, "steady", "0"), (0.9, "steady", "1"), (1.1, "drifted", "2"),
-        (2.0, "drifted", "3"), (5.0, "drifted", "4"), (math.inf, "drifted", "5"),
+        (None, "not evaluable", "n"),
+        (0.2, "steady", "0"),
+        (0.9, "steady", "1"),
+        (1.1, "drifted", "2"),
+        (2.0, "drifted", "3"),
+        (5.0, "drifted", "4"),
+        (math.inf, "drifted", "5"),
     ],
-)  # fmt: skip
+)
 def test_heat_step(times, outcome, step):
     """Grey below the threshold; above it a step a doubling."""
     assert heat_step(a_feature(outcome=outcome), times) == step

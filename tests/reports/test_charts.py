@@ -20,7 +20,9 @@ def measured(batch, value=None, half=0.01, first=None):
 
 def test_a_missing_score_breaks_the_line():
     """No line is drawn through a batch that was not judged."""
-    chart = line_chart([measured("a", 0.7), measured("b"), measured("c", 0.7), measured("d", 0.72)], AREA)
+    chart = line_chart(
+        [measured("a", 0.7), measured("b"), measured("c", 0.7), measured("d", 0.72)], AREA
+    )
 
     assert chart.line.count("M") == 2
     assert len(chart.dots) == 3
@@ -57,6 +59,8 @@ def test_an_unknown_interval_has_no_band():
 
 def test_one_wide_interval_does_not_flatten_the_chart():
     """The axis follows the typical interval, not the widest."""
-    low, high = axis_range([*(measured(str(i), 0.7 + i / 100) for i in range(5)), measured("x", 0.7, 50.0)])
+    low, high = axis_range(
+        [*(measured(str(i), 0.7 + i / 100) for i in range(5)), measured("x", 0.7, 50.0)]
+    )
 
     assert high - low < 0.5

@@ -32,7 +32,9 @@ def with_loss(batch, value, half=0.02, version=1):
     return a_record(batch, performances=(a_performance(batch.id, version, loss=loss),))
 
 
-def page_of(record, *, entries=(FIRST, HOLD), units=(), history=(), evidently=None, validation=None):
+def page_of(
+    record, *, entries=(FIRST, HOLD), units=(), history=(), evidently=None, validation=None
+):
     """The page's text as a reader sees it, without markup."""
     page = render_drift_page(
         "flights", "roc_auc", record, entries, dict(units), history, evidently, validation
@@ -42,7 +44,9 @@ def page_of(record, *, entries=(FIRST, HOLD), units=(), history=(), evidently=No
 
 
 def test_the_headline_says_what_moved_how_it_did_and_what_was_decided():
-    """Moved features with their share of importance, loss against earlier batches, decision with reason."""
+    """Moved features with their share of importance, loss against earlier batches, decision with
+    reason.
+    """
     features = [
         a_feature("temp", importance=0.01),
         a_feature("dewp", outcome="steady", score=0.02, importance=0.03),
@@ -54,8 +58,8 @@ def test_the_headline_says_what_moved_how_it_did_and_what_was_decided():
     text = page_of(record, history=[with_loss(FEBRUARY, 0.48), record])
 
     assert (
-        "1 of 2 features moved, carrying 25% of the champion’s importance; what it predicts moved too."
-        in text
+        "1 of 2 features moved, carrying 25% of the champion’s importance; what it predicts moved"
+        " too." in text
     )
     assert "The champion’s loss is 0.490 [0.470, 0.510], as before." in text
     assert "Decision: Hold. Hold 1 batch since the last training of 3" in text
@@ -98,16 +102,22 @@ def test_a_refused_batch_gives_the_verdicts_reason_and_no_scores():
 
 
 def test_features_come_in_groups_by_distance_from_their_threshold():
-    """The prediction, then what moved most against its own threshold, then the steady, then the unknown."""
+    """The prediction, then what moved most against its own threshold, then the steady, then the
+    unknown.
+    """
     features = [
         a_feature("steady_one", outcome="steady", score=0.09),
-        a_feature("lost_one", score=None, outcome="not evaluable", note="this batch holds no value"),
+        a_feature(
+            "lost_one", score=None, outcome="not evaluable", note="this batch holds no value"
+        ),
         a_feature("small_threshold", score=0.3, threshold=0.05),
         a_feature("large_threshold", score=0.4, threshold=0.2),
         a_feature("the_prediction", kind="prediction", outcome="steady", score=0.01),
     ]
 
-    text = page_of(a_record(MARCH, drift=a_drift("2013-03", features)), units={"small_threshold": "degF"})
+    text = page_of(
+        a_record(MARCH, drift=a_drift("2013-03", features)), units={"small_threshold": "degF"}
+    )
 
     names = ["the_prediction", "small_threshold", "large_threshold", "steady_one", "lost_one"]
     assert sorted(names, key=text.index) == names
@@ -131,7 +141,9 @@ def test_contenders_are_named_by_their_role():
 
 def test_a_journalled_decision_is_not_in_effect():
     """What is only written down is not shown as done."""
-    journalled = an_entry(2, MARCH, Promote(reason="better", version=2, previous=1), effective_at=None)
+    journalled = an_entry(
+        2, MARCH, Promote(reason="better", version=2, previous=1), effective_at=None
+    )
 
     assert "not in effect yet" in page_of(a_record(MARCH), entries=(FIRST, journalled))
 
@@ -141,8 +153,8 @@ def test_links_carry_their_warning():
     with_links = page_of(a_record(MARCH), evidently="evidently.html", validation="validation.html")
 
     assert (
-        "Its pictures are drawn from a sample; scores, thresholds and verdicts are ours, on all rows"
-        in with_links
+        "Its pictures are drawn from a sample; scores, thresholds and verdicts are ours, on all"
+        " rows" in with_links
     )
     assert "Evidently" not in page_of(a_record(MARCH))
 
@@ -156,7 +168,9 @@ def test_a_score_is_told_against_chance():
         a_feature("wild", outcome="steady", score=0.4, threshold=50.0, p_value=0.02),
         a_feature("the_target", kind="target", score=0.5, p_value=1e-4),
     ]
-    reference = DriftReference(kind="training", rows=81_403, runs=6, level=0.002, reason="as configured")
+    reference = DriftReference(
+        kind="training", rows=81_403, runs=6, level=0.002, reason="as configured"
+    )
 
     text = page_of(a_record(MARCH, drift=a_drift("2013-03", features, reference=reference)))
 
@@ -170,7 +184,9 @@ def test_a_score_is_told_against_chance():
 
 
 def test_a_season_is_named():
-    """The page says that the batch was held against its own season, and from when to when that was."""
+    """The page says that the batch was held against its own season, and from when to when that
+    was.
+    """
     start, end = (datetime(2012, month, 1, tzinfo=UTC) for month in (3, 4))
     reference = DriftReference(
         kind="season", rows=9_000, spans=((start, end),), reason="training rows reach back to it"
@@ -186,7 +202,11 @@ def test_a_season_beyond_training_is_named():
     """Rows that the champion was not trained on are not called training rows, and counted."""
     start, end = (datetime(2012, month, 1, tzinfo=UTC) for month in (3, 4))
     reference = DriftReference(
-        kind="season", rows=9_000, earlier=9_000, spans=((start, end),), reason="the lake reaches back to it"
+        kind="season",
+        rows=9_000,
+        earlier=9_000,
+        spans=((start, end),),
+        reason="the lake reaches back to it",
     )
 
     text = page_of(a_record(MARCH, drift=a_drift("2013-03", [a_feature()], reference=reference)))

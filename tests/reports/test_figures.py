@@ -31,10 +31,17 @@ INFINITE = Interval(value=0.7, low=-math.inf, high=math.inf)
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "–"), (0.0, "0"), (0.73124, "0.7312"), (-0.5, "−0.5"), (336776, "336,776"), (28796.4, "28,796"),
-        (0.0000312, "3.1e-05"), (math.nan, "unknown"), (math.inf, "infinite"),
+        (None, "–"),
+        (0.0, "0"),
+        (0.73124, "0.7312"),
+        (-0.5, "−0.5"),
+        (336776, "336,776"),
+        (28796.4, "28,796"),
+        (0.0000312, "3.1e-05"),
+        (math.nan, "unknown"),
+        (math.inf, "infinite"),
     ],
-)  # fmt: skip
+)
 def test_number(value, text):
     """Four significant digits, separators for thousands, words for what is no number."""
     assert number(value) == text
@@ -42,7 +49,14 @@ def test_number(value, text):
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0, "0%"), (0.0004, "<0.1%"), (0.031, "3.1%"), (0.142, "14%"), (0.999, ">99%"), (1.0, "100%")],
+    [
+        (0.0, "0%"),
+        (0.0004, "<0.1%"),
+        (0.031, "3.1%"),
+        (0.142, "14%"),
+        (0.999, ">99%"),
+        (1.0, "100%"),
+    ],
 )
 def test_percent(share, text):
     """A share never rounds to nothing or to all unless it is."""
@@ -65,7 +79,10 @@ def test_infinite_interval_is_unknown():
 
 def test_moment_is_utc():
     """A moment of any zone is shown in UTC, and says so."""
-    assert moment(datetime(2013, 6, 1, 1, 30, tzinfo=timezone(timedelta(hours=-4)))) == "2013-06-01 05:30 UTC"
+    assert (
+        moment(datetime(2013, 6, 1, 1, 30, tzinfo=timezone(timedelta(hours=-4))))
+        == "2013-06-01 05:30 UTC"
+    )
 
 
 def test_names_and_multiples():
@@ -79,5 +96,11 @@ def test_names_and_multiples():
 def test_odds():
     """Small probabilities are one in so many, to two digits; large ones are shares."""
     assert [odds(p) for p in (None, 0.5, 0.1, 0.04, 0.00021, 3e-6, 1e-9)] == [
-        NOTHING, "50%", "10%", "1 in 25", "1 in 4,800", "1 in 330,000", "less than 1 in a million",
-    ]  # fmt: skip
+        NOTHING,
+        "50%",
+        "10%",
+        "1 in 25",
+        "1 in 4,800",
+        "1 in 330,000",
+        "less than 1 in a million",
+    ]

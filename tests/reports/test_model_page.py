@@ -66,7 +66,9 @@ def test_what_waits_is_shown_on_top():
     """A request for approval and a promotion that is only journalled are not hidden in the list."""
     batch = months(1)[0]
     asked = an_entry(1, batch, AwaitApproval(reason="needs a person", version=2, previous=1))
-    journalled = an_entry(2, batch, Promote(reason="is journalled", version=3, previous=1), effective_at=None)
+    journalled = an_entry(
+        2, batch, Promote(reason="is journalled", version=3, previous=1), effective_at=None
+    )
 
     page = page_of([a_record(batch)], [asked, journalled])
 
@@ -78,7 +80,9 @@ def test_what_waits_is_shown_on_top():
 
 
 def test_what_waits_for_labels_is_told_with_its_reason():
-    """Batches that wait, and rows that never got a label; a batch with all its labels takes no room."""
+    """Batches that wait, and rows that never got a label; a batch with all its labels takes no
+    room.
+    """
     first, second, third = months(3)
     moment = first.end
     whole = a_record(first, labelled=Labelled(rows=100, labelled=100, as_of=moment))
@@ -117,7 +121,9 @@ def test_every_decision_is_listed_with_who_decided(year):
 
 
 def test_an_estimate_stands_in_for_labels_that_are_not_there():
-    """The newest batch's, as an estimate that says what it cannot see; gone when the labels have come."""
+    """The newest batch's, as an estimate that says what it cannot see; gone when the labels have
+    come.
+    """
     batch = months(1)[0]
     score = Interval(value=0.71, low=0.69, high=0.73)
     guess = Estimate(
@@ -135,8 +141,10 @@ def test_an_estimate_stands_in_for_labels_that_are_not_there():
 
     assert "ROC AUC on 2013-01, estimated" in page
     assert "until its labels come; blind to concept drift" in page
-    assert estimate_in_words(waiting, "roc_auc") == (
-        "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to concept drift"
+    assert (
+        estimate_in_words(waiting, "roc_auc")
+        == "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to"
+        " concept drift"
     )
     judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
     assert "estimated" not in page_of([judged], [])

@@ -66,7 +66,10 @@ def full_record(batch):
         batch,
         verdict=a_verdict(rules=(a_rule(),), quarantined=3, quarantine="q"),
         drift=a_drift(batch.id, features),
-        performances=(a_performance(batch.id, slices=slices), a_performance(batch.id, 2, slices=slices)),
+        performances=(
+            a_performance(batch.id, slices=slices),
+            a_performance(batch.id, 2, slices=slices),
+        ),
         predictions=Predictions(
             model="m", batch=batch.id, version=1, snapshot="s", rows=10, path="p", sha256="c"
         ),
@@ -107,7 +110,9 @@ class Elements(HTMLParser):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_value_becomes_code(text):
-    """Every string of every record is hostile, and no page grows an element or an attribute by it."""
+    """Every string of every record is hostile, and no page grows an element or an attribute by
+    it.
+    """
     for page, harmless in zip(every_page(text), every_page("harmless"), strict=True):
         found, expected = Elements(page), Elements(harmless)
 
@@ -146,7 +151,9 @@ def pages_of(year):
         render_drift_page(
             "m", "roc_auc", year.records[10], year.entries, UNITS, year.records, "e.html", "v.html"
         ),
-        render_validation_page(a_contract(), a_snapshot(months(1)[0]), a_verdict(rules=(a_rule(),))),
+        render_validation_page(
+            a_contract(), a_snapshot(months(1)[0]), a_verdict(rules=(a_rule(),))
+        ),
         render_model_page("m", "d", "roc_auc", year.records, year.entries, link),
     )
 
@@ -155,16 +162,30 @@ def test_pages_are_self_contained(year):
     """No outside address, no script, nothing that is loaded; time is said to be UTC."""
     for page in pages_of(year):
         assert not re.search(r"https?://|url\(|@import", page)
-        assert not Elements(page).tags & {"script", "link", "iframe", "img", "object", "embed", "base"}
-        assert not any(name.startswith("on") or name == "src" for name, _ in Elements(page).attributes)
+        assert not Elements(page).tags & {
+            "script",
+            "link",
+            "iframe",
+            "img",
+            "object",
+            "embed",
+            "base",
+        }
+        assert not any(
+            name.startswith("on") or name == "src" for name, _ in Elements(page).attributes
+        )
         assert "All times are UTC." in page
 
 
 def test_pages_stay_under_the_bound():
     """Sixty features over 104 batches, with long reasons, fit into 500 KB a page."""
-    records, entries = sample_history(104, tuple(f"a_feature_with_a_long_name_{i:02d}" for i in range(53)))
+    records, entries = sample_history(
+        104, tuple(f"a_feature_with_a_long_name_{i:02d}" for i in range(53))
+    )
     long = [
-        entry.model_copy(update={"decision": entry.decision.model_copy(update={"reason": "word " * 40})})
+        entry.model_copy(
+            update={"decision": entry.decision.model_copy(update={"reason": "word " * 40})}
+        )
         for entry in entries
     ]
 

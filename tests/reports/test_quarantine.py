@@ -1,4 +1,6 @@
-"""Tests of the list of a quarantine: what is shown, what is hidden, and that no spreadsheet runs it."""
+"""Tests of the list of a quarantine: what is shown, what is hidden, and that no spreadsheet runs
+it.
+"""
 
 import csv
 import io
@@ -20,9 +22,13 @@ STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def test_broken_rows_with_their_rules(tmp_path: Path) -> None:
-    """Position, rules and values of each row; the classified column is hidden, an unknown one is left out."""
+    """Position, rules and values of each row; the classified column is hidden, an unknown one is
+    left out.
+    """
     contract = sample_contract(tmp_path, lambda d: column(d, "shop").update(name="=shop"))
-    table = sample_table(4, amount=[-5.0, 1.0, 2.0, 3.0], note=["=1+1", "a", "b", "c"]).rename_columns(
+    table = sample_table(
+        4, amount=[-5.0, 1.0, 2.0, 3.0], note=["=1+1", "a", "b", "c"]
+    ).rename_columns(
         ["sold_at", "id", "=shop", "amount", "note", "till", "paid_on", "email", "returned"]
     )
     table = table.append_column("passport", pa.array(["secret"] * 4))
@@ -32,7 +38,19 @@ def test_broken_rows_with_their_rules(tmp_path: Path) -> None:
     rows = quarantined_rows(tmp_path, str(verdict.quarantine), contract)
 
     assert rows == (
-        ("row", "rules", "sold_at", "id", "=shop", "amount", "note", "till", "paid_on", "email", "returned"),
+        (
+            "row",
+            "rules",
+            "sold_at",
+            "id",
+            "=shop",
+            "amount",
+            "note",
+            "till",
+            "paid_on",
+            "email",
+            "returned",
+        ),
         (
             "0",
             "amount:between",
@@ -61,7 +79,9 @@ def test_damaged_quarantine_is_not_listed(tmp_path: Path) -> None:
 
 @given(text=st.text())
 def test_any_text_is_inert_and_is_there(text: str) -> None:
-    """A cell that is read back begins with no sign of a formula unless it is a number, and nothing of it is lost."""
+    """A cell that is read back begins with no sign of a formula unless it is a number, and nothing
+    of it is lost.
+    """
     (row,) = csv.reader(io.StringIO(inert_csv([[text]]), newline=""))
 
     assert row[0].removeprefix("'") == text.removeprefix("'")
@@ -69,7 +89,8 @@ def test_any_text_is_inert_and_is_there(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1", " =1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\uff1d1", "-1_0", "+inf"]
+    "cell",
+    ["=1", " =1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\uff1d1", "-1_0", "+inf"],
 )
 def test_formulas_are_made_text(cell: str) -> None:
     """Each way to begin a formula gets an apostrophe before it."""

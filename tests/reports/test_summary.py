@@ -13,7 +13,15 @@ from tasks.reports.summary import (
     first_champion,
     reign_changes,
 )
-from tests.reports.conftest import a_drift, a_feature, a_performance, a_record, a_verdict, an_entry, months
+from tests.reports.conftest import (
+    a_drift,
+    a_feature,
+    a_performance,
+    a_record,
+    a_verdict,
+    an_entry,
+    months,
+)
 
 JANUARY, FEBRUARY = months(2)
 HOLD, RETRAIN = Hold(reason="h"), Retrain(reason="t")
@@ -42,7 +50,9 @@ def row_of(*decisions):
     ],
 )
 def test_the_most_consequential_decision_is_shown(decisions, shown):
-    """RollBack > Promote > AwaitApproval > Reject > Retrain > Hold, in whatever order they were made."""
+    """RollBack > Promote > AwaitApproval > Reject > Retrain > Hold, in whatever order they were
+    made.
+    """
     assert row_of(*decisions).decision == shown
     assert row_of(*decisions[::-1]).decision == shown
 
@@ -71,13 +81,23 @@ def test_a_batch_without_decision_is_undecided():
     row = row_of()
 
     assert (row.decision, row.reason, row.drift_share, row.score, row.first_score) == (
-        UNDECIDED, "", None, None, None,
-    )  # fmt: skip
+        UNDECIDED,
+        "",
+        None,
+        None,
+        None,
+    )
 
 
 def test_scores_belong_to_the_reigning_and_to_the_first_champion():
-    """The first performance is the reigning champion's; the first champion's is found by its version."""
-    performances = (a_performance("2013-02", 3), a_performance("2013-02", 2), a_performance("2013-02", 1))
+    """The first performance is the reigning champion's; the first champion's is found by its
+    version.
+    """
+    performances = (
+        a_performance("2013-02", 3),
+        a_performance("2013-02", 2),
+        a_performance("2013-02", 1),
+    )
     performances = tuple(
         p.model_copy(update={"score": p.score.model_copy(update={"value": 0.70 + p.version / 100})})
         for p in performances
@@ -106,7 +126,12 @@ def test_a_request_waits_until_answered_or_overtaken():
 
     assert awaiting_approval([asked]) == (asked,)
     assert awaiting_approval([asked, an_entry(2, JANUARY, REJECT)]) == ()
-    assert awaiting_approval([asked, an_entry(2, FEBRUARY, Promote(reason="p", version=3, previous=1))]) == ()
+    assert (
+        awaiting_approval(
+            [asked, an_entry(2, FEBRUARY, Promote(reason="p", version=3, previous=1))]
+        )
+        == ()
+    )
 
 
 def test_rows_come_in_time_order_of_the_newest_revisions():

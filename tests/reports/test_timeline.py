@@ -27,7 +27,9 @@ def test_it_is_a_png_of_1200_by_600(tmp_path, year):
 
 def test_same_records_same_bytes(tmp_path, year):
     """No date and no version of a library in the file."""
-    assert drawn(tmp_path, year.records, year.entries) == drawn(tmp_path, year.records, year.entries, "b.png")
+    assert drawn(tmp_path, year.records, year.entries) == drawn(
+        tmp_path, year.records, year.entries, "b.png"
+    )
 
 
 def test_the_reign_is_in_the_picture(tmp_path, year):

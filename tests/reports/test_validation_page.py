@@ -17,7 +17,14 @@ RULES = (
     ),
     a_rule("temp:low", severity="warning", count=9_000, description="temp is not low"),
     a_rule(),
-    a_rule("rows:count", scope="batch", outcome="not_run", count=0, found="", description="a month has rows"),
+    a_rule(
+        "rows:count",
+        scope="batch",
+        outcome="not_run",
+        count=0,
+        found="",
+        description="a month has rows",
+    ),
 )
 
 
@@ -30,14 +37,21 @@ def page_of(**changes):
 def test_the_verdict_and_its_reason_come_first():
     """Outcome, reason, rows, quarantine, source and digest are on the page."""
     page = page_of(
-        outcome="accept with quarantine", reason="1,204 of 28,796 rows in quarantine", quarantined=1_204,
+        outcome="accept with quarantine",
+        reason="1,204 of 28,796 rows in quarantine",
+        quarantined=1_204,
         quarantine="quarantine/flights/2013-01/x.parquet",
-    )  # fmt: skip
+    )
 
     for text in (
-        "Accepted, with rows in quarantine.", "1,204 of 28,796 rows", "28,796", "4.2% of the rows",
-        "/data/sources/flights/2013-01.csv.gz", "ab12cd34" * 8, "quarantine/flights/2013-01/x.parquet",
-    ):  # fmt: skip
+        "Accepted, with rows in quarantine.",
+        "1,204 of 28,796 rows",
+        "28,796",
+        "4.2% of the rows",
+        "/data/sources/flights/2013-01.csv.gz",
+        "ab12cd34" * 8,
+        "quarantine/flights/2013-01/x.parquet",
+    ):
         assert text in page
 
 
@@ -50,7 +64,9 @@ def test_broken_rules_come_first_errors_before_warnings():
     """A warning with more rows still stands behind an error."""
     page = page_of()
 
-    first = [page.index(text) for text in ("distance lies in", "temp is not low", "column temp is there")]
+    first = [
+        page.index(text) for text in ("distance lies in", "temp is not low", "column temp is there")
+    ]
     assert first == sorted(first)
 
 

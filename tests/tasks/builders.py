@@ -55,13 +55,18 @@ def frame_of(
     slices: pd.DataFrame | None = None,
     batch_days: float = 30,
 ) -> FeatureFrame:
-    """A feature frame whose rows lie ``days``, (rows,), after the start, in batches of ``batch_days``."""
+    """A feature frame whose rows lie ``days``, (rows,), after the start, in batches of
+    ``batch_days``.
+    """
     days = np.asarray(days, dtype="float64")
     numerical = tuple(name for name in features.columns if name not in categorical)
     schema = FeatureSchema(numerical=numerical, categorical=tuple(categorical))
-    batch = pd.Series([f"b{int(day // batch_days):03d}" for day in days], index=features.index, dtype="str")
+    batch = pd.Series(
+        [f"b{int(day // batch_days):03d}" for day in days], index=features.index, dtype="str"
+    )
     moments = pd.Series(
-        pd.to_datetime(START) + pd.to_timedelta((days * 86_400e6).round(), unit="us"), index=features.index
+        pd.to_datetime(START) + pd.to_timedelta((days * 86_400e6).round(), unit="us"),
+        index=features.index,
     ).astype("datetime64[us, UTC]")
     return FeatureFrame(
         features=features[list(schema.names)],
@@ -69,7 +74,9 @@ def frame_of(
         event_time=moments,
         batch=batch,
         slices=pd.DataFrame(index=features.index) if slices is None else slices,
-        keys=pd.DataFrame({"event_time": moments, "id": np.arange(len(features))}, index=features.index),
+        keys=pd.DataFrame(
+            {"event_time": moments, "id": np.arange(len(features))}, index=features.index
+        ),
         schema=schema,
         snapshots={name: f"{name}-snapshot" for name in sorted(set(batch))},
     )
@@ -77,26 +84,41 @@ def frame_of(
 
 def span(start: float, end: float, batch: str = "b000", rows: int = 100) -> RowSpan:
     """Rows of ``batch`` from ``start`` to ``end``, in days after the start."""
-    return RowSpan(batch=batch, snapshot=f"{batch}-snapshot", start=at(start), end=at(end), rows=rows)
+    return RowSpan(
+        batch=batch, snapshot=f"{batch}-snapshot", start=at(start), end=at(end), rows=rows
+    )
 
 
 def recipe(**changes: Any) -> Recipe:
     """A recipe."""
     values: dict[str, Any] = {
-        "estimator": "sklearn.linear_model.LogisticRegression", "params": {}, "encode": "auto",
-        "window": "all history", "features": "f",
-    }  # fmt: skip
+        "estimator": "sklearn.linear_model.LogisticRegression",
+        "params": {},
+        "encode": "auto",
+        "window": "all history",
+        "features": "f",
+    }
     return Recipe(**(values | changes))
 
 
 def trained_model(**changes: Any) -> TrainedModel:
     """A registered version that was trained on the first ten days."""
     values: dict[str, Any] = {
-        "model": "flights", "version": 1, "run_id": "run", "recipe": recipe(),
-        "schema_": FeatureSchema(numerical=("x",), categorical=()), "classes": (), "trained_on": (span(0, 10),),
-        "trained_until": at(10), "artifact_sha256": "0" * 64, "spec_sha256": "1" * 64, "contract_version": "1.0.0",
-        "seed": 0, "code_version": "test", "rows": 100,
-    }  # fmt: skip
+        "model": "flights",
+        "version": 1,
+        "run_id": "run",
+        "recipe": recipe(),
+        "schema_": FeatureSchema(numerical=("x",), categorical=()),
+        "classes": (),
+        "trained_on": (span(0, 10),),
+        "trained_until": at(10),
+        "artifact_sha256": "0" * 64,
+        "spec_sha256": "1" * 64,
+        "contract_version": "1.0.0",
+        "seed": 0,
+        "code_version": "test",
+        "rows": 100,
+    }
     return TrainedModel(**(values | changes))
 
 
@@ -121,12 +143,18 @@ def judged(
     train: FeatureFrame | None = None,
     **changes: Any,
 ) -> tuple[Guardrail, ...]:
-    """The guardrails of a challenger on the holdout ``frame``, which stands for its training rows too if none are given."""
+    """The guardrails of a challenger on the holdout ``frame``, which stands for its training rows
+    too if none are given.
+    """
     metric = "rmse" if problem == "regression" else "log_loss"
     exam = Examination(
-        challenger, champion, frame if train is None else train, frame, as_fitted,
+        challenger,
+        champion,
+        frame if train is None else train,
+        frame,
+        as_fitted,
         **({"problem": problem, "metric": metric} | changes),
-    )  # fmt: skip
+    )
     return guardrails(exam, measure_generalisation(exam))
 
 
@@ -162,28 +190,50 @@ def interval(value: float, half: float = 0.01) -> Interval:
 def comparison(**changes: Any) -> Comparison:
     """Equal models on 1,000 rows in 20 days."""
     values: dict[str, Any] = {
-        "rows": 1000, "blocks": 20, "block_hours": 24.0, "challenger_loss": 0.5, "champion_loss": 0.5,
-        "difference": interval(0.0), "t": 0.0, "p_better": 0.5, "metric": "roc_auc", "challenger_score": interval(0.7),
-        "champion_score": interval(0.7), "greater_is_better": True, "slices": (),
-    }  # fmt: skip
+        "rows": 1000,
+        "blocks": 20,
+        "block_hours": 24.0,
+        "challenger_loss": 0.5,
+        "champion_loss": 0.5,
+        "difference": interval(0.0),
+        "t": 0.0,
+        "p_better": 0.5,
+        "metric": "roc_auc",
+        "challenger_score": interval(0.7),
+        "champion_score": interval(0.7),
+        "greater_is_better": True,
+        "slices": (),
+    }
     return Comparison(**(values | changes))
 
 
 def slice_comparison(**changes: Any) -> SliceComparison:
     """Equal models on 500 rows of one slice."""
     values: dict[str, Any] = {
-        "column": "carrier", "value": "AA", "rows": 500, "blocks": 20, "challenger_loss": 0.5, "champion_loss": 0.5,
+        "column": "carrier",
+        "value": "AA",
+        "rows": 500,
+        "blocks": 20,
+        "challenger_loss": 0.5,
+        "champion_loss": 0.5,
         "p_worse": 0.5,
-    }  # fmt: skip
+    }
     return SliceComparison(**(values | changes))
 
 
 def evidence(kind: str = "change of recipe", **changes: Any) -> Evidence:
     """Evidence on version 2 against champion 1 that passed its one guardrail."""
     values: dict[str, Any] = {
-        "model": "flights", "batch": "2020-02", "kind": kind, "challenger": 2, "champion": 1, "attempt": 1,
-        "holdout": (span(24, 30),), "comparison": comparison(), "guardrails": (PASSED,),
-    }  # fmt: skip
+        "model": "flights",
+        "batch": "2020-02",
+        "kind": kind,
+        "challenger": 2,
+        "champion": 1,
+        "attempt": 1,
+        "holdout": (span(24, 30),),
+        "comparison": comparison(),
+        "guardrails": (PASSED,),
+    }
     if kind == "first":
         values |= {"champion": None, "comparison": None}
     return Evidence(**(values | changes))
@@ -192,9 +242,16 @@ def evidence(kind: str = "change of recipe", **changes: Any) -> Evidence:
 def policy_evidence(**changes: Any) -> PolicyEvidence:
     """A champion one batch after its training, with a steady loss."""
     values: dict[str, Any] = {
-        "model": "flights", "batch": "2020-06", "revision": 1, "champion": 1, "accepted_batches": 6, "batches_since_training": 1,
-        "losses": (0.50, 0.52, 0.48, 0.50), "newest_loss": 0.50, "drift_share": 0.0,
-    }  # fmt: skip
+        "model": "flights",
+        "batch": "2020-06",
+        "revision": 1,
+        "champion": 1,
+        "accepted_batches": 6,
+        "batches_since_training": 1,
+        "losses": (0.50, 0.52, 0.48, 0.50),
+        "newest_loss": 0.50,
+        "drift_share": 0.0,
+    }
     return PolicyEvidence(**(values | changes))
 
 
@@ -202,12 +259,26 @@ def batch_record(**changes: Any) -> BatchRecord:
     """An accepted batch of 100 rows."""
     batch = Batch(id="2020-01", start=at(0), end=at(31))
     snapshot = Snapshot(
-        contract="flights", contract_version="1.0.0", batch=batch, sha256="a" * 64, rows=100,
-        parts=(Part(file="part-0.parquet", rows=100, sha256="b" * 64),), path="snapshots/flights/2020-01", source="here",
-    )  # fmt: skip
-    verdict = Verdict(outcome="accept", reason="all rules passed", rows=100, quarantined=0, rules=())
+        contract="flights",
+        contract_version="1.0.0",
+        batch=batch,
+        sha256="a" * 64,
+        rows=100,
+        parts=(Part(file="part-0.parquet", rows=100, sha256="b" * 64),),
+        path="snapshots/flights/2020-01",
+        source="here",
+    )
+    verdict = Verdict(
+        outcome="accept", reason="all rules passed", rows=100, quarantined=0, rules=()
+    )
     values: dict[str, Any] = {
-        "model": "flights", "batch": batch, "revision": 0, "snapshot": snapshot, "verdict": verdict,
-        "fingerprint": "f1", "spec_sha256": "c" * 64, "as_of": at(32),
-    }  # fmt: skip
+        "model": "flights",
+        "batch": batch,
+        "revision": 0,
+        "snapshot": snapshot,
+        "verdict": verdict,
+        "fingerprint": "f1",
+        "spec_sha256": "c" * 64,
+        "as_of": at(32),
+    }
     return BatchRecord(**(values | changes))

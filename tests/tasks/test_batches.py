@@ -49,7 +49,9 @@ def test_every_period(every: Every, id: str, start: str, end: str) -> None:
     assert (batch.id, batch.start, batch.end) == (id, utc(start), utc(end))
 
 
-@pytest.mark.parametrize(("day", "hours"), [("2013-03-10", 23), ("2013-11-03", 25), ("2013-05-17", 24)])
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2013-03-10", 23), ("2013-11-03", 25), ("2013-05-17", 24)]
+)
 def test_days_of_daylight_saving_time(day: str, hours: int) -> None:
     """The day on which the clock is set has an hour less or more."""
     batch = batch_named(day, "day", NEW_YORK)
@@ -68,7 +70,9 @@ def test_hours_when_the_clock_is_set_back() -> None:
 
 
 def test_midnight_that_comes_twice() -> None:
-    """In Havana the clock goes from 1:00 back to 0:00: both half past midnights are the same day."""
+    """In Havana the clock goes from 1:00 back to 0:00: both half past midnights are the same
+    day.
+    """
     zone = ZoneInfo("America/Havana")
     days = [
         batch_of(datetime(2013, 11, 3, 0, 30, tzinfo=zone, fold=fold), "day", "America/Havana")
@@ -81,9 +85,13 @@ def test_midnight_that_comes_twice() -> None:
 
 @pytest.mark.parametrize(
     ("moment", "id"),
-    [("2012-12-31T12:00-05:00", "2013-W01"), ("2013-12-30T12:00-05:00", "2014-W01"), ("2011-01-01T12:00-05:00", "2010-W52"),
-     ("2021-01-03T12:00-05:00", "2020-W53")],
-)  # fmt: skip
+    [
+        ("2012-12-31T12:00-05:00", "2013-W01"),
+        ("2013-12-30T12:00-05:00", "2014-W01"),
+        ("2011-01-01T12:00-05:00", "2010-W52"),
+        ("2021-01-03T12:00-05:00", "2020-W53"),
+    ],
+)
 def test_weeks_at_year_ends(moment: str, id: str) -> None:
     """ISO weeks belong to the year of their Thursday."""
     assert batch_of(utc(moment), "week", NEW_YORK).id == id
@@ -91,25 +99,42 @@ def test_weeks_at_year_ends(moment: str, id: str) -> None:
 
 @pytest.mark.parametrize(
     ("every", "id"),
-    [("month", "2013-13"), ("month", "2013-5"), ("month", "2013"), ("week", "2013-W53"), ("week", "2013-05"),
-     ("day", "2013-02-29"), ("hour", "2013-11-03T24Z"), ("quarter", "2013-Q5"), ("year", "0000"), ("year", "9999"),
-     ("month", "\uff12\uff10\uff11\uff13-05"), ("month", "2013-05\n"), ("day", "")],
-)  # fmt: skip
+    [
+        ("month", "2013-13"),
+        ("month", "2013-5"),
+        ("month", "2013"),
+        ("week", "2013-W53"),
+        ("week", "2013-05"),
+        ("day", "2013-02-29"),
+        ("hour", "2013-11-03T24Z"),
+        ("quarter", "2013-Q5"),
+        ("year", "0000"),
+        ("year", "9999"),
+        ("month", "\uff12\uff10\uff11\uff13-05"),
+        ("month", "2013-05\n"),
+        ("day", ""),
+    ],
+)
 def test_invalid_ids(every: Every, id: str) -> None:
     """An id that no calendar has, or that belongs to another period, is refused with an example."""
     period = {"day": "daily"}.get(every, f"{every}ly")
 
-    with pytest.raises(ValueError, match=f"expected the id of a {period} batch such as '.*', found"):
+    with pytest.raises(
+        ValueError, match=f"expected the id of a {period} batch such as '.*', found"
+    ):
         batch_named(id, every, NEW_YORK)
 
 
 def test_day_that_a_country_jumped_over() -> None:
-    """Samoa had no 30 December 2011: there is no such batch, and the days beside it are adjacent."""
+    """Samoa had no 30 December 2011: there is no such batch, and the days beside it are
+    adjacent.
+    """
     with pytest.raises(ValueError, match="2011-12-30"):
         batch_named("2011-12-30", "day", "Pacific/Apia")
 
     assert (
-        next_batch(batch_named("2011-12-29", "day", "Pacific/Apia"), "day", "Pacific/Apia").id == "2011-12-31"
+        next_batch(batch_named("2011-12-29", "day", "Pacific/Apia"), "day", "Pacific/Apia").id
+        == "2011-12-31"
     )
 
 

@@ -1,4 +1,6 @@
-"""Tests of cohorts: labels are used when the whole batch has them, and looked at again when they come again."""
+"""Tests of cohorts: labels are used when the whole batch has them, and looked at again when they
+come again.
+"""
 
 from __future__ import annotations
 
@@ -62,16 +64,24 @@ def test_rows_that_carry_their_labels_wait_for_the_delay_alone(managed: ManagedM
 
 
 def test_days_of_delay_are_days_of_the_calendar(managed: ManagedModel) -> None:
-    """Three weeks over the change of the clocks end at midnight, as the weeks of labels do; hours are hours."""
+    """Three weeks over the change of the clocks end at midnight, as the weeks of labels do; hours
+    are hours.
+    """
     last = managed.batch("2024-W14")
 
-    assert managed.matures(managed.batch("2024-W11")) == last.end == datetime(2024, 4, 7, 22, tzinfo=UTC)
+    assert (
+        managed.matures(managed.batch("2024-W11"))
+        == last.end
+        == datetime(2024, 4, 7, 22, tzinfo=UTC)
+    )
     hours = with_labels(managed, delay=timedelta(hours=1))
     assert hours.matures(managed.batch("2024-W11")) == datetime(2024, 3, 18, 0, tzinfo=UTC)
 
 
 def test_labels_that_are_late_keep_the_batch_waiting(managed: ManagedModel) -> None:
-    """The delay alone does not make a label: they must have been read up to the moment at which they are mature."""
+    """The delay alone does not make a label: they must have been read up to the moment at which
+    they are mature.
+    """
     one = cohort(managed, 5, labelled=None)
     so_far = [cohort(managed, week) for week in range(5, 8)]
     later = one.batch.end + 10 * WEEK
@@ -87,7 +97,9 @@ def test_labels_that_are_late_keep_the_batch_waiting(managed: ManagedModel) -> N
 
 
 def test_labels_of_the_future_do_not_count(managed: ManagedModel) -> None:
-    """A batch of labels that is not closed at the moment does not exist yet, wherever it comes from."""
+    """A batch of labels that is not closed at the moment does not exist yet, wherever it comes
+    from.
+    """
     one = cohort(managed, 5)
     labels = [cohort(managed, week) for week in range(5, 20)]
     mature = managed.matures(one.batch)
@@ -110,12 +122,16 @@ def test_refused_labels_keep_their_own_batches_waiting_and_no_others(managed: Ma
         found = Labelled(rows=100, labelled=95, as_of=late)
         return why_waiting(managed, cohort(managed, week, labelled=found), labels, late)
 
-    assert reason(5) == reason(6) == "its labels of 2024-W06 are refused: column cancelled is missing"
+    assert (
+        reason(5) == reason(6) == "its labels of 2024-W06 are refused: column cancelled is missing"
+    )
     assert reason(7) == reason(8) == ""
 
 
 def test_too_few_labels_keep_the_batch_waiting(managed: ManagedModel) -> None:
-    """Below labels.min_share it is not used, and the reason has the figures; any later labels may change that."""
+    """Below labels.min_share it is not used, and the reason has the figures; any later labels may
+    change that.
+    """
     one, labels = cohort(managed, 5), [cohort(managed, week) for week in range(5, 9)]
     mature = managed.matures(one.batch)
     few = counted(managed, one, labels, 89, mature)
@@ -146,7 +162,9 @@ def test_too_few_labels_keep_the_batch_waiting(managed: ManagedModel) -> None:
 def test_judged_again_when_its_own_labels_come_again(
     managed: ManagedModel, change: Callable[[list[Cohort]], list[Cohort]], again: bool
 ) -> None:
-    """A late or corrected batch of labels touches those batches that it can belong to, and no others."""
+    """A late or corrected batch of labels touches those batches that it can belong to, and no
+    others.
+    """
     one, labels = cohort(managed, 5), [cohort(managed, week) for week in range(5, 10)]
     as_of = managed.matures(one.batch) + WEEK
     found = counted(managed, one, labels, 95, as_of)

@@ -42,9 +42,15 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "span"),
-    [("90s", timedelta(seconds=90)), ("15m", timedelta(minutes=15)), ("6h", timedelta(hours=6)),
-     ("1d", timedelta(days=1)), ("2w", timedelta(weeks=2)), ("0d", timedelta(0))],
-)  # fmt: skip
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("6h", timedelta(hours=6)),
+        ("1d", timedelta(days=1)),
+        ("2w", timedelta(weeks=2)),
+        ("0d", timedelta(0)),
+    ],
+)
 def test_durations(tmp_path: Path, text: str, span: timedelta) -> None:
     """A duration is a number with its unit, and goes to JSON and back."""
     found = load(tmp_path, f"title: x\ndelay: {text}\n")
@@ -56,30 +62,44 @@ def test_durations(tmp_path: Path, text: str, span: timedelta) -> None:
 @pytest.mark.parametrize("text", ["1", "1x", "'-1d'", "99999999999999d", "1.5h", "true", "[1d]"])
 def test_bad_durations(tmp_path: Path, text: str) -> None:
     """Anything else is refused with examples, a number without its unit too."""
-    with pytest.raises(ConfigurationError, match="delay: expected a duration such as 90s, 15m, 6h, 1d or 2w"):
+    with pytest.raises(
+        ConfigurationError, match="delay: expected a duration such as 90s, 15m, 6h, 1d or 2w"
+    ):
         load(tmp_path, f"title: x\ndelay: {text}\n")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("title: x\ncuont: 3\n", "cuont: expected one of ['count', 'delay', 'inner', 'parts', 'title'], found 'cuont' "
-         "(did you mean 'count'?)"),
-        ("titel: x\n", "titel: expected one of ['count', 'delay', 'inner', 'parts', 'title'], found 'titel' "
-         "(did you mean 'title'?)"),
-        ("title: x\nparts: [{}, {widht: 2}]\n", "parts.1.widht: expected one of ['names', 'width'], found 'widht' "
-         "(did you mean 'width'?)"),
+        (
+            "title: x\ncuont: 3\n",
+            "cuont: expected one of ['count', 'delay', 'inner', 'parts', 'title'], found 'cuont' "
+            "(did you mean 'count'?)",
+        ),
+        (
+            "titel: x\n",
+            "titel: expected one of ['count', 'delay', 'inner', 'parts', 'title'], found 'titel' "
+            "(did you mean 'title'?)",
+        ),
+        (
+            "title: x\nparts: [{}, {widht: 2}]\n",
+            "parts.1.widht: expected one of ['names', 'width'], found 'widht' "
+            "(did you mean 'width'?)",
+        ),
         ("delay: 1d\n", "title: expected a value, found nothing: this key is required"),
         ("title: 1\n", "title: expected a valid string, found 1"),
         ("title: x\ncount: '3'\n", "count: expected a valid integer, found '3'"),
         ("title: x\ncount: 0\n", "count: expected greater than or equal to 1, found 0"),
         ("title: x\ninner: {width: .nan}\n", "inner.width: expected a finite number, found nan"),
-        ("title: x\ntitle: y\n", "file: expected YAML, found the key 'title' stands twice, again in line 2"),
+        (
+            "title: x\ntitle: y\n",
+            "file: expected YAML, found the key 'title' stands twice, again in line 2",
+        ),
         ("title: [\n", "file: expected YAML"),
         ("- x\n", "top level: expected a mapping, found ['x']"),
         ("", "top level: expected a mapping, found None"),
     ],
-)  # fmt: skip
+)
 def test_refused_by_key_path(tmp_path: Path, text: str, message: str) -> None:
     """A mistake is shown with file, key path, expected, found and the nearest name."""
     with pytest.raises(ConfigurationError) as caught:

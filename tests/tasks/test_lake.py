@@ -35,7 +35,9 @@ from tests.sample_contract import BATCH, sample_contract, sample_table
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """A lake below a directory that looks like a partition of a dataset: it must not become a column."""
+    """A lake below a directory that looks like a partition of a dataset: it must not become a
+    column.
+    """
     return tmp_path / "env=prod" / "lake"
 
 
@@ -52,9 +54,13 @@ def verdict_of(lake: Path, snapshot: Snapshot, reasons: dict[int, str]) -> Verdi
     rows = pa.table({POSITION: list(reasons), REASONS: list(reasons.values())})
     write_table(lake / path, rows)
     return Verdict(
-        outcome="accept with quarantine", reason="test", rows=snapshot.rows, quarantined=len(reasons), rules=(),
+        outcome="accept with quarantine",
+        reason="test",
+        rows=snapshot.rows,
+        quarantined=len(reasons),
+        rules=(),
         quarantine=path,
-    )  # fmt: skip
+    )
 
 
 def test_write_whole_replaces(tmp_path: Path) -> None:
@@ -129,7 +135,9 @@ def test_snapshot_reads_back(lake: Path, snapshot: Snapshot) -> None:
 
 
 def test_snapshot_columns(lake: Path, snapshot: Snapshot) -> None:
-    """Some columns come in the order of asking; none are none; one that is not there is left out."""
+    """Some columns come in the order of asking; none are none; one that is not there is left
+    out.
+    """
     assert read_snapshot(lake, snapshot, ["shop", "id"]).column_names == ["shop", "id"]
     assert read_snapshot(lake, snapshot, []).column_names == []
     assert read_snapshot(lake, snapshot, ["nope", "id"]).column_names == ["id"]
@@ -210,9 +218,13 @@ def test_large_whole_numbers_with_gaps_stay_exact() -> None:
 
 
 def test_checked_parts_are_those_that_were_written(lake: Path, snapshot: Snapshot) -> None:
-    """A part that was damaged before is refused; one that is changed while it is read, as soon as the block ends."""
+    """A part that was damaged before is refused; one that is changed while it is read, as soon as
+    the block ends.
+    """
     with checked_parts(lake, snapshot) as parts:
-        assert pa.concat_tables(pq.ParquetFile(part).read() for part in parts).equals(sample_table(6))
+        assert pa.concat_tables(pq.ParquetFile(part).read() for part in parts).equals(
+            sample_table(6)
+        )
     content = parts[0].read_bytes()
 
     with (
@@ -250,7 +262,9 @@ write_snapshot(home / "lake", sample_table(5000), contract, BATCH, "test")
 
 @pytest.mark.parametrize("room", [0, 1000, 20_000])
 def test_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path, room: int) -> None:
-    """The system ends a write in the middle of a part: an error by name, and neither snapshot nor scratch."""
+    """The system ends a write in the middle of a part: an error by name, and neither snapshot nor
+    scratch.
+    """
     found = subprocess.run(
         [sys.executable, "-c", _FILLING, str(tmp_path), str(room)],
         capture_output=True,

@@ -44,7 +44,9 @@ def test_binary_shift_is_one_of_the_logit(p: np.ndarray, shift: float) -> None:
 
 @given(PROBABILITIES, st.floats(-3, 3))
 def test_multiclass_of_two_is_binary(p: np.ndarray, shift: float) -> None:
-    """Two classes whose shifts differ by the binary one get the same probabilities, which sum to one."""
+    """Two classes whose shifts differ by the binary one get the same probabilities, which sum to
+    one.
+    """
     both = correct(np.column_stack([1 - p, p]), recalibration("multiclass", 0.5, 0.5 + shift))
 
     assert both.sum(axis=1) == pytest.approx(1)
@@ -53,14 +55,16 @@ def test_multiclass_of_two_is_binary(p: np.ndarray, shift: float) -> None:
 
 def test_factor() -> None:
     """A regression is multiplied."""
-    assert correct(np.array([10.0, -2.0]), recalibration("regression", np.log(1.5))) == pytest.approx(
-        [15, -3]
-    )
+    assert correct(
+        np.array([10.0, -2.0]), recalibration("regression", np.log(1.5))
+    ) == pytest.approx([15, -3])
 
 
 def test_summaries() -> None:
     """Shares, shares of the classes, and medians, of labels and of predictions."""
-    binary = summarise("b", np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.2, 0.4, 0.6, 0.8]), "binary")
+    binary = summarise(
+        "b", np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.2, 0.4, 0.6, 0.8]), "binary"
+    )
     several = summarise(
         "b",
         np.array(["x", "y", "x", "x"]),
@@ -77,13 +81,17 @@ def test_summaries() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.floats(-1.5, 1.5))
 def test_whole_correction_brings_the_mean_near_the_labels(seed: int, bias: float) -> None:
-    """Where every logit is off by one number, the correction at full strength takes most of it away."""
+    """Where every logit is off by one number, the correction at full strength takes most of it
+    away.
+    """
     rng = np.random.default_rng(seed)
     truth = 1 / (1 + np.exp(-rng.normal(-0.5, 0.5, 4000)))
     target = (rng.random(4000) < truth).astype("float64")
     predicted = correct(truth, recalibration("binary", bias))
     found = recalibrate(
-        [summarise("b", target, predicted, "binary")], "binary", RecalibrationConfig(strength=1.0, rows=0.0)
+        [summarise("b", target, predicted, "binary")],
+        "binary",
+        RecalibrationConfig(strength=1.0, rows=0.0),
     )
 
     assert abs(correct(predicted, found).mean() - target.mean()) < 0.05

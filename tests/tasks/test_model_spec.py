@@ -40,7 +40,9 @@ def settings_of(project: Path) -> Settings:
     return Settings(home=project / "home", project=project)
 
 
-@pytest.mark.parametrize(("project", "name"), [(REPOSITORY, "flights"), (WEATHER_PROJECT, "weather")])
+@pytest.mark.parametrize(
+    ("project", "name"), [(REPOSITORY, "flights"), (WEATHER_PROJECT, "weather")]
+)
 def test_our_models_are_valid(project: Path, name: str) -> None:
     """The built-in example and the second project load, and know their batches."""
     managed = manage(name, settings_of(project))
@@ -52,7 +54,9 @@ def test_our_models_are_valid(project: Path, name: str) -> None:
 
 
 def test_labels_and_lateness(project: Path) -> None:
-    """Labels mature after their delay, a batch is closed after the contract's lateness; not earlier."""
+    """Labels mature after their delay, a batch is closed after the contract's lateness; not
+    earlier.
+    """
     managed = manage("flights", settings_of(project))
     batch = managed.batch("2013-05")
     day, moment = timedelta(days=1), timedelta(microseconds=1)
@@ -94,46 +98,114 @@ def test_unknown_contract_names_those_that_are_there(project: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda s: s.update(metrik=s.pop("metric")), "metrik: expected one of [.*], found 'metrik' "
-         "(did you mean 'metric'?)"),
-        (lambda s: s["training"]["candidates"][0].update(serch={}), "training.candidates.0.serch: expected one of "
-         "['encode', 'estimator', 'params', 'search'], found 'serch' (did you mean 'search'?)"),
-        (lambda s: s["training"]["candidates"][2]["search"]["learning_rate"].update(hihg=1),
-         "training.candidates.2.search.learning_rate.hihg: expected one of ['choices', 'high', 'log', 'low'], "
-         "found 'hihg' (did you mean 'high'?)"),
-        (lambda s: s["training"].update(seed="0"), "training.seed: expected a valid integer, found '0'"),
-        (lambda s: s.pop("target"), "target: expected a value, found nothing: this key is required"),
+        (
+            lambda s: s.update(metrik=s.pop("metric")),
+            "metrik: expected one of [.*], found 'metrik' (did you mean 'metric'?)",
+        ),
+        (
+            lambda s: s["training"]["candidates"][0].update(serch={}),
+            (
+                "training.candidates.0.serch: expected one of ['encode', 'estimator', 'params',"
+                " 'search'], found 'serch' (did you mean 'search'?)"
+            ),
+        ),
+        (
+            lambda s: s["training"]["candidates"][2]["search"]["learning_rate"].update(hihg=1),
+            (
+                "training.candidates.2.search.learning_rate.hihg: expected one of ['choices',"
+                " 'high', 'log', 'low'], found 'hihg' (did you mean 'high'?)"
+            ),
+        ),
+        (
+            lambda s: s["training"].update(seed="0"),
+            "training.seed: expected a valid integer, found '0'",
+        ),
+        (
+            lambda s: s.pop("target"),
+            "target: expected a value, found nothing: this key is required",
+        ),
         (lambda s: s["training"].pop("candidates"), "training.candidates: expected a value"),
         (lambda s: s["training"].update(candidates=[]), "training.candidates: expected "),
-        (lambda s: s.update(target="lat"), "target: expected a column of contract flights, found 'lat' "
-         "(did you mean 'late'?)"),
-        (lambda s: s.update(target="carrier"), "target: expected a column of type boolean or integer for a binary "
-         "problem, found 'carrier' of type string"),
-        (lambda s: s["features"].update(include=["arr_delay"]), "features.include: expected columns that are known"
-         " at event time, not sensitive, not unique, and neither date nor time, found 'arr_delay': using it would"
-         " be a leak"),
-        (lambda s: s["features"].update(include=["late"]), "features.include: expected columns that are known"),
-        (lambda s: s["features"].update(include=["scheduled_departure"]), "features.include: expected columns"),
-        (lambda s: s["features"].update(exclude=["carier"]), "features.exclude: expected a column of contract "
-         "flights, found 'carier' (did you mean 'carrier'?)"),
-        (lambda s: s.update(features={"include": []}), "features: expected at least one column, or code of its own"),
-        (lambda s: s.update(features={"code": "deployments.flights.features"}), "features.code: expected "),
-        (lambda s: s.update(slices=["orgin"]), "slices: expected a column of contract flights, found 'orgin' "
-         "(did you mean 'origin'?)"),
-        (lambda s: s.update(metric="mae"), "metric: expected one of ['roc_auc', .*] for a binary problem, "
-         "found 'mae'"),
-        (lambda s: s.update(metric="roc_acu"), "metric: expected one of [.*] for a binary problem, found 'roc_acu' "
-         "(did you mean 'roc_auc'?)"),
-        (lambda s: s.update(problem="binery"), "problem: expected 'binary', 'multiclass' or 'regression', found "
-         "'binery' (did you mean 'binary'?)"),
+        (
+            lambda s: s.update(target="lat"),
+            "target: expected a column of contract flights, found 'lat' (did you mean 'late'?)",
+        ),
+        (
+            lambda s: s.update(target="carrier"),
+            (
+                "target: expected a column of type boolean or integer for a binary "
+                "problem, found 'carrier' of type string"
+            ),
+        ),
+        (
+            lambda s: s["features"].update(include=["arr_delay"]),
+            (
+                "features.include: expected columns that are known at event time, not sensitive,"
+                " not unique, and neither date nor time, found 'arr_delay': using it would be a"
+                " leak"
+            ),
+        ),
+        (
+            lambda s: s["features"].update(include=["late"]),
+            "features.include: expected columns that are known",
+        ),
+        (
+            lambda s: s["features"].update(include=["scheduled_departure"]),
+            "features.include: expected columns",
+        ),
+        (
+            lambda s: s["features"].update(exclude=["carier"]),
+            (
+                "features.exclude: expected a column of contract "
+                "flights, found 'carier' (did you mean 'carrier'?)"
+            ),
+        ),
+        (
+            lambda s: s.update(features={"include": []}),
+            "features: expected at least one column, or code of its own",
+        ),
+        (
+            lambda s: s.update(features={"code": "deployments.flights.features"}),
+            "features.code: expected ",
+        ),
+        (
+            lambda s: s.update(slices=["orgin"]),
+            "slices: expected a column of contract flights, found 'orgin' (did you mean 'origin'?)",
+        ),
+        (
+            lambda s: s.update(metric="mae"),
+            "metric: expected one of ['roc_auc', .*] for a binary problem, found 'mae'",
+        ),
+        (
+            lambda s: s.update(metric="roc_acu"),
+            (
+                "metric: expected one of [.*] for a binary problem, found 'roc_acu' "
+                "(did you mean 'roc_auc'?)"
+            ),
+        ),
+        (
+            lambda s: s.update(problem="binery"),
+            (
+                "problem: expected 'binary', 'multiclass' or 'regression', found "
+                "'binery' (did you mean 'binary'?)"
+            ),
+        ),
         (lambda s: s.update(batch={"every": "mnth"}), "batch.every: expected "),
-        (lambda s: s.update(model="delays"), "model: expected the name of its directory, 'flights', found 'delays'"),
-        (lambda s: s["schedule"].update(timezone="America/NewYork"), "schedule.timezone: expected an IANA time zone "
-         "(did you mean 'America/New_York'?), found 'America/NewYork'"),
+        (
+            lambda s: s.update(model="delays"),
+            "model: expected the name of its directory, 'flights', found 'delays'",
+        ),
+        (
+            lambda s: s["schedule"].update(timezone="America/NewYork"),
+            (
+                "schedule.timezone: expected an IANA time zone "
+                "(did you mean 'America/New_York'?), found 'America/NewYork'"
+            ),
+        ),
         (lambda s: s["schedule"].update(cron="daily"), "schedule.cron: expected "),
         (lambda s: s.update(approval=True), "approval: expected 'auto', 'required', or a mapping"),
     ],
-)  # fmt: skip
+)
 def test_refused_by_name(project: Path, edit: Callable[[Spec], object], message: str) -> None:
     """A mistake is shown with file, key path, expected, found and the nearest name."""
     change(project, edit)
@@ -182,20 +254,38 @@ def _change_labels(project: Path, edit: Callable[[Spec], object]) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda s: s.update(contarct=s.pop("contract")), "labels.contarct: expected one of ['contract', 'delay', "
-         "'every', 'key', 'min_share'], found 'contarct' (did you mean 'contract'?)"),
+        (
+            lambda s: s.update(contarct=s.pop("contract")),
+            (
+                "labels.contarct: expected one of ['contract', 'delay', "
+                "'every', 'key', 'min_share'], found 'contarct' (did you mean 'contract'?)"
+            ),
+        ),
         (lambda s: s.update(contract="outcoms"), "file: expected "),
-        (lambda s: s.update(contract="bookings"), "labels.contract: expected another contract than the rows'"),
+        (
+            lambda s: s.update(contract="bookings"),
+            "labels.contract: expected another contract than the rows'",
+        ),
         (lambda s: s.pop("contract"), "labels: expected labels.contract beside key, "),
-        (lambda s: s.update(key=["bookng_id"]), "labels.key: expected a column of contract bookings, found "
-         "'bookng_id' (did you mean 'booking_id'?)"),
-        (lambda s: s.update(key=["price"]), "labels.key: expected a column of contract outcomes, found 'price'"),
+        (
+            lambda s: s.update(key=["bookng_id"]),
+            (
+                "labels.key: expected a column of contract bookings, found "
+                "'bookng_id' (did you mean 'booking_id'?)"
+            ),
+        ),
+        (
+            lambda s: s.update(key=["price"]),
+            "labels.key: expected a column of contract outcomes, found 'price'",
+        ),
         (lambda s: s.update(key=[]), "labels.key: expected "),
         (lambda s: s.update(min_share=1.5), "labels.min_share: expected "),
         (lambda s: s.update(every="wek"), "labels.every: expected "),
     ],
-)  # fmt: skip
-def test_labels_refused_by_name(bookings: Path, edit: Callable[[Spec], object], message: str) -> None:
+)
+def test_labels_refused_by_name(
+    bookings: Path, edit: Callable[[Spec], object], message: str
+) -> None:
     """What could not be joined is refused before anything runs, with the nearest name."""
     _change_labels(bookings, edit)
 
@@ -208,24 +298,62 @@ def test_labels_refused_by_name(bookings: Path, edit: Callable[[Spec], object], 
 @pytest.mark.parametrize(
     ("contract", "before", "after", "message"),
     [
-        ("outcomes", "name: cancelled, logicalType: boolean", "name: gone, logicalType: boolean",
-         "target: expected a column of contract outcomes, found 'cancelled'"),
-        ("outcomes", "logicalType: boolean", "logicalType: string", "target: expected a column of type boolean or "
-         "integer for a binary problem, found 'cancelled' of type string"),
-        ("outcomes", "name: booking_id, logicalType: integer", "name: booking_id, logicalType: string",
-         "labels.key: expected a column of one type in bookings and outcomes, found 'booking_id' of type integer and "
-         "string"),
-        ("outcomes", "{name: cancelled, logicalType: boolean}",
-         "{name: cancelled, logicalType: boolean}\n      - {name: desk, logicalType: string, required: true, "
-         "primaryKey: true, primaryKeyPosition: 3}",
-         "labels.key: expected the primary key of contract outcomes, ['booking_id', 'known_at', 'desk'], with or "
-         "without its event time, found ['booking_id']"),
-        ("bookings", ", primaryKey: true, primaryKeyPosition: 1", "", "labels.contract: expected a primary key in "
-         "contract bookings, to join labels to its rows, found none"),
-        ("bookings", "name: price,", "name: cancelled,", "target: expected a column that contract outcomes alone has, "
-         "found 'cancelled' in bookings too"),
+        (
+            "outcomes",
+            "name: cancelled, logicalType: boolean",
+            "name: gone, logicalType: boolean",
+            "target: expected a column of contract outcomes, found 'cancelled'",
+        ),
+        (
+            "outcomes",
+            "logicalType: boolean",
+            "logicalType: string",
+            (
+                "target: expected a column of type boolean or "
+                "integer for a binary problem, found 'cancelled' of type string"
+            ),
+        ),
+        (
+            "outcomes",
+            "name: booking_id, logicalType: integer",
+            "name: booking_id, logicalType: string",
+            (
+                "labels.key: expected a column of one type in bookings and outcomes, found"
+                " 'booking_id' of type integer and string"
+            ),
+        ),
+        (
+            "outcomes",
+            "{name: cancelled, logicalType: boolean}",
+            (
+                "{name: cancelled, logicalType: boolean}\n      - {name: desk, logicalType: string,"
+                " required: true, primaryKey: true, primaryKeyPosition: 3}"
+            ),
+            (
+                "labels.key: expected the primary key of contract outcomes, ['booking_id',"
+                " 'known_at', 'desk'], with or without its event time, found ['booking_id']"
+            ),
+        ),
+        (
+            "bookings",
+            ", primaryKey: true, primaryKeyPosition: 1",
+            "",
+            (
+                "labels.contract: expected a primary key in "
+                "contract bookings, to join labels to its rows, found none"
+            ),
+        ),
+        (
+            "bookings",
+            "name: price,",
+            "name: cancelled,",
+            (
+                "target: expected a column that contract outcomes alone has, "
+                "found 'cancelled' in bookings too"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_contracts_that_do_not_join_are_refused(
     bookings: Path, contract: str, before: str, after: str, message: str
 ) -> None:
@@ -254,7 +382,8 @@ def test_sensitive_slices_are_refused(project: Path) -> None:
     file = project / "data_contracts/flights.odcs.yaml"
     text = file.read_text(encoding="utf-8")
     file.write_text(
-        text.replace("- name: carrier\n", "- name: carrier\n        classification: personal\n"), "utf-8"
+        text.replace("- name: carrier\n", "- name: carrier\n        classification: personal\n"),
+        "utf-8",
     )
 
     with pytest.raises(

@@ -41,7 +41,9 @@ def test_binary_model_of_one_class(label: float, expected: float) -> None:
 
 
 def test_multiclass_columns_follow_the_named_classes() -> None:
-    """Columns come in the order of the classes asked for; a class that the model never saw has probability 0."""
+    """Columns come in the order of the classes asked for; a class that the model never saw has
+    probability 0.
+    """
     model = _classifier("b", "b", "b", "d")
 
     found = predict(model, ROWS, "multiclass", ("a", "b", "c", "d"))
@@ -52,7 +54,9 @@ def test_multiclass_columns_follow_the_named_classes() -> None:
 
 def test_regression() -> None:
     """A regression's prediction is a number a row."""
-    assert predict(DummyRegressor().fit(ROWS, [1, 2, 3, 6]), ROWS, "regression").tolist() == [3.0] * 4
+    assert (
+        predict(DummyRegressor().fit(ROWS, [1, 2, 3, 6]), ROWS, "regression").tolist() == [3.0] * 4
+    )
 
 
 def test_frame_with_more_features_in_another_order() -> None:
@@ -70,7 +74,10 @@ def test_frame() -> None:
     """A frame with the features of the model is predicted."""
     frame = frame_of(pd.DataFrame({"p": [0.2, 0.7]}), [0.0, 1.0], days=[0, 1])
 
-    assert predict_frame(loaded_model(FixedProbability(), frame), frame, "binary").tolist() == [0.2, 0.7]
+    assert predict_frame(loaded_model(FixedProbability(), frame), frame, "binary").tolist() == [
+        0.2,
+        0.7,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,9 +93,14 @@ def test_mismatch_names_the_features(
 ) -> None:
     """Features that are missing or of another kind are named, with what to do."""
     names = [*categorical, *numerical]
-    frame = frame_of(pd.DataFrame({n: [1.0] for n in names}), [0.0], days=[0], categorical=categorical)
+    frame = frame_of(
+        pd.DataFrame({n: [1.0] for n in names}), [0.0], days=[0], categorical=categorical
+    )
     model = loaded_model(
-        FixedProbability(), frame, version=4, schema_=FeatureSchema(numerical=("x", "old"), categorical=())
+        FixedProbability(),
+        frame,
+        version=4,
+        schema_=FeatureSchema(numerical=("x", "old"), categorical=()),
     )
 
     with pytest.raises(FeatureMismatchError, match=named) as mismatch:

@@ -53,7 +53,11 @@ def test_code_version_names_the_code():
 
 def test_importing_everything_has_no_effects(tmp_path):
     """No flow module writes a file, reads a setting or meets a server when it is imported."""
-    code = "import flows.cli, flows.monitor, flows.retrain, flows.promote, flows.replay; import sys; print(sorted({'great_expectations', 'evidently', 'mlflow', 'sklearn', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import flows.cli, flows.monitor, flows.retrain, flows.promote, flows.replay; import sys;"
+        " print(sorted({'great_expectations', 'evidently', 'mlflow', 'sklearn', 'pandas'} &"
+        " set(sys.modules)))"
+    )
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "nowhere"),

@@ -1,4 +1,6 @@
-"""The files of deployments/server/, as far as they can be checked without a Docker engine: the very commands are run."""
+"""The files of deployments/server/, as far as they can be checked without a Docker engine: the very
+commands are run.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,18 @@ def test_every_variable_is_in_the_example_and_none_is_left_over():
     )
 
     assert used == set(example)
-    assert [name for name in example if ("PASSWORD" in name or "KEY" in name) and example[name]] == []
+    assert [
+        name for name in example if ("PASSWORD" in name or "KEY" in name) and example[name]
+    ] == []
     required = set(re.findall(r"\$\{([A-Z_]+):\?", text))
     assert required >= {name for name in used if "PASSWORD" in name or "KEY" in name}
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_service_is_pinned_watched_and_closed(name):
-    """An exact image, a health check or an end, known volumes, ports on loopback only, dependencies that exist."""
+    """An exact image, a health check or an end, known volumes, ports on loopback only, dependencies
+    that exist.
+    """
     service = SERVICES[name]
 
     assert re.search(r":[0-9]+\.[0-9]+", service["image"]), service["image"]
@@ -73,7 +79,9 @@ def test_every_server_has_credentials_and_no_value_is_a_secret():
 
 def test_the_three_databases_are_those_of_up():
     """A home can move between ``kingmaker up --database`` and compose."""
-    made = re.findall(r"CREATE DATABASE (\w+);", (SERVER / "databases.sql").read_text(encoding="utf-8"))
+    made = re.findall(
+        r"CREATE DATABASE (\w+);", (SERVER / "databases.sql").read_text(encoding="utf-8")
+    )
     text = (SERVER / "compose.yaml").read_text(encoding="utf-8")
 
     assert made == ["kingmaker_ledger", "kingmaker_prefect", "kingmaker_mlflow"]
@@ -95,23 +103,30 @@ def test_the_image_is_built_from_the_lock_for_a_user_without_rights():
 
 
 def test_the_kubernetes_template_names_only_variables_that_it_has():
-    """Every placeholder is a variable, every variable is used; secrets come from a Secret; a run begins with a look."""
+    """Every placeholder is a variable, every variable is used; secrets come from a Secret; a run
+    begins with a look.
+    """
     template = json.loads((SERVER / "kubernetes-job.json").read_text(encoding="utf-8"))
     used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
 
     assert used == set(template["variables"]["properties"])
     assert not any(
-        "PASSWORD" in name or "AUTH" in name for name in template["variables"]["properties"]["env"]["default"]
+        "PASSWORD" in name or "AUTH" in name
+        for name in template["variables"]["properties"]["env"]["default"]
     )
     assert template["variables"]["properties"]["command"]["default"] == BEGIN
     spec = template["job_configuration"]["job_manifest"]["spec"]
-    assert spec["backoffLimit"] == 0, "Prefect runs again what crashed; Kubernetes must not do it too"  # fmt: skip
+    assert spec["backoffLimit"] == 0, (
+        "Prefect runs again what crashed; Kubernetes must not do it too"
+    )
 
 
 @pytest.mark.flow
 @pytest.mark.parametrize("name", ["prefect", "mlflow"])
 def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path):
-    """The command of the file, with paths and port of this machine, serves; its health check says so; doors closed."""
+    """The command of the file, with paths and port of this machine, serves; its health check says
+    so; doors closed.
+    """
     service, port = SERVICES[name], free_port()
     stores = {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
@@ -122,9 +137,13 @@ def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path
         key: value for key, value in stores.items() if key in service["environment"]
     }
     given = {
-        key: re.sub(r"\$\{[^}]*\}", "a-password-for-the-test", str(value)) for key, value in given.items()
+        key: re.sub(r"\$\{[^}]*\}", "a-password-for-the-test", str(value))
+        for key, value in given.items()
     }
-    given |= {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api"}
+    given |= {
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
+    }
     inside = {
         "4200": port,
         "5000": port,
@@ -137,7 +156,9 @@ def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path
         return [inside.get(word, word) for word in words]
 
     environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "KINGMAKER_"))
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PREFECT_", "MLFLOW_", "KINGMAKER_"))
     } | given
     log = tmp_path / "log"
     with log.open("wb") as out:
@@ -149,10 +170,13 @@ def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path
 
         def healthy() -> bool:
             assert process.poll() is None, log.read_text(encoding="utf-8")[-2000:]
-            return subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
+            return (
+                subprocess.run(check, env=environment, capture_output=True, check=False).returncode
+                == 0
+            )
 
         until(healthy, 180)
         assert ask(f"http://127.0.0.1:{port}/")[0] == 401
     finally:
         process.terminate()
-        process.wait(30)  # fmt: skip
+        process.wait(30)

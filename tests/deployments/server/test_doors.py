@@ -24,7 +24,9 @@ def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Wall(app, "Test", "ada:correct-horse")({"type": kind, "headers": list(headers)}, None, send))
+    asyncio.run(
+        Wall(app, "Test", "ada:correct-horse")({"type": kind, "headers": list(headers)}, None, send)
+    )
     return sent[0]["status"]
 
 

@@ -18,7 +18,9 @@ def test_one_word_and_a_mapping_say_the_same():
     assert within.within == timedelta(days=7)
 
 
-@pytest.mark.parametrize("value", ["Required", True, 3, None, {"required": "yes"}, {"within": "soon"}])
+@pytest.mark.parametrize(
+    "value", ["Required", True, 3, None, {"required": "yes"}, {"within": "soon"}]
+)
 def test_anything_else_is_refused(value):
     """No word is guessed at."""
     with pytest.raises(ValidationError):

@@ -44,7 +44,9 @@ def test_no_comparison_with_the_champion_refuses(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
 def test_evidence_without_a_champion_refuses_what_is_not_first(kind: str) -> None:
     """A refresh of nobody is no first champion: the evidence contradicts itself."""
-    assert isinstance(decide_promotion(evidence(kind, champion=None, comparison=None), CONFIG), Reject)
+    assert isinstance(
+        decide_promotion(evidence(kind, champion=None, comparison=None), CONFIG), Reject
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,9 @@ def test_refresh(loss: float, t: float, kind: type) -> None:
 
 @pytest.mark.parametrize(("rows", "blocks"), [(199, 20), (1000, 7)])
 def test_too_little_data(rows: int, blocks: int) -> None:
-    """On too little data a refresh passes on its guardrails, and a change of recipe goes on in shadow, if it may."""
+    """On too little data a refresh passes on its guardrails, and a change of recipe goes on in
+    shadow, if it may.
+    """
     compared = comparison(rows=rows, blocks=blocks, challenger_loss=0.9, t=9.0, p_better=0.0)
 
     assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), Promote)
@@ -89,7 +93,9 @@ def test_too_little_data(rows: int, blocks: int) -> None:
     ],
 )
 def test_pooled_in_shadow(means: tuple[float, ...], batches: int, kind: type) -> None:
-    """Pooled rows are judged after every batch, by a test that may be looked at repeatedly, and then no more."""
+    """Pooled rows are judged after every batch, by a test that may be looked at repeatedly, and
+    then no more.
+    """
     compared = comparison(challenger_loss=0.45, p_better=0.0, t=-9.0, block_means=means)
     pooled = tuple(f"2020-{month:02d}" for month in range(3, 3 + batches))
 
@@ -130,7 +136,9 @@ def test_change_of_recipe(p: float, attempt: int, kind: type) -> None:
     """A change of recipe must be proven at the level of its attempt; a p of NaN proves nothing."""
     compared = comparison(challenger_loss=0.45, p_better=p)
 
-    assert isinstance(decide_promotion(evidence(comparison=compared, attempt=attempt), CONFIG), kind)
+    assert isinstance(
+        decide_promotion(evidence(comparison=compared, attempt=attempt), CONFIG), kind
+    )
 
 
 @pytest.mark.parametrize("outcome", ["failed", "not made"])
@@ -173,7 +181,9 @@ def test_slice_that_lost_clearly_refuses(changes: dict[str, float], kind: type) 
 
 @pytest.mark.parametrize(("p", "kind"), [(0.0049, Reject), (0.0051, Promote)])
 def test_slices_share_their_level(p: float, kind: type) -> None:
-    """Ten judged slices have a tenth of the level each; slices too small to judge take no part of it."""
+    """Ten judged slices have a tenth of the level each; slices too small to judge take no part of
+    it.
+    """
     lost = slice_comparison(challenger_loss=0.9, p_worse=p)
     others = [slice_comparison(value=str(i)) for i in range(9)]
     small = [slice_comparison(value=f"small {i}", rows=5) for i in range(50)]
@@ -183,14 +193,19 @@ def test_slices_share_their_level(p: float, kind: type) -> None:
 
     assert isinstance(decision, kind)
     if kind is Reject:
-        assert decision.reason == "slice carrier = AA is 80.0% worse on 500 rows (p 0.0049 over 10 slices)"
+        assert (
+            decision.reason
+            == "slice carrier = AA is 80.0% worse on 500 rows (p 0.0049 over 10 slices)"
+        )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
 def test_incumbent_without_a_loss_blocks_nobody(kind: str, bad: float) -> None:
     """A champion whose loss is no number is replaced by any challenger with one."""
-    compared = comparison(champion_loss=bad, t=math.nan, p_better=math.nan, champion_score=interval(math.nan))
+    compared = comparison(
+        champion_loss=bad, t=math.nan, p_better=math.nan, champion_score=interval(math.nan)
+    )
 
     assert isinstance(decide_promotion(evidence(kind, comparison=compared), CONFIG), Promote)
 
@@ -198,7 +213,9 @@ def test_incumbent_without_a_loss_blocks_nobody(kind: str, bad: float) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("champion_loss", [0.5, math.nan])
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
-def test_challenger_without_a_loss_never_reigns(kind: str, champion_loss: float, bad: float) -> None:
+def test_challenger_without_a_loss_never_reigns(
+    kind: str, champion_loss: float, bad: float
+) -> None:
     """A challenger whose loss is no number is refused, whoever reigns."""
     compared = comparison(challenger_loss=bad, champion_loss=champion_loss, p_better=0.0, t=-9.0)
 
@@ -208,7 +225,9 @@ def test_challenger_without_a_loss_never_reigns(kind: str, champion_loss: float,
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
 def test_metric_that_cannot_be_computed_refuses(kind: str) -> None:
     """Rows of one class judge nobody, however good the loss on them is."""
-    compared = comparison(**BETTER, challenger_score=interval(math.nan), champion_score=interval(math.nan))
+    compared = comparison(
+        **BETTER, challenger_score=interval(math.nan), champion_score=interval(math.nan)
+    )
 
     decision = decide_promotion(evidence(kind, comparison=compared), CONFIG)
 
@@ -235,7 +254,9 @@ def test_metric_must_not_contradict(ours: float, theirs: float, greater: bool, k
 
 
 def test_approval_required() -> None:
-    """Where a person has the last word, a yes waits for it; a no does not, and a first champion has no rival."""
+    """Where a person has the last word, a yes waits for it; a no does not, and a first champion has
+    no rival.
+    """
     yes, no = evidence(comparison=comparison(**BETTER)), evidence()
 
     waiting = decide_promotion(yes, CONFIG, approval_required=True)
@@ -246,32 +267,47 @@ def test_approval_required() -> None:
     assert isinstance(decide_promotion(evidence("first"), CONFIG, approval_required=True), Promote)
 
 
-# --- properties ------------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 losses = st.one_of(st.floats(0, 10), st.just(math.nan), st.just(math.inf))
 shares = st.floats(0, 1)
 slices = st.builds(
     slice_comparison,
-    value=st.text("abc", min_size=1, max_size=3), rows=st.integers(0, 500), blocks=st.integers(0, 30),
-    challenger_loss=st.floats(0, 10), champion_loss=st.floats(0, 10), p_worse=shares,
-)  # fmt: skip
+    value=st.text("abc", min_size=1, max_size=3),
+    rows=st.integers(0, 500),
+    blocks=st.integers(0, 30),
+    challenger_loss=st.floats(0, 10),
+    champion_loss=st.floats(0, 10),
+    p_worse=shares,
+)
 comparisons = st.builds(
     comparison,
-    rows=st.integers(0, 2000), blocks=st.integers(0, 40), challenger_loss=losses, champion_loss=losses,
-    t=st.floats(-50, 50), p_better=shares, slices=st.lists(slices, max_size=4).map(tuple),
-    challenger_score=st.floats(0, 1).map(interval), champion_score=st.floats(0, 1).map(interval),
+    rows=st.integers(0, 2000),
+    blocks=st.integers(0, 40),
+    challenger_loss=losses,
+    champion_loss=losses,
+    t=st.floats(-50, 50),
+    p_better=shares,
+    slices=st.lists(slices, max_size=4).map(tuple),
+    challenger_score=st.floats(0, 1).map(interval),
+    champion_score=st.floats(0, 1).map(interval),
     greater_is_better=st.booleans(),
-)  # fmt: skip
+)
 guardrails = st.builds(
-    Guardrail, name=st.just("g"), outcome=st.sampled_from(["passed", "failed", "not made"]), found=st.just(""),
+    Guardrail,
+    name=st.just("g"),
+    outcome=st.sampled_from(["passed", "failed", "not made"]),
+    found=st.just(""),
     limit=st.just(""),
-)  # fmt: skip
+)
 evidences = st.builds(
     evidence,
-    kind=st.sampled_from(["first", "refresh", "change of recipe"]), champion=st.sampled_from([None, 1]),
-    attempt=st.integers(1, 30), comparison=st.one_of(st.none(), comparisons),
+    kind=st.sampled_from(["first", "refresh", "change of recipe"]),
+    champion=st.sampled_from([None, 1]),
+    attempt=st.integers(1, 30),
+    comparison=st.one_of(st.none(), comparisons),
     guardrails=st.lists(guardrails, max_size=4).map(tuple),
-)  # fmt: skip
+)
 passed = st.builds(
     evidence,
     kind=st.sampled_from(["refresh", "change of recipe"]),
@@ -308,14 +344,24 @@ def test_never_promoted_over_a_champion_without_finite_loss(seen: Evidence) -> N
     shares,
 )
 def test_a_worse_challenger_gains_nothing(
-    seen: Evidence, more_loss: float, more_t: float, more_p: float, more_slices: list[float], less_p: float
+    seen: Evidence,
+    more_loss: float,
+    more_t: float,
+    more_p: float,
+    more_slices: list[float],
+    less_p: float,
 ) -> None:
-    """Making the challenger's loss worse, in all or in a slice, never turns a refusal into a promotion."""
+    """Making the challenger's loss worse, in all or in a slice, never turns a refusal into a
+    promotion.
+    """
     compared = seen.comparison
     assert compared is not None
     worse_slices = tuple(
         s.model_copy(
-            update={"challenger_loss": s.challenger_loss + more, "p_worse": max(0.0, s.p_worse - less_p)}
+            update={
+                "challenger_loss": s.challenger_loss + more,
+                "p_worse": max(0.0, s.p_worse - less_p),
+            }
         )
         for s, more in zip(compared.slices, more_slices, strict=False)
     )

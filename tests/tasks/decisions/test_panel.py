@@ -16,7 +16,10 @@ STANDINGS = st.floats(0, 1e6)
 
 
 def member(
-    version: int = 1, standing: float = 0.5, losses: tuple[float, ...] = (), window: str = "all history"
+    version: int = 1,
+    standing: float = 0.5,
+    losses: tuple[float, ...] = (),
+    window: str = "all history",
 ) -> PanelMember:
     """A member of a panel."""
     return PanelMember(version=version, window=window, standing=standing, losses=losses)
@@ -37,7 +40,10 @@ def test_weights_are_shares_in_the_order_of_the_standings(standings: list[float]
 
     assert sum(weights) == pytest.approx(1)
     assert min(weights) >= 0
-    ordered = [weight for _, weight in sorted(zip(standings, weights, strict=True), key=lambda pair: pair[0])]
+    ordered = [
+        weight
+        for _, weight in sorted(zip(standings, weights, strict=True), key=lambda pair: pair[0])
+    ]
     assert all(one >= other - 1e-12 for one, other in pairwise(ordered))
 
 
@@ -74,15 +80,26 @@ def test_judged_batch_moves_the_standing() -> None:
 
 @pytest.mark.parametrize(
     ("newcomer", "panel", "joins"),
-    [(0.55, 0.5, True), (0.5501, 0.5, False), (0.1, 0.5, True), (math.nan, 0.5, False), (math.inf, math.inf, False), (9.0, math.nan, True)],
-)  # fmt: skip
+    [
+        (0.55, 0.5, True),
+        (0.5501, 0.5, False),
+        (0.1, 0.5, True),
+        (math.nan, 0.5, False),
+        (math.inf, math.inf, False),
+        (9.0, math.nan, True),
+    ],
+)
 def test_joining(newcomer: float, panel: float, joins: bool) -> None:
-    """A newcomer may be 10% worse than the panel on the holdout, and must have a loss that is a number."""
+    """A newcomer may be 10% worse than the panel on the holdout, and must have a loss that is a
+    number.
+    """
     assert may_join(newcomer, panel, CONFIG) is joins
 
 
 def test_newcomer_stands_where_the_best_member_does() -> None:
-    """It is given the best standing, so that it is heard at once; the first member has its own loss."""
+    """It is given the best standing, so that it is heard at once; the first member has its own
+    loss.
+    """
     panel = join([member(1, 0.6), member(2, 0.5)], 3, "sliding", 0.9, CONFIG)
 
     assert panel[-1] == member(3, 0.5, window="sliding")
@@ -90,7 +107,9 @@ def test_newcomer_stands_where_the_best_member_does() -> None:
 
 
 def test_worst_of_the_last_six_batches_leaves() -> None:
-    """Beyond six members the one with the largest loss of late goes; what was before does not count."""
+    """Beyond six members the one with the largest loss of late goes; what was before does not
+    count.
+    """
     long_ago = member(1, losses=(9.0, *[0.5] * 6))
     of_late = member(2, losses=(0.1, *[0.6] * 6))
     others = [member(version, losses=(0.5,) * 6) for version in (3, 4, 5, 6)]
@@ -100,7 +119,9 @@ def test_worst_of_the_last_six_batches_leaves() -> None:
 
 
 def test_hard_season_is_not_blamed_on_the_young() -> None:
-    """A member that has only met the newest, hardest batch is compared with the others on that batch."""
+    """A member that has only met the newest, hardest batch is compared with the others on that
+    batch.
+    """
     old = [member(version, losses=(0.5, 0.5, 0.5, 1.2)) for version in range(1, 6)]
     young = member(6, losses=(1.0,))
     panel = join([*old, young], 7, "sliding", 0.5, CONFIG)
@@ -122,20 +143,37 @@ def test_member_without_a_judged_batch_stays() -> None:
 def test_member_without_numbers_leaves_first(bad: float) -> None:
     """Broken predictions are worse than any loss."""
     worst = member(1, losses=(9.0,) * 6)
-    panel = join([worst, member(2, losses=(0.5,) * 5 + (bad,)), *[member(v, losses=(0.5,) * 6) for v in range(3, 7)]], 7, "sliding", 0.5, CONFIG)  # fmt: skip
+    panel = join(
+        [
+            worst,
+            member(2, losses=(0.5,) * 5 + (bad,)),
+            *[member(v, losses=(0.5,) * 6) for v in range(3, 7)],
+        ],
+        7,
+        "sliding",
+        0.5,
+        CONFIG,
+    )
 
     assert [one.version for one in panel] == [1, 3, 4, 5, 6, 7]
 
 
-@given(st.lists(st.tuples(st.floats(0.01, 10), st.booleans()), min_size=1, max_size=40), st.integers(1, 6))
+@given(
+    st.lists(st.tuples(st.floats(0.01, 10), st.booleans()), min_size=1, max_size=40),
+    st.integers(1, 6),
+)
 def test_panel_never_outgrows_its_size(steps: list[tuple[float, bool]], most: int) -> None:
-    """Whatever is judged and joins, there are at most ``members`` of them, each once, the newcomer among them."""
+    """Whatever is judged and joins, there are at most ``members`` of them, each once, the newcomer
+    among them.
+    """
     config, panel = PanelConfig(members=most), tuple[PanelMember, ...]()
     for version, (loss, judges) in enumerate(steps):
         panel = join(panel, version, "sliding", loss, config)
         assert panel[-1].version == version
         if judges:
-            panel = judge_members(panel, {one.version: loss + one.version % 3 for one in panel}, config)
+            panel = judge_members(
+                panel, {one.version: loss + one.version % 3 for one in panel}, config
+            )
         assert len(panel) <= most
         assert len({one.version for one in panel}) == len(panel)
 
@@ -145,8 +183,13 @@ def test_window_of_the_next_training() -> None:
     panel = [member(1, 0.5, window="sliding"), member(2, 0.6)]
 
     assert [next_window(panel, trainings, CONFIG) for trainings in range(6)] == [
-        "sliding", "sliding", "all history", "sliding", "sliding", "all history",
-    ]  # fmt: skip
+        "sliding",
+        "sliding",
+        "all history",
+        "sliding",
+        "sliding",
+        "all history",
+    ]
     assert next_window([], 0, CONFIG) == "all history"
 
 
@@ -155,14 +198,19 @@ def test_single_in_one_word() -> None:
     config = PanelConfig.model_validate("single")
 
     assert config == PanelConfig(members=1)
-    assert [one.version for one in join([member(1, losses=(0.5,))], 2, "sliding", 0.9, config)] == [2]
+    assert [one.version for one in join([member(1, losses=(0.5,))], 2, "sliding", 0.9, config)] == [
+        2
+    ]
 
 
 def test_settled_panel_stands_as_its_predecessor_does() -> None:
-    """Kept members bring their newest standing, one that left is forgotten, and the newcomer stands with the best."""
+    """Kept members bring their newest standing, one that left is forgotten, and the newcomer stands
+    with the best.
+    """
     packaged = tuple(PanelMember(version=v, window="sliding", standing=0.9) for v in (1, 3, 4))
     known = tuple(
-        PanelMember(version=v, window="sliding", standing=s) for v, s in ((1, 0.5), (2, 0.1), (3, 0.4))
+        PanelMember(version=v, window="sliding", standing=s)
+        for v, s in ((1, 0.5), (2, 0.1), (3, 0.4))
     )
 
     settled = settle(packaged, known)

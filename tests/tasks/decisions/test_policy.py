@@ -44,7 +44,10 @@ def test_clock(since: int, kind: type) -> None:
     assert isinstance(decision, kind)
 
 
-@pytest.mark.parametrize(("newest", "kind"), [(0.5326, Hold), (0.5327, Retrain), (math.nan, Retrain), (math.inf, Retrain)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("newest", "kind"),
+    [(0.5326, Hold), (0.5327, Retrain), (math.nan, Retrain), (math.inf, Retrain)],
+)
 def test_alarm(newest: float, kind: type) -> None:
     """The alarm asks when the loss is above mean + 2 sd of its past, or is no number."""
     decision = decide_retrain(policy_evidence(losses=STEADY, newest_loss=newest), ALARM, first=3)
@@ -96,7 +99,9 @@ def test_cooldown_holds_back_alarm_and_clock(since: int, kind: type) -> None:
     """Within the cooldown nothing trains; the reason tells what asked."""
     config = PolicyConfig(every=1, cooldown=3)
     by_clock = decide_retrain(policy_evidence(batches_since_training=since), config, first=3)
-    by_alarm = decide_retrain(policy_evidence(batches_since_training=since, newest_loss=2.0), config, first=3)
+    by_alarm = decide_retrain(
+        policy_evidence(batches_since_training=since, newest_loss=2.0), config, first=3
+    )
 
     assert isinstance(by_clock, kind)
     assert isinstance(by_alarm, kind)
@@ -126,7 +131,9 @@ def test_same_input_same_output() -> None:
     evidence = policy_evidence(newest_loss=0.9)
     before = evidence.model_copy(deep=True)
 
-    decisions = {decide_retrain(evidence, PolicyConfig(), first=3).model_dump_json() for _ in range(3)}
+    decisions = {
+        decide_retrain(evidence, PolicyConfig(), first=3).model_dump_json() for _ in range(3)
+    }
 
     assert len(decisions) == 1
     assert evidence == before
@@ -148,7 +155,10 @@ def test_staleness(days: float, kind: type) -> None:
     decision = decide_retrain(policy_evidence(training_age=timedelta(days=days)), config, first=3)
 
     assert isinstance(decision, kind)
-    assert kind is Hold or decision.reason == "staleness: the newest training is 30.1 days old (30 days)"
+    assert (
+        kind is Hold
+        or decision.reason == "staleness: the newest training is 30.1 days old (30 days)"
+    )
 
 
 @pytest.mark.parametrize(("rows", "kind"), [(4999, Hold), (5000, Retrain)])
@@ -159,13 +169,19 @@ def test_volume(rows: int, kind: type) -> None:
 
     assert isinstance(decision, kind)
     assert (
-        kind is Hold or decision.reason == "volume: 5,000 labelled rows since the last training (5,000 rows)"
+        kind is Hold
+        or decision.reason == "volume: 5,000 labelled rows since the last training (5,000 rows)"
     )
 
 
-@pytest.mark.parametrize(("trainings", "kind"), [((9, 4, 1), Hold), ((9, 6, 1), Retrain), ((9, 5, 6), Retrain), ((5, 3, 1), Hold)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trainings", "kind"),
+    [((9, 4, 1), Hold), ((9, 6, 1), Retrain), ((9, 5, 6), Retrain), ((5, 3, 1), Hold)],
+)
 def test_budget(trainings: tuple[int, ...], kind: type) -> None:
-    """Two trainings in any six batches, the one that is asked for included: those six and more ago do not count."""
+    """Two trainings in any six batches, the one that is asked for included: those six and more ago
+    do not count.
+    """
     config = PolicyConfig(every=1, budget=Budget(trainings=2, batches=6))
     decision = decide_retrain(policy_evidence(trainings=trainings), config, first=3)
 
@@ -176,12 +192,21 @@ def test_budget(trainings: tuple[int, ...], kind: type) -> None:
 @pytest.mark.parametrize(
     ("gains", "period"),
     [
-        ((), 2), ((0.0,), 4), ((0.0, 0.0), 4), ((0.005,), 2), ((0.011,), 1), ((0.5, 0.5), 1), ((-0.3, 0.5), 2),
-        ((math.nan,), 2), ((0.0, 0.005, 0.02, 0.02, 0.001), 2),
+        ((), 2),
+        ((0.0,), 4),
+        ((0.0, 0.0), 4),
+        ((0.005,), 2),
+        ((0.011,), 1),
+        ((0.5, 0.5), 1),
+        ((-0.3, 0.5), 2),
+        ((math.nan,), 2),
+        ((0.0, 0.005, 0.02, 0.02, 0.001), 2),
     ],
-)  # fmt: skip
+)
 def test_clock_adapts(gains: tuple[float, ...], period: int) -> None:
-    """A gain under 0.2% doubles the period up to 4, one above 1% halves it down to 1, what is between leaves it."""
+    """A gain under 0.2% doubles the period up to 4, one above 1% halves it down to 1, what is
+    between leaves it.
+    """
     assert clock_period(gains, PolicyConfig(every=2, adapt=Adaptation())) == period
 
 
@@ -192,7 +217,9 @@ def test_clock_without_adaptation() -> None:
 
 
 def test_slow_clock_stays_slow() -> None:
-    """A clock that the spec sets slower than the adaptation's slowest is not made faster by a useless training."""
+    """A clock that the spec sets slower than the adaptation's slowest is not made faster by a
+    useless training.
+    """
     assert clock_period((0.0,), PolicyConfig(every=12, adapt=Adaptation())) == 12
 
 
@@ -201,10 +228,12 @@ def test_adapted_clock_decides() -> None:
     config = PolicyConfig(every=2, alarm_sd=None, adapt=Adaptation())
 
     assert isinstance(
-        decide_retrain(policy_evidence(batches_since_training=3, gains=(0.0,)), config, first=3), Hold
+        decide_retrain(policy_evidence(batches_since_training=3, gains=(0.0,)), config, first=3),
+        Hold,
     )
     assert isinstance(
-        decide_retrain(policy_evidence(batches_since_training=4, gains=(0.0,)), config, first=3), Retrain
+        decide_retrain(policy_evidence(batches_since_training=4, gains=(0.0,)), config, first=3),
+        Retrain,
     )
 
 
@@ -225,7 +254,9 @@ def test_retrain_never_in_one_word() -> None:
 def test_dry_run_decides_and_says_that_nothing_is_done() -> None:
     """The decision is the same Retrain, marked; the sentence says so."""
     evidence = policy_evidence(batches_since_training=2)
-    wet, dry = (decide_retrain(evidence, PolicyConfig(dry_run=run), first=3) for run in (False, True))
+    wet, dry = (
+        decide_retrain(evidence, PolicyConfig(dry_run=run), first=3) for run in (False, True)
+    )
 
     assert isinstance(wet, Retrain)
     assert isinstance(dry, Retrain)
@@ -281,7 +312,9 @@ EVIDENCE = st.builds(
     drift_share=st.none() | st.floats(0, 1),
     training_age=st.none() | st.timedeltas(timedelta(0), timedelta(days=200)),
     rows_since_training=st.integers(0, 20_000),
-    trainings=st.lists(st.integers(0, 20), max_size=8).map(lambda ago: tuple(sorted(ago, reverse=True))),
+    trainings=st.lists(st.integers(0, 20), max_size=8).map(
+        lambda ago: tuple(sorted(ago, reverse=True))
+    ),
     gains=st.lists(st.floats(-1, 1), max_size=6).map(tuple),
 )
 
@@ -290,14 +323,17 @@ EVIDENCE = st.builds(
 def test_retrains_only_within_cooldown_and_budget_and_when_asked(
     evidence: PolicyEvidence, config: PolicyConfig
 ) -> None:
-    """Whatever fired, a Retrain keeps the cooldown and the budget, and something asked for it; a Hold has its reason."""
+    """Whatever fired, a Retrain keeps the cooldown and the budget, and something asked for it; a
+    Hold has its reason.
+    """
     decision = decide_retrain(evidence, config, first=3)
     fired = {condition.name for condition in decision.conditions if condition.fired}
 
     assert len(decision.conditions) == 7
     assert decision.reason
     assert isinstance(decision, Retrain) == (
-        bool(fired & {"alarm", "clock", "staleness", "volume"}) and not fired & {"cooldown", "budget"}
+        bool(fired & {"alarm", "clock", "staleness", "volume"})
+        and not fired & {"cooldown", "budget"}
     )
     if isinstance(decision, Retrain):
         assert evidence.batches_since_training >= config.cooldown
@@ -308,17 +344,22 @@ def test_retrains_only_within_cooldown_and_budget_and_when_asked(
 
 
 @given(EVIDENCE, CONFIGS, st.sampled_from([None, 1]))
-def test_never_means_never(evidence: PolicyEvidence, config: PolicyConfig, champion: int | None) -> None:
+def test_never_means_never(
+    evidence: PolicyEvidence, config: PolicyConfig, champion: int | None
+) -> None:
     """Nothing in the evidence trains a model whose spec says never."""
     switched_off = config.model_copy(update={"never": True})
 
     assert isinstance(
-        decide_retrain(evidence.model_copy(update={"champion": champion}), switched_off, first=1), Hold
+        decide_retrain(evidence.model_copy(update={"champion": champion}), switched_off, first=1),
+        Hold,
     )
 
 
 @given(EVIDENCE, CONFIGS, st.floats(0, 1))
-def test_drift_changes_nothing(evidence: PolicyEvidence, config: PolicyConfig, share: float) -> None:
+def test_drift_changes_nothing(
+    evidence: PolicyEvidence, config: PolicyConfig, share: float
+) -> None:
     """The decision and its reason are the same whatever drifted."""
     one = decide_retrain(evidence, config, first=3)
     other = decide_retrain(evidence.model_copy(update={"drift_share": share}), config, first=3)
@@ -334,15 +375,21 @@ def test_drift_changes_nothing(evidence: PolicyEvidence, config: PolicyConfig, s
 def test_cooldown_and_budget_hold_over_a_whole_history(
     config: PolicyConfig, losses: list[float], gains: list[float]
 ) -> None:
-    """Batch by batch, with the evidence that its own decisions make, no span holds more trainings than allowed."""
+    """Batch by batch, with the evidence that its own decisions make, no span holds more trainings
+    than allowed.
+    """
     trained = [0]
     for batch in range(1, 31):
         evidence = policy_evidence(
-            accepted_batches=batch, batches_since_training=batch - trained[-1], losses=tuple(losses[: batch - 1]),
-            newest_loss=losses[batch - 1], trainings=tuple(batch - at for at in trained),
-            training_age=timedelta(days=batch - trained[-1]), rows_since_training=100 * (batch - trained[-1]),
+            accepted_batches=batch,
+            batches_since_training=batch - trained[-1],
+            losses=tuple(losses[: batch - 1]),
+            newest_loss=losses[batch - 1],
+            trainings=tuple(batch - at for at in trained),
+            training_age=timedelta(days=batch - trained[-1]),
+            rows_since_training=100 * (batch - trained[-1]),
             gains=tuple(gains[: len(trained) - 1]),
-        )  # fmt: skip
+        )
         if isinstance(decide_retrain(evidence, config, first=1), Retrain):
             trained.append(batch)
 
@@ -350,4 +397,6 @@ def test_cooldown_and_budget_hold_over_a_whole_history(
     assert all(gap >= config.cooldown for gap in apart)
     if config.budget is not None:
         most, batches = config.budget.trainings, config.budget.batches
-        assert all(sum(start < at <= start + batches for at in trained[1:]) <= most for start in range(31))
+        assert all(
+            sum(start < at <= start + batches for at in trained[1:]) <= most for start in range(31)
+        )

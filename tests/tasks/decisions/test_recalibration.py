@@ -40,7 +40,9 @@ def test_older_batches_are_discounted() -> None:
 
     assert found.rows == 1000
     assert found.shift == (
-        pytest.approx(0.4 * 1000 / 1200 * (logit((share * 1000 + 0.5) / 1001) - logit(500.5 / 1001))),
+        pytest.approx(
+            0.4 * 1000 / 1200 * (logit((share * 1000 + 0.5) / 1001) - logit(500.5 / 1001))
+        ),
     )
 
 
@@ -108,7 +110,9 @@ def test_correction_is_gentle(batches: list[tuple[float, float, int]]) -> None:
 
 
 @given(st.floats(0.1, 1e4), st.floats(0.1, 1e4), st.floats(0.01, 100), st.integers(1, 10_000))
-def test_factor_does_not_depend_on_the_unit(label: float, prediction: float, unit: float, rows: int) -> None:
+def test_factor_does_not_depend_on_the_unit(
+    label: float, prediction: float, unit: float, rows: int
+) -> None:
     """Degrees of money or of kilograms are multiplied by the same factor."""
     one = recalibrate([summary(label, prediction, rows)], "regression", CONFIG)
     other = recalibrate([summary(label * unit, prediction * unit, rows)], "regression", CONFIG)

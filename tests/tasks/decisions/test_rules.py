@@ -35,30 +35,52 @@ from tasks.records import (
 from tests.tasks.builders import comparison, evidence, policy_evidence
 
 POLICY = PolicyConfig(
-    adapt=Adaptation(), stale_after=timedelta(days=7), volume=5000, budget=Budget(trainings=1, batches=3)
+    adapt=Adaptation(),
+    stale_after=timedelta(days=7),
+    volume=5000,
+    budget=Budget(trainings=1, batches=3),
 )
 WATCHED = WatchEvidence(
-    model="flights", batch="2020-03", revision=1, champion=2, previous=1, batches_watched=1,
+    model="flights",
+    batch="2020-03",
+    revision=1,
+    champion=2,
+    previous=1,
+    batches_watched=1,
     comparison=comparison(challenger_loss=0.4, t=-5.0),
-)  # fmt: skip
+)
 ROLLED_BACK = FreezeEvidence(
     model="flights", batch="d", revision=1, rollbacks=("b", "d"), recent=("a", "b", "c", "d")
 )
 
-RECALIBRATION = RecalibrationRule(panel=PanelConfig(), settings=RecalibrationConfig(), watch=WatchConfig())
+RECALIBRATION = RecalibrationRule(
+    panel=PanelConfig(), settings=RecalibrationConfig(), watch=WatchConfig()
+)
 LABELLED = RecalibrationEvidence(
-    model="flights", batch="2020-03", champion=2, problem="binary",
-    members=(PanelMember(version=1, window="sliding", standing=0.5), PanelMember(version=2, window="sliding", standing=0.4)),
-    losses={1: 0.4}, summaries=(LabelSummary(batch="2020-03", rows=900, labels=(0.3,), predictions=(0.2,)),),
-    weights=(0.1, 0.9), recalibration=None,
-)  # fmt: skip
+    model="flights",
+    batch="2020-03",
+    champion=2,
+    problem="binary",
+    members=(
+        PanelMember(version=1, window="sliding", standing=0.5),
+        PanelMember(version=2, window="sliding", standing=0.4),
+    ),
+    losses={1: 0.4},
+    summaries=(LabelSummary(batch="2020-03", rows=900, labels=(0.3,), predictions=(0.2,)),),
+    weights=(0.1, 0.9),
+    recalibration=None,
+)
 
 
 @pytest.mark.parametrize(
     ("rule", "seen", "kind"),
     [
         (GateRule(settings=GateConfig(), approval_required=False), evidence("refresh"), "Promote"),
-        (GateRule(settings=GateConfig(), approval_required=True), evidence("refresh"), "AwaitApproval"),
+        (
+            GateRule(settings=GateConfig(), approval_required=True),
+            evidence("refresh"),
+            "AwaitApproval",
+        ),
         (GateRule(settings=GateConfig(alpha=0.6), approval_required=False), evidence(), "Reject"),
         (PolicyRule(settings=PolicyConfig(every=1), first=3), policy_evidence(), "Retrain"),
         (PolicyRule(settings=PolicyConfig(every=None), first=3), policy_evidence(), "Hold"),
@@ -95,7 +117,9 @@ def test_a_persons_word_is_not_made_again() -> None:
 
 
 def test_refresh_of_weights_and_recalibration() -> None:
-    """The judged member moves by three tenths of its loss, the other stays, and the gap to the labels is closed a little."""
+    """The judged member moves by three tenths of its loss, the other stays, and the gap to the
+    labels is closed a little.
+    """
     decision = RECALIBRATION.decide(LABELLED)
 
     assert [m.standing for m in decision.members] == pytest.approx([0.7 * 0.5 + 0.3 * 0.4, 0.4])
@@ -109,7 +133,9 @@ def test_refresh_of_weights_and_recalibration() -> None:
     ("loss", "t", "taken_back"), [(0.4, -5.0, True), (0.495, -5.0, False), (0.4, -1.0, False)]
 )
 def test_harmful_refresh_is_taken_back(loss: float, t: float, taken_back: bool) -> None:
-    """What was in force before comes back when it was better on the batch by the watch's t and share."""
+    """What was in force before comes back when it was better on the batch by the watch's t and
+    share.
+    """
     compared = comparison(challenger_loss=loss, champion_loss=0.5, t=t)
     seen = LABELLED.model_copy(update={"weights_before": (0.8, 0.2), "comparison": compared})
 

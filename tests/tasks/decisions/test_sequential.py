@@ -32,23 +32,35 @@ def test_nothing_and_little() -> None:
 
 
 def test_it_is_the_bayes_factor_that_it_is_said_to_be() -> None:
-    """By integration over effect and scale, on five blocks: normal effects of deviation 0.5 against none, scale 1 / sigma."""
+    """By integration over effect and scale, on five blocks: normal effects of deviation 0.5 against
+    none, scale 1 / sigma.
+    """
     blocks = np.array([0.3, -0.1, 0.5, 0.2, 0.4])
 
     def likelihood(effect: float, scale: float) -> float:
         return float(np.prod(stats.norm.pdf(blocks, effect * scale, scale))) / scale
 
     against, _ = integrate.dblquad(
-        lambda effect, scale: likelihood(effect, scale) * stats.norm.pdf(effect, 0, 0.5), 0.02, 20, -5, 5, epsabs=0, epsrel=1e-4
-    )  # fmt: skip
+        lambda effect, scale: likelihood(effect, scale) * stats.norm.pdf(effect, 0, 0.5),
+        0.02,
+        20,
+        -5,
+        5,
+        epsabs=0,
+        epsrel=1e-4,
+    )
     null, _ = integrate.quad(lambda scale: likelihood(0, scale), 0.02, 20, epsabs=0, epsrel=1e-6)
 
     assert e_value(blocks.tolist()) == pytest.approx(against / null, rel=1e-3)
 
 
 @pytest.mark.parametrize(("effect", "least", "most"), [(0.0, 0.0, 0.03), (-0.8, 0.95, 1.0)])
-def test_share_ever_promoted_however_often_one_looks(effect: float, least: float, most: float) -> None:
-    """Looking after each of five batches of ten blocks crowns an equal model at most as often as the level says."""
+def test_share_ever_promoted_however_often_one_looks(
+    effect: float, least: float, most: float
+) -> None:
+    """Looking after each of five batches of ten blocks crowns an equal model at most as often as
+    the level says.
+    """
     rng, promoted, series = np.random.default_rng(0), 0, 1000
     for _ in range(series):
         blocks = list[float]()

@@ -52,10 +52,17 @@ def test_rollback_names_both_versions() -> None:
 
 @pytest.mark.parametrize(
     ("loss", "champion_loss", "kind"),
-    [(0.5, math.nan, RollBack), (0.5, math.inf, RollBack), (math.nan, 0.5, Hold), (math.nan, math.nan, Hold)],
+    [
+        (0.5, math.nan, RollBack),
+        (0.5, math.inf, RollBack),
+        (math.nan, 0.5, Hold),
+        (math.nan, math.nan, Hold),
+    ],
 )
 def test_losses_that_are_no_numbers(loss: float, champion_loss: float, kind: type) -> None:
-    """A champion without a loss gives way to one that has a loss; one without a loss never comes back."""
+    """A champion without a loss gives way to one that has a loss; one without a loss never comes
+    back.
+    """
     assert isinstance(_watch(loss, math.nan, champion_loss), kind)
 
 

@@ -19,11 +19,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Evidently's own, many of th
 def _write(path: Path, before: pd.DataFrame, after: pd.DataFrame) -> str:
     categorical = [name for name in before if not pd.api.types.is_numeric_dtype(before[name])]
     ours, theirs = (
-        frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=categorical) for f in (before, after)
+        frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=categorical)
+        for f in (before, after)
     )
     p = np.linspace(0, 1, 50)
     profile = make_profile(ours, ours, p, (np.arange(50), p), {})
-    summary = summarise_drift(profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0)
+    summary = summarise_drift(
+        profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0
+    )
     write_report(path, draw_sample(ours, 10_000, 0), draw_sample(theirs, 10_000, 0), summary, OPEN)
     return path.read_text(encoding="utf-8")
 
@@ -82,33 +85,46 @@ def test_sample_is_bounded_seeded_and_in_order() -> None:
 
 
 def test_evidently_says_what_we_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its scores, thresholds and verdicts are those of our summary, whatever the sample and its own bins would say."""
+    """Its scores, thresholds and verdicts are those of our summary, whatever the sample and its own
+    bins would say.
+    """
     import evidently
 
     found = []
     run = evidently.Report.run
-    monkeypatch.setattr(evidently.Report, "run", lambda *args: found.append(run(*args)) or found[-1])
+    monkeypatch.setattr(
+        evidently.Report, "run", lambda *args: found.append(run(*args)) or found[-1]
+    )
     before, after = _columns(500, 0), _columns(300, 1)
     after["wind"] += 2
     ours, theirs = (
-        frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=["carrier"]) for f in (before, after)
+        frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=["carrier"])
+        for f in (before, after)
     )
     p = np.linspace(0, 1, 50)
     profile = make_profile(ours, ours, p, (np.arange(50), p), {})
-    summary = summarise_drift(profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0)
+    summary = summarise_drift(
+        profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0
+    )
 
-    write_report(tmp_path / "e.html", draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary, OPEN)
+    write_report(
+        tmp_path / "e.html", draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary, OPEN
+    )
 
     said = found[0].dict()
-    assert {m["config"]["column"]: (m["value"], m["config"]["threshold"]) for m in said["metrics"]} == {
-        f.feature: (f.score, f.threshold) for f in summary.inputs
-    }
+    assert {
+        m["config"]["column"]: (m["value"], m["config"]["threshold"]) for m in said["metrics"]
+    } == {f.feature: (f.score, f.threshold) for f in summary.inputs}
     assert {t["metric_config"]["params"]["column"]: t["status"] for t in said["tests"]} == {
-        "wind": "FAIL", "few": "SUCCESS", "carrier": "SUCCESS",
-    }  # fmt: skip
+        "wind": "FAIL",
+        "few": "SUCCESS",
+        "carrier": "SUCCESS",
+    }
 
 
-def test_a_season_is_drawn_from_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_season_is_drawn_from_its_own_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Against the rows of the season, when it is the season that the batch was held against."""
     import evidently
 
@@ -121,18 +137,27 @@ def test_a_season_is_drawn_from_its_own_rows(tmp_path: Path, monkeypatch: pytest
     )
     days = np.linspace(0, 720, 4000, endpoint=False)
     before = frame_of(pd.DataFrame({"x": days}), np.zeros(4000), days=days)
-    after = frame_of(pd.DataFrame({"x": days[:200]}), np.zeros(200), days=np.linspace(720, 750, 200))
+    after = frame_of(
+        pd.DataFrame({"x": days[:200]}), np.zeros(200), days=np.linspace(720, 750, 200)
+    )
     p = np.linspace(0, 1, 50)
     profile = make_profile(before, after, p, (np.arange(50), p), {})
     summary = summarise_drift(profile, 1, "b", count_part(profile, after, p), DriftConfig(), seed=0)
 
     write_report(
-        tmp_path / "e.html", draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary, OPEN
+        tmp_path / "e.html",
+        draw_sample(before, 10_000, 0),
+        draw_sample(after, 100, 0),
+        summary,
+        OPEN,
     )
 
     assert summary.reference.kind == "season"
     assert 0 < len(seen[0]) < 1000
-    assert all(any(s <= t < e for s, e in summary.reference.spans) for t in before.event_time[seen[0].index])
+    assert all(
+        any(s <= t < e for s, e in summary.reference.spans)
+        for t in before.event_time[seen[0].index]
+    )
 
 
 def test_no_value_ends_a_script(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def _frame(features: pd.DataFrame, days: object = None) -> FeatureFrame:
     return frame_of(features, np.zeros(len(features)), days=when, categorical=categorical)
 
 
-def _profile(frame: FeatureFrame, predicted: np.ndarray, importance: dict[str, float]) -> BaselineProfile:
+def _profile(
+    frame: FeatureFrame, predicted: np.ndarray, importance: dict[str, float]
+) -> BaselineProfile:
     seen = np.arange(min(len(predicted), len(frame)))
     return make_profile(frame, frame, predicted, (seen, predicted[seen]), importance)
 
@@ -49,7 +51,9 @@ def _drift(
     predictions: tuple[np.ndarray, np.ndarray] = (np.arange(10.0), np.arange(10.0)),
     days: object = None,
 ) -> DriftSummary:
-    return _summary(_profile(_frame(before, days), predictions[0], {}), _frame(after), predictions[1])
+    return _summary(
+        _profile(_frame(before, days), predictions[0], {}), _frame(after), predictions[1]
+    )
 
 
 def _one(before: object, after: object) -> FeatureDrift:
@@ -57,19 +61,27 @@ def _one(before: object, after: object) -> FeatureDrift:
 
 
 def _realistic(rng: np.random.Generator, rows: int) -> pd.DataFrame:
-    """Skewed categories with a long tail, rare categories, normal, zero-inflated, binary and gappy numbers."""
+    """Skewed categories with a long tail, rare categories, normal, zero-inflated, binary and gappy
+    numbers.
+    """
     tail = 1 / np.arange(1, 201) ** 1.2
-    columns = {f"c{k}": pd.Series(rng.choice(200, rows, p=tail / tail.sum())).astype("str") for k in range(3)}
+    columns = {
+        f"c{k}": pd.Series(rng.choice(200, rows, p=tail / tail.sum())).astype("str")
+        for k in range(3)
+    }
     columns["b"] = pd.Series(rng.choice(["a", "b", "c"], rows, p=[0.97, 0.029, 0.001]))
     columns |= {f"n{k}": rng.normal(size=rows) for k in range(4)}
-    columns |= {f"z{k}": np.where(rng.random(rows) < 0.95, 0, rng.exponential(size=rows)) for k in range(2)}
+    columns |= {
+        f"z{k}": np.where(rng.random(rows) < 0.95, 0, rng.exponential(size=rows)) for k in range(2)
+    }
     columns["i"] = rng.integers(0, 2, rows).astype("float64")
     columns["g"] = np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows))
     return pd.DataFrame(columns)
 
 
 @pytest.mark.parametrize(
-    ("baseline", "batch"), [(500, 50), (500, 5000), (4000, 50), (4000, 200), (4000, 1000), (4000, 5000)]
+    ("baseline", "batch"),
+    [(500, 50), (500, 5000), (4000, 50), (4000, 200), (4000, 1000), (4000, 5000)],
 )
 def test_false_alarms_on_shuffled_rows(baseline: int, batch: int) -> None:
     """Where nothing drifted, at most 5% of reports name a feature, whatever the sizes."""
@@ -85,7 +97,9 @@ def test_false_alarms_on_shuffled_rows(baseline: int, batch: int) -> None:
 
 @pytest.mark.parametrize("batch", [100, 1000])
 def test_planted_shift_is_found(batch: int) -> None:
-    """A number that moved by a standard deviation, and a category that took over, are found; the others are steady."""
+    """A number that moved by a standard deviation, and a category that took over, are found; the
+    others are steady.
+    """
     rng = np.random.default_rng(3)
     before, after = _realistic(rng, 5000), _realistic(rng, batch)
     after["n0"] += 1.0
@@ -107,13 +121,19 @@ def test_share_counts_evaluable_features_only() -> None:
     summary = _drift(before, after, (np.zeros(100), np.ones(100)))
 
     assert {f.feature: f.outcome for f in summary.features} == {
-        "moved": "drifted", "steady": "steady", "gone": "not evaluable", "prediction": "drifted", "target": "steady",
-    }  # fmt: skip
+        "moved": "drifted",
+        "steady": "steady",
+        "gone": "not evaluable",
+        "prediction": "drifted",
+        "target": "steady",
+    }
     assert summary.share == 0.5
 
 
 def test_column_without_a_value() -> None:
-    """A column that is empty in the batch, or was in training, is not evaluable, and says in which."""
+    """A column that is empty in the batch, or was in training, is not evaluable, and says in
+    which.
+    """
     values, empty = np.arange(100.0), np.full(100, np.nan)
 
     gone, new, never = _one(values, empty), _one(empty, values), _one(empty, empty)
@@ -126,14 +146,19 @@ def test_column_without_a_value() -> None:
 
 
 def test_feature_that_goes_missing_drifts() -> None:
-    """Half of the values gone is drift, though the other half is as it was; a steady share of gaps is not."""
+    """Half of the values gone is drift, though the other half is as it was; a steady share of gaps
+    is not.
+    """
     rng = np.random.default_rng(0)
     whole = rng.normal(size=2000)
     holes = np.where(rng.random(2000) < 0.5, np.nan, whole)
 
     assert _one(whole, holes).outcome == "drifted"
     assert _one(holes, whole).outcome == "drifted"
-    assert _one(holes, np.where(rng.random(2000) < 0.5, np.nan, rng.normal(size=2000))).outcome == "steady"
+    assert (
+        _one(holes, np.where(rng.random(2000) < 0.5, np.nan, rng.normal(size=2000))).outcome
+        == "steady"
+    )
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.0, 2.0), (1.0, 0.0), (0.0, 1e-9)])
@@ -184,14 +209,18 @@ def test_histograms_sum_to_one() -> None:
     """The shares of each side sum to one, with a label for each bin."""
     rng = np.random.default_rng(1)
     for found in _drift(_realistic(rng, 1000), _realistic(rng, 300)).features:
-        assert len(found.histogram.labels) == len(found.histogram.before) == len(found.histogram.after)
+        assert (
+            len(found.histogram.labels) == len(found.histogram.before) == len(found.histogram.after)
+        )
         assert len(set(found.histogram.labels)) == len(found.histogram.labels)
         assert sum(found.histogram.before) == pytest.approx(1)
         assert sum(found.histogram.after) == pytest.approx(1)
 
 
 def test_order_of_rows_does_not_matter() -> None:
-    """The same rows in another order give the same profile and the same drift, ties between categories included."""
+    """The same rows in another order give the same profile and the same drift, ties between
+    categories included.
+    """
     rng = np.random.default_rng(5)
     tied = pd.DataFrame({"t": [f"c{i:02d}" for i in range(60)] * RARE})
     rows = pd.concat([_realistic(rng, len(tied)), tied], axis=1)
@@ -214,21 +243,29 @@ def test_multiclass_predictions_are_profiled_by_their_surest_class() -> None:
     sure, unsure = np.tile([0.9, 0.05, 0.05], (200, 1)), np.tile([0.4, 0.3, 0.3], (200, 1))
     values = pd.DataFrame({"x": np.arange(200.0)})
 
-    moved, same = _drift(values, values, (sure, unsure)), _drift(values, values, (sure, sure[:, ::-1]))
+    moved, same = (
+        _drift(values, values, (sure, unsure)),
+        _drift(values, values, (sure, sure[:, ::-1])),
+    )
 
     assert moved.features[-1].kind == "prediction"
     assert [f.outcome for f in (moved.features[-1], same.features[-1])] == ["drifted", "steady"]
 
 
 def test_importance_travels_with_the_profile() -> None:
-    """What the champion's holdout said of a feature stands beside its drift; unknown stays unknown."""
+    """What the champion's holdout said of a feature stands beside its drift; unknown stays
+    unknown.
+    """
     frame = _frame(pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)}))
 
     profile = _profile(frame, np.arange(5.0), {"x": 0.25})
 
     assert {f.feature: f.importance for f in profile.features} == {
-        "x": 0.25, "y": None, "target": None, "prediction": None,
-    }  # fmt: skip
+        "x": 0.25,
+        "y": None,
+        "target": None,
+        "prediction": None,
+    }
 
 
 def test_infinite_values_do_not_break_the_bins() -> None:
@@ -242,7 +279,9 @@ def test_infinite_values_do_not_break_the_bins() -> None:
 
 
 def test_blocks_of_time_hold_every_row_once() -> None:
-    """Blocks are in order of time, do not overlap, and their counts add up to those of the whole."""
+    """Blocks are in order of time, do not overlap, and their counts add up to those of the
+    whole.
+    """
     rng = np.random.default_rng(2)
     frame = _frame(_realistic(rng, 3000), days=rng.uniform(0, 90, 3000))
 
@@ -257,7 +296,9 @@ def test_blocks_of_time_hold_every_row_once() -> None:
 
 
 def test_many_batches_are_taken_at_equal_distances() -> None:
-    """The profile of a long history is no larger: some of its batches stand for all, the first and the last among them."""
+    """The profile of a long history is no larger: some of its batches stand for all, the first and
+    the last among them.
+    """
     days = np.arange(1000.0) * 30
 
     block, blocks, per_batch = time_blocks(_frame(pd.DataFrame({"x": days}), days))
@@ -268,7 +309,9 @@ def test_many_batches_are_taken_at_equal_distances() -> None:
 
 
 def test_the_target_is_watched_once_its_labels_are_mature() -> None:
-    """Before that it is not evaluable and says why; then its classes are compared like any category."""
+    """Before that it is not evaluable and says why; then its classes are compared like any
+    category.
+    """
     rng = np.random.default_rng(4)
     features, predicted = pd.DataFrame({"x": rng.normal(size=2000)}), rng.random(2000)
     days = np.linspace(0, 180, 2000, endpoint=False)
@@ -297,7 +340,9 @@ def test_the_target_is_watched_once_its_labels_are_mature() -> None:
 
 
 def _year_before(fault: bool, *, moved: frozenset[str] = frozenset()) -> DriftSummary:
-    """A summer after half a year of training, with the summer before in the lake; ``fault`` in both summers."""
+    """A summer after half a year of training, with the summer before in the lake; ``fault`` in both
+    summers.
+    """
     rng = np.random.default_rng(4)
 
     def rows(first: float, days: float) -> FeatureFrame:
@@ -318,7 +363,9 @@ def _year_before(fault: bool, *, moved: frozenset[str] = frozenset()) -> DriftSu
 
 
 def test_history_before_training_is_the_season() -> None:
-    """What comes every summer is steady once a summer is known, and its note says what training rows would have said."""
+    """What comes every summer is steady once a summer is known, and its note says what training
+    rows would have said.
+    """
     found = {f.feature: f for f in _year_before(fault=False).features}
 
     assert found["temp"].outcome == found["sensor"].outcome == "steady"
@@ -328,7 +375,9 @@ def test_history_before_training_is_the_season() -> None:
 
 
 def test_a_fault_that_lasts_is_not_what_is_usual() -> None:
-    """A column that had moved against its season is no reference; what nobody had named is told in a note at least."""
+    """A column that had moved against its season is no reference; what nobody had named is told in
+    a note at least.
+    """
     known = {f.feature: f for f in _year_before(fault=True, moved=frozenset({"sensor"})).features}
     unknown = {f.feature: f for f in _year_before(fault=True).features}
 
@@ -340,7 +389,9 @@ def test_a_fault_that_lasts_is_not_what_is_usual() -> None:
 
 def test_history_is_asked_for_no_more_than_is_kept() -> None:
     """The newest batches are kept, oldest first, and those before them are not read."""
-    frame = _frame(pd.DataFrame({"x": np.arange(300.0)}), np.linspace(1000, 1100, 300, endpoint=False))
+    frame = _frame(
+        pd.DataFrame({"x": np.arange(300.0)}), np.linspace(1000, 1100, 300, endpoint=False)
+    )
     profile = _profile(frame, np.arange(300.0), {})
     asked = []
 

@@ -19,7 +19,9 @@ def _baseline(months: int, per_batch: int = 2) -> BaselineProfile:
         TimeBlock(start=START + i * length, end=START + (i + 1) * length, rows=100)
         for i in range(months * per_batch)
     )
-    return BaselineProfile(rows=100 * len(blocks), features=(), blocks=blocks, blocks_per_batch=per_batch)
+    return BaselineProfile(
+        rows=100 * len(blocks), features=(), blocks=blocks, blocks_per_batch=per_batch
+    )
 
 
 def test_a_short_history_has_no_season() -> None:
@@ -32,7 +34,9 @@ def test_a_short_history_has_no_season() -> None:
 
 @pytest.mark.parametrize(("months", "years"), [(13, 1), (26, 2)])
 def test_the_same_season_of_earlier_years(months: int, years: int) -> None:
-    """With a year of training data a batch is held against its own season, and with two against both."""
+    """With a year of training data a batch is held against its own season, and with two against
+    both.
+    """
     baseline = _baseline(months)
     middle = baseline.blocks[-1].end + timedelta(days=15)
 
@@ -49,14 +53,25 @@ def test_the_same_season_of_earlier_years(months: int, years: int) -> None:
 
 
 def test_the_season_of_a_year_before_training() -> None:
-    """The lake's history plays the season that training rows do not hold; it is no part of what is all training."""
+    """The lake's history plays the season that training rows do not hold; it is no part of what is
+    all training.
+    """
     whole = _baseline(14)
-    short = whole.model_copy(update={"blocks": whole.blocks[-8:], "earlier": whole.blocks[:-8], "rows": 800})
+    short = whole.model_copy(
+        update={"blocks": whole.blocks[-8:], "earlier": whole.blocks[:-8], "rows": 800}
+    )
     middle = whole.blocks[-1].end + timedelta(days=15)
 
-    found, training = choose_reference(short, middle, "auto"), choose_reference(short, middle, "training")
+    found, training = (
+        choose_reference(short, middle, "auto"),
+        choose_reference(short, middle, "training"),
+    )
 
-    assert (found.kind, found.earlier, found.rows) == ("season", found.rows, 100 * found.taken.sum())
+    assert (found.kind, found.earlier, found.rows) == (
+        "season",
+        found.rows,
+        100 * found.taken.sum(),
+    )
     assert found.spans == choose_reference(whole, middle, "auto").spans
     assert "lake" in found.reason
     assert (training.kind, training.rows, len(training.taken)) == ("training", 800, 8)
@@ -73,7 +88,9 @@ def test_the_season_can_be_switched_off() -> None:
 @pytest.mark.parametrize("months", [3, 13, 26])
 @pytest.mark.parametrize("span", [None, 1])
 def test_a_run_is_never_held_against_itself(kind: str, months: int, span: int | None) -> None:
-    """Every run is as long as a batch, or a quarter of history, and shares no block with its reference."""
+    """Every run is as long as a batch, or a quarter of history, and shares no block with its
+    reference.
+    """
     baseline = _baseline(months)
 
     runs, references = pair_runs(baseline, kind, span, np.random.default_rng(0))  # type: ignore[arg-type]
@@ -87,7 +104,9 @@ def test_a_run_is_never_held_against_itself(kind: str, months: int, span: int | 
 
 
 def test_runs_of_two_years_are_held_against_their_season() -> None:
-    """Where another year has the season, that is the reference of a run; elsewhere its neighbours are."""
+    """Where another year has the season, that is the reference of a run; elsewhere its neighbours
+    are.
+    """
     runs, references = pair_runs(_baseline(26), "season", None, np.random.default_rng(0))
 
     for run, reference in zip(runs, references, strict=True):

@@ -14,7 +14,10 @@ counts = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 10_000), min_size=bins, max_size=bins)] * 2)
 )
 nulls = st.builds(
-    Null, mean=st.floats(1e-6, 10), d=st.floats(1, 30), freedom=st.floats(1, 1000) | st.just(math.inf)
+    Null,
+    mean=st.floats(1e-6, 10),
+    d=st.floats(1, 30),
+    freedom=st.floats(1, 1000) | st.just(math.inf),
 )
 
 
@@ -40,7 +43,9 @@ def test_psi_by_hand() -> None:
 
 @given(nulls, st.floats(1e-7, 0.5))
 def test_threshold_and_p_value_are_each_others_inverse(null: Null, level: float) -> None:
-    """The p-value of the score at a level is that level, so a score beyond its threshold is one below its level."""
+    """The p-value of the score at a level is that level, so a score beyond its threshold is one
+    below its level.
+    """
     score = null.score_at(level)
 
     if score < 1e12:
@@ -48,7 +53,9 @@ def test_threshold_and_p_value_are_each_others_inverse(null: Null, level: float)
 
 
 def test_null_by_hand() -> None:
-    """The mean times F, and with an infinite denominator chi-squared over its degrees of freedom."""
+    """The mean times F, and with an infinite denominator chi-squared over its degrees of
+    freedom.
+    """
     assert Null(2.0, 9, 45).score_at(0.01) == pytest.approx(2 * stats.f.isf(0.01, 9, 45))
     assert Null(2.0, 9, math.inf).score_at(0.01) == pytest.approx(2 * stats.chi2.isf(0.01, 9) / 9)
     assert null_in_theory(10, 20_000, 50).score_at(0.005) == pytest.approx(
@@ -57,7 +64,9 @@ def test_null_by_hand() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.001, 0.5))
-def test_one_level_says_what_holms_procedure_rejects(p_values: list[float], false_alarms: float) -> None:
+def test_one_level_says_what_holms_procedure_rejects(
+    p_values: list[float], false_alarms: float
+) -> None:
     """Those up to the level, and no others, are rejected step by step from the smallest on."""
     rejected = 0
     for p in sorted(p_values):
@@ -79,12 +88,19 @@ def _runs(blocks: int, length: int) -> tuple[np.ndarray, np.ndarray]:
 def _null(counts: np.ndarray, rows: int, length: int = 10) -> Null:
     runs, others = _runs(len(counts), length)
     return null_by_resampling(
-        counts, runs, others, (int(counts.sum()), rows), len(counts) / length, np.random.default_rng(0)
+        counts,
+        runs,
+        others,
+        (int(counts.sum()), rows),
+        len(counts) / length,
+        np.random.default_rng(0),
     )
 
 
 def test_independent_rows_give_the_theory() -> None:
-    """Where time says nothing, the mean is that of chi-squared, or little above; smaller batches have a larger one."""
+    """Where time says nothing, the mean is that of chi-squared, or little above; smaller batches
+    have a larger one.
+    """
     rng = np.random.default_rng(1)
     counts = rng.multinomial(200, np.full(10, 0.1), size=60)
 
@@ -96,7 +112,9 @@ def test_independent_rows_give_the_theory() -> None:
 
 
 def test_swings_that_last_raise_the_threshold_and_lengthen_the_tail() -> None:
-    """Blocks that follow each other make a larger threshold than the same blocks in random order."""
+    """Blocks that follow each other make a larger threshold than the same blocks in random
+    order.
+    """
     rng = np.random.default_rng(2)
     swing = np.sin(np.arange(60) / 60 * 4 * np.pi)
     counts = np.array([rng.multinomial(200, [0.5 + 0.3 * s, 0.5 - 0.3 * s]) for s in swing])
@@ -109,7 +127,9 @@ def test_swings_that_last_raise_the_threshold_and_lengthen_the_tail() -> None:
 
 
 def test_a_column_that_never_varied_has_a_null_all_the_same() -> None:
-    """One bin holds everything: the null is that of one degree of freedom, and is no division by zero."""
+    """One bin holds everything: the null is that of one degree of freedom, and is no division by
+    zero.
+    """
     counts = np.tile([20, 0], (60, 1))
 
     null = _null(counts, 200)
@@ -119,7 +139,9 @@ def test_a_column_that_never_varied_has_a_null_all_the_same() -> None:
 
 
 def test_time_that_says_nothing_costs_no_power() -> None:
-    """Blocks that are alike have the null of rows alone; those with shares of their own, or in an order, have not."""
+    """Blocks that are alike have the null of rows alone; those with shares of their own, or in an
+    order, have not.
+    """
     rng = np.random.default_rng(3)
     alike = [rng.multinomial(200, np.full(10, 0.1), size=60) for _ in range(40)]
     own = [rng.multinomial(200, rng.dirichlet(np.full(10, 40))) for _ in range(60)]
@@ -159,8 +181,12 @@ def test_bins_that_training_time_never_held_on_both_sides() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 8), st.floats(0.5, 8))
-def test_few_or_empty_blocks_make_no_null_that_is_none(seed: int, full: int, stretches: float) -> None:
-    """Whatever blocks are empty, and however few stretches there are, a p-value is one and a threshold is positive."""
+def test_few_or_empty_blocks_make_no_null_that_is_none(
+    seed: int, full: int, stretches: float
+) -> None:
+    """Whatever blocks are empty, and however few stretches there are, a p-value is one and a
+    threshold is positive.
+    """
     rng = np.random.default_rng(seed)
     counts = np.zeros((20, 4), dtype="int64")
     counts[rng.choice(20, full, replace=False)] = rng.integers(0, 30, (full, 4))

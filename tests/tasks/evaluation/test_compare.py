@@ -30,7 +30,9 @@ def test_seen_rows_are_refused(start: float, end: float) -> None:
 def test_rows_of_another_batch_name_are_seen_all_the_same() -> None:
     """Batches cut in another way do not hide that the rows are the same."""
     with pytest.raises(SeenRowsError):
-        refuse_seen_rows([span(24, 30, batch="2020-W05")], [span(20, 26, batch="2020-01")], "version 1")
+        refuse_seen_rows(
+            [span(24, 30, batch="2020-W05")], [span(20, 26, batch="2020-01")], "version 1"
+        )
 
 
 def test_adjacent_rows_are_unseen() -> None:
@@ -58,7 +60,9 @@ def test_blocks_are_days() -> None:
 
 
 def test_blocks_of_a_short_span() -> None:
-    """Rows on fewer than ten days are cut in ten equal blocks; the last row belongs to the last block."""
+    """Rows on fewer than ten days are cut in ten equal blocks; the last row belongs to the last
+    block.
+    """
     blocks, hours = time_blocks(_moments(list(np.linspace(0, 5, 101))))
 
     assert hours == pytest.approx(12.0)
@@ -80,7 +84,10 @@ def test_block_test_is_the_ratio_estimator() -> None:
     values = rng.normal(0.1, 1, 100)
     names = sorted(set(blocks.tolist()))
     b, n, mean = len(names), len(values), sum(values) / len(values)
-    squares = sum(sum(v - mean for v, block in zip(values, blocks, strict=True) if block == k) ** 2 for k in names)  # fmt: skip
+    squares = sum(
+        sum(v - mean for v, block in zip(values, blocks, strict=True) if block == k) ** 2
+        for k in names
+    )
     se = math.sqrt(b / (b - 1) * squares) / n
 
     found = block_test(values, blocks)
@@ -102,7 +109,9 @@ def test_single_rows_as_blocks_are_a_t_test() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-100, 100), st.integers(0, 5)), min_size=1, max_size=40))
-def test_the_order_of_rows_and_the_names_of_blocks_do_not_matter(rows: list[tuple[float, int]]) -> None:
+def test_the_order_of_rows_and_the_names_of_blocks_do_not_matter(
+    rows: list[tuple[float, int]],
+) -> None:
     """Rows in another order, and blocks by other numbers, give the same p."""
     values, blocks = np.array([v for v, _ in rows]), np.array([b for _, b in rows])
 
@@ -141,7 +150,9 @@ def test_same_difference_everywhere_is_certain(value: float, p: float) -> None:
 
 
 def test_level_and_coverage_on_correlated_blocks() -> None:
-    """Equal models on days that share their luck: 5% win and 95% are covered by blocks; by rows far more win."""
+    """Equal models on days that share their luck: 5% win and 95% are covered by blocks; by rows far
+    more win.
+    """
     rng, runs, days = np.random.default_rng(11), 2000, 20
     by_block, by_row, covered = 0, 0, 0
     counts = rng.integers(20, 60, days)

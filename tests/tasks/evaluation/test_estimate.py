@@ -1,4 +1,6 @@
-"""Tests of the estimate before labels: it finds what labels later say, and is blind to what it must be blind to."""
+"""Tests of the estimate before labels: it finds what labels later say, and is blind to what it must
+be blind to.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,9 @@ from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_
 def _batch(
     rng: np.random.Generator, problem: Problem, start: float, *, days: int = 20, hard: float = 1.0
 ) -> FeatureFrame:
-    """Rows of a model that is twice too sure of itself; ``hard`` below 1 are rows near the middle."""
+    """Rows of a model that is twice too sure of itself; ``hard`` below 1 are rows near the
+    middle.
+    """
     rows = days * 40
     day = np.repeat(np.arange(days), 40)
     x = hard * rng.normal(0, 2, rows)
@@ -24,7 +28,9 @@ def _batch(
     else:
         said = 50 + x
         target = said + (0.5 + (said > 50)) * rng.normal(0, 1, rows) + rng.normal(0, 0.1, days)[day]
-    return frame_of(pd.DataFrame({"p": said}), target, days=start + day + rng.uniform(0, 0.99, rows))
+    return frame_of(
+        pd.DataFrame({"p": said}), target, days=start + day + rng.uniform(0, 0.99, rows)
+    )
 
 
 def _model(problem: Problem, frame: FeatureFrame):
@@ -35,10 +41,15 @@ def _model(problem: Problem, frame: FeatureFrame):
     ("problem", "metric"), [("binary", "roc_auc"), ("binary", "log_loss"), ("regression", "mae")]
 )
 def test_intervals_cover_what_the_labels_later_say(problem: Problem, metric: str) -> None:
-    """Of simulated batches, harder ones among them, 95% intervals hold what the labels then give about that often."""
+    """Of simulated batches, harder ones among them, 95% intervals hold what the labels then give
+    about that often.
+    """
     rng, covered, runs = np.random.default_rng(0), 0, 60
     for run in range(runs):
-        reference, now = _batch(rng, problem, 0), _batch(rng, problem, 20, hard=0.7 if run % 2 else 1.0)
+        reference, now = (
+            _batch(rng, problem, 0),
+            _batch(rng, problem, 20, hard=0.7 if run % 2 else 1.0),
+        )
         found = estimate(_model(problem, now), reference, now, problem, metric)
         truth = score(metric, now.target.to_numpy(), now.features["p"].to_numpy(), problem)
         covered += found.score.low <= truth <= found.score.high
@@ -65,7 +76,9 @@ def test_of_several_classes_it_covers_what_the_labels_later_say() -> None:
         rows, days = 1600, 20
         scores = pd.DataFrame(hard * rng.normal(0, 2, (rows, 3)), columns=["x", "y", "z"])
         true = _Softmax().predict_proba(scores / 2)
-        label = _Softmax.classes_[(rng.random(rows)[:, np.newaxis] > true.cumsum(axis=1)).sum(axis=1)]
+        label = _Softmax.classes_[
+            (rng.random(rows)[:, np.newaxis] > true.cumsum(axis=1)).sum(axis=1)
+        ]
         return frame_of(scores, label, days=start + np.sort(rng.uniform(0, days, rows)))
 
     for run in range(runs):
@@ -80,7 +93,9 @@ def test_of_several_classes_it_covers_what_the_labels_later_say() -> None:
 
 
 def test_a_harder_batch_is_seen_and_miscalibration_is_taken_out() -> None:
-    """Rows near the middle have a higher expected loss; that of an overconfident model is not what its scores say."""
+    """Rows near the middle have a higher expected loss; that of an overconfident model is not what
+    its scores say.
+    """
     rng = np.random.default_rng(1)
     reference, easy, hard = (
         _batch(rng, "binary", s, days=60, hard=h) for s, h in ((0, 1.0), (60, 1.0), (120, 0.3))
@@ -95,12 +110,16 @@ def test_a_harder_batch_is_seen_and_miscalibration_is_taken_out() -> None:
 
 
 def test_it_is_blind_to_concept_drift() -> None:
-    """Where the target is turned around, the estimate stays what it was: which is why nothing may rest on it."""
+    """Where the target is turned around, the estimate stays what it was: which is why nothing may
+    rest on it.
+    """
     rng = np.random.default_rng(2)
     reference, now = _batch(rng, "binary", 0), _batch(rng, "binary", 20)
     turned = FeatureFrame(**(vars(now) | {"target": 1 - now.target}))
 
-    ours, theirs = (estimate(_model("binary", now), reference, f, "binary", "roc_auc") for f in (now, turned))
+    ours, theirs = (
+        estimate(_model("binary", now), reference, f, "binary", "roc_auc") for f in (now, turned)
+    )
 
     assert ours == theirs
 
@@ -112,7 +131,11 @@ def test_one_class_cannot_calibrate() -> None:
 
     with pytest.raises(EvaluationError, match="at least two classes"):
         estimate(
-            _model("binary", now), reference.where(reference.target.to_numpy() == 1), now, "binary", "roc_auc"
+            _model("binary", now),
+            reference.where(reference.target.to_numpy() == 1),
+            now,
+            "binary",
+            "roc_auc",
         )
 
 

@@ -1,4 +1,6 @@
-"""Tests of fairness: a challenger that treats groups more unequally than the champion fails; chance does not make it."""
+"""Tests of fairness: a challenger that treats groups more unequally than the champion fails; chance
+does not make it.
+"""
 
 import numpy as np
 import pandas as pd
@@ -15,14 +17,18 @@ CONFIG = FairnessConfig(columns=("sex",))
 
 
 def _frame(seed: int = 0, rows: int = 2000, tilt: float = 0.0) -> FeatureFrame:
-    """``p`` is the truth, ``q`` another view of it, ``tilted`` says more of one group by so much."""
+    """``p`` is the truth, ``q`` another view of it, ``tilted`` says more of one group by so
+    much.
+    """
     rng = np.random.default_rng(seed)
     sex = rng.choice(["f", "m"], rows)
     p = rng.uniform(0.1, 0.9, rows)
     features = pd.DataFrame({"p": p, "q": np.clip(p + rng.normal(0, 0.05, rows), 0, 1)})
     features["tilted"] = np.clip(p + tilt * (sex == "f"), 0, 1)
     frame = frame_of(
-        features, (rng.random(rows) < p).astype("float64"), days=np.linspace(0, 20, rows, endpoint=False)
+        features,
+        (rng.random(rows) < p).astype("float64"),
+        days=np.linspace(0, 20, rows, endpoint=False),
     )
     return FeatureFrame(**(vars(frame) | {"audit": pd.DataFrame({"sex": sex})}))
 
@@ -36,7 +42,9 @@ def _exam(
 
 
 def test_a_challenger_that_favours_a_group_fails() -> None:
-    """A fifth more for one group is refused by the column's name, with both differences; the same unfairness is not worse."""
+    """A fifth more for one group is refused by the column's name, with both differences; the same
+    unfairness is not worse.
+    """
     frame = _frame(tilt=0.25)
 
     (tilted,) = fairness(_exam(frame, "tilted", "p"), CONFIG)
@@ -49,9 +57,13 @@ def test_a_challenger_that_favours_a_group_fails() -> None:
 
 
 def test_chance_makes_no_unfairness() -> None:
-    """Of equally fair challengers on 400 rows, of which most differ by more than is allowed, hardly one fails."""
+    """Of equally fair challengers on 400 rows, of which most differ by more than is allowed, hardly
+    one fails.
+    """
     failed = sum(
-        fairness(_exam(_frame(seed, 400), "q", "p"), FairnessConfig(columns=("sex",), worse=0.01))[0].outcome
+        fairness(_exam(_frame(seed, 400), "q", "p"), FairnessConfig(columns=("sex",), worse=0.01))[
+            0
+        ].outcome
         == "failed"
         for seed in range(5)
     )
@@ -62,7 +74,9 @@ def test_chance_makes_no_unfairness() -> None:
 def test_differences_are_fairlearns() -> None:
     """Counted by cells, the differences are those that fairlearn gives for the rows."""
     frame = _frame(tilt=0.2)
-    cells = _cells(_exam(frame, "tilted", None), loaded_model(FixedProbability("tilted"), frame), "sex", 2)
+    cells = _cells(
+        _exam(frame, "tilted", None), loaded_model(FixedProbability("tilted"), frame), "sex", 2
+    )
     given = (frame.target, (frame.features["tilted"] >= 0.5).astype(float))
     groups = frame.audit["sex"]
 
@@ -75,7 +89,9 @@ def test_differences_are_fairlearns() -> None:
 
 
 def test_the_first_champion_is_reported_and_small_groups_are_not_made() -> None:
-    """Without a champion there is nothing to be worse than; groups of too few rows tell nothing, and say so."""
+    """Without a champion there is nothing to be worse than; groups of too few rows tell nothing,
+    and say so.
+    """
     frame = _frame(rows=300)
 
     (first,) = fairness(_exam(frame, "p", None), CONFIG)
@@ -94,7 +110,10 @@ def test_losses_of_a_regression_by_group() -> None:
     sex = rng.choice(["f", "m"], 1000)
     y = rng.normal(50, 10, 1000)
     features = pd.DataFrame(
-        {"p": y + rng.normal(0, 2, 1000), "unfair": y + rng.normal(0, 1, 1000) * np.where(sex == "f", 4, 0.5)}
+        {
+            "p": y + rng.normal(0, 2, 1000),
+            "unfair": y + rng.normal(0, 1, 1000) * np.where(sex == "f", 4, 0.5),
+        }
     )
     frame = frame_of(features, y, days=np.linspace(0, 20, 1000, endpoint=False))
     frame = FeatureFrame(**(vars(frame) | {"audit": pd.DataFrame({"sex": sex})}))

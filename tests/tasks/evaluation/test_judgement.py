@@ -22,7 +22,9 @@ def _binary(rows: int = 400, days: float = 20, seed: int = 0) -> FeatureFrame:
     target = (rng.random(rows) < p).astype("float64")
     features = pd.DataFrame({"p": p, "noisy": np.clip(p + rng.normal(0, 0.3, rows), 0.01, 0.99)})
     slices = pd.DataFrame({"origin": rng.choice(["JFK", "LGA"], rows)})
-    return frame_of(features, target, days=np.linspace(20, 20 + days, rows, endpoint=False), slices=slices)
+    return frame_of(
+        features, target, days=np.linspace(20, 20 + days, rows, endpoint=False), slices=slices
+    )
 
 
 FRAME = _binary()
@@ -53,7 +55,9 @@ def test_performance() -> None:
 
 
 def test_performance_on_one_class() -> None:
-    """One class refuses by AUC; by log loss it is judged, without the metrics that are not defined."""
+    """One class refuses by AUC; by log loss it is judged, without the metrics that are not
+    defined.
+    """
     frame = FRAME.where(FRAME.target.to_numpy() == 1)
     model = loaded_model(FixedProbability(), FRAME)
 
@@ -81,8 +85,13 @@ def test_performance_of_no_numbers_is_refused() -> None:
 
 
 def test_compare() -> None:
-    """The better of two models is found, each loss belongs to its own model, and the better metric too."""
-    better, worse = loaded_model(FixedProbability(), FRAME), loaded_model(FixedProbability("noisy"), FRAME)
+    """The better of two models is found, each loss belongs to its own model, and the better metric
+    too.
+    """
+    better, worse = (
+        loaded_model(FixedProbability(), FRAME),
+        loaded_model(FixedProbability("noisy"), FRAME),
+    )
 
     found = compare(better, worse, FRAME, HELD, "binary", "roc_auc")
     swapped = compare(worse, better, FRAME, HELD, "binary", "roc_auc")
@@ -101,7 +110,9 @@ def test_compare() -> None:
 
 @pytest.mark.parametrize("who", ["challenger", "champion"])
 def test_compare_refuses_seen_rows(who: str) -> None:
-    """When either contender was trained on a row of the holdout, the comparison is refused by its version."""
+    """When either contender was trained on a row of the holdout, the comparison is refused by its
+    version.
+    """
     seen = loaded_model(FixedProbability(), FRAME, version=7, trained_on=(span(0, 21),))
     unseen = loaded_model(FixedProbability(), FRAME)
     pair = (seen, unseen) if who == "challenger" else (unseen, seen)
@@ -112,9 +123,14 @@ def test_compare_refuses_seen_rows(who: str) -> None:
 
 def test_differences_in_the_last_digits_are_none() -> None:
     """A gain of rounding errors, however constant, is no gain."""
-    slightly = FRAME.features.assign(q=FRAME.features["p"] + np.where(FRAME.target == 1, 1e-14, -1e-14))
+    slightly = FRAME.features.assign(
+        q=FRAME.features["p"] + np.where(FRAME.target == 1, 1e-14, -1e-14)
+    )
     frame = frame_of(slightly, FRAME.target, days=np.linspace(20, 40, 400, endpoint=False))
-    same, gained = loaded_model(FixedProbability("p"), frame), loaded_model(FixedProbability("q"), frame)
+    same, gained = (
+        loaded_model(FixedProbability("p"), frame),
+        loaded_model(FixedProbability("q"), frame),
+    )
 
     found = compare(gained, same, frame, HELD, "binary", "roc_auc")
 
@@ -125,9 +141,14 @@ def test_differences_in_the_last_digits_are_none() -> None:
 def test_compare_with_predictions_that_are_no_numbers(who: str) -> None:
     """A model that predicts NaN has no loss and no score; the other keeps both."""
     frame = frame_of(
-        FRAME.features.assign(noisy=np.nan), FRAME.target, days=np.linspace(20, 40, 400, endpoint=False)
+        FRAME.features.assign(noisy=np.nan),
+        FRAME.target,
+        days=np.linspace(20, 40, 400, endpoint=False),
     )
-    whole, broken = loaded_model(FixedProbability(), frame), loaded_model(FixedProbability("noisy"), frame)
+    whole, broken = (
+        loaded_model(FixedProbability(), frame),
+        loaded_model(FixedProbability("noisy"), frame),
+    )
     pair = (broken, whole) if who == "challenger" else (whole, broken)
 
     found = compare(*pair, frame, HELD, "binary", "roc_auc")
@@ -140,9 +161,14 @@ def test_compare_with_predictions_that_are_no_numbers(who: str) -> None:
 
 
 def test_compare_on_one_class_has_no_score() -> None:
-    """On rows of one class the metric of both is NaN, so that the gate can refuse with its reason."""
+    """On rows of one class the metric of both is NaN, so that the gate can refuse with its
+    reason.
+    """
     frame = FRAME.where(FRAME.target.to_numpy() == 0)
-    ours, theirs = loaded_model(FixedProbability(), FRAME), loaded_model(FixedProbability("noisy"), FRAME)
+    ours, theirs = (
+        loaded_model(FixedProbability(), FRAME),
+        loaded_model(FixedProbability("noisy"), FRAME),
+    )
 
     found = compare(ours, theirs, frame, HELD, "binary", "roc_auc")
 
@@ -156,12 +182,18 @@ def test_compare_regression() -> None:
     value = rng.normal(50, 10, 300)
     frame = frame_of(
         pd.DataFrame({"p": value + rng.normal(0, 1, 300), "noisy": value + rng.normal(0, 4, 300)}),
-        value, days=np.linspace(20, 35, 300, endpoint=False),
-    )  # fmt: skip
+        value,
+        days=np.linspace(20, 35, 300, endpoint=False),
+    )
 
     found = compare(
-        loaded_model(FixedValue(), frame), loaded_model(FixedValue("noisy"), frame), frame, HELD, "regression", "rmse"
-    )  # fmt: skip
+        loaded_model(FixedValue(), frame),
+        loaded_model(FixedValue("noisy"), frame),
+        frame,
+        HELD,
+        "regression",
+        "rmse",
+    )
 
     assert found.challenger_loss == pytest.approx(0.8, abs=0.1)
     assert found.champion_loss == pytest.approx(3.2, abs=0.4)
@@ -169,16 +201,18 @@ def test_compare_regression() -> None:
     assert found.p_better < 1e-6
 
 
-# --- importance ------------------------------------------------------------------------------------------
+# --- importance -----------------------------------------------------------------------------------
 
 
 def test_importance_finds_the_feature_that_matters() -> None:
-    """Shuffling the feature that the target was made of costs most; shuffling noise costs next to nothing."""
+    """Shuffling the feature that the target was made of costs most; shuffling noise costs next to
+    nothing.
+    """
     rng = np.random.default_rng(4)
     features = pd.DataFrame(rng.normal(size=(3000, 3)), columns=["strong", "weak", "noise"])
-    target = (rng.random(3000) < 1 / (1 + np.exp(-2 * features["strong"] - 0.5 * features["weak"]))).astype(
-        float
-    )
+    target = (
+        rng.random(3000) < 1 / (1 + np.exp(-2 * features["strong"] - 0.5 * features["weak"]))
+    ).astype(float)
     frame = frame_of(features, target, days=np.linspace(0, 30, 3000))
     model = LogisticRegression().fit(features, target)
 

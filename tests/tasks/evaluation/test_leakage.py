@@ -1,4 +1,6 @@
-"""Tests of leaks: a feature that alone tells the target is named, whatever the problem; a strong honest one is not."""
+"""Tests of leaks: a feature that alone tells the target is named, whatever the problem; a strong
+honest one is not.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,9 +16,11 @@ ROWS = 5000
 HONEST = RNG.normal(size=ROWS)
 TARGETS = {
     "binary": (HONEST + RNG.normal(0, 0.5, ROWS) > 1).astype("float64"),
-    "multiclass": np.array(["a", "b", "c"], dtype="object")[np.digitize(HONEST + RNG.normal(0, 0.5, ROWS), [-1, 1])],
+    "multiclass": np.array(["a", "b", "c"], dtype="object")[
+        np.digitize(HONEST + RNG.normal(0, 0.5, ROWS), [-1, 1])
+    ],
     "regression": np.exp(HONEST + RNG.normal(0, 0.5, ROWS)),
-}  # fmt: skip
+}
 
 
 def _frame(problem: Problem, **features: object) -> FeatureFrame:
@@ -26,7 +30,9 @@ def _frame(problem: Problem, **features: object) -> FeatureFrame:
 
 
 def _number(problem: str) -> np.ndarray:
-    """A number that the target was made of, as a delay is of being late, or that was made of the target."""
+    """A number that the target was made of, as a delay is of being late, or that was made of the
+    target.
+    """
     target = pd.Series(TARGETS[problem])
     codes = target.rank().to_numpy() if problem == "regression" else target.factorize(sort=True)[0]
     return {
@@ -53,7 +59,9 @@ def test_a_category_that_tells_the_target_is_named(problem: Problem) -> None:
     """A status that is written after the fact is a leak."""
     status = pd.Series(TARGETS[problem]).astype("str").map(lambda label: f"closed: {label}")
 
-    assert leaks(_frame(problem, status=status), problem, GuardrailsConfig()).found.startswith("status alone")
+    assert leaks(_frame(problem, status=status), problem, GuardrailsConfig()).found.startswith(
+        "status alone"
+    )
 
 
 def test_a_gap_that_tells_the_target_is_named() -> None:
@@ -87,8 +95,12 @@ def test_a_feature_known_in_time_is_let_pass_by_name() -> None:
 
 
 def test_a_few_rows_tell_no_leak() -> None:
-    """On some dozens of rows a feature may tell the target by chance: the check says that it cannot tell."""
+    """On some dozens of rows a feature may tell the target by chance: the check says that it cannot
+    tell.
+    """
     first = np.arange(ROWS) < 99
-    found = leaks(_frame("binary", oracle=_number("binary")).where(first), "binary", GuardrailsConfig())
+    found = leaks(
+        _frame("binary", oracle=_number("binary")).where(first), "binary", GuardrailsConfig()
+    )
 
     assert (found.outcome, found.found) == ("passed", "too few rows to tell: 99 of 100")

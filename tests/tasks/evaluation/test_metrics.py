@@ -52,9 +52,13 @@ def test_regression_loss_is_absolute_error() -> None:
 
 
 def test_certain_and_wrong_costs_a_bounded_loss() -> None:
-    """A probability of 0 for what happened costs 16 nats, not infinity; so does a class never seen."""
+    """A probability of 0 for what happened costs 16 nats, not infinity; so does a class never
+    seen.
+    """
     binary = row_losses(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]), "binary")
-    unseen = row_losses(np.array(["d"], dtype="object"), np.array([[0.5, 0.3, 0.2]]), "multiclass", CLASSES)
+    unseen = row_losses(
+        np.array(["d"], dtype="object"), np.array([[0.5, 0.3, 0.2]]), "multiclass", CLASSES
+    )
 
     assert binary == pytest.approx([16.118, 16.118, 0.0], abs=1e-3)
     assert unseen == pytest.approx([16.118], abs=1e-3)
@@ -78,20 +82,33 @@ def test_every_metric_has_a_direction() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "quantile"),
-    [("pinball_0.9", 0.9), ("pinball_0.05", 0.05), ("pinball_0.0", None), ("pinball_1.0", None), ("pinball", None), ("mae", None)],
-)  # fmt: skip
+    [
+        ("pinball_0.9", 0.9),
+        ("pinball_0.05", 0.05),
+        ("pinball_0.0", None),
+        ("pinball_1.0", None),
+        ("pinball", None),
+        ("mae", None),
+    ],
+)
 def test_quantile_stands_in_the_name(metric: str, quantile: float | None) -> None:
-    """The pinball loss carries its quantile, above 0 and below 1; only a regression may ask for it."""
+    """The pinball loss carries its quantile, above 0 and below 1; only a regression may ask
+    for it.
+    """
     assert quantile_of(metric) == quantile
     assert known_metric(metric, "regression") == (quantile is not None or metric == "mae")
     assert not known_metric(metric, "binary")
 
 
 def test_loss_of_a_quantile_is_its_pinball_loss() -> None:
-    """A regression that is asked for a quantile is trained and judged by it, not by the absolute error."""
+    """A regression that is asked for a quantile is trained and judged by it, not by the absolute
+    error.
+    """
     expected = sk.mean_pinball_loss(VALUES, GUESSES, alpha=0.9)
 
-    assert row_losses(VALUES, GUESSES, "regression", metric="pinball_0.9").mean() == pytest.approx(expected)
+    assert row_losses(VALUES, GUESSES, "regression", metric="pinball_0.9").mean() == pytest.approx(
+        expected
+    )
     assert mean_loss("regression", metric="pinball_0.9")(VALUES, GUESSES) == pytest.approx(expected)
     assert score("pinball_0.9", VALUES, GUESSES, "regression") == pytest.approx(expected)
 
@@ -110,7 +127,9 @@ EXPECTED = {
     ("multiclass", "log_loss"): sk.log_loss(LABELS, SHARES, labels=list(CLASSES)),
     ("multiclass", "accuracy"): sk.accuracy_score(LABELS, CHOSEN),
     ("multiclass", "f1_macro"): sk.f1_score(LABELS, CHOSEN, average="macro"),
-    ("multiclass", "roc_auc_ovr"): sk.roc_auc_score(LABELS, SHARES, multi_class="ovr", labels=list(CLASSES)),
+    ("multiclass", "roc_auc_ovr"): sk.roc_auc_score(
+        LABELS, SHARES, multi_class="ovr", labels=list(CLASSES)
+    ),
     ("multiclass", "brier"): np.mean(((LABELS[:, None] == np.array(CLASSES)) - SHARES) ** 2) * 3,
     ("multiclass", "precision_macro"): sk.precision_score(LABELS, CHOSEN, average="macro"),
     ("multiclass", "recall_macro"): sk.recall_score(LABELS, CHOSEN, average="macro"),
@@ -123,7 +142,11 @@ EXPECTED = {
     ("regression", "mape"): sk.mean_absolute_percentage_error(VALUES, GUESSES),
     ("regression", "median_absolute_error"): sk.median_absolute_error(VALUES, GUESSES),
 }
-DATA = {"binary": (Y, P, ()), "multiclass": (LABELS, SHARES, CLASSES), "regression": (VALUES, GUESSES, ())}
+DATA = {
+    "binary": (Y, P, ()),
+    "multiclass": (LABELS, SHARES, CLASSES),
+    "regression": (VALUES, GUESSES, ()),
+}
 
 
 @pytest.mark.parametrize(
@@ -133,27 +156,35 @@ def test_every_metric(problem: str, metric: str) -> None:
     """Each metric that a spec may name is scikit-learn's."""
     target, predicted, classes = DATA[problem]
 
-    assert score(metric, target, predicted, problem, classes) == pytest.approx(EXPECTED[problem, metric])
+    assert score(metric, target, predicted, problem, classes) == pytest.approx(
+        EXPECTED[problem, metric]
+    )
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_one_class_refuses(metric: str, label: float) -> None:
     """Rows of one class cannot be ranked."""
-    with pytest.raises(EvaluationError, match="expected at least two classes in the target, found one"):
+    with pytest.raises(
+        EvaluationError, match="expected at least two classes in the target, found one"
+    ):
         score(metric, np.full(10, label), P[:10], "binary")
 
 
 def test_one_class_of_several_refuses() -> None:
     """Rows of one class of three cannot be ranked either."""
     with pytest.raises(EvaluationError, match="expected at least two classes"):
-        score("roc_auc_ovr", np.array(["a"] * 10, dtype="object"), SHARES[:10], "multiclass", CLASSES)
+        score(
+            "roc_auc_ovr", np.array(["a"] * 10, dtype="object"), SHARES[:10], "multiclass", CLASSES
+        )
 
 
 def test_auc_of_classes_that_are_there() -> None:
     """A class that no row has is left out of the one-against-rest AUC; two classes are enough."""
     rows = LABELS != "c"
-    expected = np.mean([sk.roc_auc_score(LABELS[rows] == CLASSES[i], SHARES[rows][:, i]) for i in (0, 1)])
+    expected = np.mean(
+        [sk.roc_auc_score(LABELS[rows] == CLASSES[i], SHARES[rows][:, i]) for i in (0, 1)]
+    )
 
     of_three = score("roc_auc_ovr", LABELS[rows], SHARES[rows], "multiclass", CLASSES)
     of_two = score("roc_auc_ovr", LABELS[rows], SHARES[rows][:, :2], "multiclass", CLASSES[:2])
@@ -171,7 +202,9 @@ def test_prediction_that_is_no_number_refuses(problem: str, bad: float) -> None:
     broken.flat[7] = bad
 
     for metric in METRICS[problem]:
-        with pytest.raises(EvaluationError, match="expected finite predictions, found 1 that are not"):
+        with pytest.raises(
+            EvaluationError, match="expected finite predictions, found 1 that are not"
+        ):
             score(metric, target, broken, problem, classes)
 
 
@@ -202,7 +235,9 @@ def test_too_few_blocks_for_an_interval(blocks: np.ndarray) -> None:
 
 
 def test_interval_that_hangs_on_one_block() -> None:
-    """Where a block holds all of one class, the metric without it is not defined: the interval is endless."""
+    """Where a block holds all of one class, the metric without it is not defined: the interval is
+    endless.
+    """
     target = np.array([1.0] * 10 + [0.0] * 40)
 
     found = score_interval("roc_auc", target, P[:50], np.arange(50) // 10, "binary")
@@ -212,7 +247,9 @@ def test_interval_that_hangs_on_one_block() -> None:
 
 
 def test_interval_covers_the_truth_on_correlated_blocks() -> None:
-    """Over simulated months whose days share their luck, the 95% interval covers the true error about that often."""
+    """Over simulated months whose days share their luck, the 95% interval covers the true error
+    about that often.
+    """
     rng, covered, runs, days, rows = np.random.default_rng(5), 0, 300, 20, 30
     truth = np.sqrt(1 + 1) * np.sqrt(2 / np.pi)
     blocks = np.repeat(np.arange(days), rows)
@@ -225,20 +262,27 @@ def test_interval_covers_the_truth_on_correlated_blocks() -> None:
     assert 0.91 <= covered / runs <= 0.98
 
 
-# --- properties ------------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 EVERY = [(problem, name) for problem, names in METRICS.items() for name in names]
 EVERY.append(("regression", "pinball_0.9"))
 
 
 @st.composite
-def judged_rows(draw: st.DrawFn, problem: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+def judged_rows(
+    draw: st.DrawFn, problem: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
     """Target, predictions with many ties, blocks and classes of a few rows."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     rows, ties = draw(st.integers(4, 60)), draw(st.integers(1, 30))
     blocks = rng.integers(0, draw(st.integers(3, 8)), rows)
     if problem == "binary":
-        return rng.integers(0, 2, rows).astype("float64"), rng.integers(0, ties + 1, rows) / ties, blocks, ()
+        return (
+            rng.integers(0, 2, rows).astype("float64"),
+            rng.integers(0, ties + 1, rows) / ties,
+            blocks,
+            (),
+        )
     if problem == "multiclass":
         labels = np.array([*CLASSES, "unknown"], dtype="object")[rng.integers(0, 4, rows)]
         return labels, np.round(rng.dirichlet([1.0, 1.0, 1.0], rows) * ties) / ties, blocks, CLASSES
@@ -251,7 +295,9 @@ def judged_rows(draw: st.DrawFn, problem: str) -> tuple[np.ndarray, np.ndarray, 
 def test_without_a_block_is_the_metric_of_the_other_rows(
     problem: str, metric: str, data: st.DataObject
 ) -> None:
-    """Sums without a block give the very metric of the rows that are left, or NaN where it is not defined."""
+    """Sums without a block give the very metric of the rows that are left, or NaN where it is not
+    defined.
+    """
     target, predicted, blocks, classes = data.draw(judged_rows(problem))
     try:
         value, without = leave_one_out(metric, target, predicted, blocks, problem, classes)
@@ -259,7 +305,9 @@ def test_without_a_block_is_the_metric_of_the_other_rows(
         return
     assert value == score(metric, target, predicted, problem, classes)
     assert len(without) == len(set(blocks.tolist()))
-    if metric == "median_absolute_error":  # read off bins, between two values where the sums lie between two
+    if (
+        metric == "median_absolute_error"
+    ):  # read off bins, between two values where the sums lie between two
         return
     for block, found in zip(sorted(set(blocks.tolist())), without, strict=True):
         rows = blocks != block
@@ -274,7 +322,9 @@ def test_without_a_block_is_the_metric_of_the_other_rows(
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
 def test_bins_stand_for_single_scores(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a bin for every few rows the interval is that of single scores, to a hundredth; the value is exact."""
+    """With a bin for every few rows the interval is that of single scores, to a hundredth; the
+    value is exact.
+    """
     rng = np.random.default_rng(3)
     day = np.arange(8000) // 400
     y = (rng.random(8000) < 0.3 + 0.1 * rng.normal(size=20)[day]).astype("float64")
@@ -291,11 +341,15 @@ def test_bins_stand_for_single_scores(metric: str, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("metric", METRICS["binary"])
 def test_expected_metric_is_the_mean_over_drawn_labels(metric: str) -> None:
-    """Of probabilities in the place of labels, the metric is what labels drawn from them give on the average."""
+    """Of probabilities in the place of labels, the metric is what labels drawn from them give on
+    the average.
+    """
     rng = np.random.default_rng(4)
     p = rng.beta(2, 3, 4000)
     q = np.clip(p + 0.1, 0.0, 1.0)
-    drawn = [score(metric, (rng.random(4000) < q).astype("float64"), p, "binary") for _ in range(40)]
+    drawn = [
+        score(metric, (rng.random(4000) < q).astype("float64"), p, "binary") for _ in range(40)
+    ]
 
     assert score(metric, q, p, "binary") == pytest.approx(
         np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(40) + 2e-3
@@ -319,7 +373,9 @@ def _clustered(
         true = np.exp(raw + np.stack([luck, 0 * luck, 0 * luck], axis=1))
         cut = (true / true.sum(axis=1, keepdims=True)).cumsum(axis=1)
         return (
-            np.array(CLASSES, dtype="object")[(rng.random((len(day), 1)) > cut).sum(axis=1).clip(max=2)],
+            np.array(CLASSES, dtype="object")[
+                (rng.random((len(day), 1)) > cut).sum(axis=1).clip(max=2)
+            ],
             shares,
             day,
         )
@@ -328,7 +384,9 @@ def _clustered(
 
 @pytest.mark.parametrize(("problem", "metric"), EVERY)
 def test_intervals_cover_the_truth_on_clustered_data(problem: str, metric: str) -> None:
-    """Over simulated months whose days share their luck, 95% intervals cover what endless data would give."""
+    """Over simulated months whose days share their luck, 95% intervals cover what endless data
+    would give.
+    """
     classes = CLASSES if problem == "multiclass" else ()
     target, predicted, _ = _clustered(problem, np.random.default_rng(1), 4000)
     truth = score(metric, target, predicted, problem, classes)

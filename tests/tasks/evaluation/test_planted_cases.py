@@ -1,7 +1,9 @@
-"""The product's promise, end to end from split to gate: who is better reigns, who is worse or equal does not.
+"""The product's promise, end to end from split to gate: who is better reigns, who is worse or equal
+does not.
 
-Time-ordered data whose days share their luck, real scikit-learn models, the production split, fit, comparison,
-guardrails and gate. Then the gate's error rates, simulated at the level of block differences.
+Time-ordered data whose days share their luck, real scikit-learn models, the production split, fit,
+comparison, guardrails and gate. Then the gate's error rates, simulated at the level of block
+differences.
 """
 
 import numpy as np
@@ -27,13 +29,18 @@ POOR_VALUES = recipe(estimator="sklearn.tree.DecisionTreeRegressor", params={"ma
 
 
 def _history(seed: int, problem: str = "binary") -> FeatureFrame:
-    """Sixty days in two batches; a day's rows share a shift of the target, as weather shifts delays."""
+    """Sixty days in two batches; a day's rows share a shift of the target, as weather shifts
+    delays.
+    """
     rng, days, rows = np.random.default_rng(seed), 60, 150
     day = np.repeat(np.arange(days), rows)
     features = pd.DataFrame(rng.normal(size=(days * rows, 3)), columns=["x1", "x2", "x3"])
     features["carrier"] = rng.choice(["AA", "UA", "DL"], len(features))
     signal = (
-        0.8 * features["x1"] + 0.8 * features["x2"] - 0.5 * features["x3"] + rng.normal(0, 0.7, days)[day]
+        0.8 * features["x1"]
+        + 0.8 * features["x2"]
+        - 0.5 * features["x3"]
+        + rng.normal(0, 0.7, days)[day]
     )
     if problem == "binary":
         target = (rng.random(len(day)) < 1 / (1 + np.exp(-signal))).astype("float64")
@@ -44,7 +51,9 @@ def _history(seed: int, problem: str = "binary") -> FeatureFrame:
     return frame_of(features, target, days=moment, categorical=["carrier"], slices=slices)
 
 
-def _trained(made_by: Recipe, parts: Split, problem: str, version: int) -> tuple[LoadedModel, np.ndarray]:
+def _trained(
+    made_by: Recipe, parts: Split, problem: str, version: int
+) -> tuple[LoadedModel, np.ndarray]:
     fitted = fit(Contender("change of recipe", made_by, None), parts, problem, seed=0)
     model = loaded_model(
         fitted.pipeline, parts.train, version=version, recipe=made_by, trained_on=parts.trained_on
@@ -79,7 +88,9 @@ def _judge(
 @pytest.mark.parametrize(
     ("good", "poor", "problem"), [(GOOD, POOR, "binary"), (GOOD_VALUES, POOR_VALUES, "regression")]
 )
-def test_planted_better_challenger_reigns(good: Recipe, poor: Recipe, problem: str, kind: str) -> None:
+def test_planted_better_challenger_reigns(
+    good: Recipe, poor: Recipe, problem: str, kind: str
+) -> None:
     """A challenger that is better by construction is promoted."""
     decision, seen = _judge(good, poor, kind, problem=problem)
 
@@ -92,8 +103,12 @@ def test_planted_better_challenger_reigns(good: Recipe, poor: Recipe, problem: s
 @pytest.mark.parametrize(
     ("good", "poor", "problem"), [(GOOD, POOR, "binary"), (GOOD_VALUES, POOR_VALUES, "regression")]
 )
-def test_planted_worse_challenger_never_reigns(good: Recipe, poor: Recipe, problem: str, kind: str) -> None:
-    """A challenger that is worse by construction is refused, as a refresh and as a change of recipe."""
+def test_planted_worse_challenger_never_reigns(
+    good: Recipe, poor: Recipe, problem: str, kind: str
+) -> None:
+    """A challenger that is worse by construction is refused, as a refresh and as a change of
+    recipe.
+    """
     decision, seen = _judge(poor, good, kind, problem=problem)
 
     assert isinstance(decision, Reject)
@@ -102,7 +117,9 @@ def test_planted_worse_challenger_never_reigns(good: Recipe, poor: Recipe, probl
 
 @pytest.mark.parametrize(("made_by", "problem"), [(GOOD, "binary"), (GOOD_VALUES, "regression")])
 def test_identical_challenger_does_not_reign(made_by: Recipe, problem: str) -> None:
-    """The same model again, called a change of recipe: every difference is exactly zero, and zero proves nothing."""
+    """The same model again, called a change of recipe: every difference is exactly zero, and zero
+    proves nothing.
+    """
     decision, seen = _judge(made_by, made_by, "change of recipe", problem=problem)
 
     assert isinstance(decision, Reject)
@@ -115,40 +132,56 @@ def test_broken_challenger_never_reigns() -> None:
     parts = split_by_time(_history(0), 0.6)
     turned = Split(
         train=FeatureFrame(**(vars(parts.train) | {"target": 1 - parts.train.target})),
-        holdout=parts.holdout, trained_on=parts.trained_on, held_out=parts.held_out,
-    )  # fmt: skip
+        holdout=parts.holdout,
+        trained_on=parts.trained_on,
+        held_out=parts.held_out,
+    )
     champion, _ = _trained(GOOD, parts, "binary", version=1)
     challenger, as_fitted = _trained(GOOD, turned, "binary", version=2)
 
     for kind in ("refresh", "change of recipe"):
         seen = evidence(
             kind,
-            comparison=compare(challenger, champion, parts.holdout, parts.held_out, "binary", "roc_auc"),
-            guardrails=judged(challenger, parts.holdout, "binary", as_fitted, champion, parts.train),
+            comparison=compare(
+                challenger, champion, parts.holdout, parts.held_out, "binary", "roc_auc"
+            ),
+            guardrails=judged(
+                challenger, parts.holdout, "binary", as_fitted, champion, parts.train
+            ),
         )
         assert isinstance(decide_promotion(seen, GateConfig()), Reject)
 
 
-# --- error rates of the gate -----------------------------------------------------------------------------
+# --- error rates of the gate ----------------------------------------------------------------------
 
 
 def _decide(differences: np.ndarray, blocks: np.ndarray, attempt: int) -> bool:
     test = block_test(differences, blocks)
     compared = comparison(
-        rows=len(differences), blocks=test.blocks, challenger_loss=0.5 + test.mean.value, t=test.t, p_better=test.p_below,
+        rows=len(differences),
+        blocks=test.blocks,
+        challenger_loss=0.5 + test.mean.value,
+        t=test.t,
+        p_better=test.p_below,
         difference=test.mean,
-    )  # fmt: skip
-    return isinstance(decide_promotion(evidence(comparison=compared, attempt=attempt), GateConfig()), Promote)
+    )
+    return isinstance(
+        decide_promotion(evidence(comparison=compared, attempt=attempt), GateConfig()), Promote
+    )
 
 
 @pytest.mark.parametrize("blocks", [10, 28])
 def test_twenty_attempts_of_an_equal_recipe(blocks: int) -> None:
-    """An equal recipe that is tried twenty times is promoted at all in at most 6% of 1,000 series."""
+    """An equal recipe that is tried twenty times is promoted at all in at most 6% of 1,000
+    series.
+    """
     rng, rows, series = np.random.default_rng(8), 40, 1000
     index = np.repeat(np.arange(blocks), rows)
     promoted = 0
     for _ in range(series):
-        days = rng.normal(0, 0.02, (20, blocks))  # shared by a day's rows, whose own noise averages out
+        days = rng.normal(
+            0, 0.02, (20, blocks)
+        )  # shared by a day's rows, whose own noise averages out
         means = days + rng.normal(0, 0.1 / np.sqrt(rows), (20, blocks))
         # The gate sees a p only; of the twenty, those that cannot pass need no decision.
         t = means.mean(axis=1) / (means.std(axis=1, ddof=1) / np.sqrt(blocks))
@@ -161,13 +194,19 @@ def test_twenty_attempts_of_an_equal_recipe(blocks: int) -> None:
 
 
 def test_single_attempt_is_near_its_level() -> None:
-    """On correlated blocks of unequal size the first attempt of an equal recipe passes at about 3%."""
+    """On correlated blocks of unequal size the first attempt of an equal recipe passes at
+    about 3%.
+    """
     rng, runs, blocks = np.random.default_rng(9), 3000, 20
     counts = rng.integers(20, 60, blocks)
     index = np.repeat(np.arange(blocks), counts)
 
     promoted = sum(
-        _decide(np.repeat(rng.normal(0, 0.05, blocks), counts) + rng.normal(0, 0.1, len(index)), index, 1)
+        _decide(
+            np.repeat(rng.normal(0, 0.05, blocks), counts) + rng.normal(0, 0.1, len(index)),
+            index,
+            1,
+        )
         for _ in range(runs)
     )
 
@@ -175,13 +214,17 @@ def test_single_attempt_is_near_its_level() -> None:
 
 
 def test_planted_gain_is_found() -> None:
-    """A gain of one standard deviation of the day's luck over 20 days is found at the first attempt, almost always."""
+    """A gain of one standard deviation of the day's luck over 20 days is found at the first
+    attempt, almost always.
+    """
     rng, runs, blocks, rows = np.random.default_rng(10), 300, 20, 30
     index = np.repeat(np.arange(blocks), rows)
 
     promoted = sum(
         _decide(
-            -0.05 + np.repeat(rng.normal(0, 0.05, blocks), rows) + rng.normal(0, 0.1, len(index)), index, 1
+            -0.05 + np.repeat(rng.normal(0, 0.05, blocks), rows) + rng.normal(0, 0.1, len(index)),
+            index,
+            1,
         )
         for _ in range(runs)
     )
@@ -190,7 +233,9 @@ def test_planted_gain_is_found() -> None:
 
 
 def test_many_slices_make_no_false_alarms() -> None:
-    """Of equal models in forty slices, whose days share their luck, about 5% of the comparisons are refused for a slice."""
+    """Of equal models in forty slices, whose days share their luck, about 5% of the comparisons are
+    refused for a slice.
+    """
     rng, runs, days, values = np.random.default_rng(12), 400, 20, 40
     day = np.repeat(np.arange(days), 8 * values)
     slices = pd.DataFrame({"carrier": np.tile([f"C{i:02d}" for i in range(values)], days * 8)})
@@ -198,8 +243,14 @@ def test_many_slices_make_no_false_alarms() -> None:
     for _ in range(runs):
         champion = rng.exponential(0.3, len(day))
         luck = rng.normal(0, 0.1, (days, values))[day, np.tile(np.arange(values), days * 8)]
-        found = compare_slices(champion + luck + rng.normal(0, 0.3, len(day)), champion, day, slices)
-        decision = decide_promotion(evidence("refresh", comparison=comparison(slices=found)), GateConfig())
+        found = compare_slices(
+            champion + luck + rng.normal(0, 0.3, len(day)), champion, day, slices
+        )
+        decision = decide_promotion(
+            evidence("refresh", comparison=comparison(slices=found)), GateConfig()
+        )
         refused += isinstance(decision, Reject)
 
-    assert refused / runs <= 0.08  # 5%, and chance in 400 runs; by each slice at its own 5% it would be most
+    assert (
+        refused / runs <= 0.08
+    )  # 5%, and chance in 400 runs; by each slice at its own 5% it would be most

@@ -11,7 +11,10 @@ from tests.tasks.builders import interval
 
 RNG = np.random.default_rng(2)
 SLICES = pd.DataFrame(
-    {"carrier": RNG.choice(["AA", "UA", "(missing)"], 200), "origin": RNG.choice(["JFK", "LGA"], 200)}
+    {
+        "carrier": RNG.choice(["AA", "UA", "(missing)"], 200),
+        "origin": RNG.choice(["JFK", "LGA"], 200),
+    }
 )
 OURS, THEIRS, BLOCKS = RNG.random(200), RNG.random(200), np.arange(200) // 20
 
@@ -49,7 +52,9 @@ def test_loss_of_a_slice_has_the_interval_of_its_own_blocks() -> None:
     """The interval is that of the block test on the slice's rows alone."""
     rows = (SLICES["origin"] == "JFK").to_numpy()
 
-    found = {s.value: s.loss for s in slice_scores(OURS, BLOCKS, SLICES[["origin"]], lambda _: None)}
+    found = {
+        s.value: s.loss for s in slice_scores(OURS, BLOCKS, SLICES[["origin"]], lambda _: None)
+    }
 
     assert found["JFK"] == block_test(OURS[rows], BLOCKS[rows]).mean
 

@@ -1,4 +1,6 @@
-"""Tests of what features must stand: rows that the contract allows, and a past without its future."""
+"""Tests of what features must stand: rows that the contract allows, and a past without its
+future.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -26,15 +28,23 @@ def contract(tmp_path: Path) -> Contract:
 def _builder(contract: Contract, code: Callable[[pd.DataFrame], pd.DataFrame] | None = None):
     def build(table: pa.Table) -> FeatureFrame:
         return build_frame(
-            {"b": table}, {"b": "digest"}, contract, FeaturesConfig(), target="returned", problem="binary", slices=(),
+            {"b": table},
+            {"b": "digest"},
+            contract,
+            FeaturesConfig(),
+            target="returned",
+            problem="binary",
+            slices=(),
             code=code,
-        )  # fmt: skip
+        )
 
     return build
 
 
 def test_rows_hold_what_the_contract_allows(contract: Contract) -> None:
-    """What may be empty is empty in a row; what must not be, and the key, never is; a free text is one never seen."""
+    """What may be empty is empty in a row; what must not be, and the key, never is; a free text is
+    one never seen.
+    """
     table = sample_table(4)
 
     rows = allowed_rows(table, contract, "returned")
@@ -42,7 +52,9 @@ def test_rows_hold_what_the_contract_allows(contract: Contract) -> None:
     assert rows.schema == table.schema
     for column in contract.columns:
         optional = not column.required and column.name != "returned"
-        assert (rows[column.name].null_count > table[column.name].null_count) == optional, column.name
+        assert (rows[column.name].null_count > table[column.name].null_count) == optional, (
+            column.name
+        )
     assert UNSEEN in rows["note"].to_pylist()
     assert set(rows["shop"].to_pylist()) <= {*table["shop"].to_pylist(), None}
 
@@ -50,11 +62,15 @@ def test_rows_hold_what_the_contract_allows(contract: Contract) -> None:
 def _accepts(
     contract: Contract, predict, code: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 ) -> Guardrail:
-    return accepts_contract(sample_table(4), contract, "returned", _builder(contract, code), predict)
+    return accepts_contract(
+        sample_table(4), contract, "returned", _builder(contract, code), predict
+    )
 
 
 def test_a_model_that_breaks_on_an_unseen_category_fails(contract: Contract) -> None:
-    """One that predicts numbers passes; one that raises, or says NaN, for what it never saw does not."""
+    """One that predicts numbers passes; one that raises, or says NaN, for what it never saw does
+    not.
+    """
 
     def strict(frame: FeatureFrame) -> np.ndarray:
         if (frame.features["note"] == UNSEEN).any():
@@ -91,7 +107,9 @@ PEEKS = {
 
 @pytest.mark.parametrize("how", PEEKS)
 def test_features_of_later_rows_are_named(contract: Contract, how: str) -> None:
-    """A look at the next row, or at the whole batch, is found and named, unless the spec vouches for it."""
+    """A look at the next row, or at the whole batch, is found and named, unless the spec vouches
+    for it.
+    """
     table = sample_table(40, sold_at=TIMES, amount=[float(i % 7) for i in range(40)])
 
     def code(rows: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +129,10 @@ def test_features_of_the_row_and_of_earlier_ones_pass(contract: Contract) -> Non
     def code(rows: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"twice": 2 * rows["amount"], "last": rows["amount"].shift(1)})
 
-    assert knows_no_future(table, contract.event_time, _builder(contract, code), ()).outcome == "passed"
+    assert (
+        knows_no_future(table, contract.event_time, _builder(contract, code), ()).outcome
+        == "passed"
+    )
 
 
 def test_code_that_fails_on_earlier_rows_is_not_proven(contract: Contract) -> None:

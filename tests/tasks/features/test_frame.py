@@ -1,4 +1,6 @@
-"""Tests of feature frames: one code path, nothing that was not known, the same row always the same features."""
+"""Tests of feature frames: one code path, nothing that was not known, the same row always the same
+features.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -13,7 +15,14 @@ import pytest
 
 from data_contracts.contract import Contract
 from tasks.features.config import FeaturesConfig
-from tasks.features.frame import MISSING, FeatureError, build_frame, code_sha256, load_code, raw_columns
+from tasks.features.frame import (
+    MISSING,
+    FeatureError,
+    build_frame,
+    code_sha256,
+    load_code,
+    raw_columns,
+)
 from tasks.records import FeatureFrame, Problem
 from tasks.settings import REPOSITORY
 from tests.conftest import WEATHER_PROJECT
@@ -39,13 +48,21 @@ def build(
     """The frame of one table or of several batches."""
     batches = tables if isinstance(tables, Mapping) else {"2013-05-17": tables}
     return build_frame(
-        batches, dict.fromkeys(batches, "digest"), contract, FeaturesConfig(**config), target=target, problem=problem,
-        slices=slices, code=code,
-    )  # fmt: skip
+        batches,
+        dict.fromkeys(batches, "digest"),
+        contract,
+        FeaturesConfig(**config),
+        target=target,
+        problem=problem,
+        slices=slices,
+        code=code,
+    )
 
 
 def test_kinds_come_from_the_contract(contract: Contract) -> None:
-    """Strings, booleans and declared codes are categories, other numbers numbers; no label, time, or email."""
+    """Strings, booleans and declared codes are categories, other numbers numbers; no label, time,
+    or email.
+    """
     frame = build(contract, sample_table())
 
     assert frame.schema.categorical == ("shop", "note", "till")
@@ -72,7 +89,9 @@ def test_target_is_never_a_feature(tmp_path: Path) -> None:
 
 def test_missing_values(contract: Contract) -> None:
     """A gap is a category of its own, not empty text; a missing number stays missing."""
-    frame = build(contract, sample_table(3, note=[None, "", "x"], amount=[None, 0.0, 1.0], till=[None, 1, 2]))
+    frame = build(
+        contract, sample_table(3, note=[None, "", "x"], amount=[None, 0.0, 1.0], till=[None, 1, 2])
+    )
 
     assert frame.features["note"].tolist() == [MISSING, "", "x"]
     assert frame.features["till"].tolist() == [MISSING, "1", "2"]
@@ -88,18 +107,26 @@ def test_infinite_numbers_are_missing(contract: Contract) -> None:
         lambda rows: pd.DataFrame({"r": 1 / (rows["id"] - 1)}),
     )
 
-    assert frame.features[["amount", "r"]].isna().to_numpy().tolist() == [[True, True], [False, False]]
+    assert frame.features[["amount", "r"]].isna().to_numpy().tolist() == [
+        [True, True],
+        [False, False],
+    ]
 
 
 @pytest.mark.parametrize(
     "columns",
-    [{"till": [None, 7, 8]}, {"amount": [None, 1.0, 2.0], "returned": [None, True, False]},
-     {"note": [None, None, "x"], "till": [2**60 + 1, None, 3]}],
-)  # fmt: skip
+    [
+        {"till": [None, 7, 8]},
+        {"amount": [None, 1.0, 2.0], "returned": [None, True, False]},
+        {"note": [None, None, "x"], "till": [2**60 + 1, None, 3]},
+    ],
+)
 def test_a_row_has_the_same_features_in_any_company(
     contract: Contract, columns: dict[str, list[Any]]
 ) -> None:
-    """Scored alone, in its batch, or after other batches: the same row gives the same features and kinds."""
+    """Scored alone, in its batch, or after other batches: the same row gives the same features and
+    kinds.
+    """
     table = sample_table(3, **columns)
     together = build(contract, {"a": sample_table(4), "b": table})
     whole = build(contract, table)
@@ -116,10 +143,18 @@ def test_a_row_has_the_same_features_in_any_company(
 def test_codes_that_are_fractions_keep_their_text(tmp_path: Path) -> None:
     """The text of 1.0 does not depend on whether a 1.5 stands beside it."""
     kind = [{"property": "featureKind", "value": "categorical"}]
-    contract = sample_contract(tmp_path, lambda d: column(d, "amount").update(customProperties=kind))
+    contract = sample_contract(
+        tmp_path, lambda d: column(d, "amount").update(customProperties=kind)
+    )
 
-    assert build(contract, sample_table(2, amount=[1.0, 1.5])).features["amount"].tolist() == ["1", "1.5"]
-    assert build(contract, sample_table(2, amount=[1.0, 2.0])).features["amount"].tolist() == ["1", "2"]
+    assert build(contract, sample_table(2, amount=[1.0, 1.5])).features["amount"].tolist() == [
+        "1",
+        "1.5",
+    ]
+    assert build(contract, sample_table(2, amount=[1.0, 2.0])).features["amount"].tolist() == [
+        "1",
+        "2",
+    ]
 
 
 def test_unseen_categories_pass_through(contract: Contract) -> None:
@@ -159,7 +194,11 @@ def test_frame_carries_what_belongs_to_its_rows(contract: Contract) -> None:
     ],
 )
 def test_targets(
-    contract: Contract, target: str, problem: Problem, columns: dict[str, list[Any]], values: list[Any]
+    contract: Contract,
+    target: str,
+    problem: Problem,
+    columns: dict[str, list[Any]],
+    values: list[Any],
 ) -> None:
     """0 and 1, class names, or numbers; a missing label stays missing."""
     found = build(contract, sample_table(3, **columns), target=target, problem=problem).target
@@ -185,17 +224,21 @@ def test_no_batches_and_absent_columns_are_refused(contract: Contract) -> None:
 
 def test_column_that_the_contract_has_since_gained(contract: Contract) -> None:
     """Batches from before are not lost: the new column is missing in them."""
-    frame = build(contract, {"old": sample_table(2).drop_columns(["amount", "note"]), "new": sample_table(2)})
+    frame = build(
+        contract, {"old": sample_table(2).drop_columns(["amount", "note"]), "new": sample_table(2)}
+    )
 
     assert frame.features["amount"].isna().tolist() == [True, True, False, False]
     assert frame.features["note"].tolist() == [MISSING, MISSING, MISSING, ""]
 
 
-# --- the model's own code --------------------------------------------------------------------------------
+# --- the model's own code -------------------------------------------------------------------------
 
 
 def test_code_sees_nothing_that_was_not_known(contract: Contract) -> None:
-    """The leak test: no target, no column that becomes known later, no sensitive one; it cannot be written."""
+    """The leak test: no target, no column that becomes known later, no sensitive one; it cannot be
+    written.
+    """
     seen: list[str] = []
 
     def spy(rows: pd.DataFrame) -> pd.DataFrame:
@@ -259,17 +302,28 @@ def test_own_features_by_dtype(contract: Contract) -> None:
         (lambda rows: pd.DataFrame({"x": rows["id"]}).head(2), "found DataFrame with 2 rows for 6"),
         (lambda rows: rows["id"], "found Series"),
         (lambda rows: None, "found NoneType"),
-        (lambda rows: pd.DataFrame({"amount": rows["id"]}), r"\['amount'\] are contract columns already"),
+        (
+            lambda rows: pd.DataFrame({"amount": rows["id"]}),
+            r"\['amount'\] are contract columns already",
+        ),
         (lambda rows: pd.DataFrame({"t": rows["sold_at"]}), "'t' is a time"),
-        (lambda rows: pd.DataFrame({"t": rows["sold_at"] - rows["sold_at"].min()}), "'t' is a time"),
+        (
+            lambda rows: pd.DataFrame({"t": rows["sold_at"] - rows["sold_at"].min()}),
+            "'t' is a time",
+        ),
         (lambda rows: pd.DataFrame({0: rows["id"]}), "named by text"),
-        (lambda rows: pd.concat([rows[["id"]].rename(columns={"id": "x"})] * 2, axis=1), "each column once"),
+        (
+            lambda rows: pd.concat([rows[["id"]].rename(columns={"id": "x"})] * 2, axis=1),
+            "each column once",
+        ),
     ],
 )
 def test_code_that_returns_something_else_is_refused(
     contract: Contract, code: Callable[[pd.DataFrame], Any], message: str
 ) -> None:
-    """A wrong index would give rows the features of others; the rest would end deep in a library."""
+    """A wrong index would give rows the features of others; the rest would end deep in a
+    library.
+    """
     with pytest.raises(FeatureError, match=message):
         build(contract, sample_table(), code)
 
@@ -293,7 +347,9 @@ def test_code_of_another_project(tmp_path: Path) -> None:
 
 
 def test_other_project_never_runs_our_code() -> None:
-    """Where its own file is missing, a project does not get the module of the same name from this repository."""
+    """Where its own file is missing, a project does not get the module of the same name from this
+    repository.
+    """
     for ask in (load_code, code_sha256):
         with pytest.raises(
             FeatureError, match=r"expected the file .*weather/deployments/flights/features\.py"
@@ -312,9 +368,12 @@ def test_code_may_be_a_package_or_installed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [("nowhere.at.all:build", "found 'nowhere.at.all"), ("json:laods", r"no function 'laods' \(did you mean 'loads'\?\)"),
-     ("json:__name__", "no function '__name__'")],
-)  # fmt: skip
+    [
+        ("nowhere.at.all:build", "found 'nowhere.at.all"),
+        ("json:laods", r"no function 'laods' \(did you mean 'loads'\?\)"),
+        ("json:__name__", "no function '__name__'"),
+    ],
+)
 def test_code_that_is_not_there(tmp_path: Path, path: str, message: str) -> None:
     """Module or function: what is missing is named, with the nearest."""
     with pytest.raises(FeatureError, match=message):
@@ -365,8 +424,9 @@ def test_flights_code() -> None:
 def test_dates_reach_the_code(contract: Contract) -> None:
     """Dates are no features themselves, but features can be made from them."""
     frame = build(
-        contract, sample_table(1, paid_on=[date(2013, 5, 17)]),
+        contract,
+        sample_table(1, paid_on=[date(2013, 5, 17)]),
         lambda rows: pd.DataFrame({"year": [day.year for day in rows["paid_on"]]}),
-    )  # fmt: skip
+    )
 
     assert frame.features["year"].tolist() == [2013.0]

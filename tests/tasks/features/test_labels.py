@@ -1,4 +1,6 @@
-"""Tests of the join: only what was known, of each key the newest, and nothing for a row that has none."""
+"""Tests of the join: only what was known, of each key the newest, and nothing for a row that has
+none.
+"""
 
 from __future__ import annotations
 
@@ -66,18 +68,29 @@ def joined(keys: list[int], words: list[Word], hour: int, pieces: int = 1) -> li
         ([(7, 0, True)], 9, [None, None]),
         ([], 9, [None, None]),
     ],
-    ids=["known", "not known yet", "before its correction", "corrected", "corrected, out of order", "taken back",
-         "of nobody", "none at all"],
-)  # fmt: skip
-def test_newest_label_that_was_known(words: list[Word], hour: int, expected: list[bool | None]) -> None:
+    ids=[
+        "known",
+        "not known yet",
+        "before its correction",
+        "corrected",
+        "corrected, out of order",
+        "taken back",
+        "of nobody",
+        "none at all",
+    ],
+)
+def test_newest_label_that_was_known(
+    words: list[Word], hour: int, expected: list[bool | None]
+) -> None:
     """A row without a label has none: it is never a negative."""
     assert joined([1, 2], words, hour) == expected
 
 
 _WORDS = st.lists(
     st.tuples(st.integers(0, 8), st.integers(0, 40), st.none() | st.booleans()),
-    unique_by=lambda word: word[:2], max_size=40,
-)  # fmt: skip
+    unique_by=lambda word: word[:2],
+    max_size=40,
+)
 
 
 @settings(deadline=None)
@@ -85,7 +98,9 @@ _WORDS = st.lists(
 def test_join_is_what_a_look_at_each_row_gives(
     keys: list[int], words: list[Word], hour: int, pieces: int
 ) -> None:
-    """However the words are cut into batches: of those known at the hour, a row has the newest of its own key."""
+    """However the words are cut into batches: of those known at the hour, a row has the newest of
+    its own key.
+    """
 
     def look(key: int) -> bool | None:
         own = [(known, value) for other, known, value in words if other == key and known <= hour]
@@ -121,6 +136,8 @@ def test_compound_key() -> None:
 
 def test_labels_of_nobody() -> None:
     """Those whose key no row has, once for each word."""
-    left = without_row(table([(1, 0, True), (2, 0, True), (2, 1, False), (3, 0, True)]), rows([3, 1, 1]), ON)
+    left = without_row(
+        table([(1, 0, True), (2, 0, True), (2, 1, False), (3, 0, True)]), rows([3, 1, 1]), ON
+    )
 
     assert left["booking_id"].to_pylist() == [2, 2]

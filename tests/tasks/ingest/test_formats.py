@@ -28,16 +28,20 @@ def contract(tmp_path: Path) -> Contract:
 def read(contract: Contract, content: bytes | str, name: str = "x.csv") -> pa.Table:
     """The table that is read from a file with this content."""
     content = content if isinstance(content, bytes) else content.encode()
-    return Rows(lambda _: iter([Piece(name, parse_file(content, name, contract))]), contract, name).table()
+    return Rows(
+        lambda _: iter([Piece(name, parse_file(content, name, contract))]), contract, name
+    ).table()
 
 
 def values_of(contract: Contract, header: str, *cells: str) -> tuple[list[Any], pa.DataType]:
     """Values and type of one column with these cells, as they stand in the CSV file."""
-    column = read(contract, "\n".join(["other," + header, *("x," + cell for cell in cells)]) + "\n")[header]
+    column = read(
+        contract, "\n".join(["other," + header, *("x," + cell for cell in cells)]) + "\n"
+    )[header]
     return column.to_pylist(), column.type
 
 
-# --- CSV -------------------------------------------------------------------------------------------------
+# --- CSV ------------------------------------------------------------------------------------------
 
 
 def test_missing_empty_and_zero_are_three_things(contract: Contract) -> None:
@@ -65,7 +69,9 @@ def test_quoting(contract: Contract) -> None:
 
 
 def test_quoted_line_ends_in_a_large_file(contract: Contract) -> None:
-    """A line end in a cell stays there where the reader cuts the file into blocks, each about a megabyte."""
+    """A line end in a cell stays there where the reader cuts the file into blocks, each about a
+    megabyte.
+    """
     note = "\n".join("line" for _ in range(200))
 
     table = read(contract, "id,note\n" + "".join(f'{i},"{note}"\n' for i in range(2500)))
@@ -86,7 +92,8 @@ def test_encoding(tmp_path: Path) -> None:
 
     assert read(latin, "note\nZürich\n".encode("latin-1"))["note"].to_pylist() == ["Zürich"]
     with pytest.raises(
-        SourceError, match=r"x\.csv: cannot be read as utf-8: .* at byte 6; if the file is whole, set"
+        SourceError,
+        match=r"x\.csv: cannot be read as utf-8: .* at byte 6; if the file is whole, set",
     ):
         read(utf, "note\nZürich\n".encode("latin-1"))
 
@@ -107,12 +114,16 @@ def test_empty_file(contract: Contract, content: bytes) -> None:
 
 def test_double_column(contract: Contract) -> None:
     """Which of two columns of one name is meant cannot be known."""
-    with pytest.raises(SourceError, match=r"expected each column once, found \['id'\] more than once"):
+    with pytest.raises(
+        SourceError, match=r"expected each column once, found \['id'\] more than once"
+    ):
         read(contract, "id,note,id\n1,a,2\n")
 
 
 def test_row_of_another_width(contract: Contract) -> None:
-    """A row with too many cells is refused, without its content: the contract has a sensitive column."""
+    """A row with too many cells is refused, without its content: the contract has a sensitive
+    column.
+    """
     with pytest.raises(SourceError, match="Expected 2 columns, got 3") as caught:
         read(contract, "id,email\n1,secret@example.org,x\n")
 
@@ -155,7 +166,7 @@ def delimited(directory: Path, delimiter: str) -> Contract:
     return sample_contract(directory, lambda d: d["servers"][0].update(customProperties=custom))
 
 
-# --- JSON lines ------------------------------------------------------------------------------------------
+# --- JSON lines -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -165,10 +176,13 @@ def lines(tmp_path: Path) -> Contract:
 
 
 def test_json_lines(lines: Contract) -> None:
-    """Each value has its own type; a key that a line lacks is missing there; blank lines are nothing."""
+    """Each value has its own type; a key that a line lacks is missing there; blank lines are
+    nothing.
+    """
     table = read(
         lines,
-        '{"id": 1, "amount": 1, "sold_at": "2013-05-17T08:00:00", "returned": true}\n\n{"id": 2, "amount": 2.5, "note": ""}\n',
+        '{"id": 1, "amount": 1, "sold_at": "2013-05-17T08:00:00", "returned": true}\n\n{"id": 2,'
+        ' "amount": 2.5, "note": ""}\n',
         "x.jsonl",
     )
 
@@ -202,21 +216,28 @@ def test_json_values_of_several_types_stay_as_read(
 def test_json_line_cut_or_foreign(lines: Contract) -> None:
     """A line that is no whole object is refused by its number, and its content is not shown."""
     for bad in ('{"id": 2, "email": "secret', '{"id": 2, "id": 3}', "[2]", "secret"):
-        with pytest.raises(SourceError, match=r"x\.jsonl: line 2: expected one whole JSON object") as caught:
+        with pytest.raises(
+            SourceError, match=r"x\.jsonl: line 2: expected one whole JSON object"
+        ) as caught:
             read(lines, '{"id": 1}\n' + bad, "x.jsonl")
         assert "secret" not in str(caught.value)
 
 
-# --- types -----------------------------------------------------------------------------------------------
+# --- types ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "cells",
     [
-        ("2013-05-17T12:00:00Z",), ("2013-05-17 12:00:00+00:00",), ("2013-05-17T08:00:00-04:00",),
-        ("2013-05-17T08:00:00-0400",), ("2013-05-17 08:00:00-04",), ("2013-05-17 08:00:00",), (" 2013-05-17T08:00 ",),
+        ("2013-05-17T12:00:00Z",),
+        ("2013-05-17 12:00:00+00:00",),
+        ("2013-05-17T08:00:00-04:00",),
+        ("2013-05-17T08:00:00-0400",),
+        ("2013-05-17 08:00:00-04",),
+        ("2013-05-17 08:00:00",),
+        (" 2013-05-17T08:00 ",),
     ],
-)  # fmt: skip
+)
 def test_moments(contract: Contract, cells: tuple[str, ...]) -> None:
     """An offset means itself, no offset means the contract's zone; all are stored in UTC."""
     values, kind = values_of(contract, "sold_at", *cells)
@@ -239,8 +260,12 @@ def test_moments(contract: Contract, cells: tuple[str, ...]) -> None:
         ("paid_on", ("2013-02-30",)),
     ],
 )
-def test_kept_as_read_when_they_do_not_fit(contract: Contract, header: str, cells: tuple[str, ...]) -> None:
-    """One value that does not fit keeps the whole column as text: mixed, ambiguous or absent hours too."""
+def test_kept_as_read_when_they_do_not_fit(
+    contract: Contract, header: str, cells: tuple[str, ...]
+) -> None:
+    """One value that does not fit keeps the whole column as text: mixed, ambiguous or absent hours
+    too.
+    """
     assert values_of(contract, header, *cells) == (list(cells), pa.string())
 
 
@@ -256,7 +281,7 @@ def test_all_missing_columns_have_their_type(contract: Contract) -> None:
         assert kind == sample_table(0).schema.field(name).type
 
 
-# --- Parquet ---------------------------------------------------------------------------------------------
+# --- Parquet --------------------------------------------------------------------------------------
 
 
 def parquet_bytes() -> bytes:
@@ -287,7 +312,11 @@ def test_parquet_reads_as_it_is(parquet: Contract) -> None:
         ("shop", pa.array(["A", None]).dictionary_encode(), pa.string()),
         ("unknown", pa.array(["A", None]).dictionary_encode(), pa.string()),
         ("shop", pa.array([None, None], pa.null()), pa.string()),
-        ("sold_at", pa.array([0, None], pa.timestamp("s", tz="Asia/Tokyo")), pa.timestamp("us", tz="UTC")),
+        (
+            "sold_at",
+            pa.array([0, None], pa.timestamp("s", tz="Asia/Tokyo")),
+            pa.timestamp("us", tz="UTC"),
+        ),
         ("id", pa.array([1.0, None]), pa.float64()),
         ("shop", pa.array([1, 2]), pa.int64()),
         ("id", pa.array([2**63, 1], pa.uint64()), pa.uint64()),
@@ -295,9 +324,13 @@ def test_parquet_reads_as_it_is(parquet: Contract) -> None:
         ("sold_at", pa.array([1, 2], pa.timestamp("ns", tz="UTC")), pa.timestamp("ns", tz="UTC")),
         ("returned", pa.array([0, 1]), pa.int64()),
     ],
-)  # fmt: skip
-def test_widened_only_without_loss(contract: Contract, name: str, given: pa.Array, kind: pa.DataType) -> None:
-    """Another spelling of the same type becomes the contract's; another type stays for validation to refuse."""
+)
+def test_widened_only_without_loss(
+    contract: Contract, name: str, given: pa.Array, kind: pa.DataType
+) -> None:
+    """Another spelling of the same type becomes the contract's; another type stays for validation
+    to refuse.
+    """
     assert conform(pa.chunked_array([given]), contract, name).type == kind
 
 
@@ -305,12 +338,16 @@ def test_local_moments_in_parquet(contract: Contract) -> None:
     """A moment without zone means the contract's zone in Parquet too."""
     given = pa.chunked_array([pa.array([datetime(2013, 5, 17, 8)], pa.timestamp("ns"))])
 
-    assert conform(given, contract, "sold_at").to_pylist() == [datetime(2013, 5, 17, 12, tzinfo=UTC)]
+    assert conform(given, contract, "sold_at").to_pylist() == [
+        datetime(2013, 5, 17, 12, tzinfo=UTC)
+    ]
 
 
 def test_nan_is_missing(contract: Contract) -> None:
     """What is not a number is missing, in whatever way the file says it."""
-    assert conform(pa.chunked_array([[1.0, float("nan"), None]]), contract, "amount").to_pylist() == [
+    assert conform(
+        pa.chunked_array([[1.0, float("nan"), None]]), contract, "amount"
+    ).to_pylist() == [
         1.0,
         None,
         None,

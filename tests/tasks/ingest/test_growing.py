@@ -1,4 +1,6 @@
-"""Tests of files that grow: cut by event time, read once for each state, late rows found in the batch that they belong to."""
+"""Tests of files that grow: cut by event time, read once for each state, late rows found in the
+batch that they belong to.
+"""
 
 import json
 import shutil
@@ -49,7 +51,9 @@ def append(source: GrowingFiles, text: str, name: str = "all.csv") -> Path:
 
 def ids(source: GrowingFiles, day: str) -> list[int]:
     """The ids of the rows of the day."""
-    found: list[int] = source.read(batch_named(day, "day", "America/New_York")).table()["id"].to_pylist()
+    found: list[int] = (
+        source.read(batch_named(day, "day", "America/New_York")).table()["id"].to_pylist()
+    )
     return found
 
 
@@ -82,7 +86,9 @@ def test_unchanged_file_is_not_read_again(source: GrowingFiles) -> None:
 
 
 def test_only_the_batch_with_new_rows_changes(source: GrowingFiles) -> None:
-    """Rows that are appended leave other batches as they are; late rows change the batch that they belong to."""
+    """Rows that are appended leave other batches as they are; late rows change the batch that they
+    belong to.
+    """
     append(source, "2013-05-17T12:00:00Z,1,a\n2013-05-18T12:00:00Z,2,a\n")
     before = source.batches()
 
@@ -112,16 +118,23 @@ def test_order_of_rows_does_not_matter(source: GrowingFiles) -> None:
         (",1,a\n", "expected a moment in each row of sold_at, .* found 1 rows without"),
         (
             "yesterday,1,a\nnow,2,a\nnow,3,a\nx,4,a\ny,5,a\n",
-            "expected a moment in each row of sold_at, .* found 5 of the rows 1 to 6 with something else, "
-            "such as 'yesterday', 'now', 'x';",
+            (
+                "expected a moment in each row of sold_at, .* found 5 of the rows 1 to 6 with"
+                " something else, such as 'yesterday', 'now', 'x';"
+            ),
         ),
         ("2013-05-17T12:00:00,1,a\n", ".* found it with an offset and without one by row 2"),
-        ("10000-01-01T12:00:00Z,1,a\n", ".* found 1 of the rows 1 to 2 with something else, such as '10000-"),
+        (
+            "10000-01-01T12:00:00Z,1,a\n",
+            ".* found 1 of the rows 1 to 2 with something else, such as '10000-",
+        ),
         ("2013-05-17T12:00:00Z,1", "expected a line end after the last row"),
     ],
 )
 def test_rows_that_belong_to_no_batch(source: GrowingFiles, text: str, says: str) -> None:
-    """A row that cannot be dated is not dropped, and a row that is half written is not read: the file is refused."""
+    """A row that cannot be dated is not dropped, and a row that is half written is not read: the
+    file is refused.
+    """
     append(source, "2013-05-17T12:00:00Z,1,a\n" + text)
 
     with pytest.raises(SourceError, match=rf"all\.csv: {says}"):
@@ -129,7 +142,9 @@ def test_rows_that_belong_to_no_batch(source: GrowingFiles, text: str, says: str
 
 
 def test_bad_value_stays_in_its_batch(source: GrowingFiles) -> None:
-    """A value that does not fit its type keeps the column as text in its own batch, and in no other."""
+    """A value that does not fit its type keeps the column as text in its own batch, and in no
+    other.
+    """
     append(source, "2013-05-17T12:00:00Z,1,a\n2013-05-18T12:00:00Z,two,a\n")
 
     assert (ids(source, "2013-05-17"), ids(source, "2013-05-18")) == ([1], ["two"])
@@ -145,7 +160,9 @@ def test_without_event_time(source: GrowingFiles) -> None:
     """A file without the column cannot be cut."""
     Path(source.pattern.text).with_name("all.csv").write_text("id\n1\n")
 
-    with pytest.raises(SourceError, match="expected the column sold_at once, to cut the file into batches"):
+    with pytest.raises(
+        SourceError, match="expected the column sold_at once, to cut the file into batches"
+    ):
         source.batches()
 
 
@@ -171,7 +188,9 @@ def test_cut_piece_by_piece(source: GrowingFiles, monkeypatch: pytest.MonkeyPatc
 def test_a_row_that_cannot_be_cut_is_found_in_any_piece(
     source: GrowingFiles, monkeypatch: pytest.MonkeyPatch, last: str, says: str
 ) -> None:
-    """What each piece of the file could be read as alone does not count: the file is judged as one."""
+    """What each piece of the file could be read as alone does not count: the file is judged as
+    one.
+    """
     monkeypatch.setattr(formats, "CELL_BYTES", 500)
     append(source, "".join(f"2013-05-17T12:00:00Z,{i},{'x' * 50}\n" for i in range(50)) + last)
 

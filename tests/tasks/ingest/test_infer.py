@@ -44,9 +44,15 @@ def test_each_guess(tmp_path: Path) -> None:
     contract = inferred(source)
 
     assert {column.name: column.logical_type for column in contract.columns} == {
-        "id": "integer", "at": "timestamp", "on": "date", "size": "number", "kind": "string", "open": "boolean",
-        "mail": "string", "code": "string",
-    }  # fmt: skip
+        "id": "integer",
+        "at": "timestamp",
+        "on": "date",
+        "size": "number",
+        "kind": "string",
+        "open": "boolean",
+        "mail": "string",
+        "code": "string",
+    }
     assert (contract.key, contract.event_time) == (("id",), "at")
     assert not contract.column("size").required
     assert contract.column("mail").sensitive
@@ -60,7 +66,10 @@ def test_each_guess(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,x\n", "expected a column of times without a gap"), ("at\n", "expected rows to infer")],
+    [
+        ("a,b\n1,x\n", "expected a column of times without a gap"),
+        ("at\n", "expected rows to infer"),
+    ],
 )
 def test_files_that_no_contract_comes_from(tmp_path: Path, text: str, message: str) -> None:
     """Without rows or times there is nothing to begin with."""
@@ -76,7 +85,9 @@ def test_files_that_no_contract_comes_from(tmp_path: Path, text: str, message: s
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), rows=st.integers(1, 8), format=st.sampled_from(["csv", "parquet"]))
-def test_any_file_keeps_its_own_contract(tmp_path: Path, data: st.DataObject, rows: int, format: str) -> None:
+def test_any_file_keeps_its_own_contract(
+    tmp_path: Path, data: st.DataObject, rows: int, format: str
+) -> None:
     """Whatever the file holds, its contract loads and accepts it whole."""
 
     def drawn(cells: st.SearchStrategy[object], type_: pa.DataType) -> pa.Array:
@@ -85,13 +96,16 @@ def test_any_file_keeps_its_own_contract(tmp_path: Path, data: st.DataObject, ro
     table = pa.table(
         {
             "at": [NOON + timedelta(minutes=i) for i in range(rows)],
-            "text": drawn(st.text("ab@1.-: ,\"'", max_size=5) | st.sampled_from(["yes", "NA", "2013-05-17"]), pa.string()),
+            "text": drawn(
+                st.text("ab@1.-: ,\"'", max_size=5) | st.sampled_from(["yes", "NA", "2013-05-17"]),
+                pa.string(),
+            ),
             "count": drawn(st.integers(-(2**63), 2**63 - 1), pa.int64()),
             "size": drawn(st.floats(), pa.float64()),
             "flag": drawn(st.booleans(), pa.bool_()),
             "day": drawn(st.dates(date(1900, 1, 1), date(2100, 1, 1)), pa.date32()),
         }
-    )  # fmt: skip
+    )
     source = tmp_path / f"2013-05-17.{format}"
     if format == "csv":
         pc.write_csv(table, source)

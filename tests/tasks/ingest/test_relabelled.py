@@ -1,4 +1,6 @@
-"""Tests of labels that are filled in later: the same rows are known again, other rows never pass for them."""
+"""Tests of labels that are filled in later: the same rows are known again, other rows never pass
+for them.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def with_values(name: str, change: Callable[[list[Any]], list[Any]]) -> Change:
     ],
     ids=["labels only", "another order", "a row less", "another feature"],
 )
-def test_same_rows_but_for_their_labels(managed: ManagedModel, change: Change, expected: bool) -> None:
+def test_same_rows_but_for_their_labels(
+    managed: ManagedModel, change: Change, expected: bool
+) -> None:
     """What was known when the row was predicted must be the same, to the last value."""
     before, after = record_of(managed, sample_table()), record_of(managed, change(sample_table()))
 
@@ -69,7 +73,9 @@ def test_same_rows_but_for_their_labels(managed: ManagedModel, change: Change, e
 def test_refused_batch_is_never_the_same(managed: ManagedModel) -> None:
     """Nothing was predicted on it."""
     one = record_of(managed, sample_table())
-    refused = one.model_copy(update={"verdict": one.verdict.model_copy(update={"outcome": "refuse"})})
+    refused = one.model_copy(
+        update={"verdict": one.verdict.model_copy(update={"outcome": "refuse"})}
+    )
 
     assert not relabelled(managed, refused, one)
     assert not relabelled(managed, one, refused)

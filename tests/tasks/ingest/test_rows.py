@@ -17,12 +17,20 @@ from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import SourceError, UnreadableError
 from tests.sample_contract import sample_contract
 
-values = st.none() | st.booleans() | st.integers(-2, 2) | st.just(2**53 + 1) | st.just(2**70) | st.sampled_from(
-    [1.0, 2.5, float("nan")]
-) | st.sampled_from(["", "1", "2.5", "x", "NA"]) | st.just([1])  # fmt: skip
+values = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.just(2**53 + 1)
+    | st.just(2**70)
+    | st.sampled_from([1.0, 2.5, float("nan")])
+    | st.sampled_from(["", "1", "2.5", "x", "NA"])
+    | st.just([1])
+)
 moments = st.none() | st.sampled_from(["2013-05-17T12:00:00", "2013-05-17T12:00:00Z", "noon"])
 objects = st.fixed_dictionaries(
-    {}, optional={"id": values, "amount": values, "note": values, "extra": values, "sold_at": moments}
+    {},
+    optional={"id": values, "amount": values, "note": values, "extra": values, "sold_at": moments},
 )
 
 
@@ -59,7 +67,8 @@ def test_pieces_do_not_count(contract: Contract, found: list[dict[str, Any]], at
     pieced = lines(contract, content, at_once).table()
 
     assert (
-        pieced.select(sorted(pieced.column_names)).schema == whole.select(sorted(whole.column_names)).schema
+        pieced.select(sorted(pieced.column_names)).schema
+        == whole.select(sorted(whole.column_names)).schema
     )
     # NaN is not equal to itself: compare what is written.
     assert str(pieced.select(whole.column_names).to_pylist()) == str(whole.to_pylist())
@@ -73,7 +82,9 @@ def of_tables(contract: Contract, *tables: pa.Table, files: bool = False) -> Row
 
 def test_a_sound_batch_is_read_once(contract: Contract) -> None:
     """Nothing is held back, and nothing read again, while every column is what it was taken for."""
-    rows = of_tables(contract, pa.table({"id": ["1"], "extra": [1]}), pa.table({"id": ["2"], "extra": [2]}))
+    rows = of_tables(
+        contract, pa.table({"id": ["1"], "extra": [1]}), pa.table({"id": ["2"], "extra": [2]})
+    )
 
     readings = [list(reading) for reading in rows.readings()]
 
@@ -123,7 +134,9 @@ def test_a_source_that_never_stands_still(contract: Contract) -> None:
         Rows(read, contract, "here").table()
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twenty times the rows go from file to snapshot in about the same memory."""
     import tracemalloc
 
@@ -142,7 +155,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.
     contract = sample_contract(tmp_path, change)
 
     def peak(number: int) -> int:
-        text = "".join(f'{{"id": {i * 7919 % 100_003}, "note": "{i:0200d}"}}\n' for i in range(number))
+        text = "".join(
+            f'{{"id": {i * 7919 % 100_003}, "note": "{i:0200d}"}}\n' for i in range(number)
+        )
         file = tmp_path / f"{number}.jsonl"
         file.write_text(text)
         del text

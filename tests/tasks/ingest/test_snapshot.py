@@ -42,10 +42,14 @@ def sha256_of(table: pa.Table) -> str:
 
 
 def test_same_rows_same_snapshot(tmp_path: Path, contract: Contract) -> None:
-    """Ingested twice, a batch is one snapshot in one directory, whose files are not touched again."""
+    """Ingested twice, a batch is one snapshot in one directory, whose files are not touched
+    again.
+    """
     first = write_snapshot(tmp_path, sample_table(), contract, BATCH, "first")
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    second = write_snapshot(tmp_path, sample_table().take([5, 3, 1, 0, 2, 4]), contract, BATCH, "second")
+    second = write_snapshot(
+        tmp_path, sample_table().take([5, 3, 1, 0, 2, 4]), contract, BATCH, "second"
+    )
 
     assert second == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
@@ -55,7 +59,11 @@ def test_record(tmp_path: Path, contract: Contract) -> None:
     """The record says what was written where, and its manifest the same."""
     snapshot = write_snapshot(tmp_path, sample_table(6), contract, BATCH, "in/2013-05-17.csv")
 
-    assert (snapshot.contract, snapshot.contract_version, snapshot.batch) == ("sales", "1.0.0", BATCH)
+    assert (snapshot.contract, snapshot.contract_version, snapshot.batch) == (
+        "sales",
+        "1.0.0",
+        BATCH,
+    )
     assert (snapshot.rows, snapshot.source) == (6, "in/2013-05-17.csv")
     assert snapshot.path == f"snapshots/sales/2013-05-17/{snapshot.sha256[:16]}"
     assert read_manifest(tmp_path, snapshot.path) == snapshot
@@ -91,10 +99,15 @@ def test_parts_do_not_change_the_digest(
     whole = write_snapshot(tmp_path / "a", sample_table(9), contract, BATCH, "test")
     monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 2)
 
-    assert write_snapshot(tmp_path / "b", sample_table(9), contract, BATCH, "test").sha256 == whole.sha256
+    assert (
+        write_snapshot(tmp_path / "b", sample_table(9), contract, BATCH, "test").sha256
+        == whole.sha256
+    )
 
 
-def test_crash_leaves_nothing(tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_leaves_nothing(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A crash in the middle leaves nothing under the final name; the next run writes it."""
     monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 2)
     import pyarrow.parquet as pq
@@ -118,12 +131,16 @@ def test_crash_leaves_nothing(tmp_path: Path, contract: Contract, monkeypatch: p
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda text: text[: len(text) // 2], lambda text: "", lambda text: text.replace('"rows": 6', '"rows": 7', 1),
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: text.replace('"rows": 6', '"rows": 7', 1),
         lambda text: text.replace('"sha256": "', '"sha256": "0', 1),
     ],
-)  # fmt: skip
+)
 def test_damaged_manifest(tmp_path: Path, contract: Contract, damage: Callable[[str], str]) -> None:
-    """A manifest that is cut, changed or absent is refused by name, when reading and when ingesting again."""
+    """A manifest that is cut, changed or absent is refused by name, when reading and when ingesting
+    again.
+    """
     path = write_snapshot(tmp_path, sample_table(), contract, BATCH, "test").path
     file = tmp_path / path / "manifest.json"
     file.write_text(damage(file.read_text()))
@@ -135,7 +152,7 @@ def test_damaged_manifest(tmp_path: Path, contract: Contract, damage: Callable[[
         write_snapshot(tmp_path, sample_table(), contract, BATCH, "test")
 
 
-# --- the digest ------------------------------------------------------------------------------------------
+# --- the digest -----------------------------------------------------------------------------------
 
 cells = {
     "id": st.none() | st.integers(-3, 3),
@@ -177,7 +194,10 @@ def test_any_change_gives_another_digest(
     rows: list[tuple[Any, ...]], data: st.DataObject, contract: Contract
 ) -> None:
     """One other cell is other content: a gap is not a zero, not empty text, not false."""
-    row, column = data.draw(st.integers(0, len(rows) - 1)), data.draw(st.integers(0, len(cells) - 1))
+    row, column = (
+        data.draw(st.integers(0, len(rows) - 1)),
+        data.draw(st.integers(0, len(cells) - 1)),
+    )
     value = data.draw(list(cells.values())[column].filter(lambda value: value != rows[row][column]))
     changed = [list(cells_of_row) for cells_of_row in rows]
     changed[row][column] = value
@@ -211,11 +231,19 @@ def test_other_values_and_types(one: pa.Array, other: pa.Array) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [pa.array([Decimal("1.2"), None]), pa.array([[1], None]), pa.array([1, None], pa.time32("s")),
-     pa.array([1.5, None], pa.float16()), pa.array([None, None], pa.null()), pa.array([b"a", None])],
-)  # fmt: skip
+    [
+        pa.array([Decimal("1.2"), None]),
+        pa.array([[1], None]),
+        pa.array([1, None], pa.time32("s")),
+        pa.array([1.5, None], pa.float16()),
+        pa.array([None, None], pa.null()),
+        pa.array([b"a", None]),
+    ],
+)
 def test_unknown_types_have_a_stable_digest(contract: Contract, values: pa.Array) -> None:
-    """A column that the contract does not name may be of any type, and is still told by its values."""
+    """A column that the contract does not name may be of any type, and is still told by its
+    values.
+    """
     table = pa.table({"id": [1, 2], "extra": values})
 
     assert digest(table, contract) == digest(table.take([1, 0]), contract)

@@ -33,13 +33,23 @@ def table_of(rows: list[tuple[int | None, str | None, float | None]]) -> pa.Tabl
     return pa.table({name: pa.array([r[i] for r in rows], types[i]) for i, name in enumerate(KEYS)})
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(rows=rows_of_cells, pieces=st.integers(1, 9), run=st.integers(1, 12), block=st.integers(1, 5))
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(
+    rows=rows_of_cells, pieces=st.integers(1, 9), run=st.integers(1, 12), block=st.integers(1, 5)
+)
 def test_merged_runs_are_the_sorted_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    rows: list[tuple[int | None, str | None, float | None]], pieces: int, run: int, block: int,
-) -> None:  # fmt: skip
-    """However the rows come, and however small runs and blocks are, they come out as one sort puts them."""
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[tuple[int | None, str | None, float | None]],
+    pieces: int,
+    run: int,
+    block: int,
+) -> None:
+    """However the rows come, and however small runs and blocks are, they come out as one sort puts
+    them.
+    """
     monkeypatch.setattr(sorting, "RUN_ROWS", run)
     monkeypatch.setattr(sorting, "BLOCK_ROWS", block)
     table = table_of(rows)
@@ -61,9 +71,11 @@ def test_no_more_than_a_run_and_a_block_of_each(
     monkeypatch.setattr(sorting, "RUN_ROWS", 100)
     monkeypatch.setattr(sorting, "BLOCK_ROWS", 5)
     times = {
-        "sorted": list(range(3000)), "reversed": list(range(3000, 0, -1)),
-        "interleaved": [i * 7919 % 3001 for i in range(3000)], "all alike": [1] * 3000,
-    }[kind]  # fmt: skip
+        "sorted": list(range(3000)),
+        "reversed": list(range(3000, 0, -1)),
+        "interleaved": [i * 7919 % 3001 for i in range(3000)],
+        "all alike": [1] * 3000,
+    }[kind]
     sizes: list[int] = []
 
     def counted(table: pa.Table) -> pa.Array:

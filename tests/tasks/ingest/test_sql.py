@@ -1,4 +1,6 @@
-"""Tests of tables in databases: SQLite, DuckDB, and a real PostgreSQL server; the same rows come out of each."""
+"""Tests of tables in databases: SQLite, DuckDB, and a real PostgreSQL server; the same rows come
+out of each.
+"""
 
 from __future__ import annotations
 
@@ -92,17 +94,23 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
         address = request.getfixturevalue("postgres")
         url = sa.make_url(address)
         server = {
-            "server": "db", "type": "postgresql", "host": url.query["host"], "port": 5432,
-            "database": url.database, "schema": "public",
+            "server": "db",
+            "type": "postgresql",
+            "host": url.query["host"],
+            "port": 5432,
+            "database": url.database,
+            "schema": "public",
             "customProperties": [{"property": "username", "value": url.username}],
-        }  # fmt: skip
+        }
     else:
         address = f"{request.param}:///{tmp_path}/shop.db"
         server = {"server": "db", "type": "duckdb", "database": "shop.db"}
         if request.param == "sqlite":
             custom = [{"property": "url", "value": "sqlite:///${KINGMAKER_HOME}/shop.db"}]
             server = {"server": "db", "type": "custom", "customProperties": custom}
-    found = Database(sa.create_engine(address, poolclass=sa.NullPool), server, tmp_path, request.param)
+    found = Database(
+        sa.create_engine(address, poolclass=sa.NullPool), server, tmp_path, request.param
+    )
     found.create()
     return found
 
@@ -122,11 +130,16 @@ def test_the_same_rows_as_from_a_file(database: Database) -> None:
 
 
 def test_batches_are_windows_of_event_time(database: Database) -> None:
-    """A batch begins at midnight in New York, its first moment counts and its last does not; days without rows are none."""
+    """A batch begins at midnight in New York, its first moment counts and its last does not; days
+    without rows are none.
+    """
     database.insert(
         4,
         sold_at=moments(
-            "2013-05-18T03:59:59.999", "2013-05-20T12:00:00", "2013-05-18T04:00:00", "2013-05-17T04:00:00"
+            "2013-05-18T03:59:59.999",
+            "2013-05-20T12:00:00",
+            "2013-05-18T04:00:00",
+            "2013-05-17T04:00:00",
         ),
     )
     source = database.source()
@@ -144,7 +157,9 @@ def test_batches_are_windows_of_event_time(database: Database) -> None:
 
 
 def test_moments_without_zone(database: Database) -> None:
-    """A timestamp without zone is local time of the contract: eight in the evening of New York is the same day there."""
+    """A timestamp without zone is local time of the contract: eight in the evening of New York is
+    the same day there.
+    """
     database.create(sold_at="timestamp")
     database.insert(2, sold_at=[datetime(2013, 5, 17, 20), datetime(2013, 5, 18)])
     source = database.source()
@@ -154,7 +169,9 @@ def test_moments_without_zone(database: Database) -> None:
 
 
 def test_fingerprint(database: Database) -> None:
-    """Late rows and labels that come late change their own batch; a replaced value needs ``changedAt``."""
+    """Late rows and labels that come late change their own batch; a replaced value needs
+    ``changedAt``.
+    """
     noon = moments("2013-05-17T12:00:00", "2013-05-18T12:00:00")
     database.execute('ALTER TABLE "Sales 1" ADD COLUMN changed integer')
     database.insert(2, sold_at=noon, returned=[None, None])
@@ -183,7 +200,9 @@ def test_fingerprint(database: Database) -> None:
 
 
 def test_streamed_in_chunks(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows become Arrow a few at a time; a column that is empty in one chunk has its type from another."""
+    """Rows become Arrow a few at a time; a column that is empty in one chunk has its type from
+    another.
+    """
     monkeypatch.setattr(sql, "ROWS_AT_ONCE", 4)
     monkeypatch.setattr(sql, "_WINDOWS_AT_ONCE", 2)
     database.insert(11, amount=[None] * 8 + [1.5, 2.0, None])
@@ -202,28 +221,38 @@ sql.ROWS_AT_ONCE = 5000
 table, *batches = pickle.load(sys.stdin.buffer)
 for batch in batches:
     rows = sum(piece.table.num_rows for piece in table().read(batch).read(frozenset()))
-    most = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])  # maxrss is the parent's at first
+    # maxrss is the parent's at first
+    most = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
     print(f"{rows} {most // 1024}")
 """
 """Reads batches, and prints the rows of each and the most memory that was used so far."""
 
 
 def test_memory_is_flat(database: Database) -> None:
-    """A batch of a quarter of a gigabyte is read through a part of its size: no driver fetches the whole result first."""
+    """A batch of a quarter of a gigabyte is read through a part of its size: no driver fetches the
+    whole result first.
+    """
     count, letters = 250_000, 1000
     rows = {
-        "sqlite": "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :rows) SELECT i FROM s)",
+        "sqlite": (
+            "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :rows)"
+            " SELECT i FROM s)"
+        ),
         "duckdb": "(SELECT range AS i FROM range(:rows))",
         "postgres": "(SELECT * FROM generate_series(1, :rows) AS i)",
     }[database.name]
     long = "printf('%.*c', :letters, 'x')" if database.name == "sqlite" else "repeat('x', :letters)"
     moment = "'2013-05-17 12:00:00+00:00'"
+    into = 'INSERT INTO "Sales 1" (sold_at, id, note)'
     database.execute(
-        f'INSERT INTO "Sales 1" (sold_at, id, note) SELECT {moment}, i, {long} || i FROM {rows} AS numbers',  # noqa: S608 - the test's own words
+        f"{into} SELECT {moment}, i, {long} || i FROM {rows} AS numbers",  # noqa: S608 - our own
         [{"letters": letters, "rows": count}],
     )
     database.insert(1, sold_at=moments("2013-05-18T12:00:00"))
-    contract, little = database.source().contract, batch_named("2013-05-18", "day", "America/New_York")
+    contract, little = (
+        database.source().contract,
+        batch_named("2013-05-18", "day", "America/New_York"),
+    )
     opened = partial(open_table, contract, "day", database.directory, database.directory)
 
     script = (
@@ -241,7 +270,8 @@ def test_memory_is_flat(database: Database) -> None:
     before, after = [list(map(int, line.split())) for line in found.stdout.splitlines()]
     assert (before[0], after[0]) == (1, count)
     grown = after[1] - before[1]
-    # 48 to 109 MB were seen, the most of DuckDB on a busy machine; a result that is fetched whole takes all 250 and more.
+    # 48 to 109 MB were seen, the most of DuckDB on a busy machine; a result that is fetched whole
+    # takes all 250 and more.
     assert grown < 150, f"memory grew by {grown} MB while {count * letters / 1e6:.0f} MB were read"
 
 
@@ -259,7 +289,9 @@ def test_rows_without_event_time(database: Database) -> None:
     """They belong to no batch, and are not dropped in silence."""
     database.insert(2, sold_at=[*moments("2013-05-17T12:00:00"), None])
 
-    with pytest.raises(SourceError, match="expected a moment in each row of sold_at, found 1 rows without"):
+    with pytest.raises(
+        SourceError, match="expected a moment in each row of sold_at, found 1 rows without"
+    ):
         database.source().batches()
 
 
@@ -270,12 +302,16 @@ def test_empty_table(database: Database) -> None:
 
 def test_missing_table_and_column(database: Database) -> None:
     """What is not there is named, with what to do."""
-    with pytest.raises(SourceError, match=r"sales: expected a table with the columns .* found no such table"):
+    with pytest.raises(
+        SourceError, match=r"sales: expected a table with the columns .* found no such table"
+    ):
         database.source(lambda d: d["schema"][0].pop("physicalName")).batches()
 
     database.execute('ALTER TABLE "Sales 1" DROP COLUMN sold_at')
 
-    with pytest.raises(SourceError, match=r"expected a table with the columns \['sold_at'\], found \['id'"):
+    with pytest.raises(
+        SourceError, match=r"expected a table with the columns \['sold_at'\], found \['id'"
+    ):
         database.source().batches()
 
 
@@ -311,14 +347,16 @@ def test_database_file_that_is_not_there(tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "gone.db").exists()
 
 
-# --- accounts --------------------------------------------------------------------------------------------
+# --- accounts -------------------------------------------------------------------------------------
 
 CANARY = "c4n@ry/p:ss"
 
 
 @pytest.mark.xdist_group("postgres")
 def test_reader_needs_only_to_read(postgres: str, tmp_path: Path) -> None:
-    """An account that may select from the table and nothing else is enough, its schema named in the contract."""
+    """An account that may select from the table and nothing else is enough, its schema named in the
+    contract.
+    """
     database = Database(sa.create_engine(postgres, poolclass=sa.NullPool), {}, tmp_path, "postgres")
     database.create()
     database.insert()
@@ -326,9 +364,12 @@ def test_reader_needs_only_to_read(postgres: str, tmp_path: Path) -> None:
     database.execute('GRANT SELECT ON "Sales 1" TO reader')
     host = sa.make_url(postgres).query["host"]
     database.server = {
-        "server": "db", "type": "custom",
-        "customProperties": [{"property": "url", "value": f"postgresql+psycopg2://reader@/postgres?host={host}"}],
-    }  # fmt: skip
+        "server": "db",
+        "type": "custom",
+        "customProperties": [
+            {"property": "url", "value": f"postgresql+psycopg2://reader@/postgres?host={host}"}
+        ],
+    }
     try:
         source = database.source(lambda d: d["schema"][0].update(physicalName="public.Sales 1"))
 
@@ -346,20 +387,37 @@ def test_reader_needs_only_to_read(postgres: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "server",
     [
-        {"type": "custom", "customProperties": [{"property": "url", "value": "postgresql://u:${CANARY}@127.0.0.1:1/x"}]},
+        {
+            "type": "custom",
+            "customProperties": [
+                {"property": "url", "value": "postgresql://u:${CANARY}@127.0.0.1:1/x"}
+            ],
+        },
         {"type": "custom", "customProperties": [{"property": "url", "value": "${WHOLE}"}]},
         {
-            "type": "postgres", "host": "127.0.0.1", "port": 1, "database": "x", "schema": "public",
-            "customProperties": [{"property": "username", "value": "u"}, {"property": "password", "value": "${CANARY}"}],
+            "type": "postgres",
+            "host": "127.0.0.1",
+            "port": 1,
+            "database": "x",
+            "schema": "public",
+            "customProperties": [
+                {"property": "username", "value": "u"},
+                {"property": "password", "value": "${CANARY}"},
+            ],
         },
         {"type": "custom", "customProperties": [{"property": "url", "value": "${CANARY}"}]},
-        {"type": "custom", "customProperties": [{"property": "url", "value": "nodriver://u:${CANARY}@x/y"}]},
+        {
+            "type": "custom",
+            "customProperties": [{"property": "url", "value": "nodriver://u:${CANARY}@x/y"}],
+        },
     ],
-)  # fmt: skip
+)
 def test_unreachable_database_tells_no_secret(
     tmp_path: Path, server: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that does not answer is named, and what to do; nothing of the password is in message or traceback."""
+    """A database that does not answer is named, and what to do; nothing of the password is in
+    message or traceback.
+    """
     monkeypatch.setenv("CANARY", CANARY)
     monkeypatch.setenv("WHOLE", "postgresql://u:c4n%40ry%2Fp%3Ass@127.0.0.1:1/x")
     contract = sample_contract(tmp_path, lambda d: d.update(servers=[{"server": "db"} | server]))
@@ -379,7 +437,10 @@ def test_name_tells_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The name goes into the snapshot's manifest: host, database and table, without the account."""
     monkeypatch.setenv("CANARY", CANARY)
     custom = [
-        {"property": "url", "value": "postgresql://u:${CANARY}@db.example:5432/shop?sslpassword=${CANARY}"}
+        {
+            "property": "url",
+            "value": "postgresql://u:${CANARY}@db.example:5432/shop?sslpassword=${CANARY}",
+        }
     ]
     server = {"server": "db", "type": "custom", "customProperties": custom}
     contract = sample_contract(tmp_path, lambda d: d.update(servers=[server]))

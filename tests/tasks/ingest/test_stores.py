@@ -31,14 +31,22 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("S3_SERVER", s3_server)
-    found = boto3.resource("s3", endpoint_url=s3_server, region_name="us-east-1").Bucket(uuid.uuid4().hex)
+    found = boto3.resource("s3", endpoint_url=s3_server, region_name="us-east-1").Bucket(
+        uuid.uuid4().hex
+    )
     found.create()
     return found
 
 
 def source_at(tmp_path: Path, location: str, endpoint: str = "${S3_SERVER}") -> Source:
     """The source with CSV files at this address."""
-    server = {"server": "lake", "type": "s3", "format": "csv", "location": location, "endpointUrl": endpoint}
+    server = {
+        "server": "lake",
+        "type": "s3",
+        "format": "csv",
+        "location": location,
+        "endpointUrl": endpoint,
+    }
     return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[server])))
 
 
@@ -81,7 +89,7 @@ def test_unreachable_service_tells_no_secret(bucket: Any, tmp_path: Path) -> Non
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-# --- any address that fsspec can open ------------------------------------------------------------------------
+# --- any address that fsspec can open -------------------------------------------------------------
 
 
 @pytest.fixture
@@ -106,7 +114,12 @@ def website(tmp_path: Path) -> Iterator[str]:
 
 def custom_at(tmp_path: Path, location: str, **options: str) -> Source:
     """The source with CSV files at an address that the standard has no type for."""
-    server: dict[str, Any] = {"server": "web", "type": "custom", "format": "csv", "location": location}
+    server: dict[str, Any] = {
+        "server": "web",
+        "type": "custom",
+        "format": "csv",
+        "location": location,
+    }
     if options:
         server["customProperties"] = [{"property": "storageOptions", "value": options}]
     return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[server])))
@@ -115,7 +128,9 @@ def custom_at(tmp_path: Path, location: str, **options: str) -> Source:
 @pytest.mark.parametrize("name", ["sales/{batch}.csv", "sales/{batch}/part-*.csv", "sales/all.csv"])
 @pytest.mark.parametrize("kind", ["http", "memory"])
 def test_files_at_any_address(website: str, tmp_path: Path, kind: str, name: str) -> None:
-    """A web server and fsspec's memory read as a disk does: found, read, and seen when they change."""
+    """A web server and fsspec's memory read as a disk does: found, read, and seen when they
+    change.
+    """
     import fsspec
 
     base = website if kind == "http" else f"memory://{uuid.uuid4().hex}"
@@ -130,7 +145,9 @@ def test_files_at_any_address(website: str, tmp_path: Path, kind: str, name: str
         file = tmp_path / "www" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        os.utime(file, (1_000_000_000, 1_000_000_000 + next(seconds)))  # a web server tells time in seconds
+        os.utime(
+            file, (1_000_000_000, 1_000_000_000 + next(seconds))
+        )  # a web server tells time in seconds
 
     deliver("sold_at,id\n2013-05-17T12:00:00Z,1\n")
     first = source.batches()
@@ -154,12 +171,14 @@ def test_address_that_is_not_there(website: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "said"), [("gs", "gcsfs"), ("abfs", "adlfs"), ("nosuch", "Protocol not known: nosuch")]
+    ("scheme", "said"),
+    [("gs", "gcsfs"), ("abfs", "adlfs"), ("nosuch", "Protocol not known: nosuch")],
 )
 def test_scheme_that_nothing_here_opens(tmp_path: Path, scheme: str, said: str) -> None:
     """The error names the scheme and what to install."""
     with pytest.raises(
-        SourceError, match=rf"{scheme}://: expected an address that fsspec can open here, found: .*{said}"
+        SourceError,
+        match=rf"{scheme}://: expected an address that fsspec can open here, found: .*{said}",
     ):
         custom_at(tmp_path, f"{scheme}://bucket/{{batch}}.csv")
 

@@ -27,7 +27,9 @@ def test_a_server_that_prefect_cannot_use_is_refused(postgres):  # noqa: F811 - 
 
 
 def test_databases_are_made_once_even_by_many_at_once(postgres):  # noqa: F811 - the fixture
-    """Four at the same moment find or make the same three; the URL's own database gives the name."""
+    """Four at the same moment find or make the same three; the URL's own database gives the
+    name.
+    """
     server = make_url(postgres).set(database="team", drivername="postgresql")
     url = server.render_as_string(hide_password=False)
 

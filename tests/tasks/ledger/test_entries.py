@@ -46,10 +46,16 @@ REJECT = Reject(reason="not proven", version=2)
 SHADOW = Shadow(reason="too little", version=2)
 BACK = RollBack(reason="worse", version=1, previous=2)
 EVERY_KIND: tuple[Decision, ...] = (
-    Hold(reason="steady"), Retrain(reason="the clock"), PROMOTE, REJECT,
-    AwaitApproval(reason="better", version=2, previous=1), BACK, SHADOW,
-    Freeze(reason="twice"), Thaw(reason="seen"),
-)  # fmt: skip
+    Hold(reason="steady"),
+    Retrain(reason="the clock"),
+    PROMOTE,
+    REJECT,
+    AwaitApproval(reason="better", version=2, previous=1),
+    BACK,
+    SHADOW,
+    Freeze(reason="twice"),
+    Thaw(reason="seen"),
+)
 ENDLESS = Interval(value=0.5, low=-math.inf, high=math.inf)
 
 
@@ -67,21 +73,31 @@ def _write(
     seen: Record | dict[str, Any] | None = None,
     **changes: Any,
 ) -> LedgerEntry:
-    values: dict[str, Any] = {"as_of": at(40), "flow_run": "run", "decided_by": "kingmaker"} | changes
+    values: dict[str, Any] = {
+        "as_of": at(40),
+        "flow_run": "run",
+        "decided_by": "kingmaker",
+    } | changes
     return ledger.record_decision(
         engine, held, "2020-02", decision, evidence() if seen is None else seen, **values
     )
 
 
-# --- batches ---------------------------------------------------------------------------------------------
+# --- batches --------------------------------------------------------------------------------------
 
 
 def test_batch_round_trip(engine: Engine, held: Lease) -> None:
     """A batch comes back as it was written, endless intervals included, as its first revision."""
     performance = Performance(
-        batch="2020-01", version=1, rows=10, blocks=1, metric="roc_auc", score=ENDLESS, loss=ENDLESS,
+        batch="2020-01",
+        version=1,
+        rows=10,
+        blocks=1,
+        metric="roc_auc",
+        score=ENDLESS,
+        loss=ENDLESS,
         metrics={"roc_auc": 0.5},
-    )  # fmt: skip
+    )
 
     written = ledger.record_batch(engine, held, batch_record(performances=(performance,)))
 
@@ -119,7 +135,9 @@ def test_other_content_is_a_new_revision(engine: Engine, held: Lease) -> None:
 def test_batches_come_in_order(engine: Engine, held: Lease) -> None:
     """Whatever order they arrived in, batches are read in the order of their ids."""
     for name in ("2020-03", "2020-01", "2020-02"):
-        ledger.record_batch(engine, held, batch_record(batch=Batch(id=name, start=at(0), end=at(31))))
+        ledger.record_batch(
+            engine, held, batch_record(batch=Batch(id=name, start=at(0), end=at(31)))
+        )
 
     assert list(ledger.known_batches(engine, "flights")) == ["2020-01", "2020-02", "2020-03"]
 
@@ -137,7 +155,7 @@ def test_fingerprints_of_finished_batches(engine: Engine, held: Lease) -> None:
     assert ledger.finished_fingerprints(engine, "flights") == {}
 
 
-# --- trainings -------------------------------------------------------------------------------------------
+# --- trainings ------------------------------------------------------------------------------------
 
 
 def test_training_round_trip(engine: Engine, held: Lease) -> None:
@@ -161,14 +179,19 @@ def test_training_batches(engine: Engine, held: Lease) -> None:
     assert ledger.training_batches(engine, "weather") == ()
 
 
-# --- decisions -------------------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("decision", EVERY_KIND, ids=lambda d: d.kind)
 def test_every_kind_of_decision_round_trip(engine: Engine, held: Lease, decision: Decision) -> None:
-    """A decision and its evidence come back years later as they were, infinities included, and the digest holds."""
+    """A decision and its evidence come back years later as they were, infinities included, and the
+    digest holds.
+    """
     compared = comparison(
-        t=-math.inf, difference=ENDLESS, champion_loss=math.inf, champion_score=interval(math.nan, math.inf)
+        t=-math.inf,
+        difference=ENDLESS,
+        champion_loss=math.inf,
+        champion_score=interval(math.nan, math.inf),
     )
     seen = evidence(comparison=compared)
 
@@ -180,21 +203,40 @@ def test_every_kind_of_decision_round_trip(engine: Engine, held: Lease, decision
     assert read.decision == decision
     assert found.model_dump_json() == seen.model_dump_json()
     assert found.comparison.t == -math.inf
-    assert (read.as_of, read.flow_run, read.decided_by, read.model) == (at(40), "run", "Ada", "flights")
+    assert (read.as_of, read.flow_run, read.decided_by, read.model) == (
+        at(40),
+        "run",
+        "Ada",
+        "flights",
+    )
     assert abs(read.recorded_at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_what_is_stored_is_json(engine: Engine, held: Lease) -> None:
-    """JSON has no Infinity and no NaN, and PostgreSQL takes none: they are strings, in any kind of evidence."""
+    """JSON has no Infinity and no NaN, and PostgreSQL takes none: they are strings, in any kind of
+    evidence.
+    """
     _write(engine, held, PROMOTE, evidence(comparison=comparison(t=-math.inf, difference=ENDLESS)))
     _write(engine, held, REJECT, {"t": math.inf, "list": [math.nan]})
     performance = Performance(
-        batch="2020-01", version=1, rows=1, blocks=1, metric="m", score=ENDLESS, loss=ENDLESS, metrics={}
+        batch="2020-01",
+        version=1,
+        rows=1,
+        blocks=1,
+        metric="m",
+        score=ENDLESS,
+        loss=ENDLESS,
+        metrics={},
     )
     ledger.record_batch(engine, held, batch_record(performances=(performance,)))
 
     with engine.connect() as connection:
-        stored = [r[0] for r in connection.execute(text("select evidence from decisions union all select record from batches"))]  # fmt: skip
+        stored = [
+            r[0]
+            for r in connection.execute(
+                text("select evidence from decisions union all select record from batches")
+            )
+        ]
 
     def refuse(name: str) -> None:
         raise AssertionError(name)
@@ -211,8 +253,12 @@ def test_moments_are_kept_in_utc(engine: Engine, held: Lease) -> None:
 
 
 @pytest.mark.parametrize("decision", EVERY_KIND, ids=lambda d: d.kind)
-def test_what_is_journalled_and_what_is_effective(engine: Engine, held: Lease, decision: Decision) -> None:
-    """What changes the world is journalled until it has taken effect; all else is effective at once."""
+def test_what_is_journalled_and_what_is_effective(
+    engine: Engine, held: Lease, decision: Decision
+) -> None:
+    """What changes the world is journalled until it has taken effect; all else is effective at
+    once.
+    """
     journalled = decision.kind in ("Promote", "RollBack", "Retrain")
 
     entry = _write(engine, held, decision)
@@ -245,13 +291,17 @@ def _attempts(engine: Engine) -> int:
 
 
 def test_attempts_are_counted(engine: Engine, held: Lease) -> None:
-    """Each change of recipe that was judged counts, whatever was decided; refreshes and holds do not."""
+    """Each change of recipe that was judged counts, whatever was decided; refreshes and holds do
+    not.
+    """
     assert _attempts(engine) == 0
     _write(engine, held, Promote(reason="first", version=1, previous=None), evidence("first"))
     _write(engine, held, REJECT)
     _write(engine, held, REJECT, evidence("refresh"))
     _write(engine, held, Hold(reason="steady"), policy_evidence())
-    _write(engine, held, AwaitApproval(reason="better", version=3, previous=1), evidence(challenger=3))
+    _write(
+        engine, held, AwaitApproval(reason="better", version=3, previous=1), evidence(challenger=3)
+    )
 
     assert _attempts(engine) == 2
 
@@ -266,7 +316,9 @@ def test_judged_again_is_the_same_attempt(engine: Engine, held: Lease) -> None:
 
 
 def test_who_waits_in_shadow(engine: Engine, held: Lease) -> None:
-    """The newest judgement of each challenger counts; a promoted change of recipe ends the wait of all before it."""
+    """The newest judgement of each challenger counts; a promoted change of recipe ends the wait of
+    all before it.
+    """
     other = Shadow(reason="too little", version=3)
     _write(engine, held, SHADOW)
     newest = _write(engine, held, SHADOW)
@@ -276,7 +328,12 @@ def test_who_waits_in_shadow(engine: Engine, held: Lease) -> None:
     _write(engine, held, REJECT)
     assert ledger.in_shadow(ledger.history(engine, "flights")) == (third,)
 
-    _write(engine, held, Promote(reason="better", version=4, previous=1), evidence("refresh", challenger=4))
+    _write(
+        engine,
+        held,
+        Promote(reason="better", version=4, previous=1),
+        evidence("refresh", challenger=4),
+    )
     assert ledger.in_shadow(ledger.history(engine, "flights")) == (third,)
 
     _write(engine, held, Promote(reason="better", version=5, previous=4), evidence(challenger=5))
@@ -284,7 +341,9 @@ def test_who_waits_in_shadow(engine: Engine, held: Lease) -> None:
 
 
 def test_frozen_until_thawed(engine: Engine, held: Lease) -> None:
-    """A freeze holds until somebody thaws the model, who also starts the count of rollbacks anew."""
+    """A freeze holds until somebody thaws the model, who also starts the count of rollbacks
+    anew.
+    """
     assert ledger.frozen(()) is None
     _write(engine, held, BACK)
     _write(engine, held, BACK, decided_by="Ada")
@@ -320,7 +379,9 @@ def test_promoted_change_of_recipe_starts_anew(engine: Engine, held: Lease) -> N
 
 
 def test_refresh_and_rollback_start_nothing_anew(engine: Engine, held: Lease) -> None:
-    """A promoted refresh, or a rollback, between attempts leaves the count: else every attempt would be the first."""
+    """A promoted refresh, or a rollback, between attempts leaves the count: else every attempt
+    would be the first.
+    """
     for version in range(3):
         _write(engine, held, REJECT, evidence(challenger=version))
         _write(engine, held, PROMOTE, evidence("refresh"))
@@ -330,10 +391,16 @@ def test_refresh_and_rollback_start_nothing_anew(engine: Engine, held: Lease) ->
 
 
 @pytest.mark.parametrize(("kind", "left"), [("change of recipe", 0), ("refresh", 1)])
-def test_promotion_by_hand_is_what_it_rests_on(engine: Engine, held: Lease, kind: str, left: int) -> None:
-    """A person's promotion starts anew when the judgement that it rests on was of a change of recipe."""
+def test_promotion_by_hand_is_what_it_rests_on(
+    engine: Engine, held: Lease, kind: str, left: int
+) -> None:
+    """A person's promotion starts anew when the judgement that it rests on was of a change of
+    recipe.
+    """
     _write(engine, held, REJECT)
-    basis = _write(engine, held, AwaitApproval(reason="better", version=2, previous=1), evidence(kind))
+    basis = _write(
+        engine, held, AwaitApproval(reason="better", version=2, previous=1), evidence(kind)
+    )
     _write(engine, held, PROMOTE, {"person": "Ada", "reason": "approved", "rests_on": basis.id})
 
     assert _attempts(engine) == left
@@ -350,7 +417,9 @@ def test_models_do_not_mix(engine: Engine, held: Lease) -> None:
 
 
 def test_lost_lease_writes_nothing(engine: Engine, held: Lease) -> None:
-    """A run that lost its lease can write nothing at all: no batch, training, decision, or effect."""
+    """A run that lost its lease can write nothing at all: no batch, training, decision, or
+    effect.
+    """
     entry = _write(engine, held, PROMOTE)
     with engine.begin() as connection:
         connection.execute(update(leases).values(token=held.token + 1, holder="another"))
@@ -365,19 +434,31 @@ def test_lost_lease_writes_nothing(engine: Engine, held: Lease) -> None:
             write()
 
     with engine.connect() as connection:
-        rows = [connection.execute(select(func.count()).select_from(t)).scalar() for t in (batches, trainings, decisions)]  # fmt: skip
+        rows = [
+            connection.execute(select(func.count()).select_from(t)).scalar()
+            for t in (batches, trainings, decisions)
+        ]
     assert rows == [0, 0, 1]
     assert ledger.unfinished(ledger.history(engine, "flights")) == (entry,)
 
 
 def test_training_is_known_with_its_judgement_or_not_at_all(engine: Engine, held: Lease) -> None:
-    """Version and decision are written in one transaction: when the decision cannot be, the version is not there."""
+    """Version and decision are written in one transaction: when the decision cannot be, the version
+    is not there.
+    """
     trained = trained_model()
     decided = Hold(reason="judged")
     with pytest.raises(ProgrammingError):
         ledger.record_decision(
-            engine, held, "2020-01", decided, {}, as_of=at(0), decided_by=object(), training=trained  # type: ignore[arg-type]
-        )  # fmt: skip
+            engine,
+            held,
+            "2020-01",
+            decided,
+            {},
+            as_of=at(0),
+            decided_by=object(),
+            training=trained,  # type: ignore[arg-type]
+        )
     assert ledger.known_versions(engine, trained.model) == ()
 
     ledger.record_decision(engine, held, "2020-01", decided, {}, as_of=at(0), training=trained)

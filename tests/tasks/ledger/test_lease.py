@@ -33,14 +33,20 @@ def _row(engine: Engine) -> tuple[str, int, datetime]:
 
 def _expire(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.execute(update(leases).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+        connection.execute(
+            update(leases).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+        )
 
 
 def test_second_holder_is_refused_by_name(engine: Engine) -> None:
-    """While one run holds the lease another is refused, and told who has it; another model's is free."""
+    """While one run holds the lease another is refused, and told who has it; another model's is
+    free.
+    """
     with lease(engine, "flights", "other machine process 1 run a"):
         with (
-            pytest.raises(LeaseHeldError, match="flights: other machine process 1 run a acts for it now"),
+            pytest.raises(
+                LeaseHeldError, match="flights: other machine process 1 run a acts for it now"
+            ),
             lease(engine, "flights", "me"),
         ):
             pass
@@ -58,7 +64,9 @@ def test_death_is_known_by_its_lease(engine: Engine) -> None:
 
 
 def test_lease_is_given_back(engine: Engine) -> None:
-    """When the block ends, even by an exception, the next run takes the lease with a higher token."""
+    """When the block ends, even by an exception, the next run takes the lease with a higher
+    token.
+    """
 
     def fails() -> None:
         with lease(engine, "flights", "first"):
@@ -71,7 +79,9 @@ def test_lease_is_given_back(engine: Engine) -> None:
 
 
 def test_what_a_run_left_behind_is_found_until_somebody_tidied_up(engine: Engine) -> None:
-    """A run that fails leaves its name; whoever comes next knows, and so does the one after, until one has tidied up."""
+    """A run that fails leaves its name; whoever comes next knows, and so does the one after, until
+    one has tidied up.
+    """
 
     def fails() -> None:
         with lease(engine, "flights", "first"):
@@ -105,13 +115,17 @@ def test_who_acts_now(engine: Engine) -> None:
 
 
 def test_expired_lease_is_taken_over(engine: Engine) -> None:
-    """A lease that ran out passes on with a higher token, and its old holder cannot write any more."""
+    """A lease that ran out passes on with a higher token, and its old holder cannot write any
+    more.
+    """
     with lease(engine, "flights", "other machine process 1 run a") as old:
         _expire(engine)
         with lease(engine, "flights", "new") as new:
             assert new.token == old.token + 1
             with (
-                pytest.raises(LeaseLostError, match=r"run a \(token 1\) has passed to new \(token 2\)"),
+                pytest.raises(
+                    LeaseLostError, match=r"run a \(token 1\) has passed to new \(token 2\)"
+                ),
                 engine.begin() as connection,
             ):
                 check_lease(connection, old)
@@ -146,7 +160,11 @@ def test_lease_of_a_dead_process_is_taken_at_once(engine: Engine) -> None:
     held.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize("holder", [f"{socket.gethostname()} process {os.getpid()} run a", "elsewhere process 999999999 run a"], ids=["living", "distant"])  # fmt: skip
+@pytest.mark.parametrize(
+    "holder",
+    [f"{socket.gethostname()} process {os.getpid()} run a", "elsewhere process 999999999 run a"],
+    ids=["living", "distant"],
+)
 def test_lease_of_a_living_or_distant_process_is_respected(engine: Engine, holder: str) -> None:
     """A living process, and any process of another machine, keeps its lease."""
     with (
@@ -158,7 +176,9 @@ def test_lease_of_a_living_or_distant_process_is_respected(engine: Engine, holde
 
 
 def test_renewal_keeps_the_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease is renewed in the background, past its first end, and through a database that fails for a moment."""
+    """A lease is renewed in the background, past its first end, and through a database that fails
+    for a moment.
+    """
     monkeypatch.setattr(room, "DURATION", timedelta(seconds=0.4))
     failures = iter([OperationalError("", {}, Exception("database is locked"))])
     real = Engine.begin
@@ -191,7 +211,9 @@ def test_renewal_ends_with_the_lease(engine: Engine, monkeypatch: pytest.MonkeyP
         (renewal,) = set(threading.enumerate()) - before
         with engine.begin() as connection:
             connection.execute(
-                update(leases).values(token=7, holder="new", expires_at=datetime(2000, 1, 1, tzinfo=UTC))
+                update(leases).values(
+                    token=7, holder="new", expires_at=datetime(2000, 1, 1, tzinfo=UTC)
+                )
             )
 
         renewal.join(timeout=30)
@@ -202,7 +224,9 @@ def test_renewal_ends_with_the_lease(engine: Engine, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("begin", ["fresh", "expired"])
 def test_race_has_one_winner(engine: Engine, begin: str) -> None:
-    """Of many threads that want the lease at the same moment exactly one gets it, the others are refused."""
+    """Of many threads that want the lease at the same moment exactly one gets it, the others are
+    refused.
+    """
     if begin == "expired":
         with lease(engine, "flights", "before"):
             pass
@@ -232,9 +256,14 @@ def test_race_has_one_winner(engine: Engine, begin: str) -> None:
 
 
 def test_nobody_takes_the_lease_between_check_and_write(engine: Engine) -> None:
-    """From the check to the end of the transaction the lease cannot pass to another, in SQLite too."""
+    """From the check to the end of the transaction the lease cannot pass to another, in SQLite
+    too.
+    """
     impatient = create_engine(engine.url, connect_args={"timeout": 0.1})
-    with lease(engine, "flights", "other machine process 1 run a") as held, engine.begin() as connection:
+    with (
+        lease(engine, "flights", "other machine process 1 run a") as held,
+        engine.begin() as connection,
+    ):
         check_lease(connection, held)
         with pytest.raises(OperationalError, match="locked"), impatient.begin() as other:
             other.execute(update(leases).values(token=held.token + 1))

@@ -1,4 +1,6 @@
-"""Tests of the lease on PostgreSQL: one clock for all machines, and a fence that a second machine cannot jump."""
+"""Tests of the lease on PostgreSQL: one clock for all machines, and a fence that a second machine
+cannot jump.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def server(postgres: str) -> Iterator[Engine]:
 def test_machines_whose_clocks_disagree_respect_each_other(
     server: Engine, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    """A machine an hour ahead does not think that the lease ran out, one behind does not take it for ever."""
+    """A machine an hour ahead does not think that the lease ran out, one behind does not take it
+    for ever.
+    """
 
     class Skewed(datetime):
         @classmethod
@@ -39,7 +43,10 @@ def test_machines_whose_clocks_disagree_respect_each_other(
 
     with lease(server, "flights", "machine a process 1 run a"), monkeypatch.context() as patch:
         patch.setattr(room, "datetime", Skewed)
-        with pytest.raises(LeaseHeldError, match="machine a"), lease(server, "flights", "machine b"):
+        with (
+            pytest.raises(LeaseHeldError, match="machine a"),
+            lease(server, "flights", "machine b"),
+        ):
             pass
     with monkeypatch.context() as patch:
         patch.setattr(room, "datetime", Skewed)
@@ -52,8 +59,12 @@ def test_machines_whose_clocks_disagree_respect_each_other(
     assert timedelta(seconds=50) < left <= room.DURATION
 
 
-def test_nobody_takes_the_lease_inside_the_fence(server: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even past its end the lease stays while its holder writes: the next one is told who, and that it may be paused."""
+def test_nobody_takes_the_lease_inside_the_fence(
+    server: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even past its end the lease stays while its holder writes: the next one is told who, and that
+    it may be paused.
+    """
     monkeypatch.setattr(tables, "PATIENCE_SECONDS", 1)
     other = create_engine(server.url)
     with lease(server, "flights", "machine a process 1 run a") as held:
@@ -61,7 +72,8 @@ def test_nobody_takes_the_lease_inside_the_fence(server: Engine, monkeypatch: py
         with (
             fenced(server, held),
             pytest.raises(
-                LeaseHeldError, match="flights: machine a process 1 run a is in the middle of a write"
+                LeaseHeldError,
+                match="flights: machine a process 1 run a is in the middle of a write",
             ),
             lease(other, "flights", "machine b process 1 run b"),
         ):

@@ -6,12 +6,25 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.lease import lease
 from tasks.ledger.retention import needed
 from tasks.ledger.superseded import superseded
-from tasks.records import BatchRecord, LabelSnapshot, PanelMember, Predictions, RowSpan, TrainedModel
+from tasks.records import (
+    BatchRecord,
+    LabelSnapshot,
+    PanelMember,
+    Predictions,
+    RowSpan,
+    TrainedModel,
+)
 from tests.tasks.builders import at, batch_record, trained_model
 
 PREDICTIONS = Predictions(
-    model="flights", batch="2020-01", version=1, snapshot="a" * 64, rows=100, path="predictions/old", sha256="0" * 64
-)  # fmt: skip
+    model="flights",
+    batch="2020-01",
+    version=1,
+    snapshot="a" * 64,
+    rows=100,
+    path="predictions/old",
+    sha256="0" * 64,
+)
 
 
 def with_content(digit: str, rows: int = 100, **changes: object) -> BatchRecord:
@@ -31,7 +44,9 @@ def trained_on(version: int, digit: str) -> TrainedModel:
 
 
 def test_nothing_is_replaced(engine: Engine) -> None:
-    """A batch with one revision, and a new revision of a batch that nothing rests on, are not told."""
+    """A batch with one revision, and a new revision of a batch that nothing rests on, are not
+    told.
+    """
     with lease(engine, "flights", "test") as held:
         ledger.record_batch(engine, held, with_content("a"))
         ledger.record_batch(engine, held, with_content("b"))
@@ -41,7 +56,9 @@ def test_nothing_is_replaced(engine: Engine) -> None:
 
 
 def test_versions_and_predictions_of_a_replaced_revision(engine: Engine) -> None:
-    """Late rows came: the versions that were trained without them, and the old predictions, are named."""
+    """Late rows came: the versions that were trained without them, and the old predictions, are
+    named.
+    """
     with lease(engine, "flights", "test") as held:
         ledger.record_batch(engine, held, with_content("a", predictions=PREDICTIONS))
         for version, digit in ((1, "a"), (2, "a"), (3, "c")):
@@ -51,19 +68,25 @@ def test_versions_and_predictions_of_a_replaced_revision(engine: Engine) -> None
     (found,) = superseded(engine, "flights")
 
     assert (found.batch, found.revision, found.newest, found.versions) == ("2020-01", 1, 2, (1, 2))
-    assert str(found) == (
-        "2020-01 revision 1 (100 rows), now revision 2 (1,103 rows); trained on it: version 1, 2; predictions: predictions/old"
+    assert (
+        str(found)
+        == "2020-01 revision 1 (100 rows), now revision 2 (1,103 rows); trained on it: version 1,"
+        " 2; predictions: predictions/old"
     )
     assert superseded(engine, "weather") == ()
 
 
 def test_versions_of_replaced_labels(engine: Engine) -> None:
-    """A correction of labels came: who was trained on the old ones is named, a panel by each of its members; others are not."""
+    """A correction of labels came: who was trained on the old ones is named, a panel by each of its
+    members; others are not.
+    """
     old, new = (LabelSnapshot(batch="2020-01", snapshot=digit * 64) for digit in "ab")
     member = PanelMember(version=1, window="all history", standing=0.5)
     with lease(engine, "flights", "test") as held:
         ledger.record_training(engine, held, trained_model(labelled_by=(old,)), "2020-02")
-        ledger.record_training(engine, held, trained_model(version=2, labelled_by=(new,)), "2020-02")
+        ledger.record_training(
+            engine, held, trained_model(version=2, labelled_by=(new,)), "2020-02"
+        )
         panel = trained_model(version=3, labelled_by=(new,), members=(member,))
         ledger.record_training(engine, held, panel, "2020-02")
         for digit in "ab":
@@ -71,8 +94,10 @@ def test_versions_of_replaced_labels(engine: Engine) -> None:
 
     (found,) = superseded(engine, "flights", "flights/labels")
 
-    assert str(found) == (
-        "labels of 2020-01 revision 1 (100 rows), now revision 2 (100 rows); trained on it: version 1, 3"
+    assert (
+        str(found)
+        == "labels of 2020-01 revision 1 (100 rows), now revision 2 (100 rows); trained on it:"
+        " version 1, 3"
     )
     assert superseded(engine, "flights") == ()
     kept = needed(engine).snapshots

@@ -27,7 +27,9 @@ def test_a_written_decision_survives_a_power_cut(tmp_path: Path) -> None:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
 
 
-def test_tables_that_another_process_makes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_that_another_process_makes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A table that another process made between our look and our making it is not an error."""
     real, calls = MetaData.create_all, []
 

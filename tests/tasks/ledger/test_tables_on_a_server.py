@@ -1,4 +1,6 @@
-"""Tests of the door to PostgreSQL: what is away is waited for, what is wrong is not, and both are said by name."""
+"""Tests of the door to PostgreSQL: what is away is waited for, what is wrong is not, and both are
+said by name.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ def _break_off(engine: Engine) -> None:
     other = create_engine(engine.url)
     with other.connect() as connection:
         connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <>"
+                " pg_backend_pid()"
+            )
         )
     other.dispose()
 
@@ -31,7 +36,9 @@ def test_server_that_does_not_answer_is_given_up_by_name(monkeypatch: pytest.Mon
     """After a bounded wait the error says where the ledger was expected, and nothing secret."""
     monkeypatch.setattr(tables, "AWAY_SECONDS", 1)
 
-    with pytest.raises(LedgerAwayError, match=r"kingmaker at 127\.0\.0\.1: expected its server") as raised:
+    with pytest.raises(
+        LedgerAwayError, match=r"kingmaker at 127\.0\.0\.1: expected its server"
+    ) as raised:
         open_ledger(f"postgresql+psycopg2://somebody:c4nary@127.0.0.1:{free_port()}/kingmaker")
 
     assert "refused" in str(raised.value)
@@ -57,11 +64,15 @@ def test_server_that_comes_back_is_waited_for(postgres: str) -> None:
 def test_database_that_is_not_there_is_not_waited_for(postgres: str) -> None:
     """A wrong name is the user's to mend: it is said at once, in the server's own words."""
     with pytest.raises(OperationalError, match='database "nowhere" does not exist'):
-        open_ledger(str(make_url(postgres).set(database="nowhere").render_as_string(hide_password=False)))
+        open_ledger(
+            str(make_url(postgres).set(database="nowhere").render_as_string(hide_password=False))
+        )
 
 
 def test_write_that_is_broken_off_ends_by_name_and_the_next_goes_on(postgres: str) -> None:
-    """In the middle of a transaction the run is told; a connection that lay idle is replaced without a word."""
+    """In the middle of a transaction the run is told; a connection that lay idle is replaced
+    without a word.
+    """
     engine = open_ledger(postgres)
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))

@@ -19,11 +19,15 @@ SCHEMA = FeatureSchema(numerical=("x",), categorical=("carrier",))
 FEATURES = pd.DataFrame({"carrier": ["AA", "UA"] * 50, "x": np.linspace(-1, 1, 100)})
 PROFILE = BaselineProfile(
     rows=100,
-    features=(FeatureProfile(feature="x", kind="numerical", edges=(0.0,), counts=(50, 50), missing=0),),
+    features=(
+        FeatureProfile(feature="x", kind="numerical", edges=(0.0,), counts=(50, 50), missing=0),
+    ),
 )
 
 
-def training(estimator: str = "sklearn.linear_model.LogisticRegression", **params: object) -> Training:
+def training(
+    estimator: str = "sklearn.linear_model.LogisticRegression", **params: object
+) -> Training:
     """A training of a small model."""
     made_by = recipe(estimator=estimator, params=params)
     pipeline = make_pipeline(estimator, params, SCHEMA, encode="auto", seed=0)
@@ -31,13 +35,29 @@ def training(estimator: str = "sklearn.linear_model.LogisticRegression", **param
     trial = Trial(
         estimator=estimator, params=params, loss=0.5, loss_by_fold=(0.4, 0.6), trials=1, seconds=0.1
     )
-    other = trial.model_copy(update={"estimator": "sklearn.tree.DecisionTreeClassifier", "loss": 0.7})
+    other = trial.model_copy(
+        update={"estimator": "sklearn.tree.DecisionTreeClassifier", "loss": 0.7}
+    )
     return Training(
-        model="flights", batch="2020-01", recipe=made_by, kind="first", schema_=SCHEMA,
-        trained_on=(span(0, 10), span(30, 40, batch="b001", rows=50)), pipeline=pipeline, classes=(),
-        baseline=FEATURES, profile=PROFILE, trials=(trial, other), spec_text="model: flights", spec_sha256="1" * 64,
-        contract_version="1.0.0", contract_text="kind: DataContract", seed=0, code_version="test", seconds=1.5,
-    )  # fmt: skip
+        model="flights",
+        batch="2020-01",
+        recipe=made_by,
+        kind="first",
+        schema_=SCHEMA,
+        trained_on=(span(0, 10), span(30, 40, batch="b001", rows=50)),
+        pipeline=pipeline,
+        classes=(),
+        baseline=FEATURES,
+        profile=PROFILE,
+        trials=(trial, other),
+        spec_text="model: flights",
+        spec_sha256="1" * 64,
+        contract_version="1.0.0",
+        contract_text="kind: DataContract",
+        seed=0,
+        code_version="test",
+        seconds=1.5,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +72,9 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def empty_store(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing else: making them takes seconds, copying them none."""
+    """An MLflow database with its tables and nothing else: making them takes seconds, copying them
+    none.
+    """
     from tasks.registry.runs import client
 
     home = tmp_path_factory.mktemp("empty")

@@ -1,4 +1,6 @@
-"""Tests of the throne: fetching what is verified, and crowning so that a crash anywhere can be repeated."""
+"""Tests of the throne: fetching what is verified, and crowning so that a crash anywhere can be
+repeated.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,25 @@ from tasks.lake import DamagedFileError
 from tasks.ledger.lease import LeaseLostError
 from tasks.records import Fence, Promote, RollBack, TrainedModel
 from tasks.registry import aliases
-from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, ThroneError, aliased_version, crown, fetch
+from tasks.registry.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    ThroneError,
+    aliased_version,
+    crown,
+    fetch,
+)
 from tasks.registry.runs import client, log_training
 from tasks.settings import Settings
 from tests.tasks.builders import OPEN
 from tests.tasks.registry.conftest import FEATURES, PROFILE, training
 
 WRITES = (
-    "set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias",
-)  # fmt: skip
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+)
 FIRST = Promote(reason="the first champion", version=1, previous=None)
 SECOND = Promote(reason="a change of recipe", version=2, previous=1)
 BACK = RollBack(reason="the previous champion was better", version=1, previous=2)
@@ -61,7 +73,10 @@ def _die_after(monkeypatch: pytest.MonkeyPatch, settings: Settings, writes: int)
 
 def _state(settings: Settings) -> dict[str, Any]:
     api = client(settings.tracking_uri)
-    named = {alias: aliased_version(settings, "flights", alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    named = {
+        alias: aliased_version(settings, "flights", alias)
+        for alias in (CHAMPION, CHALLENGER, PREVIOUS)
+    }
     tags = {v: api.get_model_version("flights", str(v)).tags for v in (1, 2)}
     return named | {f"{v} {t}": tags[v].get(t) for v in tags for t in ("reign", "reason")}
 
@@ -86,7 +101,9 @@ def two(settings: Settings, store_of_two: Path) -> Settings:
 
 
 def test_nobody_reigns_at_first(settings: Settings) -> None:
-    """A model that the registry does not know has no champion; nor has one that was never crowned."""
+    """A model that the registry does not know has no champion; nor has one that was never
+    crowned.
+    """
     assert aliased_version(settings, "flights", CHAMPION) is None
     log_training(settings, training(), OPEN)
     assert aliased_version(settings, "flights", CHAMPION) is None
@@ -94,14 +111,22 @@ def test_nobody_reigns_at_first(settings: Settings) -> None:
 
 def test_coronation(two: Settings) -> None:
     """The challenger reigns, the champion is the previous one, and nobody challenges."""
-    assert (aliased_version(two, "flights", CHAMPION), aliased_version(two, "flights", CHALLENGER)) == (1, 2)
+    assert (
+        aliased_version(two, "flights", CHAMPION),
+        aliased_version(two, "flights", CHALLENGER),
+    ) == (1, 2)
 
     crown(two, "flights", SECOND, OPEN)
 
     assert _state(two) == {
-        CHAMPION: 2, CHALLENGER: None, PREVIOUS: 1, "1 reign": "ended", "2 reign": "began",
-        "1 reason": FIRST.reason, "2 reason": SECOND.reason,
-    }  # fmt: skip
+        CHAMPION: 2,
+        CHALLENGER: None,
+        PREVIOUS: 1,
+        "1 reign": "ended",
+        "2 reign": "began",
+        "1 reason": FIRST.reason,
+        "2 reason": SECOND.reason,
+    }
 
 
 def test_rollback(two: Settings) -> None:
@@ -141,7 +166,10 @@ def test_a_crash_after_any_write_can_be_repeated(
             else:
                 api.set_registered_model_alias("flights", alias, str(version))
 
-    begin = {alias: aliased_version(settings, "flights", alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    begin = {
+        alias: aliased_version(settings, "flights", alias)
+        for alias in (CHAMPION, CHALLENGER, PREVIOUS)
+    }
     with monkeypatch.context() as patch:
         watched = _die_after(patch, settings, -1)
         crown(settings, "flights", decision, OPEN)
@@ -153,7 +181,10 @@ def test_a_crash_after_any_write_can_be_repeated(
             _die_after(patch, settings, writes)
             with pytest.raises(PowerCutError):
                 crown(settings, "flights", decision, OPEN)
-        assert aliased_version(settings, "flights", CHAMPION) in (decision.previous, decision.version)
+        assert aliased_version(settings, "flights", CHAMPION) in (
+            decision.previous,
+            decision.version,
+        )
 
         crown(settings, "flights", decision, OPEN)
 
@@ -222,7 +253,9 @@ def _copies(settings: Settings) -> list[Path]:
 def test_second_fetch_needs_no_registry(
     settings: Settings, trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once verified, a version is read from the copy below the home, when the registry is away too."""
+    """Once verified, a version is read from the copy below the home, when the registry is away
+    too.
+    """
     expected = fetch(settings, trained, "skops").pipeline.predict_proba(FEATURES)
     monkeypatch.setattr(aliases, "_download", lambda *_: pytest.fail("the registry was asked"))
 
@@ -233,8 +266,12 @@ def test_second_fetch_needs_no_registry(
 
 
 @pytest.mark.parametrize("name", ["model.skops", "sample.parquet", "profile.json"])
-def test_damaged_copy_is_fetched_again(settings: Settings, trained: TrainedModel, name: str) -> None:
-    """A copy with a flipped byte, or without a file, is never used: the registry's own takes its place."""
+def test_damaged_copy_is_fetched_again(
+    settings: Settings, trained: TrainedModel, name: str
+) -> None:
+    """A copy with a flipped byte, or without a file, is never used: the registry's own takes its
+    place.
+    """
     fetch(settings, trained, "skops")
     whole = {file: file.read_bytes() for file in _copies(settings)}
     (copy,) = settings.models.rglob(name)
@@ -261,7 +298,9 @@ def test_changed_baseline_is_refused(settings: Settings, trained: TrainedModel, 
 
 
 def test_run_that_lost_its_lease_moves_nothing(two: Settings) -> None:
-    """A fence that is closed stops every write: the coronation, and the challenger's alias of a late training."""
+    """A fence that is closed stops every write: the coronation, and the challenger's alias of a
+    late training.
+    """
 
     def lost() -> nullcontext[None]:
         raise LeaseLostError("passed on")
@@ -276,7 +315,9 @@ def test_run_that_lost_its_lease_moves_nothing(two: Settings) -> None:
     assert _state(two) == before
 
 
-def test_every_write_of_a_coronation_is_fenced(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_write_of_a_coronation_is_fenced(
+    two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No write is made outside the block in which the lease cannot pass on."""
     inside: list[bool] = []
 
@@ -305,8 +346,12 @@ class _Fenced:
         return self
 
 
-def test_crown_that_was_taken_away_at_once_is_noticed(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When somebody else moves the alias at that moment, the decision does not count as carried out."""
+def test_crown_that_was_taken_away_at_once_is_noticed(
+    two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When somebody else moves the alias at that moment, the decision does not count as carried
+    out.
+    """
     answers = iter([1, 2, 1])
     monkeypatch.setattr(aliases, "aliased_version", lambda *_: next(answers))
 

@@ -36,8 +36,12 @@ def _checked(directory: Path, change: str = "") -> Guardrail:
         ("bytes", "failed", "DamagedFileError"),
     ],
 )
-def test_the_stored_model_predicts_alone(tmp_path: Path, change: str, outcome: str, found: str) -> None:
-    """What was stored predicts bit for bit; another last digit, or another byte of the file, fails with its reason."""
+def test_the_stored_model_predicts_alone(
+    tmp_path: Path, change: str, outcome: str, found: str
+) -> None:
+    """What was stored predicts bit for bit; another last digit, or another byte of the file, fails
+    with its reason.
+    """
     guardrail = _checked(tmp_path, change)
 
     assert guardrail.outcome == outcome

@@ -46,7 +46,9 @@ def test_training_is_registered_as_challenger(settings: Settings, trained: Train
 
 
 def test_everything_travels_with_the_training(settings: Settings, trained: TrainedModel) -> None:
-    """Spec, training spans, profile and sample are artifacts; parameters and datasets name what it was made of."""
+    """Spec, training spans, profile and sample are artifacts; parameters and datasets name what it
+    was made of.
+    """
     api = client(settings.tracking_uri)
     logged = api.get_run(trained.run_id)
     spans = json.loads(mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/trained_on.json"))
@@ -62,11 +64,16 @@ def test_everything_travels_with_the_training(settings: Settings, trained: Train
     assert mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/model.yaml") == "model: flights"
     assert logged.data.params["rows"] == "150"
     assert logged.data.metrics["training_seconds"] == 1.5
-    assert {i.dataset.digest for i in logged.inputs.dataset_inputs} == {"b000-snapshot", "b001-snapshot"}
+    assert {i.dataset.digest for i in logged.inputs.dataset_inputs} == {
+        "b000-snapshot",
+        "b001-snapshot",
+    }
 
 
 def test_labels_of_their_own_contract_travel_too(settings: Settings) -> None:
-    """The run has the list of label snapshots, as a file and as datasets; the version has their digest, the record all."""
+    """The run has the list of label snapshots, as a file and as datasets; the version has their
+    digest, the record all.
+    """
     labels = (LabelSnapshot(batch="b007", snapshot="b007-labels"),)
 
     trained = log_training(settings, replace(training(), labelled_by=labels), OPEN)
@@ -77,7 +84,11 @@ def test_labels_of_their_own_contract_travel_too(settings: Settings) -> None:
     datasets = {i.dataset.digest: i.tags[0].value for i in logged.inputs.dataset_inputs}
     assert trained.labelled_by == labels
     assert found == [{"batch": "b007", "snapshot": "b007-labels"}]
-    assert datasets == {"b000-snapshot": "training", "b001-snapshot": "training", "b007-labels": "labels"}
+    assert datasets == {
+        "b000-snapshot": "training",
+        "b001-snapshot": "training",
+        "b007-labels": "labels",
+    }
     assert len(api.get_model_version("flights", str(trained.version)).tags["labelled_by"]) == 64
 
 
@@ -91,12 +102,21 @@ def test_candidates_are_nested_runs(settings: Settings, trained: TrainedModel) -
 
 
 def test_versions_count_up(settings: Settings, trained: TrainedModel) -> None:
-    """A second training is the second version, and the challenger now; other bytes have another digest."""
+    """A second training is the second version, and the challenger now; other bytes have another
+    digest.
+    """
     second = log_training(settings, training(C=0.1), OPEN)
 
     assert second.version == 2
     assert second.artifact_sha256 != trained.artifact_sha256
-    assert int(client(settings.tracking_uri).get_model_version_by_alias("flights", "challenger").version) == 2
+    assert (
+        int(
+            client(settings.tracking_uri)
+            .get_model_version_by_alias("flights", "challenger")
+            .version
+        )
+        == 2
+    )
 
 
 def test_batch_is_logged_with_its_pages(settings: Settings, tmp_path: Path) -> None:
@@ -155,7 +175,9 @@ def test_two_stores_in_one_process(settings: Settings, tmp_path: Path, empty_sto
 
 
 def test_runs_that_a_dead_run_left_are_ended(settings: Settings) -> None:
-    """Ours of an earlier lease are KILLED; this lease's, a later one's, and those that are not ours go on."""
+    """Ours of an earlier lease are KILLED; this lease's, a later one's, and those that are not ours
+    go on.
+    """
     api, experiment = client(settings.tracking_uri), experiment_id(settings, "flights")
     for name, tags in {
         "left": {KIND: "training", TOKEN: "4"},
@@ -171,11 +193,17 @@ def test_runs_that_a_dead_run_left_are_ended(settings: Settings) -> None:
     assert set(ended) == {"left", "old"}
     status = {r.info.run_name: r.info.status for r in _runs(settings)}
     assert {name for name, word in status.items() if word == "KILLED"} == {"left", "old"}
-    assert {name for name, word in status.items() if word == "RUNNING"} == {"mine", "later", "a person's"}
+    assert {name for name, word in status.items() if word == "RUNNING"} == {
+        "mine",
+        "later",
+        "a person's",
+    }
 
 
 def test_version_that_the_ledger_does_not_name_challenges_nobody(settings: Settings) -> None:
-    """A training that was finished but never written down is ended, and its version marked; a known one stays."""
+    """A training that was finished but never written down is ended, and its version marked; a known
+    one stays.
+    """
     api = client(settings.tracking_uri)
     known = log_training(settings, training(), OPEN)
     orphan = log_training(settings, training(C=0.1), OPEN)
@@ -191,7 +219,9 @@ def test_version_that_the_ledger_does_not_name_challenges_nobody(settings: Setti
 
 
 def test_orphan_is_found_leases_later_and_when_its_run_failed(settings: Settings) -> None:
-    """What is older than the last lease is found too, a failed run stays failed, and a later lease's is none of ours."""
+    """What is older than the last lease is found too, a failed run stays failed, and a later
+    lease's is none of ours.
+    """
     api = client(settings.tracking_uri)
     later = log_training(settings, training(C=0.2), Fence(token=9, hold=nullcontext))
     finished = log_training(settings, training(), OPEN)
@@ -201,8 +231,13 @@ def test_orphan_is_found_leases_later_and_when_its_run_failed(settings: Settings
     for token in (5, 6):
         ended = end_left_behind(settings, "flights", Fence(token=token, hold=nullcontext), set())
 
-        assert len(ended) == (1 if token == 5 else 0), "the second time there is nothing left to end"
-    assert [api.get_run(one.run_id).info.status for one in (finished, failed)] == ["KILLED", "FAILED"]
+        assert len(ended) == (1 if token == 5 else 0), (
+            "the second time there is nothing left to end"
+        )
+    assert [api.get_run(one.run_id).info.status for one in (finished, failed)] == [
+        "KILLED",
+        "FAILED",
+    ]
     for one in (finished, failed):
         assert "orphan" in api.get_model_version("flights", str(one.version)).tags
     assert aliased_version(settings, "flights", "challenger") is None
@@ -210,8 +245,12 @@ def test_orphan_is_found_leases_later_and_when_its_run_failed(settings: Settings
     assert "orphan" not in api.get_model_version("flights", str(later.version)).tags
 
 
-def test_version_that_was_made_twice_counts_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer to the first request was lost, and MLflow's client asked again: the version that nobody knows is marked."""
+def test_version_that_was_made_twice_counts_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the first request was lost, and MLflow's client asked again: the version that
+    nobody knows is marked.
+    """
     api = client(settings.tracking_uri)
     create = type(api).create_model_version
 
@@ -231,13 +270,17 @@ def test_version_that_was_made_twice_counts_once(settings: Settings, monkeypatch
 def test_server_that_goes_away_in_the_middle_is_asked_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it did not answer is raised as it is, and not asked again to be told of the failure: the next run ends it."""
+    """What it did not answer is raised as it is, and not asked again to be told of the failure: the
+    next run ends it.
+    """
     asked = []
 
     def away(*_: object, **__: object) -> None:
         raise MlflowException("API request failed")
 
-    monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_, **__: asked.append("set_terminated"))
+    monkeypatch.setattr(
+        MlflowClient, "set_terminated", lambda *_, **__: asked.append("set_terminated")
+    )
 
     def cut() -> None:
         with run(settings, "flights", "a run", {}):
@@ -248,12 +291,16 @@ def test_server_that_goes_away_in_the_middle_is_asked_once(
     assert asked == []
 
 
-def test_registry_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_that_does_not_answer_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """After bounded retries the error says where MLflow was expected, and nothing secret."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     settings = Settings(tracking="http://somebody:c4nary@127.0.0.1:9")
 
-    with pytest.raises(RegistryAwayError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer") as raised:
+    with pytest.raises(
+        RegistryAwayError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"
+    ) as raised:
         end_left_behind(settings, "flights", OPEN)
 
     assert "c4nary" not in str(raised.value)
@@ -271,7 +318,9 @@ class Unheld:
 
 
 def test_pickle_only_where_the_spec_trusts_it(settings: Settings) -> None:
-    """What skops cannot hold is refused; trusted, it is a pickle, said so by tags, and verified before it is read."""
+    """What skops cannot hold is refused; trusted, it is a pickle, said so by tags, and verified
+    before it is read.
+    """
     plain = replace(training(), pipeline=Unheld())
     with pytest.raises(UntrustedModelError, match="set 'trust: pickle' in the model's spec"):
         log_training(settings, plain, OPEN)

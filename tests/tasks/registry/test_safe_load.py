@@ -12,7 +12,13 @@ from skops import io
 from tasks.lake import DamagedFileError
 from tasks.records import Form, TrainedModel
 from tasks.registry.aliases import fetch
-from tasks.registry.safe_load import FILES, PickleNotTrustedError, UntrustedModelError, form_of, read_model
+from tasks.registry.safe_load import (
+    FILES,
+    PickleNotTrustedError,
+    UntrustedModelError,
+    form_of,
+    read_model,
+)
 from tasks.settings import Settings
 from tests.tasks.registry.conftest import FEATURES, training
 
@@ -44,7 +50,9 @@ def _sha256(file: Path) -> str:
 
 
 def test_malicious_object_is_refused_and_did_not_run(trap: Path) -> None:
-    """A type that is not on our list is refused by name, though its digest is right, and nothing of it ran."""
+    """A type that is not on our list is refused by name, though its digest is right, and nothing of
+    it ran.
+    """
     with pytest.raises(UntrustedModelError, match=r"test_safe_load\.Trap"):
         read_model(trap, _sha256(trap), "skops", "skops")
 
@@ -75,7 +83,9 @@ def test_untrusted_pipeline_is_refused_when_it_is_stored() -> None:
         ("sklearn.ensemble.HistGradientBoostingClassifier", {"max_iter": 3}),
     ],
 )
-def test_models_come_back_as_they_were(tmp_path: Path, estimator: str, params: dict[str, object]) -> None:
+def test_models_come_back_as_they_were(
+    tmp_path: Path, estimator: str, params: dict[str, object]
+) -> None:
     """The three kinds of the example are on the list, and predict the same bits after reading."""
     pipeline, file = training(estimator, **params).pipeline, tmp_path / "model.skops"
     assert form_of(pipeline, "pickle")[0] == "skops"
@@ -112,7 +122,9 @@ def _spring() -> None:
 
 @pytest.mark.parametrize("disguise", ["skops", "pickle"])
 def test_planted_pickle_is_refused_and_did_not_run(tmp_path: Path, disguise: Form) -> None:
-    """A pickle is not read where the spec does not trust it, whatever it is called, with the right digest or not."""
+    """A pickle is not read where the spec does not trust it, whatever it is called, with the right
+    digest or not.
+    """
     SPRUNG.clear()
     file = tmp_path / FILES[disguise]
     file.write_bytes(pickle.dumps(Bomb()))
@@ -130,15 +142,21 @@ def test_planted_pickle_is_refused_and_did_not_run(tmp_path: Path, disguise: For
 def test_list_that_travels_with_the_model_is_not_believed(
     trap: Path, settings: Settings, trained: TrainedModel
 ) -> None:
-    """An artefact whose own metadata names its types as trusted is refused all the same: only our list counts."""
+    """An artefact whose own metadata names its types as trusted is refused all the same: only our
+    list counts.
+    """
     (stored,) = settings.artifacts.rglob("model.skops")
     stored.write_bytes(trap.read_bytes())
     described = stored.with_name("MLmodel")
     text = described.read_text(encoding="utf-8")
-    widened = re.sub(r"(\s+)skops_trusted_types:.*", rf"\1skops_trusted_types: ['{__name__}.Trap']", text)
+    widened = re.sub(
+        r"(\s+)skops_trusted_types:.*", rf"\1skops_trusted_types: ['{__name__}.Trap']", text
+    )
     assert widened != text
     described.write_text(widened, encoding="utf-8")
-    planted = trained.model_copy(update={"artifact_sha256": _sha256(stored)})  # its digest is right, too
+    planted = trained.model_copy(
+        update={"artifact_sha256": _sha256(stored)}
+    )  # its digest is right, too
 
     with pytest.raises(UntrustedModelError, match=r"test_safe_load\.Trap"):
         fetch(settings, planted, "skops")
@@ -155,10 +173,14 @@ def test_list_that_travels_with_the_model_is_not_believed(
     ],
 )
 def test_boosters_come_back_as_they_were(tmp_path: Path, module: str, names: list[str]) -> None:
-    """Where the library is installed, its estimators are stored by skops and predict the same bits after reading."""
+    """Where the library is installed, its estimators are stored by skops and predict the same bits
+    after reading.
+    """
     library = pytest.importorskip(module)
     for name in names:
-        model = getattr(library, name)(n_estimators=3, n_jobs=1).fit(FEATURES[["x"]], FEATURES["x"] > 0)
+        model = getattr(library, name)(n_estimators=3, n_jobs=1).fit(
+            FEATURES[["x"]], FEATURES["x"] > 0
+        )
         file = tmp_path / f"{name}.skops"
         assert form_of(model, "skops")[0] == "skops"
         file.write_bytes(io.dumps(model))

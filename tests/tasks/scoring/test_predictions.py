@@ -18,11 +18,16 @@ def _frame() -> FeatureFrame:
 
 
 def test_file_holds_keys_prediction_and_version(tmp_path: Path) -> None:
-    """Every row has its event time, its key, its prediction and the version that made it, labelled or not."""
+    """Every row has its event time, its key, its prediction and the version that made it, labelled
+    or not.
+    """
     frame = _frame()
 
     written = write_predictions(
-        tmp_path, loaded_model(FixedProbability(), frame, version=7), frame, np.array([0.1, 0.5, 0.9])
+        tmp_path,
+        loaded_model(FixedProbability(), frame, version=7),
+        frame,
+        np.array([0.1, 0.5, 0.9]),
     )
 
     table = pq.read_table(tmp_path / written.path, partitioning=None)
@@ -32,15 +37,24 @@ def test_file_holds_keys_prediction_and_version(tmp_path: Path) -> None:
     assert table["prediction"].to_pylist() == [0.1, 0.5, 0.9]
     assert table["model_version"].to_pylist() == [7, 7, 7]
     assert hashlib.sha256((tmp_path / written.path).read_bytes()).hexdigest() == written.sha256
-    assert (written.rows, written.batch, written.version, written.snapshot) == (3, "b000", 7, "b000-snapshot")
+    assert (written.rows, written.batch, written.version, written.snapshot) == (
+        3,
+        "b000",
+        7,
+        "b000-snapshot",
+    )
 
 
 def test_each_version_has_its_own_file(tmp_path: Path) -> None:
-    """Two versions' predictions for a batch stand beside each other; the same again is the same file."""
+    """Two versions' predictions for a batch stand beside each other; the same again is the same
+    file.
+    """
     frame, p = _frame(), np.array([0.1, 0.5, 0.9])
 
     paths = [
-        write_predictions(tmp_path, loaded_model(FixedProbability(), frame, version=v), frame, p).path
+        write_predictions(
+            tmp_path, loaded_model(FixedProbability(), frame, version=v), frame, p
+        ).path
         for v in (1, 2, 1)
     ]
 
@@ -72,4 +86,6 @@ def test_small_batches(tmp_path: Path, rows: int) -> None:
 
     written = write_predictions(tmp_path, loaded_model(None, whole), frame, np.array([0.5] * rows))
 
-    assert pq.read_table(tmp_path / written.path, partitioning=None).num_rows == written.rows == rows
+    assert (
+        pq.read_table(tmp_path / written.path, partitioning=None).num_rows == written.rows == rows
+    )

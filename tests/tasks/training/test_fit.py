@@ -12,17 +12,27 @@ from tasks.training.search import Found
 from tasks.training.split import split_by_time
 from tests.tasks.builders import frame_of, recipe, span
 
-FOREST, LINEAR = "sklearn.ensemble.RandomForestClassifier", "sklearn.linear_model.LogisticRegression"
+FOREST, LINEAR = (
+    "sklearn.ensemble.RandomForestClassifier",
+    "sklearn.linear_model.LogisticRegression",
+)
 
 
 def _found(estimator: str, loss: float, **params: object) -> Found:
-    trial = Trial(estimator=estimator, params=params, loss=loss, loss_by_fold=(loss,), trials=1, seconds=0.1)
+    trial = Trial(
+        estimator=estimator, params=params, loss=loss, loss_by_fold=(loss,), trials=1, seconds=0.1
+    )
     return Found(Candidate(estimator=estimator), trial)
 
 
-def _contenders(champion: Recipe | None, *found: Found, window: int | None = None) -> list[tuple[str, str]]:
+def _contenders(
+    champion: Recipe | None, *found: Found, window: int | None = None
+) -> list[tuple[str, str]]:
     spoken = str(Window(last=window))
-    return [(c.kind, c.recipe.estimator.rpartition(".")[2]) for c in contenders(found, "f", spoken, champion)]
+    return [
+        (c.kind, c.recipe.estimator.rpartition(".")[2])
+        for c in contenders(found, "f", spoken, champion)
+    ]
 
 
 def test_first_contender() -> None:
@@ -48,7 +58,9 @@ def test_better_recipe_first_then_the_refresh() -> None:
 
 
 def test_other_parameters_are_another_recipe() -> None:
-    """The same estimator with other parameters is a change of recipe; the refresh keeps the champion's."""
+    """The same estimator with other parameters is a change of recipe; the refresh keeps the
+    champion's.
+    """
     assert _contenders(recipe(params={"C": 1.0}), _found(LINEAR, 0.4, C=2.0)) == [
         ("change of recipe", "LogisticRegression"),
         ("refresh", "LogisticRegression"),
@@ -59,11 +71,17 @@ def test_parameters_in_another_order_are_the_same_recipe() -> None:
     """What the ledger gives back is the same recipe, whatever became of tuples and order."""
     champion = Recipe.model_validate_json(recipe(params={"C": 1.0, "l": (1, 2)}).model_dump_json())
 
-    assert _contenders(champion, _found(LINEAR, 0.4, C=1.0, l=(1, 2))) == [("refresh", "LogisticRegression")]
-    assert _contenders(champion, _found(LINEAR, 0.4, l=(1, 2), C=1.0)) == [("refresh", "LogisticRegression")]
+    assert _contenders(champion, _found(LINEAR, 0.4, C=1.0, l=(1, 2))) == [
+        ("refresh", "LogisticRegression")
+    ]
+    assert _contenders(champion, _found(LINEAR, 0.4, l=(1, 2), C=1.0)) == [
+        ("refresh", "LogisticRegression")
+    ]
 
 
-@pytest.mark.parametrize("found", [(_found(LINEAR, 0.4),), (_found(FOREST, 0.4), _found(LINEAR, 0.5))])
+@pytest.mark.parametrize(
+    "found", [(_found(LINEAR, 0.4),), (_found(FOREST, 0.4), _found(LINEAR, 0.5))]
+)
 def test_changed_window_is_a_change_of_recipe(found: tuple[Found, ...]) -> None:
     """With another window the champion's own recipe must be proven too."""
     kinds = {kind for kind, _ in _contenders(recipe(), *found, window=6)}
@@ -88,13 +106,21 @@ def test_folds_loss_belongs_to_its_recipe() -> None:
 
 
 def test_newcomer_of_a_panel() -> None:
-    """It refreshes a panel over the same features whatever its recipe; of any other champion it is a change."""
+    """It refreshes a panel over the same features whatever its recipe; of any other champion it is
+    a change.
+    """
     (first,) = contenders((_found(FOREST, 0.4),), "f", "last 6 batches", None, panel=6)
     assert (first.kind, first.trained.estimator, first.recipe.estimator) == ("first", FOREST, PANEL)
 
     (again,) = contenders((_found(LINEAR, 0.4),), "f", "all history", first.recipe, panel=6)
-    assert (again.kind, again.trained.estimator, again.trained.window) == ("refresh", LINEAR, "all history")
-    (others,) = contenders((_found(LINEAR, 0.4),), "other features", "all history", first.recipe, panel=6)
+    assert (again.kind, again.trained.estimator, again.trained.window) == (
+        "refresh",
+        LINEAR,
+        "all history",
+    )
+    (others,) = contenders(
+        (_found(LINEAR, 0.4),), "other features", "all history", first.recipe, panel=6
+    )
     assert others.kind == "change of recipe"
 
     joined, own = contenders((_found(FOREST, 0.4),), "f", "all history", recipe(), panel=6)
@@ -119,7 +145,9 @@ def _frame(labels: tuple[object, ...]) -> FeatureFrame:
     target = np.array(labels, dtype="object")[rng.integers(0, len(labels), 600)]
     if labels == (0.0, 1.0):
         target = target.astype("float64")
-    return frame_of(features, target, days=np.linspace(0, 30, 600, endpoint=False), categorical=["c"])
+    return frame_of(
+        features, target, days=np.linspace(0, 30, 600, endpoint=False), categorical=["c"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +155,9 @@ def _frame(labels: tuple[object, ...]) -> FeatureFrame:
     [
         recipe(),
         recipe(estimator=FOREST, params={"n_estimators": 20}),
-        recipe(estimator="sklearn.ensemble.HistGradientBoostingClassifier", params={"max_iter": 20}),
+        recipe(
+            estimator="sklearn.ensemble.HistGradientBoostingClassifier", params={"max_iter": 20}
+        ),
     ],
 )
 @pytest.mark.filterwarnings("error::FutureWarning")
@@ -145,11 +175,16 @@ def test_same_inputs_same_predictions_bit_for_bit(made_by: Recipe) -> None:
 
 
 def test_forest_predicts_on_one_core_as_the_spec_says() -> None:
-    """Training may use every core; the stored forest has the number of jobs that the spec gave, or none."""
+    """Training may use every core; the stored forest has the number of jobs that the spec gave, or
+    none.
+    """
     parts = split_by_time(_frame((0.0, 1.0)), 0.2)
 
     free = fit(
-        Contender("first", recipe(estimator=FOREST, params={"n_estimators": 5}), None), parts, "binary", 0
+        Contender("first", recipe(estimator=FOREST, params={"n_estimators": 5}), None),
+        parts,
+        "binary",
+        0,
     )
     set_to = recipe(estimator=FOREST, params={"n_estimators": 5, "n_jobs": 1})
     fixed = fit(Contender("first", set_to, None), parts, "binary", 0)
@@ -159,7 +194,9 @@ def test_forest_predicts_on_one_core_as_the_spec_says() -> None:
 
 
 def test_holdout_stays_unseen() -> None:
-    """Another target in the holdout changes nothing in the fitted model, and the frames stay as they were."""
+    """Another target in the holdout changes nothing in the fitted model, and the frames stay as
+    they were.
+    """
     frame = _frame((0.0, 1.0))
     parts = split_by_time(frame, 0.2)
     before = parts.train.features.copy()
@@ -172,15 +209,21 @@ def test_holdout_stays_unseen() -> None:
     ours = fit(contender, parts, "binary", 0).pipeline
     theirs = fit(contender, split_by_time(other, 0.2), "binary", 0).pipeline
 
-    assert np.array_equal(predict(ours, frame.features, "binary"), predict(theirs, frame.features, "binary"))
+    assert np.array_equal(
+        predict(ours, frame.features, "binary"), predict(theirs, frame.features, "binary")
+    )
     pd.testing.assert_frame_equal(parts.train.features, before)
 
 
 def test_classes_of_a_multiclass_target() -> None:
-    """A multiclass fit knows its classes in the order of its predictions; other problems have none."""
+    """A multiclass fit knows its classes in the order of its predictions; other problems have
+    none.
+    """
     frame = _frame(("late", "early", "on time"))
 
     fitted = fit(Contender("first", recipe(), None), split_by_time(frame, 0.2), "multiclass", 0)
 
-    assert fitted.classes == ("early", "late", "on time") == class_labels(frame.target, "multiclass")
+    assert (
+        fitted.classes == ("early", "late", "on time") == class_labels(frame.target, "multiclass")
+    )
     assert class_labels(_frame((0.0, 1.0)).target, "binary") == ()

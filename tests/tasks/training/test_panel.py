@@ -16,7 +16,9 @@ ROWS = pd.DataFrame(RNG.normal(size=(60, 2)), columns=["a", "b"])
 
 def _classifier(*labels: object) -> Pipeline:
     target = np.array([labels[i % len(labels)] for i in range(len(ROWS))])
-    return Pipeline([("estimator", LogisticRegression())]).fit(ROWS + RNG.normal(size=ROWS.shape), target)
+    return Pipeline([("estimator", LogisticRegression())]).fit(
+        ROWS + RNG.normal(size=ROWS.shape), target
+    )
 
 
 def test_regression_is_the_weighted_mean() -> None:
@@ -35,13 +37,17 @@ def test_binary_is_the_weighted_mean() -> None:
 
     mixed = predict(panel, ROWS, "binary")
 
-    assert mixed == pytest.approx((one.predict_proba(ROWS)[:, 1] + two.predict_proba(ROWS)[:, 1]) / 2)
+    assert mixed == pytest.approx(
+        (one.predict_proba(ROWS)[:, 1] + two.predict_proba(ROWS)[:, 1]) / 2
+    )
     assert panel.predict(ROWS).tolist() == (mixed > 0.5).astype("float64").tolist()
     assert is_classifier(panel.members[0])
 
 
 def test_members_that_know_other_classes() -> None:
-    """A class that one member never saw has its share from the others; probabilities still sum to one."""
+    """A class that one member never saw has its share from the others; probabilities still sum to
+    one.
+    """
     panel = Panel([_classifier("a", "b"), _classifier("b", "c")], [0.4, 0.6])
 
     found = predict(panel, ROWS, "multiclass", ("a", "b", "c", "never"))
@@ -55,6 +61,8 @@ def test_members_that_know_other_classes() -> None:
 
 def test_fit_fits_every_member() -> None:
     """As an estimator it can be fitted anew, its members' settings kept."""
-    panel = Panel([_classifier("a", "b"), _classifier("a", "b")], [0.5, 0.5]).fit(ROWS, ["x", "y"] * 30)
+    panel = Panel([_classifier("a", "b"), _classifier("a", "b")], [0.5, 0.5]).fit(
+        ROWS, ["x", "y"] * 30
+    )
 
     assert panel.classes_.tolist() == ["x", "y"]

@@ -47,9 +47,15 @@ def _features(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 @pytest.mark.parametrize(
     ("path", "params"), [(LINEAR, {}), (FOREST, {"n_estimators": 5}), (BOOSTING, {"max_iter": 5})]
 )
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_unseen_categories_and_gaps_never_raise(path: str, params: dict[str, object], encode: str) -> None:
-    """Categories never seen, gaps where there were none, and columns without a value: a prediction all the same."""
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning", "ignore::UserWarning", "ignore::FutureWarning"
+)
+def test_unseen_categories_and_gaps_never_raise(
+    path: str, params: dict[str, object], encode: str
+) -> None:
+    """Categories never seen, gaps where there were none, and columns without a value: a prediction
+    all the same.
+    """
     features, target = _features(400)
     schema = with_values(SCHEMA, features)
     pipeline = make_pipeline(path, params, schema, encode=encode, seed=0).fit(features, target)
@@ -82,7 +88,13 @@ def test_pipelines_learn(path: str) -> None:
     assert ((predict(pipeline, fresh, "binary") > 0.5) == truth).mean() > 0.6
 
 
-@pytest.mark.parametrize("schema", [FeatureSchema(numerical=("x",), categorical=()), FeatureSchema(numerical=(), categorical=("carrier",))])  # fmt: skip
+@pytest.mark.parametrize(
+    "schema",
+    [
+        FeatureSchema(numerical=("x",), categorical=()),
+        FeatureSchema(numerical=(), categorical=("carrier",)),
+    ],
+)
 @pytest.mark.parametrize("path", [LINEAR, FOREST, BOOSTING])
 def test_one_kind_of_feature_only(path: str, schema: FeatureSchema) -> None:
     """Numbers alone, or categories alone, make a model too."""
@@ -112,7 +124,9 @@ def test_boosting_is_told_which_features_are_categories() -> None:
 
 
 def test_column_without_a_value_is_left_out() -> None:
-    """A number that no training row has is not learned from; categories and half-empty numbers stay."""
+    """A number that no training row has is not learned from; categories and half-empty numbers
+    stay.
+    """
     features, _ = _features(50)
 
     assert with_values(SCHEMA, features) == FeatureSchema(
@@ -144,21 +158,77 @@ def test_resolve_says_what_is_wrong(path: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("candidate", "problem", "where", "words"),
     [
-        (Candidate(estimator="sklearn.ensemble.RandomForestClasifier"), "binary", "estimator", "RandomForestClassifier"),
-        (Candidate(estimator=FOREST, params={"n_estimator": 5}), "binary", "params", "n_estimators"),
-        (Candidate(estimator=FOREST, search={"max_dept": Range(low=1, high=5)}), "binary", "search", "max_depth"),
-        (Candidate(estimator=FOREST), "regression", "estimator", "a regressor, because the problem is regression"),
-        (Candidate(estimator="sklearn.linear_model.Ridge"), "binary", "estimator", "a classifier, because"),
-        (Candidate(estimator="sklearn.cluster.KMeans"), "regression", "estimator", "a regressor, because"),
-        (Candidate(estimator="sklearn.preprocessing.StandardScaler"), "regression", "estimator", "a regressor"),
-        (Candidate(estimator="sklearn.svm.LinearSVC"), "binary", "estimator", "predicts probabilities"),
-        (Candidate(estimator="sklearn.multioutput.MultiOutputClassifier"), "binary", "params", "all that the estimator needs"),
+        (
+            Candidate(estimator="sklearn.ensemble.RandomForestClasifier"),
+            "binary",
+            "estimator",
+            "RandomForestClassifier",
+        ),
+        (
+            Candidate(estimator=FOREST, params={"n_estimator": 5}),
+            "binary",
+            "params",
+            "n_estimators",
+        ),
+        (
+            Candidate(estimator=FOREST, search={"max_dept": Range(low=1, high=5)}),
+            "binary",
+            "search",
+            "max_depth",
+        ),
+        (
+            Candidate(estimator=FOREST),
+            "regression",
+            "estimator",
+            "a regressor, because the problem is regression",
+        ),
+        (
+            Candidate(estimator="sklearn.linear_model.Ridge"),
+            "binary",
+            "estimator",
+            "a classifier, because",
+        ),
+        (
+            Candidate(estimator="sklearn.cluster.KMeans"),
+            "regression",
+            "estimator",
+            "a regressor, because",
+        ),
+        (
+            Candidate(estimator="sklearn.preprocessing.StandardScaler"),
+            "regression",
+            "estimator",
+            "a regressor",
+        ),
+        (
+            Candidate(estimator="sklearn.svm.LinearSVC"),
+            "binary",
+            "estimator",
+            "predicts probabilities",
+        ),
+        (
+            Candidate(estimator="sklearn.multioutput.MultiOutputClassifier"),
+            "binary",
+            "params",
+            "all that the estimator needs",
+        ),
     ],
-)  # fmt: skip
-def test_bad_candidates_are_refused(candidate: Candidate, problem: str, where: str, words: str) -> None:
+)
+def test_bad_candidates_are_refused(
+    candidate: Candidate, problem: str, where: str, words: str
+) -> None:
     """Each mistake is refused before anything runs, with file, key path and the nearest name."""
     with pytest.raises(ConfigurationError) as refusal:
-        check_candidates(FILE, (Candidate(estimator=FOREST) if problem == "binary" else Candidate(estimator="sklearn.linear_model.Ridge"), candidate), problem)  # fmt: skip
+        check_candidates(
+            FILE,
+            (
+                Candidate(estimator=FOREST)
+                if problem == "binary"
+                else Candidate(estimator="sklearn.linear_model.Ridge"),
+                candidate,
+            ),
+            problem,
+        )
 
     assert f"model.yaml: training.candidates.1.{where}: expected " in str(refusal.value)
     assert words in str(refusal.value)
@@ -169,7 +239,9 @@ def test_good_candidates_pass() -> None:
     check_candidates(
         FILE,
         (
-            Candidate(estimator=LINEAR, params={"max_iter": 300}, search={"C": Range(low=0.1, high=1.0)}),
+            Candidate(
+                estimator=LINEAR, params={"max_iter": 300}, search={"C": Range(low=0.1, high=1.0)}
+            ),
             Candidate(estimator=BOOSTING),
             Candidate(estimator=f"{__name__}.AnyArguments", params={"learning_rate": 0.1}),
         ),
@@ -181,11 +253,18 @@ def test_good_candidates_pass() -> None:
 @pytest.mark.parametrize(
     "span",
     [
-        {}, {"low": 1}, {"high": 1}, {"low": 1, "choices": (1,)}, {"low": 1, "high": 2, "choices": (1,)},
-        {"low": 2, "high": 2}, {"low": 3, "high": 2}, {"choices": ()}, {"low": 0, "high": 1, "log": True},
+        {},
+        {"low": 1},
+        {"high": 1},
+        {"low": 1, "choices": (1,)},
+        {"low": 1, "high": 2, "choices": (1,)},
+        {"low": 2, "high": 2},
+        {"low": 3, "high": 2},
+        {"choices": ()},
+        {"low": 0, "high": 1, "log": True},
         {"low": math.nan, "high": 1.0},
     ],
-)  # fmt: skip
+)
 def test_bad_ranges_are_refused(span: dict[str, object]) -> None:
     """A range is two numbers in order, or choices, and not both."""
     with pytest.raises(ValueError, match=r"expected|finite"):
@@ -195,11 +274,16 @@ def test_bad_ranges_are_refused(span: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("span", "value", "held"),
     [
-        ({"low": 1, "high": 5}, 5, True), ({"low": 1, "high": 5}, 6, False), ({"low": 1, "high": 5}, 2.5, False),
-        ({"low": 0.1, "high": 5.0}, 2, True), ({"low": 1, "high": 5}, True, False), ({"low": 1, "high": 5}, "3", False),
-        ({"choices": ("a", "b")}, "b", True), ({"choices": ("a", "b")}, "c", False),
+        ({"low": 1, "high": 5}, 5, True),
+        ({"low": 1, "high": 5}, 6, False),
+        ({"low": 1, "high": 5}, 2.5, False),
+        ({"low": 0.1, "high": 5.0}, 2, True),
+        ({"low": 1, "high": 5}, True, False),
+        ({"low": 1, "high": 5}, "3", False),
+        ({"choices": ("a", "b")}, "b", True),
+        ({"choices": ("a", "b")}, "c", False),
     ],
-)  # fmt: skip
+)
 def test_values_of_a_range(span: dict[str, object], value: object, held: bool) -> None:
     """A range knows which values the search may try."""
     assert Range(**span).holds(value) == held

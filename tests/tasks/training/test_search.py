@@ -15,13 +15,17 @@ from tasks.training.split import NoTrainingRowsError
 from tests.tasks.builders import frame_of, recipe
 
 LINEAR = Candidate(
-    estimator="sklearn.linear_model.LogisticRegression", search={"C": Range(low=0.001, high=10.0, log=True)}
+    estimator="sklearn.linear_model.LogisticRegression",
+    search={"C": Range(low=0.001, high=10.0, log=True)},
 )
 STUMP = Candidate(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 1})
 BOOSTING = Candidate(
     estimator="sklearn.ensemble.HistGradientBoostingClassifier",
     params={"max_iter": 10},
-    search={"max_leaf_nodes": Range(low=3, high=15), "early_stopping": Range(choices=(False, True))},
+    search={
+        "max_leaf_nodes": Range(low=3, high=15),
+        "early_stopping": Range(choices=(False, True)),
+    },
 )
 FEW = Tuning(trials=3, folds=2, rows=500)
 
@@ -65,7 +69,9 @@ def test_incumbent_is_tried() -> None:
     """With one trial only, it is the incumbent's."""
     config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=2, rows=500))
 
-    found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=recipe(params={"C": 0.123}))
+    found = search(
+        _frame(), config, "binary", mean_loss("binary"), incumbent=recipe(params={"C": 0.123})
+    )
 
     assert found[0].trial.params == {"C": 0.123}
 
@@ -84,7 +90,9 @@ def test_incumbent_that_the_spec_no_longer_allows(params: dict[str, object]) -> 
 def test_incumbent_with_a_choice_that_is_gone() -> None:
     """A choice that was taken out of the spec does not end every later training."""
     config = TrainingConfig(candidates=(BOOSTING,), tuning=Tuning(trials=1, folds=2, rows=500))
-    old = recipe(estimator=BOOSTING.estimator, params={"early_stopping": "auto", "max_leaf_nodes": 7})
+    old = recipe(
+        estimator=BOOSTING.estimator, params={"early_stopping": "auto", "max_leaf_nodes": 7}
+    )
 
     found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=old)
 
@@ -111,7 +119,9 @@ def test_incumbent_with_a_choice_of_several_numbers() -> None:
 
 
 def test_candidate_without_a_loss_is_left_out() -> None:
-    """A candidate whose loss is never a number is left out, and the others go on; with none left, it is said."""
+    """A candidate whose loss is never a number is left out, and the others go on; with none left,
+    it is said.
+    """
     said: list[str] = []
 
     def loss(_: np.ndarray, predicted: np.ndarray) -> float:
@@ -132,11 +142,15 @@ def test_one_class_is_refused() -> None:
     alike = FeatureFrame(**(vars(frame) | {"target": frame.target * 0}))
 
     with pytest.raises(NoTrainingRowsError, match="expected at least two classes"):
-        search(alike, TrainingConfig(candidates=(LINEAR,), tuning=FEW), "binary", mean_loss("binary"))
+        search(
+            alike, TrainingConfig(candidates=(LINEAR,), tuning=FEW), "binary", mean_loss("binary")
+        )
 
 
 def test_folds_that_start_with_one_class_are_passed_over() -> None:
-    """Where the oldest rows are of one class, the folds that would learn from them alone are left out."""
+    """Where the oldest rows are of one class, the folds that would learn from them alone are left
+    out.
+    """
     frame = _frame()
     target = frame.target.where(np.arange(800) >= 400, 0.0)
     late = FeatureFrame(**(vars(frame) | {"target": target}))
@@ -148,7 +162,9 @@ def test_folds_that_start_with_one_class_are_passed_over() -> None:
 
 
 def test_one_moment_is_searched_on_its_training_rows() -> None:
-    """Rows of one moment have no fold: candidates are compared on what they were trained on, and that is said."""
+    """Rows of one moment have no fold: candidates are compared on what they were trained on, and
+    that is said.
+    """
     frame = frame_of(_frame().features, _frame().target, days=np.zeros(800))
     said: list[str] = []
 
@@ -168,6 +184,13 @@ def test_threads_are_given_back() -> None:
     """The search leaves every library with the number of threads that it had."""
     before = [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()]
 
-    search(_frame(), TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=FEW), "binary", mean_loss("binary"))
+    search(
+        _frame(),
+        TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=FEW),
+        "binary",
+        mean_loss("binary"),
+    )
 
-    assert [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()][: len(before)] == before
+    assert [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()][
+        : len(before)
+    ] == before

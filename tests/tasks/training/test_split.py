@@ -18,7 +18,9 @@ def _frame(days: list[float], target: list[float] | None = None) -> FeatureFrame
 
 
 def test_newest_share_of_the_newest_batch_is_held_out() -> None:
-    """A fifth of the newest batch is held out; all before it, older batches included, may be trained on."""
+    """A fifth of the newest batch is held out; all before it, older batches included, may be
+    trained on.
+    """
     parts = split_by_time(_frame([*range(20), *range(30, 40)]), 0.2)
 
     assert parts.holdout.features["x"].tolist() == [28.0, 29.0]
@@ -44,7 +46,9 @@ def test_ties_at_the_cutoff_stay_together() -> None:
 
 
 def test_rows_without_labels_are_in_neither_part() -> None:
-    """A row whose label is not known neither trains nor judges, and does not count for the share."""
+    """A row whose label is not known neither trains nor judges, and does not count for the
+    share.
+    """
     target = [0.0] * 8 + [1.0] * 2 + [np.nan] * 10
     parts = split_by_time(_frame(list(range(20)), target), 0.2)
 
@@ -77,8 +81,12 @@ def test_newest_batch_of_one_moment_is_held_out_whole() -> None:
     st.lists(st.tuples(st.integers(0, 90), st.booleans()), min_size=2, max_size=60),
     st.floats(1e-12, 1, exclude_max=True),
 )
-def test_no_training_row_is_as_new_as_the_holdout(rows: list[tuple[int, bool]], share: float) -> None:
-    """Whatever the times, labels and share: both sides hold labelled rows only, and all training rows are older."""
+def test_no_training_row_is_as_new_as_the_holdout(
+    rows: list[tuple[int, bool]], share: float
+) -> None:
+    """Whatever the times, labels and share: both sides hold labelled rows only, and all training
+    rows are older.
+    """
     frame = _frame([day for day, _ in rows], [1.0 if known else np.nan for _, known in rows])
     try:
         parts = split_by_time(frame, share)

@@ -1,4 +1,6 @@
-"""Tests of the two engines side by side: the same verdict by part as whole, and no verdict when they disagree."""
+"""Tests of the two engines side by side: the same verdict by part as whole, and no verdict when
+they disagree.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,8 +60,12 @@ def table_with_breaks() -> pa.Table:
     )
 
 
-def test_by_part_as_whole(tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same outcomes, sentences, counts, examples and quarantined rows, however the batch is cut."""
+def test_by_part_as_whole(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same outcomes, sentences, counts, examples and quarantined rows, however the batch is
+    cut.
+    """
     whole = judged(tmp_path / "whole", contract, table_with_breaks())
     monkeypatch.setattr(ingest, "PART_ROWS", 3)
     monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
@@ -79,7 +85,9 @@ def test_by_part_as_whole(tmp_path: Path, contract: Contract, monkeypatch: pytes
 @pytest.mark.usefixtures("parts_of_three")
 def test_doubles_in_two_parts(tmp_path: Path) -> None:
     """A value that two parts share is double, though neither part has it twice."""
-    contract = sample_contract(tmp_path, lambda document: column(document, "till").update(unique=True))
+    contract = sample_contract(
+        tmp_path, lambda document: column(document, "till").update(unique=True)
+    )
 
     verdict = judged(tmp_path, contract, sample_table(6, till=[1, 2, 3, 4, 5, 1]))
 
@@ -90,7 +98,9 @@ def test_doubles_in_two_parts(tmp_path: Path) -> None:
 def test_broken_parts_and_one_clean_part_are_judged_twice(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Great Expectations gets the whole row rules for three of four parts, and the same ones each time."""
+    """Great Expectations gets the whole row rules for three of four parts, and the same ones each
+    time.
+    """
     asked: list[list[str]] = []
     run_rules = crosscheck.run_rules
 
@@ -142,10 +152,14 @@ def test_an_expectation_over_too_many_values_is_refused_by_name(
     def change(document: Any) -> None:
         column(document, "amount")["quality"] = [
             {
-                "type": "custom", "engine": "greatExpectations",
-                "implementation": {"type": "expect_column_median_to_be_between", "kwargs": {"min_value": 0}},
+                "type": "custom",
+                "engine": "greatExpectations",
+                "implementation": {
+                    "type": "expect_column_median_to_be_between",
+                    "kwargs": {"min_value": 0},
+                },
             },
-        ]  # fmt: skip
+        ]
 
     contract = sample_contract(tmp_path, change)
     monkeypatch.setattr(ingest, "PART_ROWS", 3)
@@ -169,7 +183,8 @@ def _misplaced(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
 
 def _invented(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
     return tuple(
-        replace(r, success=False, positions=(7,)) if r.rule.id == "email:matches" else r for r in results
+        replace(r, success=False, positions=(7,)) if r.rule.id == "email:matches" else r
+        for r in results
     )
 
 
@@ -182,9 +197,13 @@ def test_planted_disagreement_is_no_verdict(
     whole: bool,
     plant: Callable[[tuple[RuleResult, ...]], tuple[RuleResult, ...]],
 ) -> None:
-    """A scan that overlooks, misplaces or invents broken rows is an error by name, and nothing is quarantined."""
+    """A scan that overlooks, misplaces or invents broken rows is an error by name, and nothing is
+    quarantined.
+    """
     scan_rules = crosscheck.scan_rules
-    monkeypatch.setattr(crosscheck, "scan_rules", lambda *given, **more: plant(scan_rules(*given, **more)))
+    monkeypatch.setattr(
+        crosscheck, "scan_rules", lambda *given, **more: plant(scan_rules(*given, **more))
+    )
     if not whole:
         monkeypatch.setattr(ingest, "PART_ROWS", 3)
         monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
@@ -208,7 +227,8 @@ def test_disagreement_about_the_batch(
         crosscheck,
         "scan_rules",
         lambda *given, **more: tuple(
-            replace(r, found="5") if r.rule.check == "row_count" else r for r in scan_rules(*given, **more)
+            replace(r, found="5") if r.rule.check == "row_count" else r
+            for r in scan_rules(*given, **more)
         ),
     )
 
@@ -221,20 +241,40 @@ def test_disagreement_about_the_batch(
 def test_rules_without_a_scan_are_judged_by_part_as_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A multiple, a count and an expectation by name give the same verdict, whatever the number of parts."""
+    """A multiple, a count and an expectation by name give the same verdict, whatever the number of
+    parts.
+    """
 
     def change(document: Any) -> None:
         column(document, "amount")["logicalTypeOptions"] = {"multipleOf": 0.5}
         column(document, "note")["quality"] = [
-            {"metric": "missingValues", "mustBeLessThan": 1, "unit": "rows", "arguments": {"missingValues": ["a"]}},
             {
-                "type": "custom", "engine": "greatExpectations",
+                "metric": "missingValues",
+                "mustBeLessThan": 1,
+                "unit": "rows",
+                "arguments": {"missingValues": ["a"]},
+            },
+            {
+                "type": "custom",
+                "engine": "greatExpectations",
                 "implementation": {"type": "expect_column_values_to_be_unique", "kwargs": {}},
             },
-            {"type": "custom", "engine": "greatExpectations", "id": "bare",
-             "implementation": {"type": "expect_column_values_to_not_match_regex", "kwargs": {"regex": "^n3"}}},
-            {"metric": "invalidValues", "arguments": {"pattern": "^(?!n[45])"}, "mustBeLessThan": 2, "id": "some"},
-        ]  # fmt: skip
+            {
+                "type": "custom",
+                "engine": "greatExpectations",
+                "id": "bare",
+                "implementation": {
+                    "type": "expect_column_values_to_not_match_regex",
+                    "kwargs": {"regex": "^n3"},
+                },
+            },
+            {
+                "metric": "invalidValues",
+                "arguments": {"pattern": "^(?!n[45])"},
+                "mustBeLessThan": 2,
+                "id": "some",
+            },
+        ]
 
     contract = sample_contract(tmp_path, change)
     table = sample_table(

@@ -5,7 +5,9 @@ from tasks.validation.custom_rule import judges_rows
 
 
 def test_names_tell_which_expectations_judge_rows() -> None:
-    """The contract is compiled without the library, by how the names begin: here they are held against its classes."""
+    """The contract is compiled without the library, by how the names begin: here they are held
+    against its classes.
+    """
     import great_expectations.expectations  # noqa: F401 - fills the registry
     from great_expectations.expectations import registry
 

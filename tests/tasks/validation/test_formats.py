@@ -12,18 +12,36 @@ from tasks.validation.formats import broken_positions
 @pytest.mark.parametrize(
     ("format", "sound", "broken"),
     [
-        ("email", ["a@b.org", "first.last+tag@sub.example.co"], ["a@b", "a b@c.org", "@b.org", "a@b@c.org", "a@-b.org"]),
-        ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567e89b12d3a456426614174000", "x", ""]),
-        ("uri", ["https://example.org/a?b=c#d", "urn:isbn:0451450523", "http://[::1]:80/"],
-         ["example.org", "http://a b", "http://x:port/", "://x"]),
+        (
+            "email",
+            ["a@b.org", "first.last+tag@sub.example.co"],
+            ["a@b", "a b@c.org", "@b.org", "a@b@c.org", "a@-b.org"],
+        ),
+        (
+            "uuid",
+            ["123e4567-e89b-12d3-a456-426614174000"],
+            ["123e4567e89b12d3a456426614174000", "x", ""],
+        ),
+        (
+            "uri",
+            ["https://example.org/a?b=c#d", "urn:isbn:0451450523", "http://[::1]:80/"],
+            ["example.org", "http://a b", "http://x:port/", "://x"],
+        ),
         ("date", ["2024-02-29"], ["2023-02-29", "20240229", "2024-02-29T00:00:00Z", "2024-W01-1"]),
-        ("date-time", ["2024-02-29T01:02:03Z", "2024-02-29t01:02:03.5+02:00"],
-         ["2024-02-29", "2024-02-29T01:02:03", "2024-02-29T25:02:03Z"]),
+        (
+            "date-time",
+            ["2024-02-29T01:02:03Z", "2024-02-29t01:02:03.5+02:00"],
+            ["2024-02-29", "2024-02-29T01:02:03", "2024-02-29T25:02:03Z"],
+        ),
         ("ipv4", ["192.0.2.1"], ["192.0.2.256", "192.0.2", "192.000.2.1", "::1"]),
         ("ipv6", ["::1", "2001:db8::8a2e:370:7334"], ["192.0.2.1", "2001:::1"]),
-        ("hostname", ["localhost", "a-b.example.org"], ["-a.org", "a_b.org", "a..org", "", "x" * 64]),
+        (
+            "hostname",
+            ["localhost", "a-b.example.org"],
+            ["-a.org", "a_b.org", "a..org", "", "x" * 64],
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_format(format: str, sound: list[str], broken: list[str]) -> None:
     """What is written so, and what is nearly; a gap breaks nothing."""
     rule = Rule("r", "row", "format", ("c",), {"format": format})

@@ -24,6 +24,8 @@ assert altair.Chart and boto3.client
 
 def test_what_is_left_out_comes_when_it_is_asked_for() -> None:
     """An expectation that needs it finds it, and everybody else gets the real module."""
-    found = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False
+    )
 
     assert found.returncode == 0, found.stderr

@@ -1,4 +1,6 @@
-"""Tests of the rules as SQL: proven equal to Great Expectations on every kind of rule, over any cut into parts."""
+"""Tests of the rules as SQL: proven equal to Great Expectations on every kind of rule, over any cut
+into parts.
+"""
 
 import tempfile
 from collections.abc import Sequence
@@ -28,7 +30,11 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 
 def scanned(
-    directory: Path, table: pa.Table, rules: Sequence[Rule], contract: Contract, cuts: Sequence[int] = ()
+    directory: Path,
+    table: pa.Table,
+    rules: Sequence[Rule],
+    contract: Contract,
+    cuts: Sequence[int] = (),
 ) -> tuple[RuleResult, ...]:
     """The scan's results over ``table``, written to ``directory`` as parts that end at ``cuts``."""
     parts = []
@@ -38,7 +44,7 @@ def scanned(
     return scan_rules(parts, rules, contract, BATCH, directory)
 
 
-# --- equal to Great Expectations -------------------------------------------------------------------------
+# --- equal to Great Expectations ------------------------------------------------------------------
 
 TEXTS = [
     "",
@@ -59,12 +65,29 @@ TEXTS = [
     "\u0661",
 ]
 WHOLE = [0, 1, -1, 2, 2**53, -(2**53), 2**53 + 2, 2**62, 2**62 + 1, 2**63 - 1, -(2**63)]
-REAL = [0.0, 0.1, -0.1, 1.0, 1000.0, 5e-324, 1e308, float("inf"), float("-inf"), float("nan"), 2.0**53]
+REAL = [
+    0.0,
+    0.1,
+    -0.1,
+    1.0,
+    1000.0,
+    5e-324,
+    1e308,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    2.0**53,
+]
 DAYS = [date(2013, 5, 16), date(2013, 5, 17), date(2013, 5, 18), date(1, 1, 1), date(9999, 12, 31)]
 TIMES = [
-    BATCH.start, BATCH.end, BATCH.start - timedelta(microseconds=1), BATCH.end - timedelta(microseconds=1),
-    datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), datetime(2200, 1, 1, tzinfo=UTC), BATCH.start + timedelta(hours=8),
-]  # fmt: skip
+    BATCH.start,
+    BATCH.end,
+    BATCH.start - timedelta(microseconds=1),
+    BATCH.end - timedelta(microseconds=1),
+    datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC),
+    datetime(2200, 1, 1, tzinfo=UTC),
+    BATCH.start + timedelta(hours=8),
+]
 PATTERNS = [
     "^a",
     "a$",
@@ -93,16 +116,22 @@ cells: dict[str, st.SearchStrategy[Any]] = {
     "returned": st.booleans(),
 }
 bounds: dict[str, st.SearchStrategy[Any]] = {
-    "sold_at": st.sampled_from(["2013-05-17T08:00", "2013-05-17T12:00:00Z", "2013-05-17T00:00:00.000001"]),
+    "sold_at": st.sampled_from(
+        ["2013-05-17T08:00", "2013-05-17T12:00:00Z", "2013-05-17T00:00:00.000001"]
+    ),
     "amount": st.sampled_from([value for value in REAL if abs(value) < float("inf")] + [0, 1, -5]),
-    "till": st.sampled_from([0, 1, -1, 2**53 - 1, 1 - 2**53, 0.5]),  # Great Expectations rounds larger ones
+    "till": st.sampled_from(
+        [0, 1, -1, 2**53 - 1, 1 - 2**53, 0.5]
+    ),  # Great Expectations rounds larger ones
     "paid_on": st.sampled_from([day.isoformat() for day in DAYS]),
 }
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[pa.Table, list[int]]:
-    """A table in the contract's types with gaps, some columns without any, and where it is cut into parts."""
+    """A table in the contract's types with gaps, some columns without any, and where it is cut into
+    parts.
+    """
     rows = draw(st.integers(1, 12))
     columns = {}
     for name, values in cells.items():
@@ -133,11 +162,15 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     for name, values in bounds.items():
         zoned = name != "sold_at"
         pair = draw(
-            st.tuples(st.none() | values, st.none() | values).filter(lambda pair: pair != (None, None))
+            st.tuples(st.none() | values, st.none() | values).filter(
+                lambda pair: pair != (None, None)
+            )
         )
         low, high = _ordered(*pair) if zoned else (pair[0], None) if pair[0] else (None, pair[1])
         strict = {"strict_min": draw(flags), "strict_max": draw(flags)}
-        found.append(Rule(f"{name}:between", "row", "between", (name,), {"min": low, "max": high} | strict))
+        found.append(
+            Rule(f"{name}:between", "row", "between", (name,), {"min": low, "max": high} | strict)
+        )
     for name, allowed in {
         "till": st.sampled_from([value for value in WHOLE if abs(value) <= 2**53]),
         "note": st.sampled_from(TEXTS),
@@ -152,7 +185,9 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     found.append(Rule("note:matches", "row", "matches", ("note",), {"pattern": pattern}))
     length = draw(st.sampled_from([(None, 1), (1, None), (1, 1), (0, 2), (2, 3)]))
     found.append(
-        Rule("note:length", "row", "length_between", ("note",), {"min": length[0], "max": length[1]})
+        Rule(
+            "note:length", "row", "length_between", ("note",), {"min": length[0], "max": length[1]}
+        )
     )
     key = tuple(draw(st.lists(st.sampled_from(list(cells)), min_size=2, max_size=3, unique=True)))
     found.append(Rule("key:unique", "row", "unique", key))
@@ -163,10 +198,14 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     alone = [rule for rule in found if rule.scope == "row" and rule.check != "unique"]
     found += [
         _count(
-            "some", draw(st.lists(st.sampled_from(alone), max_size=2, unique_by=lambda rule: rule.id)), draw
+            "some",
+            draw(st.lists(st.sampled_from(alone), max_size=2, unique_by=lambda rule: rule.id)),
+            draw,
         ),
         _count(
-            "doubles", [next(rule for rule in found if rule.check == "unique" and rule.columns == key)], draw
+            "doubles",
+            [next(rule for rule in found if rule.check == "unique" and rule.columns == key)],
+            draw,
         ),
     ]
     return found
@@ -179,12 +218,16 @@ def _count(name: str, counted: list[Rule], draw: st.DrawFn) -> Rule:
     return Rule(f"{name}:count", "batch", "count", columns, given)
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
+@settings(
+    max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate]
+)  # to shrink takes minutes
 @given(drawn=tables(), chosen=rules(), at_once=st.sampled_from([2, scan.KEYS_AT_ONCE]))
 def test_equal_to_great_expectations(
     contract: Contract, drawn: tuple[pa.Table, list[int]], chosen: list[Rule], at_once: int
 ) -> None:
-    """Success, row positions and what was found are the same, whatever the values, wherever parts end, in any number of passes."""
+    """Success, row positions and what was found are the same, whatever the values, wherever parts
+    end, in any number of passes.
+    """
     table, cuts = drawn
 
     expected = run_rules(to_frame(table), chosen, contract, BATCH)
@@ -194,14 +237,16 @@ def test_equal_to_great_expectations(
     assert found == expected
 
 
-# --- what the scan does on its own -----------------------------------------------------------------------
+# --- what the scan does on its own ----------------------------------------------------------------
 
 
 def test_doubles_are_found_across_parts(tmp_path: Path, contract: Contract) -> None:
     """Uniqueness is a promise of the batch, not of a part."""
     table = sample_table(6, till=[1, 2, 3, 1, None, None])
 
-    (result,) = scanned(tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[2, 4])
+    (result,) = scanned(
+        tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[2, 4]
+    )
 
     assert result.positions == (0, 3)
 
@@ -213,7 +258,9 @@ def test_doubles_are_found_in_every_pass(
     monkeypatch.setattr(scan, "KEYS_AT_ONCE", 3)
     table = sample_table(40, till=[*range(20), *range(20)])
 
-    (result,) = scanned(tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[7, 30])
+    (result,) = scanned(
+        tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[7, 30]
+    )
 
     assert result.positions == tuple(range(40))
 
@@ -222,7 +269,9 @@ def test_doubles_are_found_in_every_pass(
 def test_a_key_with_a_unique_column_needs_no_look(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch, gap: bool
 ) -> None:
-    """Where each row has an id of its own no key with the id comes twice; with gaps among the ids one may."""
+    """Where each row has an id of its own no key with the id comes twice; with gaps among the ids
+    one may.
+    """
     looks: list[str] = []
     unique = scan._unique
 
@@ -232,9 +281,10 @@ def test_a_key_with_a_unique_column_needs_no_look(
 
     monkeypatch.setattr(scan, "_unique", counted)
     rules = [
-        Rule("key", "row", "unique", ("shop", "id")), Rule("id:unique", "row", "unique", ("id",)),
+        Rule("key", "row", "unique", ("shop", "id")),
+        Rule("id:unique", "row", "unique", ("id",)),
         Rule("id:not_null", "row", "not_null", ("id",)),
-    ]  # fmt: skip
+    ]
     table = sample_table(4, shop=["A"] * 4, id=[1, 2, None, None] if gap else [1, 2, 3, 4])
 
     key, *_ = scanned(tmp_path, table, rules, contract)
@@ -256,7 +306,9 @@ def test_pattern_that_sql_does_not_know_has_no_result(tmp_path: Path, contract: 
 
 
 def test_kinds_and_bounds_without_a_scan_have_no_result(tmp_path: Path, contract: Contract) -> None:
-    """What SQL is not written for, or would round otherwise, is left to the caller by name, not passed over."""
+    """What SQL is not written for, or would round otherwise, is left to the caller by name, not
+    passed over.
+    """
     beyond = {"min": None, "max": 2**60, "strict_min": False, "strict_max": False}
     rules = [
         Rule("kind", "row", "multiple_of", ("amount",), {"of": 2}),
@@ -270,16 +322,24 @@ def test_kinds_and_bounds_without_a_scan_have_no_result(tmp_path: Path, contract
 
 
 def test_columns_that_differ_in_case_only(tmp_path: Path) -> None:
-    """SQL takes ``Till`` and ``till`` for one name; they are two columns, and odd names are only names."""
+    """SQL takes ``Till`` and ``till`` for one name; they are two columns, and odd names are only
+    names.
+    """
 
     def rename(document: Any) -> None:
         column(document, "returned").update(name="TILL", logicalType="integer")
         column(document, "note")["name"] = 'file_index "'
 
     contract = sample_contract(tmp_path, rename)
-    table = sample_table(3, till=[1, None, 1]).set_column(8, "TILL", pa.array([None, 2, 3], pa.int64()))
-    table = table.rename_columns(['file_index "' if name == "note" else name for name in table.column_names])
-    table = table.append_column("file_index", pa.array([7, 7, 7])).append_column("row", pa.array([7, 7, 7]))
+    table = sample_table(3, till=[1, None, 1]).set_column(
+        8, "TILL", pa.array([None, 2, 3], pa.int64())
+    )
+    table = table.rename_columns(
+        ['file_index "' if name == "note" else name for name in table.column_names]
+    )
+    table = table.append_column("file_index", pa.array([7, 7, 7])).append_column(
+        "row", pa.array([7, 7, 7])
+    )
     rules = [Rule(name, "row", "not_null", (name,)) for name in ("till", "TILL", 'file_index "')]
 
     results = scanned(tmp_path, table, rules, contract, cuts=[1])

@@ -1,4 +1,6 @@
-"""Tests of the rules that are a query: one number over the batch, and nothing but the batch within reach."""
+"""Tests of the rules that are a query: one number over the batch, and nothing but the batch within
+reach.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,17 @@ def parts(tmp_path: Path) -> list[Path]:
     return [directory / f"{i}.parquet" for i in range(2)]
 
 
-def query(text: str, operator: str = "mustBe", limit: Any = 6, columns: tuple[str, ...] = ()) -> Rule:
+def query(
+    text: str, operator: str = "mustBe", limit: Any = 6, columns: tuple[str, ...] = ()
+) -> Rule:
     """A rule that holds what the query returns against a limit."""
-    arguments = {"query": text, "column": "till", "operator": operator, "limit": limit, "where": "schema.0"}
+    arguments = {
+        "query": text,
+        "column": "till",
+        "operator": operator,
+        "limit": limit,
+        "where": "schema.0",
+    }
     return Rule("batch:sql", "batch", "sql", columns, arguments)
 
 
@@ -44,7 +54,9 @@ def query(text: str, operator: str = "mustBe", limit: Any = 6, columns: tuple[st
         ("SELECT max(a.id - b.id) FROM {table} AS a, {table} AS b", "5"),
     ],
 )
-def test_number_of_the_whole_batch(contract: Contract, parts: list[Path], text: str, number: str) -> None:
+def test_number_of_the_whole_batch(
+    contract: Contract, parts: list[Path], text: str, number: str
+) -> None:
     """Over all parts, each placeholder in its place, times in the contract's zone."""
     assert run_query(query(text, "mustBeBetween", (0, 100)), contract, parts) == (True, number)
     assert run_query(query(text, "mustBeGreaterThan", 100), contract, parts) == (False, number)
@@ -59,9 +71,14 @@ def test_no_number_keeps_no_limit(contract: Contract, parts: list[Path]) -> None
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("SELECT id FROM {table}", "more than one row"), ("SELECT id FROM {table} WHERE id < 0", "no row")],
+    [
+        ("SELECT id FROM {table}", "more than one row"),
+        ("SELECT id FROM {table} WHERE id < 0", "no row"),
+    ],
 )
-def test_not_one_row_is_no_verdict(contract: Contract, parts: list[Path], text: str, found: str) -> None:
+def test_not_one_row_is_no_verdict(
+    contract: Contract, parts: list[Path], text: str, found: str
+) -> None:
     """Which of several numbers was meant cannot be known."""
     with pytest.raises(QueryFailedError, match=f"expected one row with one number, found {found}"):
         run_query(query(text), contract, parts)
@@ -81,7 +98,9 @@ def test_query_that_breaks_off_is_no_verdict(contract: Contract, parts: list[Pat
         'SELECT length(max("e" || "mail")) FROM (SELECT email AS e, email AS mail FROM {table})',
     ],
 )
-def test_what_a_classified_column_says_is_not_shown(contract: Contract, parts: list[Path], text: str) -> None:
+def test_what_a_classified_column_says_is_not_shown(
+    contract: Contract, parts: list[Path], text: str
+) -> None:
     """A query can return a value, so its number is hidden; whether it keeps the limit is not."""
     assert run_query(query(text, "mustBeGreaterThan", 3), contract, parts) == (
         True,

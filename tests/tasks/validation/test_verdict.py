@@ -50,18 +50,27 @@ def test_sound_batch_is_accepted_whole(tmp_path: Path, contract: Contract) -> No
     """All rules passed, one outcome for each, in the contract's order of scopes."""
     snapshot, verdict = judged(tmp_path, contract, sample_table())
 
-    assert (verdict.outcome, verdict.rows, verdict.quarantined, verdict.quarantine) == ("accept", 6, 0, None)
+    assert (verdict.outcome, verdict.rows, verdict.quarantined, verdict.quarantine) == (
+        "accept",
+        6,
+        0,
+        None,
+    )
     assert verdict.reason == "all 6 rows keep the contract"
-    assert sorted(outcome.rule for outcome in verdict.rules) == sorted(rule.id for rule in contract.rules)
+    assert sorted(outcome.rule for outcome in verdict.rules) == sorted(
+        rule.id for rule in contract.rules
+    )
     assert {outcome.outcome for outcome in verdict.rules} == {"passed"}
     assert read_accepted(tmp_path, snapshot, verdict).equals(sample_table())
 
 
-# --- schema ----------------------------------------------------------------------------------------------
+# --- schema ---------------------------------------------------------------------------------------
 
 
 def test_missing_column_refuses(tmp_path: Path, contract: Contract) -> None:
-    """The verdict names the column and what is there; nothing about its type or values is claimed."""
+    """The verdict names the column and what is there; nothing about its type or values is
+    claimed.
+    """
     _, verdict = judged(tmp_path, contract, sample_table().drop_columns(["amount"]))
 
     assert verdict.refused
@@ -81,7 +90,10 @@ def test_extra_column_is_reported_only(tmp_path: Path, contract: Contract) -> No
     )
 
     assert verdict.outcome == "accept"
-    assert (outcome(verdict, "columns:known").severity, outcome(verdict, "columns:known").found) == (
+    assert (
+        outcome(verdict, "columns:known").severity,
+        outcome(verdict, "columns:known").found,
+    ) == (
         "warning",
         "unknown columns colour",
     )
@@ -91,20 +103,34 @@ def test_extra_column_is_reported_only(tmp_path: Path, contract: Contract) -> No
 @pytest.mark.parametrize(
     ("name", "values", "found"),
     [
-        ("amount", pa.array(["1.5", "n/a", "n/a", "x", "2", None]), "2 distinct values are not: 'n/a', 'x'"),
+        (
+            "amount",
+            pa.array(["1.5", "n/a", "n/a", "x", "2", None]),
+            "2 distinct values are not: 'n/a', 'x'",
+        ),
         ("id", pa.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "it is of type double"),
-        ("sold_at", pa.array(["2013-11-03T01:30:00"] * 6), "1 distinct values are not: '2013-11-03T01:30:00'"),
-        ("sold_at", pa.array(["2013-05-17T12:00Z", "2013-05-17T12:00"] * 3), "its values are written in more than one"),
+        (
+            "sold_at",
+            pa.array(["2013-11-03T01:30:00"] * 6),
+            "1 distinct values are not: '2013-11-03T01:30:00'",
+        ),
+        (
+            "sold_at",
+            pa.array(["2013-05-17T12:00Z", "2013-05-17T12:00"] * 3),
+            "its values are written in more than one",
+        ),
         ("note", pa.array([b"x"] * 6), "it is of type binary"),
     ],
-)  # fmt: skip
+)
 def test_retyped_column_refuses(
     tmp_path: Path, contract: Contract, name: str, values: pa.Array, found: str
 ) -> None:
     """The verdict names the column and shows what it holds instead."""
     table = sample_table()
 
-    _, verdict = judged(tmp_path, contract, table.set_column(table.column_names.index(name), name, values))
+    _, verdict = judged(
+        tmp_path, contract, table.set_column(table.column_names.index(name), name, values)
+    )
 
     assert verdict.refused
     assert failed(verdict) == [f"{name}:type"]
@@ -121,7 +147,9 @@ def test_many_broken_columns_make_one_sentence(tmp_path: Path, contract: Contrac
 
 
 def test_zero_rows_never_pass(tmp_path: Path) -> None:
-    """No rows, no verdict but refusal, even where the contract has no row count and no other rule fails."""
+    """No rows, no verdict but refusal, even where the contract has no row count and no other rule
+    fails.
+    """
     contract = sample_contract(tmp_path, lambda d: d["schema"][0].pop("quality"))
 
     _, verdict = judged(tmp_path, contract, sample_table(0))
@@ -131,12 +159,16 @@ def test_zero_rows_never_pass(tmp_path: Path) -> None:
     assert failed(verdict) == []
 
 
-# --- rows ------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 
 
 def test_exactly_the_broken_rows_go_to_quarantine(tmp_path: Path, contract: Contract) -> None:
-    """They are kept beside the snapshot with reasons and values as read; the others are accepted."""
-    table = sample_table(6, shop=["A", "X", "B", "C", None, "A"], amount=[1.0, -5.0, 0.0, None, 2.0, 1000.0])
+    """They are kept beside the snapshot with reasons and values as read; the others are
+    accepted.
+    """
+    table = sample_table(
+        6, shop=["A", "X", "B", "C", None, "A"], amount=[1.0, -5.0, 0.0, None, 2.0, 1000.0]
+    )
 
     snapshot, verdict = judged(tmp_path, contract, table)
 
@@ -149,8 +181,10 @@ def test_exactly_the_broken_rows_go_to_quarantine(tmp_path: Path, contract: Cont
     kept = pq.read_table(tmp_path / str(verdict.quarantine))
     assert kept.select(table.column_names).equals(table.take([1, 4, 5]))
     assert read_accepted(tmp_path, snapshot, verdict)["id"].to_pylist() == [1, 3, 4]
-    assert verdict.reason == (
-        "3 of 6 rows in quarantine; most often broken: amount lies in [0, 1000) (2 rows, such as -5.0, 1000.0)"
+    assert (
+        verdict.reason
+        == "3 of 6 rows in quarantine; most often broken: amount lies in [0, 1000) (2 rows, such as"
+        " -5.0, 1000.0)"
     )
     assert (outcome(verdict, "shop:in_set").count, outcome(verdict, "shop:in_set").found) == (
         1,
@@ -167,12 +201,16 @@ def test_double_keys_go_to_quarantine_together(tmp_path: Path, contract: Contrac
 
     assert failed(verdict) == ["key:unique"]
     assert read_accepted(tmp_path, snapshot, verdict)["id"].to_pylist() == [2, 1]
-    assert outcome(verdict, "key:unique").found.startswith("2 rows, such as (2013-05-17 12:00:00+00:00, 1)")
+    assert outcome(verdict, "key:unique").found.startswith(
+        "2 rows, such as (2013-05-17 12:00:00+00:00, 1)"
+    )
 
 
 def test_rows_outside_of_the_period_go_to_quarantine(tmp_path: Path, contract: Contract) -> None:
     """The period is that of the contract's zone: its start belongs to it, its end does not."""
-    table = sample_table(4, sold_at=[BATCH.start - timedelta(microseconds=1), BATCH.start, BATCH.end, None])
+    table = sample_table(
+        4, sold_at=[BATCH.start - timedelta(microseconds=1), BATCH.start, BATCH.end, None]
+    )
 
     snapshot, verdict = judged(tmp_path, contract, table)
 
@@ -183,8 +221,12 @@ def test_rows_outside_of_the_period_go_to_quarantine(tmp_path: Path, contract: C
 @pytest.mark.parametrize(
     ("share", "outcome"), [(0.5, "accept with quarantine"), (0.49, "refuse"), (0.0, "refuse")]
 )
-def test_too_much_quarantine_refuses(tmp_path: Path, contract: Contract, share: float, outcome: str) -> None:
-    """Above the allowed share the batch itself is in doubt; the rows are kept for the person who looks."""
+def test_too_much_quarantine_refuses(
+    tmp_path: Path, contract: Contract, share: float, outcome: str
+) -> None:
+    """Above the allowed share the batch itself is in doubt; the rows are kept for the person who
+    looks.
+    """
     table = sample_table(6, shop=["X", "X", "X", "A", "B", "C"])
 
     _, verdict = judged(tmp_path, contract, table, ValidationConfig(max_quarantined=share))
@@ -197,16 +239,21 @@ def test_too_much_quarantine_refuses(tmp_path: Path, contract: Contract, share: 
 @pytest.mark.parametrize("severity", ["warning", "info"])
 def test_row_rule_that_only_reports(tmp_path: Path, severity: str) -> None:
     """A broken warning is in the verdict, and puts no row into quarantine."""
-    contract = sample_contract(tmp_path, lambda d: column(d, "shop")["quality"][0].update(severity=severity))
+    contract = sample_contract(
+        tmp_path, lambda d: column(d, "shop")["quality"][0].update(severity=severity)
+    )
 
     snapshot, verdict = judged(tmp_path, contract, sample_table(3, shop=["A", "X", "B"]))
 
     assert (verdict.outcome, verdict.quarantined) == ("accept", 0)
-    assert (outcome(verdict, "shop:in_set").outcome, outcome(verdict, "shop:in_set").count) == ("failed", 1)
+    assert (outcome(verdict, "shop:in_set").outcome, outcome(verdict, "shop:in_set").count) == (
+        "failed",
+        1,
+    )
     assert read_accepted(tmp_path, snapshot, verdict).num_rows == 3
 
 
-# --- the whole batch -------------------------------------------------------------------------------------
+# --- the whole batch ------------------------------------------------------------------------------
 
 
 def _row_count(severity: str) -> Callable[[Document], object]:
@@ -250,11 +297,13 @@ def test_stale_batch_is_refused(tmp_path: Path) -> None:
     )
 
 
-# --- what is shown ---------------------------------------------------------------------------------------
+# --- what is shown --------------------------------------------------------------------------------
 
 
 def test_sensitive_values_never_appear(tmp_path: Path) -> None:
-    """Neither a broken value, nor a double one, nor one of the wrong type is shown; they stay in the lake."""
+    """Neither a broken value, nor a double one, nor one of the wrong type is shown; they stay in
+    the lake.
+    """
 
     def change(document: Document) -> None:
         column(document, "email").update(unique=True, enum=[{"value": "a@b"}])
@@ -279,7 +328,9 @@ def test_huge_values_are_cut(tmp_path: Path, contract: Contract) -> None:
     assert len(outcome(verdict, "shop:in_set").found) < 200
 
 
-def test_columns_called_as_ours_do_not_stand_in_their_place(tmp_path: Path, contract: Contract) -> None:
+def test_columns_called_as_ours_do_not_stand_in_their_place(
+    tmp_path: Path, contract: Contract
+) -> None:
     """An unknown column ``_row`` in the source cannot move rows out of quarantine."""
     table = sample_table(3, shop=["A", "X", "B"])
     for name in (POSITION, REASONS):
@@ -294,11 +345,13 @@ def test_judged_twice_is_the_same(tmp_path: Path, contract: Contract) -> None:
     """A run that died is repeated: same verdict, same quarantine file."""
     table = sample_table(3, shop=["A", "X", "B"])
 
-    assert judged(tmp_path, contract, table)[1] == judged(tmp_path, contract, table.take([2, 0, 1]))[1]
+    assert (
+        judged(tmp_path, contract, table)[1] == judged(tmp_path, contract, table.take([2, 0, 1]))[1]
+    )
     assert len(list((tmp_path / "quarantine").rglob("*.parquet"))) == 1
 
 
-# --- any batch -------------------------------------------------------------------------------------------
+# --- any batch ------------------------------------------------------------------------------------
 
 sound_cells = {
     "shop": st.sampled_from("ABC"),
@@ -309,9 +362,16 @@ sound_cells = {
     "returned": st.none() | st.booleans(),
 }
 breaks: list[tuple[str, Any]] = [
-    ("shop", "a"), ("shop", None), ("amount", -0.001), ("amount", 1000.0), ("note", "x" * 21), ("email", "nobody"),
-    ("id", None), ("sold_at", BATCH.end), ("sold_at", None),
-]  # fmt: skip
+    ("shop", "a"),
+    ("shop", None),
+    ("amount", -0.001),
+    ("amount", 1000.0),
+    ("note", "x" * 21),
+    ("email", "nobody"),
+    ("id", None),
+    ("sold_at", BATCH.end),
+    ("sold_at", None),
+]
 
 
 @settings(
@@ -323,7 +383,9 @@ breaks: list[tuple[str, Any]] = [
 def test_any_sound_batch_and_any_break(
     tmp_path: Path, contract: Contract, data: st.DataObject, rows: int
 ) -> None:
-    """A batch that keeps the contract is accepted whole; one planted break is found, and only its row held."""
+    """A batch that keeps the contract is accepted whole; one planted break is found, and only its
+    row held.
+    """
     columns = {
         name: data.draw(st.lists(cells, min_size=rows, max_size=rows), label=name)
         for name, cells in sound_cells.items()
@@ -346,7 +408,7 @@ def test_any_sound_batch_and_any_break(
     assert not any(read_accepted(tmp_path, snapshot, verdict)["planted"].to_pylist())
 
 
-# --- every kind of rule that the standard has ----------------------------------------------------------------
+# --- every kind of rule that the standard has -----------------------------------------------------
 
 GX = {"type": "custom", "engine": "greatExpectations"}
 
@@ -369,9 +431,18 @@ def _full(document: Document) -> None:
         {"metric": "nullValues", "mustNotBe": 1000},
         GX
         | {
-            "implementation": {"type": "expect_column_values_to_not_be_in_set", "kwargs": {"value_set": [13]}}
+            "implementation": {
+                "type": "expect_column_values_to_not_be_in_set",
+                "kwargs": {"value_set": [13]},
+            }
         },
-        GX | {"implementation": {"type": "expect_column_max_to_be_between", "kwargs": {"max_value": 255}}},
+        GX
+        | {
+            "implementation": {
+                "type": "expect_column_max_to_be_between",
+                "kwargs": {"max_value": 255},
+            }
+        },
     ]
     column(document, "email")["enum"] = [{"value": "a@b"}, {"value": "c@d"}]
     document["schema"][0]["quality"] += [
@@ -390,7 +461,9 @@ full_cells = {
     "shop": st.sampled_from("ABC"),
     "amount": st.none() | st.integers(0, 1999).map(lambda halves: halves / 2),
     "note": st.sampled_from(["a", "bc", "abc"]),
-    "till": st.integers(0, 12) | st.integers(14, 255),  # a column without any value has no largest one
+    "till": (
+        st.integers(0, 12) | st.integers(14, 255)
+    ),  # a column without any value has no largest one
     "email": st.none() | st.sampled_from(["a@b", "c@d"]),
     "returned": st.none() | st.booleans(),
 }
@@ -415,7 +488,9 @@ full_breaks: list[tuple[str, Any, str]] = [
 def test_any_sound_batch_and_any_break_under_the_full_standard(
     tmp_path: Path, data: st.DataObject, rows: int
 ) -> None:
-    """A drawn batch keeps every kind of rule; one planted break is found by its rule, and only its row is held."""
+    """A drawn batch keeps every kind of rule; one planted break is found by its rule, and only its
+    row is held.
+    """
     contract = sample_contract(tmp_path, _full)
     columns = {
         name: data.draw(st.lists(cells, min_size=rows, max_size=rows), label=name)
@@ -430,7 +505,8 @@ def test_any_sound_batch_and_any_break_under_the_full_standard(
 
     assert (sound.outcome, sound.quarantined) == ("accept", 0), sound.reason
     assert {o.rule for o in verdict.rules if o.scope == "row" and o.outcome == "failed"} == {rule}
-    # Half of two rows may be invalid, three of three distinct people are too many: the batch's own limits may speak.
+    # Half of two rows may be invalid, three of three distinct people are too many: the batch's own
+    # limits may speak.
     assert verdict.quarantined == 1
     if not verdict.refused:
         assert read_accepted(tmp_path, snapshot, verdict)["id"].to_pylist() == [
@@ -439,10 +515,15 @@ def test_any_sound_batch_and_any_break_under_the_full_standard(
 
 
 def test_broken_limits_of_the_batch_are_told_with_numbers(tmp_path: Path) -> None:
-    """Counts and shares in clear, what a query says of a classified column not, nor any of its values."""
+    """Counts and shares in clear, what a query says of a classified column not, nor any of its
+    values.
+    """
     contract = sample_contract(tmp_path, _full)
     table = sample_table(
-        4, note=["d", "d", "d", "a"], email=["secret@1", "secret@2", "secret@3", None], till=[1, 2, 3, 4]
+        4,
+        note=["d", "d", "d", "a"],
+        email=["secret@1", "secret@2", "secret@3", None],
+        till=[1, 2, 3, 4],
     )
 
     _, verdict = judged(tmp_path, contract, table)
