@@ -22,7 +22,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from tasks.evaluation.metrics import score_interval
 
 if __name__ == "__main__":  # run from anywhere: the house is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,10 +39,6 @@ from tasks.evaluation.compare import BlockTest, paired_test, time_blocks
 from tasks.evaluation.slices import compare_slices
 from tasks.records import Comparison, Evidence, Guardrail, Interval, SliceComparison
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
 STEPS = ("blocks and paired test", "slices", "gate", "ROC AUC with its interval")
 DECISION = STEPS[:3]
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -46,9 +48,6 @@ def drawn(rows: int) -> dict[str, Any]:
     """Losses, event times, slices, labels and scores of ``rows`` rows; a day's rows share their
     luck.
     """
-    import numpy as np
-    import pandas as pd
-
     rng = np.random.default_rng(0)
     second = np.sort(rng.integers(0, 30 * 86_400, rows))
     champion = rng.exponential(0.5, rows)
@@ -136,10 +135,6 @@ def _resident() -> int:
 
 def one_run(rows: int) -> dict[str, dict[str, float]]:
     """Every step once, in a process that does nothing else."""
-    from scipy import stats
-
-    from tasks.evaluation.metrics import score_interval
-
     stats.t.ppf(0.975, 9)  # what is imported late is imported by now
     data, figures = drawn(rows), dict[str, dict[str, float]]()
 

@@ -29,7 +29,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import stats
+from scipy.signal import lfilter
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 if __name__ == "__main__":  # run from anywhere: the house is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -42,9 +50,6 @@ from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, FeatureSc
 
 # ruff: noqa: S608 - the SQL is written down here
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 SIZES = (50, 200, 1_000, 5_000, 50_000)
 BATCHES = 6
@@ -70,8 +75,6 @@ class Stream:
 
 def streams(data: Path | None) -> Iterator[Stream]:
     """Read each stream below ``data``, or the built-in flights."""
-    import pandas as pd
-
     if data is None:
         from deployments.flights.extract import extract
 
@@ -98,10 +101,6 @@ def streams(data: Path | None) -> Iterator[Stream]:
 
 def stream_of(name: str, features: pd.DataFrame, target: np.ndarray) -> Stream:
     """Make categories text and numbers float64, and predict every row by a small boosted model."""
-    import numpy as np
-    import pandas as pd
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
     words = [c for c in features if c in PLAIN or not pd.api.types.is_numeric_dtype(features[c])]
     features = pd.DataFrame(
         {
@@ -131,9 +130,6 @@ def stream_of(name: str, features: pd.DataFrame, target: np.ndarray) -> Stream:
 
 def frame_of(features: pd.DataFrame, target: np.ndarray, first: float, last: float) -> FeatureFrame:
     """Spread rows evenly over the days from ``first`` to ``last``, in batches of thirty days."""
-    import numpy as np
-    import pandas as pd
-
     features = features.reset_index(drop=True)
     days = np.linspace(first, last, len(features), endpoint=False)
     moments = pd.Series(pd.Timestamp("2020-01-01", tz=UTC) + pd.to_timedelta(days, unit="D"))
@@ -160,8 +156,6 @@ def profile_of(
     """Profile ``batches`` batches of ``size`` rows, and a holdout of a fifth of one, in the order
     of ``rows``.
     """
-    import numpy as np
-
     train, held = rows[: batches * size], rows[batches * size :][: max(size // 5, 10)]
     baseline = frame_of(stream.features.iloc[train], stream.target[train], 0, batches * DAYS)
     holdout = frame_of(
@@ -201,8 +195,6 @@ def plant(
     """Return the features with one column shifted, and which; None where there is no such
     column.
     """
-    import numpy as np
-
     moved = features.copy()
     numbers = [c for c in features if features[c].dtype == "float64" and features[c].nunique() > 20]
     words = [c for c in features if features[c].dtype != "float64"]
@@ -230,8 +222,6 @@ def plant(
 
 def interval(found: int, of: int) -> str:
     """Return a share in percent with its 95% interval (Clopper and Pearson 1934)."""
-    from scipy import stats
-
     low = stats.beta.ppf(0.025, found, of - found + 1) if found else 0.0
     high = stats.beta.ppf(0.975, found + 1, of - found) if found < of else 1.0
     return f"{found / of:.1%} [{low:.1%}, {high:.1%}] of {of}"
@@ -241,8 +231,6 @@ def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: in
     """False alarms and power on rows drawn at random (with replacement: the larger batches need
     more than there are).
     """
-    import numpy as np
-
     print(
         "| rows a batch | reports that name anything | "
         + " | ".join(f"found: {s}" for s in SHIFTS)
@@ -272,10 +260,6 @@ def autoregressive(phi: float, rows: int, columns: int, rng: np.random.Generator
     """Stationary series of first order: numbers, a category cut from one, predictions and a target
     that follow.
     """
-    import numpy as np
-    import pandas as pd
-    from scipy.signal import lfilter
-
     shocks = rng.normal(size=(rows + 2_000, columns + 3))
     series = lfilter([1], [1, -phi], shocks, axis=0)[2_000:] * np.sqrt(1 - phi**2)
     features = pd.DataFrame(series[:, :columns], columns=[f"n{i}" for i in range(columns)])
@@ -292,8 +276,6 @@ def autocorrelated(cases: tuple[tuple[float, int, int], ...], reports: int, seed
     """False alarms on consecutive blocks of a stationary series, and those of thresholds for
     independent rows.
     """
-    import numpy as np
-
     print(
         "| autocorrelation | rows a batch | batches in the baseline | reports that name anything | "
         "with thresholds for independent rows |\n|--:|--:|--:|---|---|"
@@ -319,8 +301,6 @@ def evidently(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed:
     """How often Evidently's preset names a column, and calls the whole drifted, on rows drawn at
     random.
     """
-    import numpy as np
-
     warnings.simplefilter("ignore")
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
@@ -389,8 +369,6 @@ WAYS = ("scan by DuckDB", "drift verdict by parts")
 
 def write_parts(directory: Path, rows: int, data: Path | None) -> None:
     """Write parts of 500,000 rows drawn from the flights, with a little noise."""
-    import numpy as np
-
     found = {stream.name: stream for stream in streams(data)}["flights"]
     rng = np.random.default_rng(0)
     for number in range(-(-rows // PART)):
@@ -409,9 +387,6 @@ def read_part(file: Path, numbers: list[str], words: list[str]) -> tuple[Feature
     """Read one part as a feature frame, and predictions (the target's where the part holds
     none).
     """
-    import pandas as pd
-    import pyarrow.parquet as pq
-
     names = set(pq.read_schema(file).names)
     guess = "p" if "p" in names else "minute_of_day"
     part = pq.read_table(
@@ -434,9 +409,6 @@ def read_part(file: Path, numbers: list[str], words: list[str]) -> tuple[Feature
 
 def columns_of(file: Path) -> tuple[list[str], list[str]]:
     """Return the numbers and the words among a part's columns."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     found = [f for f in pq.read_schema(file) if f.name not in ("ts", "y", "p", "id")]
     words = [
         f.name for f in found if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
@@ -470,7 +442,6 @@ def run_one(way: str, parts: Path) -> str:
             + f" FROM {source}"
         ).fetchall()[0]
         return f"{counted[0]:,} rows, {len(counted) - 1} histograms"
-    import numpy as np
 
     frame, predicted = read_part(files[0], numbers, words)
     first = frame.where(np.arange(len(frame)) % 10 == 0)
@@ -495,8 +466,6 @@ def run_one(way: str, parts: Path) -> str:
 
 def speed(parts: Path, repeat: int) -> None:
     """Measure each way in processes of its own, alternating: medians."""
-    from statistics import median
-
     measured: dict[str, list[tuple[float, float, float, str]]] = {way: [] for way in WAYS}
     for _ in range(repeat):
         for way in WAYS:

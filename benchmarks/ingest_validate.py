@@ -25,6 +25,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.ingest.snapshot import GROUP_ROWS
+from tasks.lake import file_sha256, read_snapshot, to_frame
+from tasks.records import Part
+from tasks.validation.config import ValidationConfig
+from tasks.validation.expectations import run_rules
+from tasks.validation.verdict import judge
+
 if __name__ == "__main__":  # run from anywhere: the house is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -129,15 +142,6 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
     """Write ``rows`` as files of a source, each sorted by time and key, with a manifest: the parts
     of a snapshot.
     """
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from tasks.ingest.snapshot import GROUP_ROWS
-    from tasks.lake import file_sha256
-    from tasks.records import Part
-
     base = flights(data, work)
     generator = np.random.default_rng(0)
     directory = work / str(rows) / BATCH.id
@@ -191,8 +195,6 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
 
 def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
     """A year of flights with the columns of the contract."""
-    import pandas as pd
-
     if data is not None:
         file = next(
             (f for f in (data / "flights" / "data.csv.gz", data / "data.csv.gz") if f.is_file()),
@@ -224,8 +226,6 @@ def scan_alone(work: Path, rows: int) -> str:
     """The limit: the contract's rules as bare SQL, written down here and knowing nothing of
     ours.
     """
-    import duckdb
-
     checks = [
         "count(*) >= 1000",
         (
@@ -266,8 +266,6 @@ def run_one(way: str, work: Path, rows: int) -> str:
     """Do one thing once, in this process; what came of it, for people."""
     if way == "scan alone":
         return scan_alone(work, rows)
-    from tasks.validation.config import ValidationConfig
-    from tasks.validation.verdict import judge
 
     contract = load_contract(work / "bench.odcs.yaml")
     snapshot = Snapshot.model_validate_json(
@@ -288,8 +286,6 @@ def run_one(way: str, work: Path, rows: int) -> str:
         with tempfile.TemporaryDirectory(dir=work) as lake:
             written = write_snapshot(Path(lake), source.read(BATCH), contract, BATCH, source.name)
         return f"{written.rows:,} rows kept in {len(written.parts)} parts"
-    from tasks.lake import read_snapshot, to_frame
-    from tasks.validation.expectations import run_rules
 
     rules = [rule for rule in contract.rules if rule.scope != "schema"]
     results = run_rules(to_frame(read_snapshot(work, snapshot)), rules, contract, BATCH)

@@ -22,6 +22,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import uvicorn
+from httpx import TransportError
+
 PATIENCE_SECONDS = 300.0
 """How long the server may take to answer; it took 6 to 11 s, and over 120 s on a machine with ten
 times the work it can do.
@@ -42,7 +45,6 @@ def answering_prefect() -> Iterator[None]:
     """Raise PrefectAwayError when Prefect's client gives up in the block, after its own retries
     (about a minute).
     """
-    from httpx import TransportError
     from prefect.settings import PREFECT_API_URL
 
     try:
@@ -111,7 +113,6 @@ def _wait_until_up(server: subprocess.Popen[bytes], url: str) -> None:
 
 def _serve(file: int) -> None:
     """Serve on the listening socket ``file`` until the pipe on standard input is closed."""
-    import uvicorn
     from prefect.server.api.server import create_app
 
     threading.Thread(target=_end_with_the_run, daemon=True).start()

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 from prefect import get_run_logger
 
 from flows.mandate import Mandate
 from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
+from tasks.evaluation.compare import SeenRowsError
+from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.task import compare_models
 from tasks.ledger import entries as ledger
 from tasks.records import (
@@ -74,8 +77,6 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     if not left:
         return None
     count, watched = left[-1]
-    from tasks.evaluation.compare import SeenRowsError
-    from tasks.evaluation.metrics import EvaluationError
 
     # Both with what recalibrates the throne: it is not the watch's question.
     previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
@@ -164,8 +165,6 @@ def pooled_rows(
     """Return the rows of a holdout and of the batches since, from a moment on, and their spans;
     None when none is left.
     """
-    import numpy as np
-
     held = min(span.start for span in before.holdout)
     known = m.batches()
     records = [known[span.batch] for span in before.holdout if span.batch in known]
@@ -192,9 +191,6 @@ def compared_or_why_not(
     """Compare two models on ``rows``, their spans beside them; or say why they cannot be
     compared.
     """
-    from tasks.evaluation.compare import SeenRowsError
-    from tasks.evaluation.metrics import EvaluationError
-
     if broken := m.contract_broken(champion):
         return None, broken
     if rows is None:

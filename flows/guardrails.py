@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from flows.mandate import Mandate
 from tasks.evaluation.task import check_guardrails
 from tasks.features.task import check_features
 from tasks.records import Generalisation, Guardrail, KnownLabels, LoadedModel
 from tasks.registry.task import check_fresh_process, log_metrics
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tasks.training.fit import Fitted
+from tasks.training.fit import Fitted
 
 
 def every_guardrail(

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.contract import nearest
 from tasks.batches import Every, batch_of
@@ -14,9 +16,6 @@ from tasks.configuration import ConfigurationError
 from tasks.ingest.infer import TypedFile, infer_contract, read_typed
 from tasks.lake import write_whole
 from tasks.records import Problem
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FEWEST_ROWS = 200
 """Rows that a batch should have: with fewer, too little can be said about it (docs/decisions.md).
@@ -104,8 +103,6 @@ def draft_model(
 
 
 def _spec(file: TypedFile, model: str, target: str, time: str) -> str:
-    import pyarrow.compute as pc
-
     problem = _problem(file, target)
     ends = pc.min_max(file.columns[time][1]).as_py()
     every, batches = _period(file, time)
@@ -169,7 +166,5 @@ def _period(file: TypedFile, time: str) -> tuple[Every, int]:
 
 
 def _moments(values: pa.ChunkedArray) -> list[datetime]:
-    import pyarrow as pa
-
     moments: list[datetime] = values.cast(pa.timestamp("us", tz="UTC")).to_pylist()
     return moments

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from flows.evidence import whole
 from flows.mandate import Mandate
 from tasks.decisions.panel import join, may_join, member_weights, next_window, settle
 from tasks.decisions.rules import RecalibrationRule
+from tasks.evaluation.compare import SeenRowsError
+from tasks.evaluation.metrics import EvaluationError, mean_loss
 from tasks.evaluation.task import compare_models
 from tasks.ledger import entries as ledger
+from tasks.prediction import predict, predict_members, predict_raw
 from tasks.records import (
     BatchRecord,
     Comparison,
@@ -28,9 +30,7 @@ from tasks.records import (
     RowSpan,
     WindowKind,
 )
-
-if TYPE_CHECKING:
-    from tasks.training.fit import Fitted
+from tasks.training.fit import Fitted, packaged
 
 SUMMARIES = 12
 """Mature batches that recalibration looks back on; the discount leaves nothing of older ones."""
@@ -71,9 +71,6 @@ def join_panel(
     """
     if fitted.contender.newcomer is None:
         return fitted, ()
-    from tasks.evaluation.metrics import mean_loss
-    from tasks.prediction import predict, predict_raw
-    from tasks.training.fit import packaged
 
     spec, holdout = m.managed.spec, fitted.split.holdout
     batch = max(span.batch for span in fitted.split.held_out)
@@ -210,9 +207,6 @@ def _taken_over(m: Mandate, champion: LoadedModel) -> tuple[tuple[PanelMember, .
 
 def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> dict[int, float]:
     """Mean loss on the batch of each member that has not seen it, by version."""
-    from tasks.evaluation.metrics import mean_loss
-    from tasks.prediction import predict_members
-
     unseen = {
         x.version
         for x in packaged.trained.members
@@ -242,8 +236,6 @@ def _effect(
     """
     if not made or record.predictions is None or record.predictions.adjusted_by != made[-1].id:
         return None
-    from tasks.evaluation.compare import SeenRowsError
-    from tasks.evaluation.metrics import EvaluationError
 
     frame, spans = m.features([record]), (whole(record),)
     try:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+import numpy as np
 from prefect import flow, get_run_logger
 
 from flows.evidence import compared_or_why_not
@@ -19,7 +19,10 @@ from flows.publish import ask_for_approval
 from flows.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
+from tasks.evaluation.judgement import importance
+from tasks.evaluation.metrics import mean_loss
 from tasks.features.task import features_sha256
+from tasks.prediction import predict
 from tasks.records import (
     AwaitApproval,
     BatchRecord,
@@ -34,16 +37,13 @@ from tasks.records import (
     TrainedModel,
     WindowKind,
 )
+from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
 from tasks.training.config import Window
+from tasks.training.fit import Fitted, class_labels, contenders
+from tasks.training.search import Found
 from tasks.training.task import search_candidates, split, train
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tasks.training.fit import Fitted
-    from tasks.training.search import Found
 
 
 class NothingToTrainError(RuntimeError):
@@ -66,9 +66,6 @@ async def retrain(
         reason: Why now, in one sentence; it is kept in the log.
         as_of: Act as if it were this moment; later labels are not known yet. Left out: now.
     """
-    from tasks.evaluation.metrics import mean_loss
-    from tasks.training.fit import class_labels, contenders
-
     with mandate(model, as_of) as m:
         m.need_registry()
         get_run_logger().info("%s: training a challenger, because %s", model, reason)
@@ -138,10 +135,6 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
     """Log and register a fitted challenger; return its predictions for the holdout, and its
     record.
     """
-    from tasks.evaluation.judgement import importance
-    from tasks.prediction import predict
-    from tasks.registry.runs import Training
-
     spec, parts = m.managed.spec, fitted.split
     batch = max(span.batch for span in parts.held_out)
     as_fitted = predict(fitted.pipeline, parts.holdout.features, spec.problem, fitted.classes)

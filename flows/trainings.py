@@ -7,6 +7,8 @@ from prefect import get_run_logger
 from flows.mandate import Mandate
 from flows.retrain import retrain
 from tasks.records import Hold, LedgerEntry, Record
+from tasks.training.search import SearchFailedError
+from tasks.training.split import NoTrainingRowsError
 
 
 class Attempted(Record):
@@ -36,9 +38,6 @@ async def train(m: Mandate, entry: LedgerEntry) -> None:
     """Carry out a Retrain; when its rows can train nothing, the answer is to hold, and not to try
     the same for ever.
     """
-    from tasks.training.search import SearchFailedError
-    from tasks.training.split import NoTrainingRowsError
-
     try:
         await retrain(m.managed.name, entry.decision.reason, entry.as_of)
     except (NoTrainingRowsError, SearchFailedError) as error:

@@ -5,20 +5,16 @@ the labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tasks.records import LabelSummary, Problem, Recalibration
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def mix(predictions: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
     """Return the weighted mean of the members' ``predictions``, each (rows,) or (rows, classes)
     float64.
     """
-    import numpy as np
-
     # A member that counts nothing is left out: nothing times a value that is no number is no number
     # either.
     counted = [(w, p) for w, p in zip(weights, predictions, strict=True) if w > 0]
@@ -29,8 +25,6 @@ def correct(predicted: np.ndarray, recalibration: Recalibration) -> np.ndarray:
     """Return ``predicted``, (rows,) or (rows, classes) float64, after ``recalibration``; see
     decisions/recalibration.py.
     """
-    import numpy as np
-
     shift = np.array(recalibration.shift)
     corrected: np.ndarray
     if not shift.any():
@@ -58,8 +52,6 @@ def summarise(
     """Return what recalibration needs of one mature batch: its labelled rows and the predictions
     before correction.
     """
-    import numpy as np
-
     if problem == "multiclass":
         labels = [float(np.mean(target.astype("str") == label)) for label in classes]
         found = predicted.mean(axis=0).tolist()

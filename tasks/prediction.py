@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from tasks.mixing import correct, mix
 from tasks.records import FeatureFrame, LoadedModel, Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class FeatureMismatchError(ValueError):
@@ -27,8 +26,6 @@ def predict(
     Shape (rows,) for regression and for binary, where it is P(positive); (rows, classes) for
     multiclass, in the order of ``classes``, with 0 for a class that the pipeline has never seen.
     """
-    import numpy as np
-
     if problem == "regression":
         return np.asarray(pipeline.predict(features), dtype="float64")
     probabilities = np.asarray(pipeline.predict_proba(features), dtype="float64")

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import yaml
 from sqlalchemy import insert, select
@@ -96,8 +98,6 @@ class Home:
         """Write one week of drawn observations to the model's source; the same for every home and
         model.
         """
-        import numpy as np
-
         rng = np.random.default_rng(int(week[-2:]))
         batch = batch_named(week, "week", "America/New_York")
         columns = [
@@ -323,8 +323,6 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> dict[str
 
 
 def _free_port() -> str:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(_HERE)
         return str(probe.getsockname()[1])

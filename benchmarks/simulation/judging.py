@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from benchmarks.simulation.streams import Stream
 from tasks.evaluation.guardrails import Examination, prediction_guardrails
@@ -23,10 +25,6 @@ from tasks.records import (
     RowSpan,
     TrainedModel,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 METRIC = {"binary": "log_loss", "regression": "mae"}
 
@@ -45,8 +43,6 @@ class Stored:
 
     def predict_proba(self, features: pd.DataFrame) -> np.ndarray:
         """Return P(0) and P(1), (rows, 2)."""
-        import numpy as np
-
         p = self.predict(features)
         return np.column_stack([1 - p, p])
 
@@ -106,8 +102,6 @@ def _frame(
     """The rows as the house's rooms know them, with the predictions for features, and their
     span.
     """
-    import pandas as pd
-
     name, features = stream.setting.name, pd.DataFrame(dict(predictions))
     times = pd.Series(pd.to_datetime(stream.moments[rows], utc=True)).astype("datetime64[us, UTC]")
     frame = FeatureFrame(

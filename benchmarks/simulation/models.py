@@ -8,13 +8,14 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from benchmarks.simulation.streams import Stream
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 Window = Literal["all", "sliding"]
 
@@ -64,8 +65,6 @@ class Models:
         """Return the model of ``window`` at ``batch``: trained on all of it, or all before its
         holdout.
         """
-        import numpy as np
-
         file = self.folder / f"{window}-{'held' if held_out else 'full'}-{batch:03d}.npz"
         if not file.exists():
             self._make(file, batch, window, held_out)
@@ -75,9 +74,6 @@ class Models:
             )
 
     def _make(self, file: Path, batch: int, window: Window, held_out: bool) -> None:
-        import numpy as np
-        from threadpoolctl import threadpool_limits
-
         stream = self.stream
         rows = self.training_rows(batch, window)
         if held_out:
@@ -93,7 +89,6 @@ class Models:
         whole.rename(file)  # a training that was cut off leaves no half file behind
 
     def _predict(self, model: Any, features: pd.DataFrame) -> np.ndarray:  # noqa: ANN401 - a fitted estimator
-        import numpy as np
 
         if not len(features):
             return np.empty(0)
@@ -104,8 +99,6 @@ class Models:
 
     def estimator(self) -> Any:  # noqa: ANN401 - either estimator of scikit-learn
         """Return what is fitted: scikit-learn's defaults, with categories by their dtype."""
-        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
         binary = self.stream.setting.problem == "binary"
         return (HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor)(
             random_state=0

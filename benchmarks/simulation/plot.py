@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,6 @@ class Point:
 
 def draw(path: Path, points: Sequence[Point]) -> None:
     """Write a PNG of 1200 x 600 pixels to ``path``; the same points give the same bytes."""
-    import io
-
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
 
 from benchmarks.simulation.models import Models, Window
 from benchmarks.simulation.replay import Asks, Outcome, Replay, Spec, replay_bare
@@ -17,9 +21,6 @@ from tasks.decisions.config import (
 )
 from tasks.decisions.policy import decide_retrain
 from tasks.records import PolicyEvidence, Retrain
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DRIFTED = 0.5
 """The usual alarm: half of the columns."""
@@ -66,8 +67,6 @@ def by_drift(models: Models, window: Window) -> Asks:
     The usual tests: Kolmogorov and Smirnov's of numbers, chi-squared of categories; a reference of
     at most 10,000 rows.
     """
-    import numpy as np
-
     stream, references = models.stream, dict[int, np.ndarray]()
 
     def asks(batch: int, trained: int, means: Sequence[float]) -> bool:
@@ -86,9 +85,6 @@ def by_drift(models: Models, window: Window) -> Asks:
 
 
 def _drifted(before: pd.Series, now: pd.Series) -> bool:
-    import numpy as np
-    from scipy import stats
-
     if before.dtype == "category":
         counts = np.array([one.value_counts(sort=False).to_numpy() for one in (before, now)])
         return bool(stats.chi2_contingency(counts[:, counts.any(axis=0)]).pvalue < 0.05)

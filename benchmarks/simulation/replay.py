@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from benchmarks.simulation.judging import compare_stored, refresh_evidence
 from benchmarks.simulation.models import Made, Models, Window
@@ -41,9 +42,6 @@ from tasks.records import (
     WatchEvidence,
     WindowKind,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Asks = Callable[[int, int, Sequence[float]], bool]
 """From the newest batch, that of the newest training, and the mean losses of what was served, to
@@ -93,8 +91,6 @@ def broken(made: Made, stream: Stream, kind: int) -> Made:
     Its features were joined to the wrong rows; it learned from the labels that come first and are
     mostly positive, or high; it says the same for every row, nearly.
     """
-    import numpy as np
-
     p = made.predictions
     if kind % 3 == 0:
         return replace(made, predictions=np.random.default_rng(kind).permutation(p))

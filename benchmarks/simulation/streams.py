@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,6 @@ class Stream:
         """Return the newest 20% of the rows of ``batch``; rows of one moment stay together, as in
         training/split.py.
         """
-        import numpy as np
-
         inside = self.rows(batch)
         times = self.moments[inside]
         cutoff = times[min(int(0.8 * len(times)), len(times) - 1)]
@@ -85,8 +82,6 @@ def cut(setting: Setting, frame: pd.DataFrame) -> Stream:
     """Cut ``frame``, with the columns ``ts`` and ``y`` and features beside them, into the batches
     of ``setting``.
     """
-    import numpy as np
-
     frame = frame.sort_values("ts", kind="stable").reset_index(drop=True)
     periods = frame["ts"].dt.to_period(setting.period).astype("str").to_numpy()
     starts = np.flatnonzero(np.r_[True, periods[1:] != periods[:-1]])
@@ -106,6 +101,4 @@ def cut(setting: Setting, frame: pd.DataFrame) -> Stream:
 
 def read(setting: Setting, data: Path) -> Stream:
     """Read ``data/<name>/data.csv.gz`` and cut it."""
-    import pandas as pd
-
     return cut(setting, pd.read_csv(data / setting.name / "data.csv.gz", parse_dates=["ts"]))

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
 
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import decide_promotion
 from tasks.evaluation.compare import block_test
 from tasks.evaluation.metrics import row_losses
 from tasks.records import Comparison, Evidence, Guardrail, Interval, Promote
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _PASSED = Guardrail(name="simulated", outcome="passed", found="nothing is checked", limit="none")
 ATTEMPTS = 20
@@ -50,8 +49,6 @@ class World:
         """Labels, what the challenger and the champion predict, and the block of each row,
         (rows,).
         """
-        import numpy as np
-
         blocks = np.arange(self.rows) * self.blocks // self.rows
         odds = rng.normal(0, self.truth, self.rows)
         predictions = []
@@ -114,8 +111,6 @@ def promoted(world: World, rng: np.random.Generator, attempt: int, config: GateC
 
 def share(times: int, seed: int, happens: Callable[[np.random.Generator], bool]) -> float:
     """Return in what share of ``times`` seeded worlds something happens."""
-    import numpy as np
-
     return sum(happens(np.random.default_rng([seed, i])) for i in range(times)) / times
 
 
@@ -153,9 +148,6 @@ def _paired(world: World, rng: np.random.Generator) -> float:
 
 def _delong(target: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> float:
     """The two-sided p-value of equal AUC (DeLong, DeLong and Clarke-Pearson 1988); all (rows,)."""
-    import numpy as np
-    from scipy import stats
-
     positive = target == 1
     scores = np.stack([challenger, champion])
     # The share of the other class that each row is on the right side of; ties count half.

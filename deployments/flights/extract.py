@@ -12,12 +12,10 @@ from __future__ import annotations
 import gzip
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from tasks.lake import write_whole
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MONTHS = tuple(f"2013-{month:02d}" for month in range(1, 13))
 LATE_MINUTES = 15
@@ -67,8 +65,6 @@ def _data_directory() -> Path:
 
 
 def _joined() -> pd.DataFrame:
-    import pandas as pd
-
     data = _data_directory()
     flights = pd.read_csv(data / "flights.csv.zip")
     planes = pd.read_csv(data / "planes.csv").rename(columns={"year": "plane_year"})

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 
 def build(rows: pd.DataFrame) -> pd.DataFrame:
     """Return ``minute_of_day`` (float64, local), ``weekday`` (str) and ``plane_age`` (float64,
     years).
     """
-    import pandas as pd
-
     local = rows["scheduled_departure"].dt.tz_convert("America/New_York")
     return pd.DataFrame(
         {

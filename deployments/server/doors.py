@@ -12,10 +12,8 @@ from __future__ import annotations
 import base64
 import hmac
 import os
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS = (
     "PREFECT_SERVER_API_AUTH_STRING",

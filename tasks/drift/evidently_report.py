@@ -5,15 +5,14 @@ thresholds ours.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from tasks.lake import write_whole
 from tasks.records import DriftSummary, FeatureDrift, FeatureFrame, Fence
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 EVENT_TIME = "(event time)"
 """Column of the baseline's sample that is no feature: by it the rows of a season are found."""
@@ -55,8 +54,6 @@ def write_report(
     Column kinds come from the summary, never from a guess. Columns without a value are left out:
     one of them would end the whole report (Evidently #1480); our own page names them.
     """
-    import tempfile
-
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 

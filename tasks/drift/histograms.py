@@ -8,13 +8,11 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 OTHER = "(other)"
 EXPECTED = 10
@@ -78,24 +76,17 @@ def watched_prediction(predicted: np.ndarray) -> pd.Series:
     """Return what is watched of predictions: the value itself, or the surest class's
     probability.
     """
-    import pandas as pd
-
     return pd.Series(predicted.max(axis=1) if predicted.ndim == 2 else predicted)
 
 
 def count(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
     """Count ``values`` in the profile's bins: (bins + 1,), missing values last."""
-    import numpy as np
-
     counts: np.ndarray = np.bincount(codes(profile, values), minlength=len(profile.counts) + 1)
     return counts
 
 
 def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
     """Return the bin of each value, (rows,) int64; a missing value's is the number of bins."""
-    import numpy as np
-    import pandas as pd
-
     bins = len(profile.counts)
     if profile.categories or not pd.api.types.is_numeric_dtype(values.dtype):
         position = {category: i for i, category in enumerate(profile.categories)}
@@ -124,8 +115,6 @@ def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.nd
     (bins + 1,) int64. It depends on the baseline and on the number of rows alone, never on the
     batch's values.
     """
-    import numpy as np
-
     blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(profile.counts) + 1)
     counts = np.array([*profile.counts, profile.missing], dtype="int64")
     known = blocks.sum(0) if len(blocks) else counts
@@ -157,8 +146,6 @@ def _join_rare(expected: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarr
     """Where each category goes, the last of which is all others, and those that stay: the frequent
     ones, one at least.
     """
-    import numpy as np
-
     kept = np.flatnonzero(expected[:-1] >= least)
     if not len(kept):
         kept = np.array([expected[:-1].argmax()] if len(expected) > 1 else [], dtype="int64")
@@ -172,8 +159,6 @@ def _join_neighbours(expected: np.ndarray, least: float) -> tuple[np.ndarray, np
 
     A bin that training never filled tells most: it stays.
     """
-    import numpy as np
-
     kept, gathered = list[int](), 0.0
     for i in range(len(expected) - 1):
         gathered += expected[i]
@@ -187,8 +172,6 @@ def _join_neighbours(expected: np.ndarray, least: float) -> tuple[np.ndarray, np
 
 def join_bins(counts: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Add up counts (..., bins + 1) in the bins that ``group`` puts them into."""
-    import numpy as np
-
     joined: np.ndarray = np.zeros((*counts.shape[:-1], int(group.max()) + 1), dtype=counts.dtype)
     for i, to in enumerate(group):
         joined[..., to] += counts[..., i]

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from tasks.drift.histograms import codes, count, watched_prediction
 from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile, TimeBlock
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 BINS = 10
 """Quantile bins of a number: the usual choice for a population stability index (Siddiqi 2006)."""
@@ -106,8 +104,6 @@ def add_history(
     ``history`` begins with the newest; it is asked for no more batches than are kept. Predictions
     have no history: no champion's are another's.
     """
-    import numpy as np
-
     earlier: list[TimeBlock] = []
     counted: list[list[tuple[int, ...]]] = [[] for _ in profile.features]
     left_out: list[list[str]] = [[] for _ in profile.features]
@@ -144,9 +140,6 @@ def time_blocks(
     Returns each row's block, (rows,) int64, -1 where its batch was not taken; the blocks; and how
     many a batch has.
     """
-    import numpy as np
-    import pandas as pd
-
     batches = sorted(set(frame.batch))
     taken = batches
     if len(batches) > MOST_BLOCKS:
@@ -181,8 +174,6 @@ def time_blocks(
 def _in_blocks(
     profile: FeatureProfile, values: pd.Series, block: np.ndarray, blocks: int
 ) -> tuple[tuple[int, ...], ...]:
-    import numpy as np
-
     width, taken = len(profile.counts) + 1, block >= 0
     flat = block[taken] * width + codes(profile, values)[taken]
     return tuple(
@@ -197,8 +188,6 @@ def _counted(profile: FeatureProfile, values: pd.Series) -> dict[str, object]:
 
 def _span(holdout: FeatureFrame, blocks: tuple[TimeBlock, ...]) -> int:
     """How many time blocks are as long as the holdout."""
-    import numpy as np
-
     typical = (
         float(np.median([(b.end - b.start).total_seconds() for b in blocks])) if blocks else 0.0
     )
@@ -208,8 +197,6 @@ def _span(holdout: FeatureFrame, blocks: tuple[TimeBlock, ...]) -> int:
 
 
 def _number_bins(values: pd.Series, name: str) -> FeatureProfile:
-    import numpy as np
-
     numbers = values.to_numpy(dtype="float64")
     finite = numbers[np.isfinite(numbers)]
     edges = (
@@ -244,8 +231,6 @@ def _category_bins(values: pd.Series, name: str) -> FeatureProfile:
 
 def _target_bins(target: pd.Series) -> FeatureProfile:
     """Classes are categories, two numbers are classes, other numbers are cut by quantiles."""
-    import pandas as pd
-
     if pd.api.types.is_numeric_dtype(target.dtype) and target.nunique() > 2:
         return _number_bins(target, TARGET).model_copy(update={"kind": TARGET})
     text = target.dropna().map(

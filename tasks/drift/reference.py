@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
 
 from tasks.records import BaselineProfile
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LEAST_RUNS = 4
 """Runs are as long as a batch, but at least so many fit into training time: fewer tell nothing of
@@ -53,8 +52,6 @@ def choose_reference(
     """Return the reference of a batch around ``middle``; the season's needs a batch's worth of
     blocks in it.
     """
-    import numpy as np
-
     if wanted == "training":
         return all_training(baseline, "as configured")
     whole = _with_history(baseline)
@@ -74,8 +71,6 @@ def choose_reference(
 
 def all_training(baseline: BaselineProfile, reason: str) -> Reference:
     """Return all training rows as a reference."""
-    import numpy as np
-
     spans = ((baseline.blocks[0].start, baseline.blocks[-1].end),) if baseline.blocks else ()
     everything = np.ones(len(baseline.blocks), dtype=bool)
     return Reference("training", baseline, everything, reason, baseline.rows, 0, spans)
@@ -104,8 +99,6 @@ def _with_history(baseline: BaselineProfile) -> BaselineProfile:
 
 def _middles(baseline: BaselineProfile) -> np.ndarray:
     """The middle of each block, (blocks,) datetime64[us], UTC."""
-    import numpy as np
-
     found = [
         (b.start + (b.end - b.start) / 2).astimezone(UTC).replace(tzinfo=None)
         for b in baseline.blocks
@@ -117,8 +110,6 @@ def _same_season(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Whether they lie whole years apart, one at least, give or take the season: (ones, others)
     boolean.
     """
-    import numpy as np
-
     year, season = np.timedelta64(YEAR), np.timedelta64(SEASON)
     apart = ones[:, None] - others[None, :]
     years = np.round(apart / year)
@@ -144,8 +135,6 @@ def pair_runs(
     length elsewhere; or, for a season, the same season of other years, and where training time has
     none, the neighbours of the run on both sides.
     """
-    import numpy as np
-
     blocks, length = len(baseline.blocks), run_length(baseline)
     starts = np.arange(blocks - length + 1)
     position = np.arange(blocks)

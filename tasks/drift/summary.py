@@ -5,9 +5,12 @@ Holm over all columns.
 from __future__ import annotations
 
 import math
-from datetime import UTC
-from typing import TYPE_CHECKING, Literal
+from datetime import UTC, datetime
+from typing import Literal
 from zlib import crc32
+
+import numpy as np
+import pandas as pd
 
 from tasks.drift.config import DriftConfig
 from tasks.drift.histograms import Counts, bin_labels, coarsened, join_bins
@@ -22,11 +25,6 @@ from tasks.records import (
     FeatureProfile,
     Histogram,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    import numpy as np
 
 NOT_MATURE = "labels are not mature yet"
 
@@ -153,8 +151,6 @@ def _target_share(baseline: BaselineProfile, others: int) -> float:
 
 
 def _middle(counts: Counts) -> datetime:
-    import pandas as pd
-
     middle = counts.start + (counts.end - counts.start) // 2
     found: datetime = pd.Timestamp(middle).tz_localize(UTC).to_pydatetime()
     return found
@@ -166,8 +162,6 @@ def _measure(
     """Score one column, and make its null distribution at the batch's size; outcome and threshold
     come later.
     """
-    import numpy as np
-
     reference = _reference_of(baseline, chosen, column)
     profile, note = reference.baseline.features[column], ""
     if reference is not chosen and profile.span is None:
@@ -225,8 +219,6 @@ def _reference_of(baseline: BaselineProfile, chosen: Reference, column: int) -> 
     """What one column is held against: predictions have no season, nor has a column that was left
     out of it.
     """
-    import numpy as np
-
     profile = chosen.baseline.features[column]
     if chosen.kind == "season":
         known = np.array(profile.blocks, dtype="int64")[chosen.taken][:, :-1]
@@ -242,8 +234,6 @@ def _null(
     reference: Reference,
     rng: np.random.Generator,
 ) -> Null:
-    import numpy as np
-
     length = run_length(reference.baseline)
     blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(used))[:, used]
     if not length or not len(blocks):

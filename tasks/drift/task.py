@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.drift.evidently_report import draw_sample, write_report
+from tasks.drift.histograms import count_part, count_target
+from tasks.drift.profile import add_history, make_profile
+from tasks.drift.summary import add_target, summarise_drift
 from tasks.model_spec import ManagedModel
 from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, Fence, LoadedModel
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 SEEN = 50_000
 """Training rows that the model predicts, to learn how much its predictions swing over time."""
@@ -39,11 +40,6 @@ def make_baseline(
     ``predicted`` are the model's predictions for the holdout, ``predict`` goes from features to
     predictions.
     """
-    import numpy as np
-
-    from tasks.drift.evidently_report import draw_sample
-    from tasks.drift.profile import add_history, make_profile
-
     seed = managed.spec.training.seed
     drawn = np.random.default_rng(seed).choice(len(train), min(len(train), SEEN), replace=False)
     drawn.sort()
@@ -64,9 +60,6 @@ def measure_drift(
     """Hold the batch against the baseline that travels with the champion; its target too when
     labels are ``mature``.
     """
-    from tasks.drift.histograms import count_part
-    from tasks.drift.summary import summarise_drift
-
     counts = count_part(champion.profile, frame, predicted, target=mature)
     return summarise_drift(
         champion.profile,
@@ -85,9 +78,6 @@ def measure_target(
     """Add the target to what was said of a batch, now that its labels are mature; ``model`` is the
     one that scored it.
     """
-    from tasks.drift.histograms import count_target
-    from tasks.drift.summary import add_target
-
     return add_target(drift, model.profile, count_target(model.profile, frame), managed.spec.drift)
 
 
@@ -102,7 +92,6 @@ def draw_evidently(
 ) -> None:
     """Write Evidently's interactive page of the batch, from bounded, seeded samples."""
     # Evidently costs two seconds to import: only when there is something to draw.
-    from tasks.drift.evidently_report import draw_sample, write_report
 
     sample = draw_sample(frame, managed.spec.drift.sample, managed.spec.training.seed)
     write_report(path, champion.baseline, sample, summary, fence)

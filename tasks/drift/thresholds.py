@@ -31,10 +31,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+from scipy import special
 
 _SMOOTHING = 0.5
 """Added to every bin so that an empty one gives a large but finite score (Jeffreys' prior for
@@ -62,8 +61,6 @@ class Null:
 
     def p_value(self, score: float) -> float:
         """Return the probability of a score as large as this one."""
-        from scipy import special
-
         if self.mean <= 0 or score <= 0:
             return 1.0
         if math.isinf(self.freedom):
@@ -72,8 +69,6 @@ class Null:
 
     def score_at(self, level: float) -> float:
         """Return the score whose p-value is ``level``."""
-        from scipy import special
-
         if self.mean <= 0:
             return 0.0
         if math.isinf(self.freedom):
@@ -93,8 +88,6 @@ def psi(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     sum (q - p) ln(q / p): 0 when the shares are the same; it is symmetric, and it is the sum of the
     two Kullback-Leibler divergences (Siddiqi 2006).
     """
-    import numpy as np
-
     bins = before.shape[-1]
     p = (before + _SMOOTHING) / (before.sum(-1, keepdims=True) + _SMOOTHING * bins)
     q = (after + _SMOOTHING) / (after.sum(-1, keepdims=True) + _SMOOTHING * bins)
@@ -125,7 +118,6 @@ def null_by_resampling(
     batch; ``stretches`` how many runs there are that do not overlap. Of bins that training time
     hardly held on both sides nothing is known, and nothing is named.
     """
-    import numpy as np
 
     def scores(order: np.ndarray, repeat: int) -> np.ndarray:
         # As floats, because numpy multiplies matrices of whole numbers slowly; the counts stay
@@ -166,8 +158,6 @@ def null_by_resampling(
 
 def _homogeneous(blocks: np.ndarray) -> float:
     """The p-value of Pearson's test that all blocks (blocks, bins) have the same shares."""
-    from scipy import special
-
     counts = blocks[blocks.sum(1) > 0][:, blocks.sum(0) > 0]
     freedom = (counts.shape[0] - 1) * (counts.shape[1] - 1)
     if freedom < 1:
@@ -180,8 +170,6 @@ def _thin(counts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray
     """Draw ``rows`` rows without replacement from each histogram (histograms, bins) that has
     more.
     """
-    import numpy as np
-
     total = counts.sum(1)
     left, wanted = total.copy(), np.minimum(total, rows)
     if (left == wanted).all():

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
 
 from tasks.records import Interval, RowSpan
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MIN_BLOCKS = 10
 """Blocks are days, or shorter when the rows span fewer than this many days (docs/decisions.md, 3).
@@ -65,8 +65,6 @@ def time_blocks(moments: np.ndarray) -> tuple[np.ndarray, float]:
     ``moments`` is datetime64 (rows,), in UTC. Blocks are UTC days; when the rows lie on fewer than
     MIN_BLOCKS of them, their span is cut in MIN_BLOCKS equal blocks.
     """
-    import numpy as np
-
     since = moments.astype("datetime64[us]", copy=False).view("int64")
     first, last = int(since.min()), int(since.max())
     blocks: np.ndarray = since // _DAY
@@ -84,8 +82,6 @@ def block_test(values: np.ndarray, blocks: np.ndarray) -> BlockTest:
     """Test the mean of ``values`` (rows,) float64, clustered by ``blocks`` (rows,), whole numbers
     from 0.
     """
-    import numpy as np
-
     return ratio_test(np.bincount(blocks, weights=values), np.bincount(blocks))
 
 
@@ -93,8 +89,6 @@ def paired_test(challenger: np.ndarray, champion: np.ndarray, blocks: np.ndarray
     """Test the mean difference of two models' losses (rows,), challenger minus champion, clustered
     by ``blocks``.
     """
-    import numpy as np
-
     one = np.broadcast_to(np.zeros(1, dtype="int32"), blocks.shape)
     sums = paired_sums(challenger, champion, blocks, one, 1)
     return ratio_test(sums.difference[0], sums.rows[0])
@@ -119,8 +113,6 @@ def paired_sums(
     Losses that agree to the last digits are equal: sums in another order prove nothing, however
     constant the gain. Rows go through in pieces: no more memory is needed than that of the losses.
     """
-    import numpy as np
-
     width = int(blocks.max()) + 1
     sums = np.zeros((4, size * width))
     for start in range(0, len(blocks), PIECE):
@@ -143,9 +135,6 @@ def ratio_test(sums: np.ndarray, counts: np.ndarray) -> BlockTest:
     B / (B - 1) * sum (d_b - mean n_b)^2 / (sum n_b)^2 (Cochran 1977, section 6.3), and t has B - 1
     degrees of freedom.
     """
-    import numpy as np
-    from scipy import stats
-
     sums, counts = sums[counts > 0], counts[counts > 0].astype("float64")
     n, b = counts.sum(), len(counts)
     mean = float(sums.sum() / n)

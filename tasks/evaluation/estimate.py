@@ -10,7 +10,10 @@ wrong, and nothing here can tell.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
 
 from tasks.evaluation.compare import time_blocks
 from tasks.evaluation.config import quantile_of
@@ -18,9 +21,6 @@ from tasks.evaluation.judgement import labelled_rows
 from tasks.evaluation.metrics import EvaluationError, leave_one_out, score, standard_error
 from tasks.prediction import predict_frame
 from tasks.records import Estimate, FeatureFrame, Interval, LoadedModel, Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LEVELS = 5
 """Bins of the prediction that residuals of a regression are drawn from."""
@@ -46,8 +46,6 @@ def estimate(
     on the reference, by the block jackknife, for reference and batch together. Raises
     EvaluationError when the reference cannot calibrate, as one class cannot.
     """
-    import numpy as np
-
     known = labelled_rows(reference)
     target, classes = known.target.to_numpy(), model.trained.classes
     before, now = predict_frame(model, known, problem), predict_frame(model, frame, problem)
@@ -81,8 +79,6 @@ def estimate(
 
 
 def _around(value: float, without: np.ndarray, ratio: float) -> Interval:
-    from scipy import stats
-
     error = standard_error(without)
     if not math.isfinite(error):
         return Interval(value=value, low=-math.inf, high=math.inf)
@@ -98,9 +94,6 @@ def _calibrated(
     classes: tuple[str, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of each label that ``scores`` lead one to expect, in their shapes."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     labels = target.astype("str") if problem == "multiclass" else target.astype("float64")
     if len(set(labels.tolist())) < 2:
         raise EvaluationError(
@@ -135,8 +128,6 @@ def _drawn(
     """Targets for ``DRAWS`` times the rows of ``now``: prediction and residual of a row with a like
     prediction.
     """
-    import numpy as np
-
     edges = np.unique(np.quantile(before, np.linspace(0, 1, LEVELS + 1)[1:-1]))
     of, level = np.searchsorted(edges, before), np.searchsorted(edges, now)
     drawn = np.empty((DRAWS, len(now)))

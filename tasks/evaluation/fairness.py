@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from fairlearn.metrics import MetricFrame, demographic_parity_difference, equalized_odds_difference
+from scipy import stats
 
 from tasks.evaluation.compare import time_blocks
 from tasks.evaluation.config import FairnessConfig
@@ -18,10 +22,6 @@ from tasks.evaluation.guardrails import Examination, check
 from tasks.evaluation.metrics import row_losses, standard_error
 from tasks.prediction import predict_frame
 from tasks.records import Guardrail, LoadedModel
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 ALPHA = 0.05
 """Chance that an equally fair challenger fails, over all measures and columns (Bonferroni)."""
@@ -85,9 +85,6 @@ def _clearly_above(
     """Whether the worsening is above ``allowed``, and above nothing by more than chance over blocks
     of time.
     """
-    import numpy as np
-    from scipy import stats
-
     worse = difference(ours) - difference(theirs)
     if not worse > allowed:
         return False
@@ -107,9 +104,6 @@ def _cells(exam: Examination, model: LoadedModel, column: str, least: int) -> pd
     Rows of a cell are alike to every measure, so that what is left out a block at a time is small,
     whatever the holdout.
     """
-    import numpy as np
-    import pandas as pd
-
     holdout = exam.holdout
     if holdout.audit is None:
         raise ValueError(
@@ -133,9 +127,6 @@ def _cells(exam: Examination, model: LoadedModel, column: str, least: int) -> pd
 
 
 def _loss_difference(cells: pd.DataFrame) -> float:
-    import numpy as np
-    from fairlearn.metrics import MetricFrame
-
     def mean(losses: np.ndarray, _: np.ndarray, rows: np.ndarray) -> float:
         return float(np.average(losses, weights=rows))
 
@@ -151,8 +142,6 @@ def _loss_difference(cells: pd.DataFrame) -> float:
 
 
 def _demographic_parity(cells: pd.DataFrame) -> float:
-    from fairlearn.metrics import demographic_parity_difference
-
     return float(
         demographic_parity_difference(
             cells["label"],
@@ -165,8 +154,6 @@ def _demographic_parity(cells: pd.DataFrame) -> float:
 
 def _equalised_odds(cells: pd.DataFrame) -> float:
     """0 when fewer than two groups have rows of both labels: a rate of no rows is none."""
-    from fairlearn.metrics import equalized_odds_difference
-
     both = cells[cells.groupby("group")["label"].transform("nunique") == 2]
     if both["group"].nunique() < 2:
         return 0.0

@@ -13,16 +13,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
 
 from tasks.evaluation.compare import block_test, time_blocks
 from tasks.evaluation.config import GuardrailsConfig, quantile_of
 from tasks.evaluation.metrics import Terms, row_losses, standard_error
 from tasks.prediction import predict, predict_frame
 from tasks.records import FeatureFrame, Generalisation, Guardrail, Interval, LoadedModel, Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TRAIN_ROWS = 20_000
 """Training rows, drawn with a seed, that are looked at again."""
@@ -57,8 +56,6 @@ class Examination:
 
 def prediction_guardrails(exam: Examination) -> tuple[Guardrail, ...]:
     """Check the challenger's predictions of the holdout alone."""
-    import numpy as np
-
     problem, challenger = exam.problem, exam.challenger
     predicted = predict_frame(challenger, exam.holdout, problem)
     finite = bool(np.isfinite(predicted).all())
@@ -135,8 +132,6 @@ def _too_alike(exam: Examination) -> str:
 
 def _outcomes(exam: Examination) -> np.ndarray:
     """What predictions stand for, (rows, 1), or (rows, classes) of 0 and 1."""
-    import numpy as np
-
     target = exam.holdout.target.to_numpy()
     column = target[:, np.newaxis]
     if exam.problem == "multiclass":
@@ -147,8 +142,6 @@ def _outcomes(exam: Examination) -> np.ndarray:
 
 def _champion_predictions(exam: Examination) -> np.ndarray | None:
     """What the champion predicts; None when it predicts other classes, or no numbers."""
-    import numpy as np
-
     champion = exam.champion
     if champion is None or champion.trained.classes != exam.challenger.trained.classes:
         return None
@@ -261,8 +254,6 @@ def _calibrated_half_width(
     """95% half-width of the mean error of a calibrated model, (columns,), with rows of a block as
     good as one if that is more.
     """
-    import numpy as np
-
     sd = np.sqrt(np.broadcast_to(variance, shape))
     of_blocks = np.column_stack([np.bincount(blocks, weights=column) for column in sd.T])
     summed: np.ndarray = np.maximum((sd**2).sum(axis=0), (of_blocks**2).sum(axis=0))
@@ -301,9 +292,6 @@ def slope(
     by itself, with rows of a block as good as independent or as good as one, whichever is largest.
     NaN, with an endless interval, where all predictions are the same.
     """
-    import numpy as np
-    from scipy import stats
-
     raw = _columns(predicted)
     p, y = raw - raw.mean(axis=0), outcomes - outcomes.mean(axis=0)
     least = 1e-20 * float((raw**2).mean())  # below it the variance is what rounding left
@@ -349,8 +337,6 @@ def measure_generalisation(exam: Examination) -> Generalisation:
     The one answer is made from the training rows: the base rates, the mean, or the quantile that is
     asked for.
     """
-    import numpy as np
-
     classes = exam.challenger.trained.classes
     seen, unseen = exam.train.target.to_numpy(), exam.holdout.target.to_numpy()
     if exam.problem == "multiclass":
@@ -436,8 +422,6 @@ def _speed(exam: Examination) -> Guardrail:
     """The least of three predictions of the same rows each, in turns, in CPU time: other work on
     the machine is no fault.
     """
-    import numpy as np
-
     rows = exam.holdout.where(np.arange(len(exam.holdout)) < TIMED_ROWS)
 
     def taken(model: LoadedModel) -> float:

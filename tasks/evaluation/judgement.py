@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows, time_blocks
 from tasks.evaluation.config import greater_is_better
@@ -18,9 +20,6 @@ from tasks.records import (
     Problem,
     RowSpan,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def performance(
@@ -124,8 +123,6 @@ def importance(
 
     Negative values, which are noise, are given as 0.
     """
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     labelled = labelled_rows(frame).sample(rows, seed)
     target, features = labelled.target.to_numpy(), labelled.features

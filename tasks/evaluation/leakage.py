@@ -4,15 +4,12 @@ named.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import pandas as pd
 
 from tasks.evaluation.config import GuardrailsConfig
 from tasks.evaluation.guardrails import check
 from tasks.records import FeatureFrame, Guardrail, Problem
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 BINS = 256
 """Bins of equal counts that a number is cut in: a threshold that makes the target lies within one
@@ -57,8 +54,6 @@ def explained_by_one(frame: FeatureFrame, problem: Problem) -> dict[str, float]:
     its rank, in which a large value weighs no more than others and any relation shows, rising or
     not.
     """
-    import numpy as np
-
     outcome = _outcome(frame.target, problem)
     half = np.arange(len(frame)) % 2 == 0
     shares = {}
@@ -74,8 +69,6 @@ def explained_by_one(frame: FeatureFrame, problem: Problem) -> dict[str, float]:
 
 def _outcome(target: pd.Series, problem: Problem) -> np.ndarray:
     """float64 (rows, columns)."""
-    import numpy as np
-
     if problem == "multiclass":
         values = target.to_numpy()
         classes: np.ndarray = (values[:, np.newaxis] == np.unique(values)).astype("float64")
@@ -88,9 +81,6 @@ def _outcome(target: pd.Series, problem: Problem) -> np.ndarray:
 
 def _bins(values: pd.Series, categorical: bool) -> np.ndarray:
     """int64 (rows,) from 0."""
-    import numpy as np
-    import pandas as pd
-
     if categorical:
         return np.asarray(pd.factorize(values)[0])
     numbers = values.to_numpy(dtype="float64")
@@ -109,8 +99,6 @@ def _means(codes: np.ndarray, outcome: np.ndarray, of: np.ndarray) -> np.ndarray
     """Mean outcome by bin over the rows ``of``, (bins, columns); of all of them where a bin has
     none.
     """
-    import numpy as np
-
     size = int(codes.max()) + 1
     counts = np.bincount(codes[of], minlength=size)[:, np.newaxis]
     sums = np.column_stack(

@@ -13,13 +13,12 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
 
 from tasks.evaluation.config import quantile_of
 from tasks.records import Interval, Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 BINS = 4096
 """Bins of scores that stand for single scores where a block is left out: the interval's width
@@ -49,8 +48,6 @@ def row_losses(
     regression that is asked for a quantile, by the metric ``pinball_Q``, has that loss instead: the
     absolute error would prefer the median.
     """
-    import numpy as np
-
     if problem == "regression":
         return _pinball(target.astype("float64") - predicted, quantile_of(metric))
     if problem == "binary":
@@ -77,8 +74,6 @@ def _pinball(errors: np.ndarray, quantile: float | None) -> np.ndarray:
     """The pinball loss of target minus prediction (Koenker and Bassett 1978); without a quantile,
     the absolute error.
     """
-    import numpy as np
-
     losses: np.ndarray = (
         np.abs(errors)
         if quantile is None
@@ -88,8 +83,6 @@ def _pinball(errors: np.ndarray, quantile: float | None) -> np.ndarray:
 
 
 def _log_loss(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     p = np.clip(predicted, _CLIP, 1 - _CLIP)
     losses: np.ndarray = -(y * np.log(p) + (1 - y) * np.log1p(-p))
     return losses
@@ -131,8 +124,6 @@ def leave_one_out(
     ``blocks`` (rows,), whole numbers from 0, is the block of time of each row. Where the metric is
     not defined without a block it is NaN there. Raises as ``score`` does.
     """
-    import numpy as np
-
     _refuse_no_numbers(predicted)
     parts = tuple(_parts(metric, target, predicted, problem, classes))
     value = _exact(metric, parts, len(target))
@@ -153,8 +144,6 @@ def jackknife(value: float, without: np.ndarray) -> Interval:
     11, with blocks for rows, Kunsch 1989). It needs no independence within a block. It is endless
     with fewer than three blocks, and where the value hangs on one.
     """
-    from scipy import stats
-
     se = standard_error(without)
     half = float(stats.t.ppf(0.975, len(without) - 1)) * se if math.isfinite(se) else math.inf
     return Interval(value=value, low=value - half, high=value + half)
@@ -162,8 +151,6 @@ def jackknife(value: float, without: np.ndarray) -> Interval:
 
 def standard_error(without: np.ndarray) -> float:
     """Return the jackknife's standard error; infinite where there is none."""
-    import numpy as np
-
     if len(without) < 3 or not np.isfinite(without).all():
         return math.inf
     return float(
@@ -191,8 +178,6 @@ def _exact(metric: str, parts: Sequence[Terms | _Ranked | _Median], rows: int) -
 
 
 def _refuse_no_numbers(predicted: np.ndarray) -> None:
-    import numpy as np
-
     if not np.isfinite(predicted).all():
         raise EvaluationError(
             f"expected finite predictions, found {int((~np.isfinite(predicted)).sum())} that"
@@ -212,7 +197,6 @@ class Terms:
 
     def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
         """The sums by block, (blocks, terms)."""
-        import numpy as np
 
         def column(term: np.ndarray | float) -> np.ndarray:
             if isinstance(term, float):
@@ -223,8 +207,6 @@ class Terms:
 
     def exact(self) -> float:
         """The metric on all rows."""
-        import numpy as np
-
         rows = next(len(term) for term in self.terms if not isinstance(term, float))
         sums = [
             term * rows if isinstance(term, float) else float(term.sum()) for term in self.terms
@@ -252,15 +234,11 @@ class _Ranked:
         """The rows in the order of their scores, and scores and weights in that order, each
         (rows,).
         """
-        import numpy as np
-
         order = np.argsort(self.scores)
         return order, self.scores[order], tuple(weights[order] for weights in self.weights)
 
     def exact(self) -> float:
         """The metric on all rows."""
-        import numpy as np
-
         _, rising, counted = self._rising
         tied = rising[1:] == rising[:-1]
         if tied.any():
@@ -271,8 +249,6 @@ class _Ranked:
 
     def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
         """The weights by block and bin, (blocks, weights x bins)."""
-        import numpy as np
-
         order, rising, counted = self._rising
         edges = _edges(rising)
         # Rows in the order of their scores lie bin after bin: what remains is to tell their blocks
@@ -290,8 +266,6 @@ class _Ranked:
         return np.concatenate(tables, axis=1)
 
     def value(self, sums: np.ndarray) -> np.ndarray:
-        import numpy as np
-
         return self.of(*np.split(sums, len(self.weights), axis=-1))
 
 
@@ -306,8 +280,6 @@ class _Median:
 
     def exact(self) -> float:
         """The metric on all rows."""
-        import numpy as np
-
         return float(np.median(self.values))
 
     def table(self, blocks: np.ndarray, size: int) -> np.ndarray:
@@ -315,8 +287,6 @@ class _Median:
         return _Ranked(self.values, (self.values * 0 + 1,), self.value).table(blocks, size)
 
     def value(self, sums: np.ndarray) -> np.ndarray:
-        import numpy as np
-
         edges = _edges(np.sort(self.values))
         middles = sums.cumsum(axis=-1) - sums / 2
         return np.array(
@@ -328,15 +298,11 @@ def _edges(rising: np.ndarray) -> np.ndarray:
     """Lower edges of at most about BINS bins of equal counts, rising; each value is one where there
     are that few.
     """
-    import numpy as np
-
     return np.unique(rising[:: max(1, len(rising) // BINS)])
 
 
 def _roc_auc(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     """The share of pairs in the right order, ties counted half (Hanley and McNeil 1982)."""
-    import numpy as np
-
     below = negative.cumsum(axis=-1)
     below -= negative / 2
     pairs = np.einsum("...i,...i->...", positive, below)
@@ -346,8 +312,6 @@ def _roc_auc(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
 
 def _average_precision(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     """The mean of the precisions at each positive, from the highest score down."""
-    import numpy as np
-
     hits = positive[..., ::-1].cumsum(axis=-1)
     found = hits + negative[..., ::-1].cumsum(axis=-1)
     precision = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
@@ -361,8 +325,6 @@ _RANKED = {"roc_auc": _roc_auc, "average_precision": _average_precision}
 
 def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     """0 where nothing is counted, as scikit-learn's ``zero_division=0``."""
-    import numpy as np
-
     ratio: np.ndarray = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
     return ratio
 
@@ -415,8 +377,6 @@ def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranke
 def _multiclass(
     metric: str, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
 ) -> Iterator[Terms | _Ranked]:
-    import numpy as np
-
     shares = _class_shares(target, classes)
     name, _, mean = metric.rpartition("_")
     if mean == "ovr":
@@ -454,8 +414,6 @@ def _class_shares(target: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """The target as (rows, classes) of shares; labels beyond ``classes`` are columns after
     theirs.
     """
-    import numpy as np
-
     if target.ndim == 2:
         return target
     labels = target.astype("str")
@@ -465,8 +423,6 @@ def _class_shares(target: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 
 def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Median:
-    import numpy as np
-
     errors = y - predicted
     if metric == "median_absolute_error":
         return _Median(np.abs(errors))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from fairlearn.metrics import MetricFrame
 
 from tasks.evaluation.compare import PIECE, block_test, paired_sums, ratio_test
 from tasks.records import Interval, SliceComparison, SliceScore
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 
 def slice_scores(
@@ -26,9 +25,6 @@ def slice_scores(
     (rows, slice columns); ``score`` gives the metric on some rows, by their positions, and None
     where it is not defined.
     """
-    import numpy as np
-    from fairlearn.metrics import MetricFrame
-
     positions = np.arange(len(losses))
 
     # Positions in the place of labels: MetricFrame groups them, and predictions of any shape can be
@@ -85,9 +81,6 @@ def _numbered(column: pd.Series) -> tuple[list[str], np.ndarray]:
     """The column's values, and the number of each row's, int32 (rows,): found in pieces, for the
     sake of memory.
     """
-    import numpy as np
-    import pandas as pd
-
     numbers = dict[str, int]()
     codes = np.empty(len(column), dtype="int32")
     for start in range(0, len(column), PIECE):

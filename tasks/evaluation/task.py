@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluation.config import METRICS
+from tasks.evaluation.estimate import estimate
+from tasks.evaluation.fairness import fairness
+from tasks.evaluation.guardrails import TRAIN_ROWS, Examination, guardrails, measure_generalisation
+from tasks.evaluation.judgement import compare, performance
+from tasks.evaluation.leakage import leaks
+from tasks.evaluation.metrics import EvaluationError
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     Comparison,
@@ -21,9 +27,6 @@ from tasks.records import (
     RowSpan,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-
 
 @task(name="judge performance", cache_policy=NO_CACHE)
 def judge_performance(
@@ -34,9 +37,6 @@ def judge_performance(
     The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it,
     since a batch of one class must not stop the batches after it.
     """
-    from tasks.evaluation.judgement import performance
-    from tasks.evaluation.metrics import EvaluationError
-
     spec, judged = managed.spec, list[Performance]()
     metrics = tuple(dict.fromkeys((spec.metric, *METRICS[spec.problem])))
     for model in models:
@@ -62,9 +62,6 @@ def estimate_performance(
     Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not
     trained on.
     """
-    from tasks.evaluation.estimate import estimate
-    from tasks.evaluation.metrics import EvaluationError
-
     spec = managed.spec
     unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
     try:
@@ -89,8 +86,6 @@ def compare_models(
     """Compare two models on the labelled rows of ``frame``; refused when either was trained on one
     of them.
     """
-    from tasks.evaluation.judgement import compare
-
     return compare(challenger, champion, frame, spans, managed.spec.problem, managed.spec.metric)
 
 
@@ -106,15 +101,6 @@ def check_guardrails(
     """Check the challenger as it came back from the registry, and the features that it was
     given.
     """
-    from tasks.evaluation.fairness import fairness
-    from tasks.evaluation.guardrails import (
-        TRAIN_ROWS,
-        Examination,
-        guardrails,
-        measure_generalisation,
-    )
-    from tasks.evaluation.leakage import leaks
-
     spec, known = managed.spec, train.target.notna().to_numpy()
     exam = Examination(
         challenger,

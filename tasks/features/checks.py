@@ -7,14 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from data_contracts.contract import Column, Contract, Rule
 from tasks.records import FeatureFrame, Guardrail
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
     Build = Callable[[pa.Table], FeatureFrame]
 
 UNSEEN = "(never seen)"
@@ -30,10 +31,6 @@ def allowed_rows(table: pa.Table, contract: Contract, target: str) -> pa.Table:
     each text that no rule binds is one that was never seen. What the contract says nothing of keeps
     its real value: code that reads a number plate may rely on its pattern.
     """
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     fixed = {contract.event_time, target, *contract.key}
     free = [column for column in contract.columns if column.name not in fixed]
     empty = [column.name for column in free if _may_be_empty(column, contract)]
@@ -97,8 +94,6 @@ def accepts_contract(
 
     The last row's features hold, besides, no category that any training row had.
     """
-    import numpy as np
-
     try:
         frame = build(allowed_rows(table, contract, target))
         last = frame.features.index[-1]
@@ -158,10 +153,6 @@ def _change_without_later_rows(
     table: pa.Table, event_time: str, build: Build
 ) -> tuple[int, set[str]]:
     """How many rows were looked at, and which features change in one of the cuts."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     times = np.sort(table[event_time].cast(pa.timestamp("us", tz="UTC")).to_numpy())
     if len(times) > PROBED_ROWS:
         table = table.filter(
@@ -181,8 +172,6 @@ def _change_without_later_rows(
 
 
 def _differing(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
-    import numpy as np
-
     differing = set(before.columns) ^ set(after.columns)
     for name in set(before.columns) - differing:
         ours, theirs = before[name].to_numpy(), after[name].to_numpy()

@@ -16,15 +16,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
 from data_contracts.contract import Contract, nearest
 from tasks.features.config import FeaturesConfig
 from tasks.lake import to_frame
 from tasks.records import FeatureFrame, FeatureSchema, Problem
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
     FeatureCode = Callable[[pd.DataFrame], pd.DataFrame]
 
 MISSING = "(missing)"
@@ -144,8 +145,6 @@ def build_frame(
     missing there. Raises FeatureError when a column is in none of them, or when the code does not
     return what it must.
     """
-    import pandas as pd
-
     if not tables:
         raise FeatureError("features: expected the rows of at least one batch, found none")
     rows = pd.concat([to_frame(table) for table in tables.values()], ignore_index=True)
@@ -198,8 +197,6 @@ def build_frame(
 
 
 def _own_features(code: FeatureCode, rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
     own = code(rows.copy())
     if not isinstance(own, pd.DataFrame) or not own.index.equals(rows.index):
         found = f" with {len(own)} rows for {len(rows)}" if isinstance(own, pd.DataFrame) else ""
@@ -234,8 +231,6 @@ def _number(values: pd.Series) -> pd.Series:
     """float64; an infinite value is no measurement but the trace of a division by zero: it is
     missing.
     """
-    import numpy as np
-
     numbers = values.astype("float64")
     return numbers.where(np.isfinite(numbers))
 
@@ -271,8 +266,6 @@ def _text(value: object) -> str:
 
 
 def _target(values: pd.Series, problem: Problem, name: str) -> pd.Series:
-    import pandas as pd
-
     if problem == "multiclass":
         return _category(values).where(values.notna())
     numbers = pd.to_numeric(values.astype("object"), errors="raise").astype("float64")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.contract import Contract
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 _POSITION = "_position"
 
@@ -28,9 +28,6 @@ def newest_labels(
     ``tables`` are accepted rows of ``contract``, whose event time says when a label became known. A
     newest label that is missing takes the earlier one back.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     moment = contract.event_time
     needed = list(dict.fromkeys([*on, target, moment]))
     known = pa.concat_tables([table.select(needed) for table in tables])
@@ -48,9 +45,6 @@ def add_labels(rows: pa.Table, labels: pa.Table, on: Sequence[str], target: str)
 
     ``labels`` has each key once. A label without a row is left out.
     """
-    import numpy as np
-    import pyarrow as pa
-
     keys = _keys(labels, on)
     keys[_POSITION] = np.arange(len(keys), dtype="float64")
     found = _keys(rows, on).merge(keys, on=list(on), how="left", validate="many_to_one")[_POSITION]
@@ -61,8 +55,6 @@ def add_labels(rows: pa.Table, labels: pa.Table, on: Sequence[str], target: str)
 
 def without_row(labels: pa.Table, rows: pa.Table, on: Sequence[str]) -> pa.Table:
     """Return those of ``labels`` whose key none of ``rows`` has."""
-    import pyarrow as pa
-
     known = _keys(rows, on).drop_duplicates()
     found = _keys(labels, on).merge(known, on=list(on), how="left", indicator=True)["_merge"]
     return labels.filter(pa.array((found == "left_only").to_numpy()))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.lake import read_accepted
+from tasks.features.checks import accepts_contract, knows_no_future
+from tasks.features.frame import build_frame, code_sha256, load_code
+from tasks.features.labels import add_labels, newest_labels, without_row
+from tasks.lake import arrow_type, read_accepted
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import (
@@ -20,10 +25,6 @@ from tasks.records import (
     LabelSnapshot,
     LoadedModel,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
 
 
 @task(name="build features", cache_policy=NO_CACHE)
@@ -55,8 +56,6 @@ def check_features(
     """Check that features and model stand what the contract allows, and that no feature knows the
     future.
     """
-    from tasks.features.checks import accepts_contract, knows_no_future
-
     spec, contract = managed.spec, managed.contract
     (table,) = _labelled_rows(managed, [record], labels, contract.column_names).values()
 
@@ -75,8 +74,6 @@ def check_features(
 def _build(
     managed: ManagedModel, records: Sequence[BatchRecord], tables: Mapping[str, pa.Table]
 ) -> FeatureFrame:
-    from tasks.features.frame import build_frame, load_code
-
     spec = managed.spec
     code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
     return build_frame(
@@ -111,8 +108,6 @@ def count_unknown(
     ``records`` are gone through in their order until every label is found: the newest first is the
     shortest way.
     """
-    from tasks.features.labels import without_row
-
     on, lake = managed.label_key, managed.settings.lake
     left = read_accepted(lake, labels.snapshot, labels.verdict, on)
     for record in records:
@@ -133,10 +128,6 @@ def _labelled_rows(
     rows = {r.batch.id: read_accepted(lake, r.snapshot, r.verdict, columns) for r in records}
     if managed.labels is None or not rows:
         return rows
-    import pyarrow as pa
-
-    from tasks.features.labels import add_labels, newest_labels
-    from tasks.lake import arrow_type
 
     if labels is None:
         raise ValueError(
@@ -167,9 +158,5 @@ def _labels_for(records: Sequence[BatchRecord], labels: KnownLabels | None) -> l
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:
     """Return the digest of the feature code and the feature schema: part of a recipe."""
-    import hashlib
-
-    from tasks.features.frame import code_sha256
-
     code = code_sha256(managed.spec.features.code, managed.settings.project)
     return hashlib.sha256(f"{code}{frame.schema.model_dump_json()}".encode()).hexdigest()

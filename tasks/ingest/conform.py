@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.contract import Column, Contract
 from tasks.ingest.source import MISSING
 from tasks.lake import arrow_type
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _DAY = 24 * 60 * 60 * 1_000_000
 """Microseconds."""
@@ -26,9 +25,6 @@ def conform(values: pa.ChunkedArray, contract: Contract, name: str) -> pa.Chunke
     of another type than string, quoted text that says "missing" says so too: some systems quote
     every cell.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     values = plain(values)
     if name not in contract.column_names:
         return values
@@ -61,9 +57,6 @@ def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """The moments or days; their numbers when one lies outside the years 1 to 9999: Arrow holds it,
     Python does not.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     is_day = pa.types.is_date32(values.type)
     numbers = as_numbers(values)
     ends = pc.min_max(numbers).as_py()
@@ -79,15 +72,11 @@ def _on_calendar(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def as_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Moments or days as what Arrow counts them by, since 1970."""
-    import pyarrow as pa
-
     return values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
 
 
 def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """The same values without Arrow's encodings: no dictionary, one kind of string."""
-    import pyarrow as pa
-
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
@@ -97,9 +86,6 @@ def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _parsed(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.ChunkedArray:
     """The texts as values of the column's type; ArrowInvalid when one of them does not fit."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     texts = pc.utf8_trim_whitespace(values)
     missing = pc.is_in(texts, pa.array(MISSING))
     texts = pc.if_else(missing, pa.scalar(None, pa.string()), texts)
@@ -110,8 +96,6 @@ def _parsed(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.C
 
 def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:
     """Whether a binary file's type means the same as the contract's and loses nothing in it."""
-    import pyarrow as pa
-
     if pa.types.is_null(found):
         return True
     if pa.types.is_int64(wanted):
@@ -128,9 +112,6 @@ def timestamps(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
 
     ArrowInvalid when it is mixed, or no such text.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if not pc.any(pc.invert(pc.match_substring_regex(values, _OFFSET))).as_py():
         return values.cast(pa.timestamp("us", tz="UTC"))
     local = values.cast(pa.timestamp("us"))  # refuses those that have an offset
@@ -141,9 +122,6 @@ def has_offset(values: pa.ChunkedArray) -> bool | None:
     """Whether the first text that says something carries an offset; None when none says
     anything.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     for chunk in values.chunks:
         texts = pc.utf8_trim_whitespace(chunk)
         at = pc.index(
@@ -156,8 +134,6 @@ def has_offset(values: pa.ChunkedArray) -> bool | None:
 
 def as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Each value as text; as Python writes it where Arrow has no text for the type."""
-    import pyarrow as pa
-
     values = plain(values)
     try:
         return values.cast(pa.string())

@@ -7,11 +7,14 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pyarrow as pa
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
 
+from tasks.ingest.conform import as_text
+
+if TYPE_CHECKING:
     Hashes = npt.NDArray[np.uint64]
 
 
@@ -23,8 +26,6 @@ def rows_fingerprint(table: pa.Table) -> int:
     an absent column. It is a sign of change between one look and the next: content is told apart by
     its sha256.
     """
-    import numpy as np
-
     with np.errstate(over="ignore"):
         rows = np.zeros(table.num_rows, dtype="u8")
         for name, values in zip(table.column_names, table.columns, strict=True):
@@ -34,12 +35,6 @@ def rows_fingerprint(table: pa.Table) -> int:
 
 def _cells(name: str, values: pa.ChunkedArray) -> Hashes:
     """One hash for each value, zero for a gap."""
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
-    from tasks.ingest.conform import as_text
-
     salt = np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
     coded = as_text(values).combine_chunks().dictionary_encode()
     coded = coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
@@ -54,8 +49,6 @@ def _mixed(numbers: Hashes) -> Hashes:
     """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on all
     of them.
     """
-    import numpy as np
-
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))

@@ -15,13 +15,14 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.ingest.source import MISSING, UnreadableError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ROWS_AT_ONCE = 50_000
 """Most rows of a piece."""
@@ -35,8 +36,6 @@ def parse_file(content: bytes, name: str, contract: Contract) -> pa.Table:
     """Return all that stands in the file called ``name``, whose bytes are ``content``; raises as
     ``read_pieces`` does.
     """
-    import pyarrow as pa
-
     return pa.concat_tables(read_pieces(io.BytesIO(content), name, contract, at_once=None))
 
 
@@ -57,8 +56,6 @@ def read_pieces(
     Raises UnreadableError, which names the file and shows no value of a contract with sensitive
     columns.
     """
-    import pyarrow as pa
-
     server = contract.server
     try:
         if not _says_anything(stream, name):
@@ -116,8 +113,6 @@ def _says_anything(stream: BinaryIO, name: str) -> bool:
 
 def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
     """The file from its beginning, without its compression."""
-    import pyarrow as pa
-
     stream.seek(0)
     compression = next((kind for end, kind in _COMPRESSIONS.items() if name.endswith(end)), None)
     if compression is None or not stream.read(1):
@@ -131,8 +126,6 @@ def _arrow_file(stream: BinaryIO) -> pa.NativeFile:
     """The file as Arrow reads it; Arrow closes what it is given, and the file is still wanted
     then.
     """
-    import pyarrow as pa
-
     return pa.PythonFile(_Lent(stream), mode="r")
 
 
@@ -234,9 +227,6 @@ def _shown(error: Exception, contract: Contract) -> str:
 
 
 def _parquet_pieces(stream: BinaryIO, name: str) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     # Read by the page: a row group may be all of the file.
     file = pq.ParquetFile(_arrow_file(stream), pre_buffer=False, buffer_size=_BYTES_AT_ONCE)
     _each_column_once(file.schema_arrow.names, name)
@@ -246,9 +236,6 @@ def _parquet_pieces(stream: BinaryIO, name: str) -> Iterator[pa.Table]:
 
 
 def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
     read = pc.ReadOptions(block_size=CELL_BYTES)
     parse = pc.ParseOptions(newlines_in_values=True, delimiter=contract.server.delimiter)
     convert = pc.ConvertOptions(
@@ -276,8 +263,6 @@ def _json_pieces(
     lines: Iterable[bytes], name: str, as_text: Collection[str], at_once: int | None
 ) -> Iterator[pa.Table]:
     """One object a line; a key that a line does not have is missing there."""
-    import pyarrow as pa
-
     columns: dict[str, list[Any]] = {}
     rows = size = 0
     given = False
@@ -328,8 +313,6 @@ def _json_column(values: list[Any], as_text: bool) -> pa.Array:
     """The values in the one type that all of them have; else, or when asked for, each as the JSON
     text that it was.
     """
-    import pyarrow as pa
-
     kinds = {type(value) for value in values if value is not None}
     try:
         if kinds == {int, float} and not as_text:

@@ -8,8 +8,10 @@ import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from data_contracts.contract import Column, Contract, LogicalType, Server
@@ -18,9 +20,6 @@ from tasks.ingest.formats import parse_file
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _TYPES: tuple[LogicalType, ...] = ("integer", "number", "boolean", "date", "timestamp")
 """In the order in which they are tried; text that is none of them is a string."""
@@ -134,8 +133,6 @@ def _typed(
     """The first type that every value fits, by the same reading that a batch gets, and the values
     in it.
     """
-    import pyarrow as pa
-
     text = pa.types.is_string(values.type)
     if pa.types.is_null(values.type):
         return "string", values.cast(pa.string())
@@ -182,8 +179,6 @@ def _property(
     name: str, kind: LogicalType, values: pa.ChunkedArray, is_key: bool, is_event_time: bool
 ) -> dict[str, Any]:
     """One column of the contract, with its guesses named in the description."""
-    import pyarrow.compute as pc
-
     guesses = []
     found: dict[str, Any] = {"name": name, "logicalType": "timestamp" if is_event_time else kind}
     if is_event_time:

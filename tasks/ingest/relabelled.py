@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from tasks.lake import checked_parts, read_reasons
 from tasks.model_spec import ManagedModel
 from tasks.records import BatchRecord, Snapshot
@@ -34,8 +36,6 @@ def same_rows(lake: Path, before: Snapshot, after: Snapshot, columns: Sequence[s
     Snapshots are in one order whatever order their rows came in. Parts that are cut in another way
     count as other rows.
     """
-    import pyarrow.parquet as pq
-
     if [part.rows for part in before.parts] != [part.rows for part in after.parts]:
         return False
     with checked_parts(lake, before) as old, checked_parts(lake, after) as new:

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from data_contracts.contract import Contract
+from tasks.ingest.conform import as_numbers, as_text, conform, has_offset, plain
 from tasks.ingest.source import SourceError, UnreadableError
 from tasks.lake import arrow_type
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _MOST_READINGS = 6
 """A source that stands still needs four: a column does not fit, is text, does not fit as text
@@ -88,8 +87,6 @@ class Rows:
 
     def table(self) -> pa.Table:
         """Return all rows at once, in memory."""
-        import pyarrow as pa
-
         tables: list[pa.Table] = []
         for reading in self.readings():
             tables = list(reading)
@@ -150,10 +147,6 @@ class _Reading:
         """Find the type that holds what this piece and those before it have, or else that it is
         text.
         """
-        import pyarrow as pa
-
-        from tasks.ingest.conform import plain
-
         for field_, values in zip(table.schema, table.columns, strict=True):
             name = field_.name
             kind = pa.string() if name in self._as_text else plain(values.slice(0, 0)).type
@@ -169,8 +162,6 @@ class _Reading:
                     self._as_text.add(name)
 
     def _fitted(self, table: pa.Table) -> pa.Table:
-        import pyarrow as pa
-
         self._columns = self._columns or tuple(table.column_names)
         self.held = (
             set(table.column_names) <= set(self._columns) and self._as_text == self._known.as_text
@@ -185,10 +176,6 @@ class _Reading:
         return pa.table(columns)
 
     def _column(self, name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        import pyarrow as pa
-
-        from tasks.ingest.conform import as_numbers, as_text, conform, has_offset, plain
-
         values = plain(values)
         if name in self._as_text and not pa.types.is_string(values.type):
             values = as_text(values)
@@ -244,8 +231,6 @@ class _Reading:
 
 def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """The type that holds the values of both; None when there is none."""
-    import pyarrow as pa
-
     schemas = [pa.schema([("column", kind)]) for kind in (one, other)]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type

@@ -7,19 +7,19 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch
+from tasks.ingest.rows import Rows
 from tasks.ingest.sorting import SortedRows
 from tasks.lake import file_sha256, new_directory, scratch_directory
 from tasks.records import Part, Snapshot
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-
-    from tasks.ingest.rows import Rows
 
 PART_ROWS = 500_000
 """Most rows in one part: memory is bounded by the part, not by the batch."""
@@ -42,9 +42,6 @@ def arranged(table: pa.Table, contract: Contract) -> pa.Table:
 
     Minus zero becomes zero: they are equal, so they have no order.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     known = [name for name in contract.column_names if name in table.column_names]
     table = table.select(known + sorted(set(table.column_names) - set(known)))
     for i, field in enumerate(table.schema):
@@ -59,9 +56,6 @@ def canonical_order(table: pa.Table, contract: Contract) -> pa.Array:
     This order does not depend on how the rows arrived: only rows that are the same in every column
     are equal in it.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     first = [name for name in (contract.event_time, *contract.key) if name in table.column_names]
     order = {name: _sortable(table[name]) for name in dict.fromkeys([*first, *table.column_names])}
     return pc.sort_indices(pa.table(order), sort_keys=[(name, "ascending") for name in order])
@@ -71,9 +65,6 @@ def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     """The column, or for a type that Arrow cannot sort, such as a list in an unknown column, its
     text.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     try:
         pc.sort_indices(
             pa.table({"column": column.slice(0, 0)}), sort_keys=[("column", "ascending")]
@@ -95,9 +86,6 @@ def content_sha256(
     once. Each column contributes its validity and its values, with a neutral value where one is
     missing.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     digest = hashlib.sha256()
     digest.update(json.dumps([[field.name, str(field.type)] for field in schema]).encode())
     digest.update(str(rows).encode())
@@ -126,16 +114,12 @@ def content_sha256(
 
 
 def _has_bytes(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     kinds = ("boolean", "timestamp", "date32", "integer", "float32", "float64")
     return any(getattr(pa.types, f"is_{name}")(kind) for name in kinds)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """The values as numbers of fixed width, the lowest byte first; a missing one is zero."""
-    import pyarrow as pa
-
     kind = column.type
     if pa.types.is_boolean(kind):
         column, width = column.fill_null(False), "u1"
@@ -150,8 +134,6 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
 
 def _bytes_of(texts: pa.Array) -> memoryview:
     """The bytes of all texts one after the other, without gaps and without a copy."""
-    import numpy as np
-
     _, offsets, data = texts.buffers()
     if len(texts) == 0 or data is None:
         return memoryview(b"")
@@ -203,8 +185,6 @@ def write_snapshot(
 
 def _sorted(rows: Rows | pa.Table, contract: Contract, scratch: Path) -> Iterator[pa.Table]:
     """All rows in their canonical order, table by table."""
-    import pyarrow as pa
-
     order = partial(canonical_order, contract=contract)
     readings = iter([iter([rows])]) if isinstance(rows, pa.Table) else rows.readings()
     for reading in readings:
@@ -218,9 +198,6 @@ def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema
     """Write parts of PART_ROWS rows, the last one of what is left; their schema, and file -> number
     of rows.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     files: dict[Path, int] = {}
 
     def write(part: pa.Table) -> None:
@@ -245,8 +222,6 @@ def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema
 
 def _column(files: Sequence[Path], schema: pa.Schema, name: str) -> Iterator[pa.ChunkedArray]:
     """The values of a column, part by part, in the type that they had before they were written."""
-    import pyarrow.parquet as pq
-
     for file in files:
         # A dot in a name would mean a field within a column.
         table = pq.ParquetFile(file).read(None if "." in name else [name])

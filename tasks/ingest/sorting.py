@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
 
 RUN_ROWS = 400_000
 """Most rows that are sorted at a time."""
@@ -48,8 +46,6 @@ class SortedRows:
         """Give all rows, sorted, as tables of about a run's size; one at least, and that may be
         empty.
         """
-        import pyarrow as pa
-
         if not self._blocks:
             whole = pa.concat_tables(self._pending)
             yield whole.take(self._order(whole)).combine_chunks()
@@ -60,8 +56,6 @@ class SortedRows:
 
     def _spill(self) -> None:
         """Write what is pending as a sorted run, block by block."""
-        import pyarrow as pa
-
         table = pa.concat_tables(self._pending)
         self._pending = []
         table = table.take(self._order(table)).combine_chunks()
@@ -81,8 +75,6 @@ class SortedRows:
                 out.write_batch(table.slice(start, BLOCK_ROWS).combine_chunks().to_batches()[0])
 
     def _merged(self) -> Iterator[pa.Table]:
-        import pyarrow as pa
-
         first = pa.concat_tables(self._first).combine_chunks()
         order = self._order(first).to_pylist()
         files = {

@@ -26,20 +26,38 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    NullPool,
+    Select,
+    column,
+    create_engine,
+    func,
+    inspect,
+    literal,
+    select,
+    table,
+    union_all,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
+
 from data_contracts.contract import Contract
 from tasks.batches import Batch, Every, batch_of, next_batch
+from tasks.ingest.conform import conform
+from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import Address, SourceError, digest_of, fill_in, hiding
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Select
-
-    from tasks.ingest.rows import Piece, Rows
 
 ROWS_AT_ONCE = 50_000
 """Rows that are held as Python objects at a time."""
@@ -57,10 +75,6 @@ def open_table(contract: Contract, every: Every, project: Path, home: Path) -> S
     Raises SourceError when a variable of the environment is not set, the address is none, or its
     driver is not installed.
     """
-    from sqlalchemy import URL, NullPool, create_engine
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
     server = contract.server
     parts = {
         key: fill_in(value, contract, key, home)
@@ -135,8 +149,6 @@ class SqlTable:
     @property
     def name(self) -> str:
         """Dialect, host, database and table; never an account."""
-        from sqlalchemy import URL
-
         url = self.engine.url
         address = URL.create(
             url.get_backend_name(), host=url.host, port=url.port, database=url.database
@@ -165,17 +177,10 @@ class SqlTable:
         """Return the rows of the batch; reading them raises SourceError when they cannot be
         read.
         """
-        from tasks.ingest.rows import Rows
-
         return Rows(partial(self._pieces, batch), self.contract, self.name)
 
     def _pieces(self, batch: Batch, as_text: frozenset[str]) -> Iterator[Piece]:
         """Give what one query returns, so the rows of one moment, as the database streams them."""
-        import pyarrow as pa
-        from sqlalchemy import select
-
-        from tasks.ingest.rows import Piece
-
         found = False
         with self._connection() as connection:
             table = self._table(connection)
@@ -203,11 +208,6 @@ class SqlTable:
 
     def _exactly(self, piece: pa.Table, batch: Batch) -> pa.Array | None:
         """Positions of the rows within the batch: SQLite counts in milliseconds."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from tasks.ingest.conform import conform
-
         times = conform(piece[self.contract.event_time], self.contract, self.contract.event_time)
         if not pa.types.is_timestamp(times.type):
             return None
@@ -222,8 +222,6 @@ class SqlTable:
         """A connection whose errors name the table and what to do, and show neither account nor
         values.
         """
-        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
         try:
             with self.engine.connect() as connection:
                 yield connection
@@ -238,9 +236,6 @@ class SqlTable:
 
     def _table(self, connection: Connection) -> FromClause:
         """The table with the columns that it has now; their types are the driver's business."""
-        from sqlalchemy import column, inspect, table
-        from sqlalchemy.exc import NoSuchTableError
-
         server = self.contract.server
         try:
             columns = inspect(connection).get_columns(server.table, schema=server.schema or None)
@@ -262,8 +257,6 @@ class SqlTable:
         """The values as Arrow, or all as text; exact decimals become what the contract says the
         column is.
         """
-        import pyarrow as pa
-
         kinds = {type(value) for value in values}
         kind = self.contract.column(name).logical_type if name in self.contract.column_names else ""
         if Decimal in kinds and kind in ("number", "integer"):
@@ -294,8 +287,6 @@ class SqlTable:
 
     def _moment(self, table: FromClause) -> ColumnElement[Any]:
         """The event time as the database compares it."""
-        from sqlalchemy import func
-
         column = table.columns[self.contract.event_time]
         return func.strftime("%Y-%m-%d %H:%M:%f", column) if self._is_sqlite else column
 
@@ -303,8 +294,6 @@ class SqlTable:
         """Whether the event times carry their zone, as the first one shows; SourceError when it is
         no moment at all.
         """
-        from sqlalchemy import select
-
         column = table.columns[self.contract.event_time]
         found = connection.execute(select(column).where(column.is_not(None)).limit(1)).scalar()
         try:
@@ -336,8 +325,6 @@ class SqlTable:
         """Every window between the first event and the last; SourceError for rows that lie in
         none.
         """
-        from sqlalchemy import func, select
-
         moment = self._moment(table)
         first, last, rows, dated = connection.execute(
             select(
@@ -376,8 +363,6 @@ class SqlTable:
         self, connection: Connection, table: FromClause, spans: list[Batch], has_zone: bool
     ) -> dict[str, str]:
         """Batch id -> fingerprint for the windows with rows."""
-        from sqlalchemy import union_all
-
         queries = [
             self._count(table, number, self._within(table, batch, has_zone))
             for number, batch in enumerate(spans)
@@ -390,8 +375,6 @@ class SqlTable:
         }
 
     def _count(self, table: FromClause, number: int, within: ColumnElement[bool]) -> Select[Any]:
-        from sqlalchemy import func, literal, select
-
         signs: list[ColumnElement[Any]] = [func.max(self._moment(table))]
         if changed_at := self.contract.server.changed_at:
             signs.append(func.max(table.columns[changed_at]))

@@ -8,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.ingest.arrivals import SourceBatch, open_source
+from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import UnreadableError
 from tasks.model_spec import ManagedModel
 from tasks.records import Snapshot
@@ -51,8 +52,6 @@ def ingest(managed: ManagedModel, source: SourceBatch) -> Snapshot:
     """Read the batch and keep it as an immutable snapshot; the same content is the same
     snapshot.
     """
-    from tasks.ingest.snapshot import write_snapshot
-
     opened = open_source(managed)
     name = opened.name.replace("{batch}", source.batch.id)
     return write_snapshot(

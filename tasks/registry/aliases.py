@@ -9,6 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pandas as pd
+
 from tasks.lake import DamagedFileError, new_directory
 from tasks.records import BaselineProfile, Fence, Form, LoadedModel, Promote, RollBack, TrainedModel
 from tasks.registry.runs import BASELINE, PROFILE, SAMPLE, client
@@ -96,8 +98,6 @@ def copy_of(settings: Settings, trained: TrainedModel) -> Path:
 
 
 def _read(directory: Path, trained: TrainedModel, trust: Form) -> LoadedModel:
-    import pandas as pd
-
     sample = read_known(directory / SAMPLE, trained.sample_sha256)
     profile = read_known(directory / PROFILE, trained.profile_sha256)
     file = directory / FILES[trained.form]

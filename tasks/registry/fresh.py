@@ -14,15 +14,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
 
 from tasks.prediction import predict
 from tasks.records import Form, Guardrail, LoadedModel, Problem, TrainedModel
 from tasks.registry.runs import SAMPLE
 from tasks.registry.safe_load import FILES, read_model
-
-if TYPE_CHECKING:
-    import numpy as np
 
 ROWS = 100
 """Golden rows: the first of the sample that travels with the model."""
@@ -40,8 +40,6 @@ def predicts_in_a_fresh_process(
     version's files as they came from the registry. The process looks for modules where this one
     does, since an estimator may be a project's.
     """
-    import numpy as np
-
     command = [
         sys.executable,
         "-m",
@@ -93,8 +91,6 @@ def main(
     file: str, sha256: str, form: str, trust: str, rows: str, problem: str, *classes: str
 ) -> None:
     """Load, predict, print."""
-    import pandas as pd
-
     pipeline = read_model(Path(file), sha256, cast("Form", form), cast("Form", trust))
     features = pd.read_parquet(rows).head(ROWS)
     print(json.dumps(predict(pipeline, features, cast("Problem", problem), classes).tolist()))

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import logging
+import math
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import sklearn
+from requests import RequestException
 
 from tasks.lake import file_sha256
 from tasks.records import (
@@ -35,7 +42,6 @@ from tasks.registry.safe_load import FILES, form_of
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
 
 KIND, TOKEN, TRUST = "kingmaker.kind", "kingmaker.token", "kingmaker.trust"
@@ -128,7 +134,6 @@ def answering_server(settings: Settings) -> AbstractContextManager[None]:
 def _is_away(error: BaseException) -> bool:
     """Whether MLflow's client gave up: the server was not there, or answered that it cannot."""
     from mlflow.exceptions import MlflowException
-    from requests import RequestException
 
     if isinstance(error, MlflowException):
         return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
@@ -345,9 +350,6 @@ def _log(
     """One request for all: a request a metric is slow, and very slow behind basic
     authentication.
     """
-    import math
-    import time
-
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
@@ -395,8 +397,6 @@ def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> Non
     """Log each snapshot as a dataset input whose digest is ours: MLflow's hashes the first 10,000
     rows only.
     """
-    import json
-
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     def dataset(name: str, read: RowSpan | LabelSnapshot, context: str) -> DatasetInput:
@@ -419,7 +419,6 @@ def _register(
 ) -> tuple[int, str]:
     """Store the pipeline, register it, and return version and digest of its bytes."""
     import mlflow
-    import sklearn
 
     api = client(settings.tracking_uri)
     with mlflow.start_run(run_id=run_id):

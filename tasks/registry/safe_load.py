@@ -17,6 +17,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from skops import io
+from skops.io.exceptions import UnsupportedTypeException
+
 from tasks.lake import DamagedFileError
 from tasks.records import Form
 
@@ -103,9 +106,6 @@ def form_of(pipeline: Any, trust: Form) -> tuple[Form, list[str]]:  # noqa: ANN4
     Raises UntrustedModelError for types that are not on our list, and PickleNotTrustedError for
     what skops cannot hold at all; both are stored as a pickle where ``trust`` allows it.
     """
-    from skops import io
-    from skops.io.exceptions import UnsupportedTypeException
-
     name = type(pipeline).__name__
     try:
         types: list[str] = io.get_untrusted_types(data=io.dumps(pipeline))
@@ -136,7 +136,6 @@ def read_model(path: Path, sha256: str, form: Form, trust: Form) -> Any:  # noqa
         if trust != "pickle":
             raise PickleNotTrustedError(str(path), "a pickle")
         return pickle.loads(content)  # noqa: S301 - the digest is the ledger's, and the spec trusts it by name
-    from skops import io
 
     types: list[str] = io.get_untrusted_types(data=content)
     _refuse_unlisted(str(path), types)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
 from tasks.records import Fence, Guardrail, LoadedModel, Promote, RollBack, TrainedModel
-
-if TYPE_CHECKING:
-    from tasks.registry.runs import Training
+from tasks.registry import aliases, runs
+from tasks.registry.aliases import CHAMPION, PREVIOUS, aliased_version, copy_of, fetch
+from tasks.registry.fresh import golden_predictions, predicts_in_a_fresh_process
+from tasks.registry.runs import Training, answering_server, client, log_training
 
 
 @task(name="register challenger", cache_policy=NO_CACHE)
 def register(managed: ManagedModel, training: Training, fence: Fence) -> TrainedModel:
     """Log the training to MLflow and register its model as ``challenger``."""
-    from tasks.registry.runs import answering_server, log_training
-
     with answering_server(managed.settings):
         return log_training(managed.settings, training, fence)
 
@@ -28,9 +27,6 @@ def register(managed: ManagedModel, training: Training, fence: Fence) -> Trained
 @task(name="load model", cache_policy=NO_CACHE)
 def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
     """Fetch a version, verify its bytes and its types, and read it."""
-    from tasks.registry.aliases import fetch
-    from tasks.registry.runs import answering_server
-
     with answering_server(managed.settings):
         return fetch(managed.settings, trained, managed.spec.trust)
 
@@ -40,9 +36,6 @@ def check_fresh_process(managed: ManagedModel, challenger: LoadedModel, pipeline
     """Check that a new interpreter loads the registered challenger and predicts as the fitted
     ``pipeline`` did.
     """
-    from tasks.registry.aliases import copy_of
-    from tasks.registry.fresh import golden_predictions, predicts_in_a_fresh_process
-
     spec, trained = managed.spec, challenger.trained
     golden = golden_predictions(pipeline, challenger, spec.problem)
     return predicts_in_a_fresh_process(
@@ -55,8 +48,6 @@ def log_metrics(
     managed: ManagedModel, run_id: str, metrics: Mapping[str, float], fence: Fence
 ) -> None:
     """Add metrics to a run that was logged before."""
-    from tasks.registry import runs
-
     with runs.answering_server(managed.settings):
         runs.log_metrics(managed.settings, run_id, metrics, fence)
 
@@ -64,9 +55,6 @@ def log_metrics(
 @task(name="crown", cache_policy=NO_CACHE)
 def crown(managed: ManagedModel, decision: Promote | RollBack, fence: Fence) -> None:
     """Carry out a journalled promotion or rollback; the alias ``champion`` is moved last."""
-    from tasks.registry import aliases
-    from tasks.registry.runs import answering_server
-
     with answering_server(managed.settings):
         aliases.crown(managed.settings, managed.name, decision, fence)
 
@@ -81,8 +69,6 @@ def log_batch(
     fence: Fence,
 ) -> str:
     """Log what the monitor saw of a batch to MLflow, pages included, and return the run's id."""
-    from tasks.registry import runs
-
     with runs.answering_server(managed.settings):
         return runs.log_batch(
             managed.settings,
@@ -106,25 +92,17 @@ def end_left_behind(managed: ManagedModel, fence: Fence, known: Set[str] | None)
 @task(name="log page", cache_policy=NO_CACHE)
 def log_page(managed: ManagedModel, run_id: str, page: Path) -> None:
     """Log a page to an MLflow run that is there already."""
-    from tasks.registry.runs import answering_server, client
-
     with answering_server(managed.settings):
         client(managed.settings.tracking_uri).log_artifact(run_id, str(page))
 
 
 def champion_version(managed: ManagedModel) -> int | None:
     """Return the version with the alias ``champion``, or None."""
-    from tasks.registry.aliases import CHAMPION, aliased_version
-    from tasks.registry.runs import answering_server
-
     with answering_server(managed.settings):
         return aliased_version(managed.settings, managed.name, CHAMPION)
 
 
 def previous_version(managed: ManagedModel) -> int | None:
     """Return the version with the alias ``previous_champion``, or None."""
-    from tasks.registry.aliases import PREVIOUS, aliased_version
-    from tasks.registry.runs import answering_server
-
     with answering_server(managed.settings):
         return aliased_version(managed.settings, managed.name, PREVIOUS)

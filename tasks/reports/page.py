@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tasks.reports import figures
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from tasks.reports import figures
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,7 +31,6 @@ def relative_address(href: str) -> str:
 @functools.cache
 def _environment() -> Environment:
     # Only a run that writes a page pays for the import.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

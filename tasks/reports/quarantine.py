@@ -9,6 +9,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from data_contracts.contract import Contract
 from tasks.lake import POSITION, REASONS, read_reasons
 
@@ -29,8 +31,6 @@ def quarantined_rows(lake: Path, path: str, contract: Contract) -> tuple[tuple[s
     has said whether they may be shown. Raises DamagedFileError when the file is not what was
     written.
     """
-    import pyarrow.parquet as pq
-
     read_reasons(lake, path)
     table = pq.ParquetFile(lake / path).read()
     columns = [

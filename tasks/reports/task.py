@@ -11,6 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.records import BatchRecord, Fence, LedgerEntry
+from tasks.reports.approval_page import render_approval_page, render_approval_text
+from tasks.reports.drift_page import render_drift_page
+from tasks.reports.model_page import render_model_page
+from tasks.reports.timeline import draw_timeline
+from tasks.reports.validation_page import render_validation_page
 
 PICKLE_TRUSTED = (
     "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run"
@@ -38,10 +43,6 @@ def write_batch_pages(
     ``waits`` goes from the batches whose labels may not be used yet to the reason. With them stands
     the model's page as it was after this batch, for MLflow; nothing in its viewer can be followed.
     """
-    from tasks.reports.drift_page import render_drift_page
-    from tasks.reports.model_page import render_model_page
-    from tasks.reports.validation_page import render_validation_page
-
     spec, contract, batch = managed.spec, managed.contract, record.batch.id
     directory = managed.settings.reports / managed.name / batch
     evidently = directory / EVIDENTLY
@@ -76,8 +77,6 @@ def write_batch_pages(
 @task(name="write label page", cache_policy=NO_CACHE)
 def write_label_page(stream: ManagedModel, record: BatchRecord) -> Path:
     """Write the page of a batch of labels, which says what its contract found, and return it."""
-    from tasks.reports.validation_page import render_validation_page
-
     page = stream.settings.reports / stream.name / record.batch.id / VALIDATION
     write_whole(
         page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode()
@@ -90,8 +89,6 @@ def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path
     """Write the page of a promotion that waits for a person; return it, and the same as
     Markdown.
     """
-    from tasks.reports.approval_page import render_approval_page, render_approval_text
-
     deadline = entry.recorded_at + managed.spec.approval.within
     page = approval_page(managed, entry)
     write_whole(page, render_approval_page(entry, deadline).encode())
@@ -113,9 +110,6 @@ def write_model_page(
     fence: Fence,
 ) -> tuple[Path, ...]:
     """Rebuild the model's page and the picture of its scores over time."""
-    from tasks.reports.model_page import render_model_page
-    from tasks.reports.timeline import draw_timeline
-
     directory = managed.settings.reports / managed.name
     page = render_model_page(
         managed.name,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from tasks.lake import write_table
 from tasks.records import FeatureFrame, LoadedModel, Predictions
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def write_predictions(
@@ -19,8 +18,6 @@ def write_predictions(
 
     ``predicted`` is (rows,), or (rows, classes) with one column a class.
     """
-    import pyarrow as pa
-
     trained, batch = model.trained, max(frame.snapshots)
     table = pa.Table.from_pandas(frame.keys, preserve_index=False)
     if predicted.ndim == 1:

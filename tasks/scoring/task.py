@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -11,9 +10,7 @@ from tasks.mixing import summarise
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame, predict_raw
 from tasks.records import FeatureFrame, LabelSummary, LoadedModel, Predictions
-
-if TYPE_CHECKING:
-    import numpy as np
+from tasks.scoring.predictions import write_predictions
 
 
 @task(name="score", cache_policy=NO_CACHE)
@@ -21,8 +18,6 @@ def score(
     managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame
 ) -> tuple[np.ndarray, Predictions]:
     """Predict every accepted row of the batch, and keep the predictions in the lake."""
-    from tasks.scoring.predictions import write_predictions
-
     predicted = predict_frame(champion, frame, managed.spec.problem)
     return predicted, write_predictions(managed.settings.lake, champion, frame, predicted)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tasks.records import PanelMember, Problem, Recipe, RowSpan
+from tasks.training.panel import Panel
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
@@ -129,8 +131,6 @@ def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     """Fit the contender's recipe on ``split.train``; the holdout stays unseen."""
-    import os
-
     began = time.perf_counter()
     recipe = contender.trained
     schema = with_values(split.train.schema, split.train.features)
@@ -166,8 +166,6 @@ def packaged(
     ``members`` are all of them, the newcomer last; ``kept`` has pipeline and training rows of each
     of the others, by its version.
     """
-    from tasks.training.panel import Panel
-
     others = [kept[member.version] for member in members[:-1]]
     panel = Panel([*(pipeline for pipeline, _ in others), fitted.pipeline], list(weights))
     spans = merged([span for _, rows in others for span in rows] + list(fitted.split.trained_on))

@@ -5,14 +5,12 @@ other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 
 from tasks.mixing import mix
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Panel(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -30,8 +28,6 @@ class Panel(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no typ
     @property
     def classes_(self) -> np.ndarray:
         """Class labels of all members, sorted, (classes,)."""
-        import numpy as np
-
         labels: np.ndarray = np.unique(np.concatenate([member.classes_ for member in self.members]))
         return labels
 
@@ -52,7 +48,6 @@ class Panel(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no typ
         return labels
 
     def _aligned(self, member: Any, X: Any) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline and what it takes
-        import numpy as np
 
         probabilities = np.asarray(member.predict_proba(X), dtype="float64")
         aligned = np.zeros((len(probabilities), len(self.classes_)))

@@ -6,15 +6,21 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.utils import get_tags
 
 from data_contracts.contract import nearest
 from tasks.configuration import ConfigurationError
 from tasks.records import FeatureSchema, Problem
 from tasks.training.config import Candidate
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Encode = Literal["auto", "onehot", "ordinal"]
 
@@ -52,8 +58,6 @@ def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Pro
 
     An estimator that takes any argument (``**kwargs``, as XGBoost's) is not asked which it knows.
     """
-    from sklearn.base import is_classifier, is_regressor
-
     for i, candidate in enumerate(candidates):
         where = f"training.candidates.{i}"
         try:
@@ -121,13 +125,6 @@ def make_pipeline(
     scaled. Unseen categories never raise in either. ``random_state`` is the seed wherever the
     estimator has one and the spec sets none.
     """
-    import numpy as np
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
-    from sklearn.utils import get_tags
-
     estimator = resolve_estimator(estimator_path)(**params)
     known = estimator.get_params()
     if "random_state" in known and "random_state" not in params:

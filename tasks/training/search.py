@@ -8,6 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import joblib
+import numpy as np
+import optuna
+from threadpoolctl import threadpool_limits
+
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, Problem, Recipe, Trial
 from tasks.training.config import Candidate, Range, TrainingConfig
@@ -15,9 +20,6 @@ from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.split import NoTrainingRowsError, forward_folds
 
 if TYPE_CHECKING:
-    import numpy as np
-    import optuna
-
     MeanLoss = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -53,8 +55,6 @@ def search(
     Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when
     no candidate is left.
     """
-    import numpy as np
-
     if problem != "regression" and frame.target.nunique() < 2:
         raise NoTrainingRowsError(
             f"batches {sorted(frame.snapshots)}: expected at least two classes in the target to"
@@ -106,9 +106,6 @@ class _Folds:
 
     def losses(self, candidate: Candidate, params: Mapping[str, Any]) -> list[float]:
         """Return the loss on each fold; folds run in parallel, one core each."""
-        import joblib
-        from threadpoolctl import threadpool_limits
-
         sample = self.sample
 
         # One thread a fold: folds fill the cores, and sums in one thread are the same every time.
@@ -140,8 +137,6 @@ def _search_one(
     candidate: Candidate, folds: _Folds, config: TrainingConfig, incumbent: Recipe | None
 ) -> Found | None:
     """Return the candidate's best trial; None when none has a finite loss."""
-    import optuna
-
     began = time.perf_counter()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from tasks.records import FeatureFrame, RowSpan
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class NoTrainingRowsError(ValueError):
@@ -36,8 +35,6 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
     The cut is a moment: rows of the same moment stay together. Raises NoTrainingRowsError when a
     side is empty.
     """
-    import numpy as np
-
     labelled = frame.where(frame.target.notna().to_numpy())
     if not len(labelled):
         raise NoTrainingRowsError(
@@ -68,8 +65,6 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
 
 def spans(frame: FeatureFrame) -> tuple[RowSpan, ...]:
     """Return one span of event time a batch; its end is just after the newest row."""
-    import pandas as pd
-
     found = []
     for batch in sorted(set(frame.batch)):
         times = frame.event_time[frame.batch == batch]
@@ -92,8 +87,6 @@ def forward_folds(times: np.ndarray, folds: int) -> Iterator[tuple[np.ndarray, n
     Expanding windows as in scikit-learn's TimeSeriesSplit, but cut between moments, never through
     one.
     """
-    import numpy as np
-
     order = np.argsort(times, kind="stable")
     ordered = times[order]
     cuts = [

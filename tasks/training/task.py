@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
 from tasks.records import FeatureFrame, Recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-
-    from tasks.training.fit import Contender, Fitted
-    from tasks.training.search import Found
-    from tasks.training.split import Split
+from tasks.training.fit import Contender, Fitted, class_labels, fit
+from tasks.training.pipeline import check_candidates
+from tasks.training.search import Found, search
+from tasks.training.split import Split, split_by_time
 
 
 def check_spec(managed: ManagedModel) -> None:
     """Refuse unknown estimators and arguments before anything runs; it imports the estimators."""
-    from tasks.training.pipeline import check_candidates
-
     file = managed.settings.project / "deployments" / managed.name / "model.yaml"
     check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
 
@@ -31,8 +25,6 @@ def check_spec(managed: ManagedModel) -> None:
 @task(name="split by time", cache_policy=NO_CACHE)
 def split(managed: ManagedModel, frame: FeatureFrame) -> Split:
     """Hold out the newest rows of the newest batch; everything before them may be trained on."""
-    from tasks.training.split import split_by_time
-
     return split_by_time(frame, managed.spec.training.holdout)
 
 
@@ -44,9 +36,6 @@ def search_candidates(
     incumbent: Recipe | None,
 ) -> tuple[Found, ...]:
     """Compare the candidates on folds that look forward in time, best first."""
-    from tasks.training.fit import class_labels
-    from tasks.training.search import search
-
     return search(
         split.train,
         managed.spec.training,
@@ -61,6 +50,4 @@ def search_candidates(
 @task(name="train", cache_policy=NO_CACHE)
 def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted:
     """Fit the contender's recipe on all rows before the holdout."""
-    from tasks.training.fit import fit
-
     return fit(contender, split, managed.spec.problem, managed.spec.training.seed)

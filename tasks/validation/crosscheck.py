@@ -12,7 +12,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, Rule
 from tasks.lake import read_span, to_frame
@@ -21,9 +25,6 @@ from tasks.validation.custom_rule import judged_by_part, needed_columns
 from tasks.validation.expectations import RuleResult, broken_rows, counted_rules, held, run_rules
 from tasks.validation.gx_import import import_great_expectations
 from tasks.validation.scan import scan_rules
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WHOLE_ROWS = 500_000
 """Most rows of a batch of several parts that Great Expectations is given as one frame."""
@@ -158,8 +159,6 @@ def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> tuple[se
     """Numbers of the parts with a row that breaks a rule, and of one without, drawn by the
     snapshot's content.
     """
-    import numpy as np
-
     ends = np.cumsum([part.rows for part in snapshot.parts])
     broken: set[int] = set()
     for result in scanned:
@@ -213,8 +212,5 @@ def _shown(result: RuleResult) -> str:
 
 
 def _frame(parts: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     tables = [pq.ParquetFile(part).read(list(columns)).select(list(columns)) for part in parts]
     return to_frame(pa.concat_tables(tables))

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from data_contracts.contract import Contract, Rule
 from data_contracts.limits import holds
 from tasks.batches import Batch
 from tasks.validation import formats
 from tasks.validation.gx_import import import_great_expectations
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Row positions, and no index columns: asking for those costs 15 times as much (docs/stack.md).
 _RESULT_FORMAT = {
@@ -52,7 +51,6 @@ class RuleResult:
 def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: ANN401 - an Expectation
     """Return the expectation for a row or batch rule; ValueError for a rule that has none."""
     import great_expectations.expectations as gxe
-    import pandas as pd
     from great_expectations.expectations.row_conditions import Column
 
     given = rule.arguments
@@ -275,8 +273,6 @@ def moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN4
     """A bound of a time as the frame's column holds it; without an offset it means the contract's
     zone.
     """
-    import pandas as pd
-
     if value is None:
         return None
     moment = pd.Timestamp(value)

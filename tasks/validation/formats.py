@@ -9,13 +9,12 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from data_contracts.contract import Rule
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from data_contracts.contract import Rule
 
 CHECKS = ("multiple_of", "format")
 """The checks that are judged here."""
@@ -45,8 +44,6 @@ def _is_multiple(values: pd.Series, factor: float) -> pd.Series:
     """Whole numbers by whole numbers exactly, others within the tolerance; an infinite one is no
     multiple.
     """
-    import numpy as np
-
     if float(factor).is_integer() and values.dtype.kind in "iu":
         return values % int(factor) == 0
     ratio = values.astype("float64") / factor

@@ -13,15 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Column, Contract, Rule
 from tasks.batches import Batch
 from tasks.lake import scratch_directory
 from tasks.validation.expectations import RuleResult, held, moment, observed
-
-if TYPE_CHECKING:
-    import duckdb
 
 MEMORY_A_THREAD = 48
 """MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more
@@ -97,8 +99,6 @@ class _Scan:
 
     def positions(self, query: str) -> tuple[int, ...]:
         """Ascending positions in the snapshot of the rows that ``query`` gives as (part, row)."""
-        import numpy as np
-
         found = self.connection.execute(query).fetchnumpy()
         rows = np.asarray(self.first_rows)[found["part"].astype("i8")] + found["row"].astype("i8")
         return tuple(np.sort(rows).tolist())
@@ -156,9 +156,6 @@ def _told_apart(results: Iterable[RuleResult]) -> set[str]:
 def _opened(
     parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Path
 ) -> Iterator[_Scan]:
-    import duckdb
-    import pyarrow.parquet as pq
-
     first_rows, rows = [], 0
     for part in parts:
         first_rows.append(rows)
@@ -191,8 +188,6 @@ def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Cont
     """Whether the rule has a scan, and DuckDB's expressions (RE2, as in pandas' own fast path) know
     its pattern.
     """
-    import duckdb
-
     if rule.check not in _SCANNED:
         return False
     if rule.check == "count":
@@ -310,8 +305,6 @@ def _measured(rule: Rule, scan: _Scan) -> str:
 
 def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) -> RuleResult:
     """Put the parts' measures together, and judge and show them as Great Expectations does."""
-    import pandas as pd
-
     given = rule.arguments
     found: object
     match rule.check:

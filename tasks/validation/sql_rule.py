@@ -13,13 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from data_contracts.contract import Column, Contract, ContractError, Rule
 from data_contracts.limits import holds
-
-if TYPE_CHECKING:
-    import duckdb
 
 _VIEW = "batch"
 _TYPES = {
@@ -64,8 +62,6 @@ def run_query(rule: Rule, contract: Contract, parts: Sequence[Path]) -> tuple[bo
     Raises ContractError for a query that does not bind, QueryFailedError for one that broke off on
     this batch.
     """
-    import duckdb
-
     with _database(contract) as connection:
         _create_empty(connection, contract.columns)
         _bind(connection, rule, contract)
@@ -116,8 +112,6 @@ def _reads_classified(rule: Rule, contract: Contract) -> bool:
 
 
 def _bind(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Contract) -> None:
-    import duckdb
-
     expected = "one SELECT that returns one number"
     try:
         statements = connection.extract_statements(_query(rule))
@@ -143,8 +137,6 @@ def _database(
     """An in-memory database that can open ``parts`` and nothing else, in the contract's time
     zone.
     """
-    import duckdb
-
     with tempfile.TemporaryDirectory(prefix="kingmaker-query-") as scratch:
         connection = duckdb.connect(
             ":memory:",

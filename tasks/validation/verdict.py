@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Column, Contract, Rule, nearest
 from tasks.lake import (
@@ -22,10 +26,7 @@ from tasks.records import RuleOutcome, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
 from tasks.validation.crosscheck import judge_rules
 from tasks.validation.expectations import RuleCrashedError, RuleResult
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
+from tasks.validation.sql_rule import QueryFailedError, run_query
 
 EXAMPLES = 3
 """Values shown of those that break a rule."""
@@ -134,8 +135,6 @@ def _verdict(
 def _query_result(
     rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract
 ) -> RuleResult:
-    from tasks.validation.sql_rule import QueryFailedError, run_query
-
     try:
         success, found = run_query(rule, contract, list(parts))
     except QueryFailedError as error:
@@ -145,8 +144,6 @@ def _query_result(
 
 
 def _schema_outcome(rule: Rule, parts: Sequence[Path], contract: Contract) -> RuleOutcome:
-    import pyarrow.parquet as pq
-
     names = pq.read_schema(parts[0]).names
     found = ""
     if rule.check == "present":
@@ -179,9 +176,6 @@ def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
     """What the column holds instead of the contract's type, with examples; empty when it is
     right.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     column = contract.column(name)
     kind = pq.read_schema(parts[0]).field(name).type
     if kind == arrow_type(column):
@@ -208,9 +202,6 @@ def _fits(value: str, column: Column, timezone: str) -> bool:
 
     An hour that the zone has twice, or not at all, is no timestamp.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     text = pa.array([value.strip()])
     try:
         text.cast(arrow_type(column))
@@ -312,8 +303,6 @@ def _write_quarantine(
     """Keep those of ``rows`` that have a reason beside the snapshot, as they were read, with
     position and reasons.
     """
-    import pyarrow as pa
-
     # A column of the source that is called as ours are must not stand in their place.
     rows = rows.select([name for name in rows.column_names if name not in (POSITION, REASONS)])
     rows = rows.filter(pa.array([position in reasons for position in positions]))
