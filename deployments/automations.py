@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from deployments.register import RECONCILE, TAG
-from flows.announce import DECIDED, REFUSED, REQUESTED
+from flows.steps.events import DECIDED, REFUSED, REQUESTED
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient

@@ -31,7 +31,7 @@ is begun.
 """
 TAG = "kingmaker"
 """On every deployment and every run of ours."""
-BEGIN = "python -m flows.begin"
+BEGIN = "python -m deployments.launcher"
 """How a pool begins a run, where nobody has said otherwise: with a look at whether there is
 anything to do.
 """

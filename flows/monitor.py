@@ -8,16 +8,16 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.decide import decide
-from flows.evidence import answered
-from flows.intake import due_batches, nothing_waits, take_in, take_in_labels
-from flows.labels import settle
-from flows.mandate import Mandate, mandate
-from flows.observe import observe, serve
-from flows.panel import refresh
-from flows.publish import publish, publish_settled
-from flows.run_name import run_name
-from flows.trainings import finish_trainings, train
+from flows.steps.decide import decide
+from flows.steps.ensemble import refresh
+from flows.steps.evidence import answered
+from flows.steps.intake import due_batches, nothing_waits, take_in, take_in_labels
+from flows.steps.labels import settle
+from flows.steps.publish import publish, publish_settled
+from flows.steps.run import Mandate, mandate
+from flows.steps.run_name import run_name
+from flows.steps.score import observe, serve
+from flows.steps.trainings import finish_trainings, train
 from tasks.ingest.source import UnreadableError
 from tasks.records import BatchRecord, Retrain, RollBack
 from tasks.training.task import check_spec

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from prefect import flow
 
-from flows.mandate import Mandate, mandate
-from flows.publish import publish_model
-from flows.run_name import run_name
+from flows.steps.publish import publish_model
+from flows.steps.run import Mandate, mandate
+from flows.steps.run_name import run_name
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage

@@ -13,8 +13,8 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run as this_run
 
-from flows.mandate import mandate
 from flows.promote import expire_approvals
+from flows.steps.run import mandate
 from tasks.ledger.lease import LeaseHeldError, left_behind_by
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import managed_models

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.monitor import BatchRefusedError, monitor
-from flows.waiting import is_idle, waiting_batches
+from flows.steps.pending import is_idle, waiting_batches
 from tasks.batches import Batch
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage

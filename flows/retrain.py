@@ -11,12 +11,12 @@ from datetime import datetime
 import numpy as np
 from prefect import flow, get_run_logger
 
-from flows.evidence import compared_or_why_not
-from flows.guardrails import every_guardrail
-from flows.mandate import Mandate, mandate
-from flows.panel import join_panel, window_kind
-from flows.publish import ask_for_approval
-from flows.run_name import run_name
+from flows.steps.ensemble import join_panel, window_kind
+from flows.steps.evidence import compared_or_why_not
+from flows.steps.guardrails import every_guardrail
+from flows.steps.publish import ask_for_approval
+from flows.steps.run import Mandate, mandate
+from flows.steps.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
 from tasks.evaluation.judgement import importance

@@ -124,7 +124,7 @@ def test_every_command_of_the_runbook_exists():
     """Each ``kingmaker X`` in docs/operations.md is a command, each ``make X`` a target."""
     from typer.main import get_command
 
-    from flows.cli import app
+    from deployments.command.cli import app
 
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     commands = set(

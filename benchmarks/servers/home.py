@@ -30,13 +30,13 @@ import yaml
 from sqlalchemy import insert, select
 
 from deployments.register import POOL
-from flows.servers import USER, read_secrets, running
+from deployments.server.home import USER, read_secrets, running
 from tasks.batches import batch_named
 from tasks.ledger.tables import batches, decisions, open_ledger, trainings
 from tasks.settings import REPOSITORY
 
 WEATHER = REPOSITORY / "tests" / "projects" / "weather"
-COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from deployments.command.cli import main; main()")
 _OURS = ("KINGMAKER_", "PREFECT_", "MLFLOW_", "TMPDIR", "MPLCONFIGDIR")
 _HERE = ("127.0.0.1", 0)
 

@@ -20,8 +20,8 @@ from tasks.decisions.config import (
     RecalibrationConfig,
     WatchConfig,
 )
+from tasks.decisions.ensemble import join, may_join, member_weights, next_window, settle
 from tasks.decisions.gate import decide_promotion
-from tasks.decisions.panel import join, may_join, member_weights, next_window, settle
 from tasks.decisions.policy import decide_retrain, realised_gain
 from tasks.decisions.recalibration import decide_recalibration, recalibrate
 from tasks.decisions.watch import decide_freeze, decide_watch
@@ -48,7 +48,7 @@ Asks = Callable[[int, int, Sequence[float]], bool]
 whether to train.
 """
 SUMMARIES = 12
-"""Mature batches that recalibration looks back on, as in flows/panel.py."""
+"""Mature batches that recalibration looks back on, as in flows/steps/ensemble.py."""
 _WINDOWS: dict[WindowKind, Window] = {"all history": "all", "sliding": "sliding"}
 
 

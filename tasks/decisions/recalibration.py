@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from tasks.decisions.config import PanelConfig, RecalibrationConfig, WatchConfig
-from tasks.decisions.panel import judge_members, member_weights
+from tasks.decisions.ensemble import judge_members, member_weights
 from tasks.decisions.watch import was_better
 from tasks.records import LabelSummary, Problem, Recalibrate, Recalibration, RecalibrationEvidence
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tasks.records import PanelMember, Problem, Recipe, RowSpan
-from tasks.training.panel import Panel
+from tasks.training.ensemble import Panel
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
@@ -50,7 +50,7 @@ class Fitted:
     """Rows that the pipeline, every member of it, was trained on."""
 
 
-PANEL = "tasks.training.panel.Panel"
+PANEL = "tasks.training.ensemble.Panel"
 
 
 def contenders(

@@ -103,7 +103,7 @@ def _work(job: dict[str, Any], answer: Path) -> None:
             writes.install()
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        from flows.embedded_server import answering_prefect
+        from deployments.server.embedded import answering_prefect
         from flows.monitor import monitor
 
         try:

@@ -48,7 +48,7 @@ def _run_out(stage: Stage) -> None:
     [
         ("os.rename part-", "tasks/ingest"),
         ("os.rename", "uploading", "log_training"),
-        ("os.rename", "uploading", "flows/publish.py"),
+        ("os.rename", "uploading", "flows/steps/publish.py"),
     ],
     ids=["ingest", "registration", "publishing"],
 )

@@ -22,10 +22,10 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.servers import USER, Secrets, read_secrets, running
+from deployments.server.home import USER, Secrets, read_secrets, running
 from tests.conftest import WEATHER_PROJECT
 
-COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from deployments.command.cli import main; main()")
 _OURS = ("KINGMAKER_", "PREFECT_", "MLFLOW_", "TMPDIR", "MPLCONFIGDIR")
 
 

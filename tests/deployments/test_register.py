@@ -168,7 +168,7 @@ def test_deploying_twice_changes_nothing(servers):
     said = servers.kingmaker("deploy")
 
     assert said.stdout.split()[0] == "unchanged"
-    assert pool_command(servers) == begun_by == f"{sys.executable} -m flows.begin"
+    assert pool_command(servers) == begun_by == f"{sys.executable} -m deployments.launcher"
     after = (
         deployments(servers),
         servers.api("/automations/filter", {}),
@@ -221,7 +221,7 @@ def test_prefects_own_command_registers_the_same(servers, project):
     )
 
     assert said.returncode == 0, said.stdout + said.stderr
-    assert pool_command(servers) == "python -m flows.begin"
+    assert pool_command(servers) == "python -m deployments.launcher"
     pool_command(servers, begun_by)
     after = deployments(servers)
     moving = {

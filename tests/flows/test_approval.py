@@ -8,12 +8,12 @@ import pytest
 from prefect import flow
 from sqlalchemy import update
 
-from flows.explain import explain
-from flows.mandate import mandate
+from deployments.command.explain import explain
 from flows.promote import NoEvidenceError, NothingWaitsError, expire_approvals, promote, refuse
-from flows.publish import ask_for_approval
 from flows.replay import replay
 from flows.retrain import retrain
+from flows.steps.publish import ask_for_approval
+from flows.steps.run import mandate
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import decisions, open_ledger
 from tasks.records import AwaitApproval, Evidence, Reject

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from flows.waiting import waiting_batches
+from flows.steps.pending import waiting_batches
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, lease
 from tasks.ledger.tables import open_ledger

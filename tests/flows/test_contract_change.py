@@ -24,7 +24,7 @@ pytestmark = pytest.mark.flow
 
 def cli(*arguments: str) -> int:
     """Run the command line, and return its exit code."""
-    from flows.cli import main
+    from deployments.command.cli import main
 
     with patch.object(sys, "argv", ["kingmaker", *arguments]), patch.dict(os.environ):
         try:

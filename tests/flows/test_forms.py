@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from prefect.flows import Flow
 
-from flows.by_hand import rollback
+from flows.manual import rollback
 from flows.monitor import monitor
 from flows.promote import promote, refuse
 from flows.replay import replay

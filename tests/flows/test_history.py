@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.mandate import Mandate
 from flows.retrain import history_before
+from flows.steps.run import Mandate
 from tasks.drift.profile import add_history, time_blocks
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage

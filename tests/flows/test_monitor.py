@@ -11,13 +11,13 @@ import pytest
 import yaml
 from sqlalchemy import select, update
 
-from flows.cli import status
-from flows.explain import explain
-from flows.intake import BatchNotThereError
+from deployments.command.cli import status
+from deployments.command.explain import explain
 from flows.monitor import BatchRefusedError, monitor
-from flows.observe import ContractBrokenError
 from flows.replay import replay
 from flows.retrain import retrain
+from flows.steps.intake import BatchNotThereError
+from flows.steps.score import ContractBrokenError
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease

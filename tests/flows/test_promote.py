@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prefect.artifacts import Artifact
 
-from flows.by_hand import NoPreviousChampionError, NotFrozenError, freeze, rollback, thaw
-from flows.explain import NotAsRecordedError, explain
+from deployments.command.explain import NotAsRecordedError, explain
+from flows.manual import NoPreviousChampionError, NotFrozenError, freeze, rollback, thaw
 from flows.promote import NoEvidenceError, promote
 from flows.replay import replay
 from flows.retrain import NothingToTrainError, retrain

@@ -54,7 +54,8 @@ def test_code_version_names_the_code():
 def test_importing_everything_has_no_effects(tmp_path):
     """No flow module writes a file, reads a setting or meets a server when it is imported."""
     code = (
-        "import flows.cli, flows.monitor, flows.retrain, flows.promote, flows.replay; import sys;"
+        "import sys, deployments.command.cli, flows.monitor, flows.retrain, flows.promote,"
+        " flows.replay;"
         " print(sorted({'great_expectations', 'evidently', 'mlflow', 'matplotlib'} &"
         " set(sys.modules)))"
     )

@@ -1,0 +1,191 @@
+"""The commands around real servers: ``up``, ``deploy`` and what goes with them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from deployments.server.home import rotate_secrets, running, secrets_file, sole_runner
+from tasks.lake import write_whole
+from tasks.model_spec import manage
+from tasks.settings import Settings
+
+app = typer.Typer()
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        envvar="KINGMAKER_DATABASE",
+        show_envvar=True,
+        help=(
+            "URL of a PostgreSQL server that keeps ledger, Prefect and MLflow (default: files in"
+            " the home)."
+        ),
+    ),
+]
+PortOption = Annotated[
+    int | None, typer.Option(help="Port on 127.0.0.1 (default: the usual one, or a free one).")
+]
+
+
+@app.command()
+def up(
+    database: DatabaseOption = "",
+    prefect_port: PortOption = None,
+    mlflow_port: PortOption = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="Most runs at once (default: one a processor).", min=1)
+    ] = None,
+) -> None:
+    """Run Prefect, MLflow and a worker on this machine, behind passwords, until Ctrl-C."""
+    if "KINGMAKER_DATABASE" not in os.environ and "@" in database:
+        # A password on a command line stands in the process list for as long as the command runs.
+        os.environ["KINGMAKER_DATABASE"] = database
+        rest = [
+            word
+            for word in sys.argv[1:]
+            if word not in ("--database", database, f"--database={database}")
+        ]
+        command = [sys.executable, "-c", "from deployments.command.cli import main; main()", *rest]
+        os.execv(sys.executable, command)  # noqa: S606
+    os.environ.pop("KINGMAKER_DATABASE", None)
+    from deployments.server.up import up as run_servers
+
+    run_servers(
+        Settings(),
+        lambda sentence: print(sentence, flush=True),
+        database=database,
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        at_once=at_once,
+    )
+
+
+@app.command()
+def deploy(
+    model: Annotated[
+        str | None, typer.Argument(help="One model (default: all of the project).")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what belongs to models that are gone.")
+    ] = False,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Only write deployments/prefect.yaml, for 'prefect deploy'."),
+    ] = False,
+) -> None:
+    """Register schedules, runs by hand and automations with the Prefect server; twice changes
+    nothing.
+    """
+    from deployments import register
+
+    settings = Settings()
+    if write:
+        file = settings.project / "deployments" / "prefect.yaml"
+        write_whole(file, register.prefect_file(settings).encode())
+        print(f"wrote {os.path.relpath(file)}")
+        return
+    _needs_server(settings)
+    done = asyncio.run(register.register(settings, model, prune=prune))
+    for word, keys in (
+        ("made", done.made),
+        ("changed", done.changed),
+        ("unchanged", done.unchanged),
+    ):
+        if keys:
+            print(f"{word:<10} {', '.join(keys)}")
+    for key in done.gone:
+        print(
+            f"{'removed' if prune else 'gone':<10} {key}: its model is not in"
+            f" deployments/{'' if prune else '; --prune removes it'}"
+        )
+
+
+@app.command("request-retrain")
+def request_retrain(
+    model: Annotated[
+        str, typer.Argument(help="Name of a directory in deployments/, such as flights.")
+    ],
+    reason: Annotated[
+        str, typer.Option(help="One sentence; it is kept in the log.")
+    ] = "asked for by an event",
+) -> None:
+    """Ask the Prefect server for a retrain, as any system may by the event
+    kingmaker.retrain.requested.
+    """
+    settings = Settings()
+    manage(model, settings)
+    _needs_server(settings)
+    from flows.steps.events import request_retrain as request
+
+    request(model, reason)
+    print(f"{model}: asked for a retrain; it runs when a worker is free")
+
+
+@app.command()
+def reconcile() -> None:
+    """End runs that died, run again what crashed, close approvals whose time is over; the server
+    does it hourly.
+    """
+    _needs_server(Settings())
+    from flows.reconcile import reconcile as reconcile_flow
+
+    for sentence in asyncio.run(reconcile_flow()) or ("nothing to do",):
+        print(sentence)
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        str, typer.Option(help="Keep what is younger, such as 30d or 12w.")
+    ] = "30d",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it (default: only say what would go).")
+    ] = False,
+) -> None:
+    """Say what may go from the disk, since nothing rests on it: no training, no prediction, no
+    reign.
+    """
+    from deployments.command.prune import prune as prune_lake
+    from tasks.configuration import parse_duration
+
+    try:
+        age = parse_duration(older_than)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    found = prune_lake(Settings(), age, remove=yes)  # type: ignore[arg-type]  # a timedelta
+    for removal in found:
+        print(f"{removal.bytes / 1e6:10.1f} MB  {os.path.relpath(removal.path)}: {removal.why}")
+    total = sum(removal.bytes for removal in found) / 1e6
+    print(f"{total:10.1f} MB  {'removed' if yes else 'would go; --yes removes it'}")
+
+
+@app.command("rotate-secrets")
+def rotate() -> None:
+    """Draw new passwords for the servers of the home; the encryption key stays.
+
+    Needs the servers to be down.
+    """
+    settings = Settings()
+    with sole_runner(settings.home):
+        rotate_secrets(settings.home)
+    print(
+        f"new passwords are in {os.path.relpath(secrets_file(settings.home))}; 'kingmaker up' uses"
+        " them"
+    )
+
+
+class NoServerError(RuntimeError):
+    """There is no Prefect server to talk to."""
+
+
+def _needs_server(settings: Settings) -> None:
+    if "PREFECT_API_URL" not in os.environ and running(settings.home) is None:
+        raise NoServerError(
+            f"{settings.home.resolve()}: expected a Prefect server, found none; start one by"
+            " 'kingmaker up', or name one by PREFECT_API_URL and PREFECT_API_AUTH_STRING"
+        )

@@ -1,0 +1,25 @@
+"""What is said of a batch until its labels are known. No decision reads it."""
+
+from __future__ import annotations
+
+from flows.steps.run import Mandate
+from tasks.evaluation.task import estimate_performance
+from tasks.records import BatchRecord, Estimate, FeatureFrame, LoadedModel
+
+REFERENCE = 3
+"""Newest mature batches that an estimate rests on, as far as the champion was not trained on them.
+"""
+
+
+def estimated(
+    m: Mandate, record: BatchRecord, champion: LoadedModel, frame: FeatureFrame
+) -> Estimate | None:
+    """Estimate how the champion does on a batch; None once its labels are mature, or when no mature
+    row is unseen.
+    """
+    if record.batch.id not in m.waits():
+        return None
+    unseen = [r for r in m.trainable() if r.batch.end > champion.trained.trained_until]
+    if not unseen:
+        return None
+    return estimate_performance(m.managed, champion, m.features(unseen[-REFERENCE:]), frame)

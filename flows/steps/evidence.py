@@ -1,0 +1,276 @@
+"""What the monitor's decisions rest on, gathered from the ledger and the lake; who decides is in
+``tasks/decisions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+from prefect import get_run_logger
+
+from flows.steps.run import Mandate
+from tasks.decisions.policy import realised_gain
+from tasks.decisions.rules import RULE, made_by
+from tasks.evaluation.compare import SeenRowsError
+from tasks.evaluation.metrics import EvaluationError
+from tasks.evaluation.task import compare_models
+from tasks.ledger import entries as ledger
+from tasks.records import (
+    BatchRecord,
+    Comparison,
+    Evidence,
+    FeatureFrame,
+    FreezeEvidence,
+    LedgerEntry,
+    LoadedModel,
+    PolicyEvidence,
+    Promote,
+    Reject,
+    RollBack,
+    RowSpan,
+    WatchEvidence,
+)
+
+
+def answered(m: Mandate, record: BatchRecord) -> bool:
+    """Whether this revision has its answer already, from a run that died later or from an earlier
+    one.
+
+    A note of the watch alone is no answer, nor is a refusal once the batch is accepted.
+    """
+    return any(
+        entry.batch == record.batch.id
+        and entry.evidence.get("revision") == record.revision
+        and (
+            made_by(entry.evidence) not in ("watch", "freeze")
+            or isinstance(entry.decision, RollBack)
+        )
+        and not ("verdict" in entry.evidence and record.accepted)
+        for entry in m.history()
+    )
+
+
+def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
+    """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
+
+    With labels that come late it is an earlier batch that is mature by now: the newest that was not
+    looked at yet.
+    """
+    reigns = ledger.reigns(m.history())
+    last = reigns[-1] if reigns else None
+    if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
+        return None
+    since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
+    looked_at = {
+        e.evidence["batch"]
+        for e in m.history()
+        if e.id > last.id and made_by(e.evidence) == "watch"
+    }
+    left = [
+        (count, r)
+        for count, r in enumerate(since[: m.managed.spec.watch.batches], start=1)
+        if r.batch.id not in looked_at
+    ]
+    if not left:
+        return None
+    count, watched = left[-1]
+
+    # Both with what recalibrates the throne: it is not the watch's question.
+    previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
+    if broken := m.contract_broken(previous):
+        get_run_logger().warning(
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, broken
+        )
+        return None
+    frame = m.features([watched])
+    try:
+        comparison = compare_models(m.managed, previous, champion, frame, (whole(watched),))
+    except (SeenRowsError, EvaluationError) as error:
+        get_run_logger().warning(
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, error
+        )
+        return None
+    return WatchEvidence(
+        model=m.managed.name,
+        batch=watched.batch.id,
+        revision=record.revision,
+        champion=champion.trained.version,
+        previous=previous.trained.version,
+        batches_watched=count,
+        comparison=comparison,
+    )
+
+
+def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
+    """Gather the rollbacks of late, this one included."""
+    accepted = [
+        r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id
+    ]
+    return FreezeEvidence(
+        model=record.model,
+        batch=record.batch.id,
+        revision=record.revision,
+        rollbacks=ledger.rollbacks_since_thaw(m.history()),
+        recent=tuple(accepted[-m.managed.spec.watch.freeze_batches :]),
+    )
+
+
+def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
+    """Compare each challenger that waits in shadow with the champion, on its holdout and all mature
+    batches since.
+
+    Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves
+    fewer of them.
+    """
+    history = m.history()
+    for entry in ledger.in_shadow(history):
+        looks = [
+            e.evidence
+            for e in history
+            if e.evidence.get("challenger") == entry.evidence["challenger"]
+        ]
+        first, before = (
+            Evidence.model_validate({k: v for k, v in look.items() if k != RULE})
+            for look in (looks[0], looks[-1])
+        )
+        since = [
+            r for r in m.trainable() if first.holdout[-1].batch < r.batch.id <= record.batch.id
+        ]
+        pooled = tuple(r.batch.id for r in since)
+        if not pooled or pooled == before.pooled:
+            continue
+        challenger = m.packaged(first.challenger)
+        reigning = replace(m.model(champion.trained.version, first.batch), recalibration=None)
+        unseen_from = max(challenger.trained.trained_until, champion.trained.trained_until)
+        rows = pooled_rows(m, first, since, unseen_from)
+        comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
+        yield first.model_copy(
+            update={
+                "batch": record.batch.id,
+                "champion": champion.trained.version,
+                "holdout": first.holdout if rows is None else rows[1],
+                "comparison": comparison,
+                "not_compared": not_compared,
+                "pooled": pooled,
+            }
+        )
+
+
+def pooled_rows(
+    m: Mandate, before: Evidence, since: list[BatchRecord], unseen_from: datetime
+) -> tuple[FeatureFrame, tuple[RowSpan, ...]] | None:
+    """Return the rows of a holdout and of the batches since, from a moment on, and their spans;
+    None when none is left.
+    """
+    held = min(span.start for span in before.holdout)
+    known = m.batches()
+    records = [known[span.batch] for span in before.holdout if span.batch in known]
+    records = [
+        r for r in {r.batch.id: r for r in (*records, *since)}.values() if r.batch.end > unseen_from
+    ]
+    if not records:
+        return None
+    first = max(held, unseen_from)
+    frame = m.features(records)
+    frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
+    spans = tuple(
+        span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records)
+    )
+    return (frame, spans) if len(frame) else None
+
+
+def compared_or_why_not(
+    m: Mandate,
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
+) -> tuple[Comparison | None, str]:
+    """Compare two models on ``rows``, their spans beside them; or say why they cannot be
+    compared.
+    """
+    if broken := m.contract_broken(champion):
+        return None, broken
+    if rows is None:
+        return None, "no row is newer than all that both were trained on"
+    try:
+        return compare_models(m.managed, challenger, champion, *rows), ""
+    except (SeenRowsError, EvaluationError) as error:
+        return None, str(error)  # evidence like any other: the gate refuses, and says why
+
+
+def whole(record: BatchRecord) -> RowSpan:
+    """Return the span of all rows of a batch."""
+    return RowSpan(
+        batch=record.batch.id,
+        snapshot=record.snapshot.sha256,
+        start=record.batch.start,
+        end=record.batch.end,
+        rows=record.snapshot.rows,
+    )
+
+
+def policy_evidence(
+    m: Mandate, record: BatchRecord, champion: LoadedModel | None
+) -> PolicyEvidence:
+    """Gather what the retrain policy looks at."""
+    judged = {
+        r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances
+    }
+    trained = m.training_batches()
+    newest = trained[-1] if trained else None
+    # A loss is news once: with labels that come late, the newest judged batch may have been
+    # answered by a training.
+    news = bool(judged) and (newest is None or max(judged) > newest)
+    losses = tuple(judged.values())
+    accepted = m.trainable()
+    since = [r for r in accepted if newest is None or r.batch.id > newest]
+    return PolicyEvidence(
+        model=m.managed.name,
+        batch=record.batch.id,
+        revision=record.revision,
+        champion=None if champion is None else champion.trained.version,
+        accepted_batches=len(accepted),
+        batches_since_training=len(since),
+        losses=losses[:-1] if news else losses,
+        newest_loss=losses[-1] if news else None,
+        drift_share=None if record.drift is None else record.drift.share,
+        training_age=None if newest is None else m.as_of - m.managed.batch(newest).end,
+        rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
+        trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
+        gains=realised_gains(m.history()),
+    )
+
+
+def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
+    """Return what each judged training realised, oldest first, as a share of the loss of the
+    champion before it.
+
+    A promotion gained what the watch has seen of it so far, over the rows that it has watched; a
+    challenger that was rejected gained nothing. What is not known yet, or waits for a person, is
+    left out, as is the first champion.
+    """
+    gains = {_trained_at(entry): 0.0 for entry in entries if isinstance(entry.decision, Reject)}
+    for entry in entries:
+        if isinstance(entry.decision, Promote):
+            gains.pop(_trained_at(entry), None)
+            watched = [
+                Comparison.model_validate(e.evidence["comparison"])
+                for e in entries
+                if made_by(e.evidence) == "watch"
+                and e.evidence["champion"] == entry.decision.version
+                and e.id > entry.id
+            ]
+            if watched:
+                gains[_trained_at(entry)] = realised_gain(watched)
+    return tuple(gains[batch] for batch in sorted(gains))
+
+
+def _trained_at(entry: LedgerEntry) -> str:
+    """The batch at which the challenger was trained, which a judgement after batches in shadow
+    comes long after.
+    """
+    holdout = entry.evidence.get("holdout")
+    return str(holdout[-1]["batch"]) if holdout else entry.batch

@@ -1,0 +1,129 @@
+"""What people see of a batch: pages, the MLflow run, and Prefect's artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect.artifacts import (
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_table_artifact,
+)
+
+from flows.steps.run import Mandate
+from tasks.ledger import entries as ledger
+from tasks.records import AwaitApproval, BatchRecord, LedgerEntry, LoadedModel
+from tasks.registry.task import log_batch, log_page
+from tasks.reports.task import (
+    approval_page,
+    write_approval_page,
+    write_batch_pages,
+    write_model_page,
+)
+
+
+async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
+    """Write the batch's pages and the model's, log them to MLflow, show them on Prefect; the batch
+    is then complete.
+    """
+    entries, batch = m.history(), record.batch.id
+    pages = write_batch_pages(m.managed, record, entries, m.batches(), m.waits(), m.fence)
+    run_id = log_batch(
+        m.managed, batch, _params(record, champion), _metrics(record), pages, m.fence
+    )
+    record = m.write_batch(record.model_copy(update={"mlflow_run": run_id, "completed": True}))
+    publish_model(m)
+    decided = [entry for entry in entries if entry.batch == batch]
+    for entry in decided:
+        if (
+            isinstance(entry.decision, AwaitApproval)
+            and not approval_page(m.managed, entry).exists()
+        ):
+            await ask_for_approval(m, entry)
+    key = f"{m.managed.name}-{batch}".lower().replace("_", "-")
+    await acreate_table_artifact(
+        key=f"{key}-batch",
+        table=[{"what": name, "value": value} for name, value in _table(record).items()],
+        description=f"**{m.managed.name} {batch}**: "
+        + "; ".join(f"{e.decision.kind}: {e.decision.reason}" for e in decided),
+    )
+    await acreate_link_artifact(
+        key=f"{key}-report", link=pages[0].as_uri(), link_text=f"Report of {m.managed.name} {batch}"
+    )
+    return record
+
+
+def publish_settled(m: Mandate, settled: Sequence[str]) -> None:
+    """Rebuild the pages of batches whose labels have come since their run, and with them the
+    model's.
+    """
+    known = m.batches()
+    late = [known[id] for id in settled if known[id].completed]
+    for record in late:
+        write_batch_pages(m.managed, record, m.history(), known, m.waits(), m.fence)
+    if late:
+        publish_model(m)
+
+
+async def ask_for_approval(m: Mandate, entry: LedgerEntry) -> None:
+    """Show a person what the gate's yes rests on: a page in the challenger's MLflow run, an
+    artifact on Prefect.
+    """
+    trained = ledger.training(m.engine, m.managed.name, entry.decision.version)  # type: ignore[union-attr]  # AwaitApproval
+    page, text = write_approval_page(m.managed, entry)
+    log_page(m.managed, trained.run_id, page)
+    key = f"{m.managed.name}-version-{trained.version}-approval".replace("_", "-")
+    await acreate_markdown_artifact(
+        key=key, markdown=text, description=f"{m.managed.name} awaits approval"
+    )
+
+
+def publish_model(m: Mandate) -> None:
+    """Rebuild the model's page and its picture from the ledger."""
+    write_model_page(m.managed, list(m.batches().values()), m.history(), m.waits(), m.fence)
+
+
+def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]:
+    return {
+        "batch": record.batch.id,
+        "revision": str(record.revision),
+        "snapshot": record.snapshot.sha256,
+        "verdict": record.verdict.outcome,
+        "champion": "none" if champion is None else str(champion.trained.version),
+    }
+
+
+def _metrics(record: BatchRecord) -> dict[str, float]:
+    metrics = {
+        "rows": float(record.snapshot.rows),
+        "quarantined": float(record.verdict.quarantined),
+    }
+    if record.labelled is not None:
+        metrics["labelled_share"] = record.labelled.share
+    if record.drift is not None:
+        metrics["drift_share"] = record.drift.share
+        metrics |= {
+            f"psi_{f.feature}": f.score for f in record.drift.features if f.score is not None
+        }
+    if record.performances:
+        metrics |= {
+            f"champion_{name}": of.value for name, of in record.performances[0].metrics.items()
+        }
+        metrics["champion_loss"] = record.performances[0].loss.value
+    return metrics
+
+
+def _table(record: BatchRecord) -> dict[str, str]:
+    table = {
+        "rows": f"{record.snapshot.rows:,}",
+        "quarantined": f"{record.verdict.quarantined:,}",
+        "verdict": f"{record.verdict.outcome}: {record.verdict.reason}",
+    }
+    if record.drift is not None:
+        moved = [f.feature for f in record.drift.inputs if f.outcome == "drifted"]
+        table["drifted features"] = f"{record.drift.share:.0%}: {', '.join(moved) or 'none'}"
+    if record.labelled is not None:
+        table["rows with a label"] = f"{record.labelled.labelled:,} of {record.labelled.rows:,}"
+    if record.performances:
+        table[record.performances[0].metric] = str(record.performances[0].score)
+    return table

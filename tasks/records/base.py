@@ -1,0 +1,22 @@
+"""What all records share, and the types that name choices."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Problem = Literal["binary", "multiclass", "regression"]
+WindowKind = Literal["all history", "sliding"]
+Form = Literal["skops", "pickle"]
+
+
+class Record(BaseModel):
+    """Base of every record: immutable, and strict about what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def digest(self) -> str:
+        """Hex digest of the record's JSON: equal records, equal digests."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

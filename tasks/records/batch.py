@@ -1,0 +1,106 @@
+"""What the ledger knows of one batch of one model."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tasks.batches import Batch
+from tasks.records.base import Record
+from tasks.records.drift import DriftSummary
+from tasks.records.evaluation import Estimate, Performance
+from tasks.records.model import LabelSummary
+from tasks.records.snapshot import Cohort, Labelled, Snapshot, Verdict
+
+
+class Predictions(Record):
+    """What the champion said about one batch, in the lake."""
+
+    model: str
+    batch: str
+    version: int
+    snapshot: str
+    rows: int
+    path: str
+    sha256: str
+    adjusted_by: int | None = None
+    """The ledger's number of the recalibration in force; None for the model as it was packaged."""
+
+
+class BatchRecord(Record):
+    """What the ledger knows of one batch of one model."""
+
+    model: str
+    batch: Batch
+    revision: int
+    snapshot: Snapshot
+    verdict: Verdict
+    fingerprint: str
+    spec_sha256: str
+    """Digest of the model spec and the contract that the batch was judged by."""
+    as_of: datetime
+    drift: DriftSummary | None = None
+    summary: LabelSummary | None = None
+    """Labels against the served predictions before recalibration; None while labels are not mature.
+    """
+    estimate: Estimate | None = None
+    """Of the champion that scored the batch, made while its labels were out; no decision reads it.
+    """
+    performances: tuple[Performance, ...] = ()
+    """The reigning champion's first, then the first champion's when it is another."""
+    predictions: Predictions | None = None
+    labelled: Labelled | None = None
+    """None until its labels were mature, or have come again since."""
+    unknown: int | None = None
+    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
+    mlflow_run: str | None = None
+    completed: bool = False
+    """Whether the monitor has come to its end with this revision; if not, the next run takes it up
+    again.
+    """
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the batch may be trained and scored on."""
+        return not self.verdict.refused
+
+    @property
+    def cohort(self) -> Cohort:
+        """What of it says whether its labels may be used."""
+        return Cohort(
+            batch=self.batch,
+            snapshot=self.snapshot.sha256,
+            accepted=self.accepted,
+            verdict=self.verdict.reason,
+            predicted=self.predictions is not None,
+            judged=bool(self.performances),
+            labelled=self.labelled,
+            unknown=self.unknown,
+        )
+
+
+class Superseded(Record):
+    """A revision of a batch whose content a newer one has replaced, and what rests on it."""
+
+    batch: str
+    revision: int
+    newest: int
+    """The revision that replaced it."""
+    rows: int
+    newest_rows: int
+    versions: tuple[int, ...]
+    """Versions of the model that were trained on rows of it."""
+    predictions: str | None
+    """Lake path of what the champion said about it."""
+    labels: bool = False
+    """Whether it is a batch of labels, from a contract of their own."""
+
+    def __str__(self) -> str:
+        numbers = ", ".join(map(str, self.versions))
+        parts = [f"trained on it: version {numbers}"] if numbers else []
+        if self.predictions:
+            parts.append(f"predictions: {self.predictions}")
+        return (
+            f"{'labels of ' if self.labels else ''}{self.batch} revision {self.revision}"
+            f" ({self.rows:,} rows), now revision {self.newest} ({self.newest_rows:,} rows);"
+            f" {'; '.join(parts)}"
+        )

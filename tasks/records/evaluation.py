@@ -1,0 +1,160 @@
+"""How models did on labelled rows, alone and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import model_validator
+
+from tasks.records.base import Record
+from tasks.records.model import RowSpan
+
+
+class Interval(Record):
+    """An estimate with its two-sided 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, value: object) -> object:
+        """A number alone, as older ledgers hold it, is an estimate whose interval is not known."""
+        if isinstance(value, int | float):
+            return {"value": value, "low": float("-inf"), "high": float("inf")}
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+class SliceScore(Record):
+    """Mean loss and metric on the rows where ``column`` is ``value``."""
+
+    column: str
+    value: str
+    rows: int
+    loss: Interval
+    score: Interval | None = None
+    """The user's metric; None where it is not defined, as AUC on one class."""
+
+
+class Performance(Record):
+    """How one model did on the mature labels of one batch."""
+
+    batch: str
+    version: int
+    rows: int
+    blocks: int
+    metric: str
+    score: Interval
+    loss: Interval
+    metrics: Mapping[str, Interval]
+    slices: tuple[SliceScore, ...] = ()
+
+
+class Estimate(Record):
+    """How one model probably does on a batch before its labels are known: blind to concept drift,
+    and no evidence.
+    """
+
+    version: int
+    rows: int
+    reference: tuple[str, ...]
+    """Batches with mature labels that it rests on."""
+    reference_rows: int
+    metric: str
+    score: Interval
+    loss: Interval
+
+
+class SliceComparison(Record):
+    """Challenger against champion on one slice."""
+
+    column: str
+    value: str
+    rows: int
+    blocks: int
+    challenger_loss: float
+    champion_loss: float
+    p_worse: float
+    """One-sided p-value against 'the challenger is not worse here'."""
+
+
+class Comparison(Record):
+    """Two models on the same rows, paired and clustered by blocks of time."""
+
+    rows: int
+    blocks: int
+    block_hours: float
+    challenger_loss: float
+    champion_loss: float
+    difference: Interval
+    """Challenger minus champion: negative when the challenger is better."""
+    t: float
+    """``difference / standard error``, with ``blocks - 1`` degrees of freedom."""
+    p_better: float
+    """One-sided p-value against 'the challenger is not better'."""
+    metric: str
+    challenger_score: Interval
+    champion_score: Interval
+    greater_is_better: bool
+    slices: tuple[SliceComparison, ...] = ()
+    block_means: tuple[float, ...] = ()
+    """Mean difference of each block of time, oldest first: what a test that is looked at repeatedly
+    needs.
+    """
+
+
+class Guardrail(Record):
+    """One sanity check on the challenger. A check that could not be made has not passed."""
+
+    name: str
+    outcome: Literal["passed", "failed", "not made"]
+    found: str
+    limit: str
+
+
+class Generalisation(Record):
+    """What a model gained over one answer for all rows, on rows that it was trained on and on rows
+    that it was not.
+    """
+
+    train_loss: float
+    holdout_loss: float
+    constant_train_loss: float
+    """Of the one answer: the base rates, mean or quantile of the training rows."""
+    constant_holdout_loss: float
+    worse_than_constant: Interval
+    """Mean loss on the holdout minus that of the one answer, by blocks of time."""
+
+    @property
+    def gap(self) -> float:
+        """How much higher the loss is on unseen rows."""
+        return self.holdout_loss - self.train_loss
+
+
+class Evidence(Record):
+    """The frozen record that a promotion decision rests on."""
+
+    model: str
+    batch: str
+    kind: Literal["first", "refresh", "change of recipe"]
+    challenger: int
+    champion: int | None
+    attempt: int
+    """How many changes of recipe were judged since one was promoted, this one included."""
+    holdout: tuple[RowSpan, ...]
+    comparison: Comparison | None
+    """None for the first champion, and when the rows could not judge."""
+    not_compared: str = ""
+    """Why there is no comparison although somebody reigns."""
+    guardrails: tuple[Guardrail, ...]
+    generalisation: Generalisation | None = None
+    """None in evidence from before it was kept, and when it could not be measured."""
+    pooled: tuple[str, ...] = ()
+    """Batches after the holdout's that were pooled with it, because the holdout alone was too
+    little.
+    """

@@ -1,0 +1,127 @@
+"""What lives in memory only: it passes from task to task of one process and is never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tasks.records.batch import BatchRecord
+from tasks.records.drift import BaselineProfile
+from tasks.records.model import FeatureSchema, LabelSnapshot, Recalibration, TrainedModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """The batches of labels that were read by a moment; what became known later does not count."""
+
+    batches: tuple[BatchRecord, ...]
+    """Newest revisions, oldest batch first, refused ones among them."""
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class FeatureFrame:
+    """Features of the accepted rows of some batches, row for row with target, time and slices."""
+
+    features: pd.DataFrame
+    """(rows, features): float64 for numerical features, str for categorical ones."""
+    target: pd.Series
+    """(rows,): float64, or str when multiclass; missing where the label is not known."""
+    event_time: pd.Series
+    """(rows,): datetime64[us, UTC]."""
+    batch: pd.Series
+    """(rows,): id of the batch."""
+    slices: pd.DataFrame
+    """(rows, slice columns): str."""
+    keys: pd.DataFrame
+    """(rows, key columns), to join predictions with."""
+    schema: FeatureSchema
+    snapshots: Mapping[str, str]
+    """Batch id -> snapshot digest."""
+    audit: pd.DataFrame | None = None
+    """(rows, audited columns): str, personal values as numbered groups; None when fairness is not
+    audited.
+    """
+    labelled_by: tuple[LabelSnapshot, ...] = ()
+    """What was read for the target where it comes from a contract of its own, oldest batch first.
+    """
+
+    @property
+    def moments(self) -> np.ndarray:
+        """Event times as datetime64[us] in UTC, (rows,): NumPy knows no zones."""
+        naive = self.event_time.dt.tz_convert("UTC").dt.tz_localize(None)
+        moments: np.ndarray = naive.to_numpy(dtype="datetime64[us]")
+        return moments
+
+    def where(self, mask: np.ndarray) -> FeatureFrame:
+        """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
+        return FeatureFrame(
+            features=self.features[mask],
+            target=self.target[mask],
+            event_time=self.event_time[mask],
+            batch=self.batch[mask],
+            slices=self.slices[mask],
+            keys=self.keys[mask],
+            schema=self.schema,
+            snapshots=self.snapshots,
+            audit=None if self.audit is None else self.audit[mask],
+            labelled_by=self.labelled_by,
+        )
+
+    def sample(self, rows: int, seed: int) -> FeatureFrame:
+        """Return at most ``rows`` rows, drawn with ``seed``, in their order."""
+        import numpy as np
+
+        if len(self) <= rows:
+            return self
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[np.random.default_rng(seed).choice(len(self), rows, replace=False)] = True
+        return self.where(chosen)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A registered version, fetched, verified and ready to predict."""
+
+    trained: TrainedModel
+    pipeline: Any
+    """A fitted scikit-learn pipeline over the features of ``trained.schema_``."""
+    baseline: pd.DataFrame
+    """Sample of the training rows' features."""
+    profile: BaselineProfile
+    weights: tuple[float, ...] = ()
+    """The members' weights in force; empty when it is no panel."""
+    recalibration: Recalibration | None = None
+    """In force; None: predictions are served as they are."""
+    adjusted_by: int | None = None
+    """The ledger's number of the decision that put weights and recalibration in force."""
+    size: int = 0
+    """Bytes of the stored pipeline."""
+
+
+class RegistryAwayError(RuntimeError):
+    """MLflow could not be reached, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What keeps a run that lost its lease from writing where the ledger cannot refuse it: registry
+    and pages.
+    """
+
+    token: int
+    """The fencing token of the run's lease."""
+    hold: Callable[[], AbstractContextManager[None]]
+    """Gives a block in which the lease cannot pass to another; entering it raises LeaseLostError
+    once it has.
+    """

@@ -1,0 +1,155 @@
+"""How versions of a model are made, and what each is: training and registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from tasks.records.base import Form, Problem, Record, WindowKind
+
+
+class FeatureSchema(Record):
+    """The features that a model was trained on, in order, by kind."""
+
+    numerical: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All features: categorical first, then numerical."""
+        return self.categorical + self.numerical
+
+
+class RowSpan(Record):
+    """Labelled rows of one snapshot with ``start <= event time < end``."""
+
+    batch: str
+    snapshot: str
+    start: datetime
+    end: datetime
+    rows: int
+
+
+class LabelSnapshot(Record):
+    """One revision of a batch of labels, from a contract of their own, that was read for training
+    rows.
+    """
+
+    batch: str
+    snapshot: str
+
+
+class Recipe(Record):
+    """How a model is made, whatever data it is made of. Same recipe and newer data is a refresh."""
+
+    estimator: str
+    """Import path."""
+    params: Mapping[str, Any]
+    encode: Literal["auto", "onehot", "ordinal"]
+    window: str
+    features: str
+    """Digest of the feature code and the feature schema."""
+
+    @property
+    def hash(self) -> str:
+        """First twelve digits of the recipe's digest."""
+        return self.digest()[:12]
+
+
+class Trial(Record):
+    """One candidate's result on the folds."""
+
+    estimator: str
+    params: Mapping[str, Any]
+    loss: float
+    """Mean over folds, each fold newer than its training rows."""
+    loss_by_fold: tuple[float, ...]
+    trials: int
+    seconds: float
+
+
+class PanelMember(Record):
+    """One kept model of a panel, and how it has done."""
+
+    version: int
+    window: WindowKind
+    standing: float
+    """Its discounted loss; what the best member had when it joined, moved by each mature batch
+    since.
+    """
+    losses: tuple[float, ...] = ()
+    """Its mean loss on each mature batch since it joined, oldest first."""
+
+
+class LabelSummary(Record):
+    """Labels against predictions on one mature batch, before any recalibration; what recalibration
+    looks at.
+    """
+
+    batch: str
+    rows: int
+    labels: tuple[float, ...]
+    """Binary: the share of positives.
+
+    Multiclass: the share of each class. Regression: the median, or no number.
+    """
+    predictions: tuple[float, ...]
+    """The same of what was predicted: mean probabilities, or the median."""
+
+
+class Recalibration(Record):
+    """A correction of predictions without a training."""
+
+    problem: Problem
+    shift: tuple[float, ...]
+    """Binary: added to the logit.
+
+    Multiclass: added to each class's log probability. Regression: log of the factor.
+    """
+    rows: float
+    """Effective rows that it rests on."""
+    reason: str
+
+
+class TrainedModel(Record):
+    """A registered version: what it is, what it was trained on, what its bytes are."""
+
+    model: str
+    version: int
+    run_id: str
+    recipe: Recipe
+    schema_: FeatureSchema
+    classes: tuple[str, ...]
+    """Class labels of a multiclass target, in the order of predictions; empty for other problems.
+    """
+    trained_on: tuple[RowSpan, ...]
+    trained_until: datetime
+    """No training row is at or after this moment."""
+    artifact_sha256: str
+    form: Form = "skops"
+    """How the model is stored; reading ``pickle`` runs whatever is in it."""
+    sample_sha256: str = ""
+    """Digest of the baseline's sample; empty for a training from before it was kept."""
+    profile_sha256: str = ""
+    """Digest of the baseline's profile; empty for a training from before it was kept."""
+    spec_sha256: str
+    contract_version: str
+    contract_text: str = ""
+    """The contract's file as it was; empty for a training from before it was kept."""
+    seed: int
+    code_version: str
+    rows: int
+    members: tuple[PanelMember, ...] = ()
+    """Of a panel: its members as they stood when it was packaged, in its order, the newcomer last.
+
+    Else empty.
+    """
+    newcomer: Recipe | None = None
+    """Of a panel: how its newest member was made ..."""
+    newcomer_on: tuple[RowSpan, ...] = ()
+    """... and of which rows; ``trained_on`` has those of all members."""
+    labelled_by: tuple[LabelSnapshot, ...] = ()
+    """Labels from a contract of their own: which were read for this training, of a panel for its
+    newcomer. Empty where the rows carry theirs, and for a training from before it was kept.
+    """

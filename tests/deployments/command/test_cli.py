@@ -1,0 +1,192 @@
+"""The command line as a person meets it: exit codes, sentences, and what an idle run imports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import WEATHER_PROJECT
+
+
+def kingmaker(
+    home: Path, *arguments: str, project: Path = WEATHER_PROJECT, user_home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with ``home`` and ``project``, as a user with ``user_home``, and return what
+    it said.
+    """
+    ours = ("KINGMAKER_", "PREFECT_", "TMPDIR", "MPLCONFIGDIR")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    if user_home is not None:
+        environment |= {"HOME": str(user_home)}
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from deployments.command.cli import main; main()",
+            "--home",
+            str(home),
+            "--project",
+            str(project),
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=user_home,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_help_teaches_where_to_begin(tmp_path):
+    """The first screen names the first command and the exit codes."""
+    said = kingmaker(tmp_path, "--help")
+
+    assert said.returncode == 0
+    assert "kingmaker demo" in said.stdout
+    assert "data was refused" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "wether"], "did you mean 'weather'?"),
+        (["history", "wether"], "did you mean 'weather'?"),
+        (["replay", "weather", "--start", "2013-05"], "found '2013-05'"),
+    ],
+)
+def test_misuse_is_one_sentence_and_exit_code_2(tmp_path, arguments, sentence):
+    """Wrong names, ids and places are told in one line, without a traceback."""
+    said = kingmaker(tmp_path, *arguments)
+
+    assert said.returncode == 2
+    assert sentence in said.stderr
+    assert "Traceback" not in said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1
+
+
+def test_missing_source_is_a_failure_and_not_idleness(tmp_path):
+    """A source directory that is not there fails with its path: absent data must not look like no
+    news.
+    """
+    said = kingmaker(tmp_path, "run", "weather")
+
+    assert said.returncode == 1
+    assert "sources/weather: no such directory" in said.stderr
+
+
+def test_misspelt_key_names_file_path_and_right_key(tmp_path):
+    """A spec with a misspelt key gets a message with the right key in it."""
+    project = tmp_path / "project"
+    shutil.copytree(WEATHER_PROJECT, project)
+    spec = project / "deployments" / "weather" / "model.yaml"
+    spec.write_text(
+        spec.read_text(encoding="utf-8").replace("tuning:", "tunning:"), encoding="utf-8"
+    )
+
+    said = kingmaker(tmp_path, "check", project=project)
+
+    assert said.returncode == 2
+    assert "model.yaml: training.tunning" in said.stderr
+    assert "did you mean 'tuning'?" in said.stderr
+
+
+def test_check_refuses_an_unknown_estimator(tmp_path):
+    """An estimator that does not exist is found before anything runs, with the nearest name."""
+    project = tmp_path / "project"
+    shutil.copytree(WEATHER_PROJECT, project)
+    spec = project / "deployments" / "weather" / "model.yaml"
+    spec.write_text(spec.read_text(encoding="utf-8").replace("Ridge", "Rigde"), encoding="utf-8")
+
+    said = kingmaker(tmp_path, "check", project=project)
+
+    assert said.returncode == 2
+    assert "training.candidates.0.estimator" in said.stderr
+    assert "did you mean 'Ridge'?" in said.stderr
+
+
+def test_check_passes_the_repository_itself(tmp_path):
+    """The built-in project is in order."""
+    said = kingmaker(tmp_path, "check", project=Path(__file__).parents[3])
+
+    assert said.returncode == 0, said.stderr
+    assert "flights: all is well" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "sources"), [("weather", ["weather"]), ("bookings", ["bookings", "outcomes"])]
+)
+def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path, model, sources):
+    """With nothing new, the command looks at sources and ledger, says so, and has paid for nothing
+    else.
+    """
+    for source in sources:
+        (tmp_path / "sources" / source).mkdir(parents=True)
+    code = (
+        "import sys, deployments.command.cli as cli\ntry: cli.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'prefect', 'pandas', 'numpy', 'sklearn', 'mlflow',"
+        " 'evidently', 'great_expectations'}\nprint('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "--home",
+            str(tmp_path),
+            "--project",
+            str(WEATHER_PROJECT.parent / model),
+            "run",
+            model,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert "nothing is new" in said.stdout, said.stderr
+    assert "heavy: []" in said.stdout
+
+
+@pytest.mark.flow
+def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
+    """A person's first session: run, a refused batch with exit code 3, status, history; nothing
+    outside the home.
+    """
+    home = make_weather_home(1)
+    user_home = tmp_path / "user"
+    user_home.mkdir()
+
+    ran = kingmaker(home, "run", "weather", user_home=user_home)
+    assert ran.returncode == 0, ran.stderr
+    assert "2013-W02" in ran.stdout
+    assert "collecting: 1 of the 4 batches" in " ".join(ran.stdout.split())
+    assert "weather 2013-W02: accept" in ran.stderr
+    assert "Finished in state" not in ran.stderr, (
+        "progress is our own words, not the orchestrator's"
+    )
+    log = (home / "logs" / "kingmaker.log").read_text(encoding="utf-8")
+    assert log.count("weather 2013-W02: accept") == 1, "the whole story, once"
+
+    bad = home / "sources" / "weather" / "2013-W03.csv"
+    bad.write_text("time_hour,origin\n2013-01-15T00:00:00Z,EWR\n", encoding="utf-8")
+    refused = kingmaker(home, "run", "weather")
+    assert refused.returncode == 3
+    assert "2013-W03 refused" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    status = kingmaker(home, "status")
+    assert "champion  none yet" in status.stdout
+    assert "waiting   nothing" in status.stdout
+
+    history = kingmaker(home, "history", "weather", "--all")
+    assert history.stdout.count("Hold") == 2
+    assert list(user_home.rglob("*")) == [], "nothing is written outside the home"

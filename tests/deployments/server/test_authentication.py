@@ -1,0 +1,58 @@
+"""The wall before the servers, without a server behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.server.authentication import NoCredentialsError, Wall, _credentials
+
+RIGHT = b"Basic " + base64.b64encode(b"ada:correct-horse")
+
+
+def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:
+    """What the wall answers; 200 comes from behind it."""
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"status": 200})
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(
+        Wall(app, "Test", "ada:correct-horse")({"type": kind, "headers": list(headers)}, None, send)
+    )
+    return sent[0]["status"]
+
+
+def test_only_the_right_header_opens():
+    """None, another, a shortened one and two at once are refused; the right one passes."""
+    assert status((b"authorization", RIGHT)) == 200
+    assert status() == 401
+    assert status((b"authorization", RIGHT[:-1])) == 401
+    assert status((b"authorization", RIGHT), (b"authorization", RIGHT)) == 401
+
+
+@given(st.binary(max_size=60).filter(lambda value: value != RIGHT))
+def test_nothing_else_opens(value):
+    """Any bytes at all, valid base64 or not, are refused without an error."""
+    assert status((b"authorization", value)) == 401
+
+
+def test_the_servers_own_beginning_passes():
+    """Lifespan messages carry no headers, and must reach the application."""
+    assert status(kind="lifespan") == 200
+
+
+@pytest.mark.parametrize("value", ["", "ada", "ada:", ":correct-horse", "ada:too-short"])
+def test_weak_credentials_start_nothing(monkeypatch, value):
+    """A missing user, a missing password and a short one are refused by the variable's name."""
+    monkeypatch.setenv("SOME_AUTH_STRING", value)
+
+    with pytest.raises(NoCredentialsError, match="SOME_AUTH_STRING"):
+        _credentials("SOME_AUTH_STRING")

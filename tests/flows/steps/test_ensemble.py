@@ -1,0 +1,119 @@
+"""The panel in service: weights and recalibration follow the labels, and every past day can be
+rebuilt.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from deployments.command.explain import explain
+from flows.manual import NothingToTakeBackError, rollback
+from flows.monitor import monitor
+from flows.replay import replay
+from flows.steps.run import Mandate
+from tasks.ledger import entries as ledger
+from tasks.ledger.tables import open_ledger
+from tasks.model_spec import manage
+from tasks.prediction import predict_frame
+from tasks.records import Promote, Recalibrate
+from tests.conftest import WEATHER_WEEKS
+from tests.flows.conftest import run_flow
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture
+def read_only(use_home, replayed_home) -> Mandate:
+    """A look at the replayed home, without a lease to change it."""
+    settings = use_home(replayed_home)
+    managed = manage("weather", settings)
+    return Mandate(managed, open_ledger(settings.ledger_url), None, datetime.now(UTC), "")
+
+
+def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
+    """Version, weights and recalibration as of then give the very numbers that were served."""
+    served = [record for record in read_only.batches().values() if record.predictions is not None]
+    assert len(served) > 4
+    assert any(record.predictions.adjusted_by is not None for record in served)
+    for record in served:
+        stored = pq.read_table(read_only.managed.settings.lake / record.predictions.path)
+        model = read_only.served(record.predictions)
+
+        again = predict_frame(model, read_only.features([record]), "regression")
+
+        assert np.array_equal(again, stored["prediction"].to_numpy())
+
+
+def test_members_join_and_are_recorded(read_only):
+    """The reigning panel keeps earlier versions; the newest is its last member; weights sum to
+    one.
+    """
+    history = read_only.history()
+    reigns = [e.decision.version for e in ledger.reigns(history) if isinstance(e.decision, Promote)]
+    champion = read_only.training(reigns[-1])
+    assert [member.version for member in champion.members][-1] == champion.version
+    assert len(champion.members) > 1
+    assert {m.version for m in champion.members} <= set(reigns)
+    refreshes = [e for e in history if isinstance(e.decision, Recalibrate)]
+    assert refreshes
+    for entry in refreshes:
+        assert sum(entry.decision.weights) == pytest.approx(1)
+        assert "made again  the same decision" in explain(entry)
+    batches = [(e.decision.version, e.batch) for e in refreshes]
+    assert len(batches) == len(set(batches)), "a batch counts once for a version"
+
+
+def test_take_back_by_hand(use_home, make_weather_home, quick_project):
+    """The last refresh is undone at once, by name, and the next batch is served with what was
+    before it.
+    """
+    settings = use_home(make_weather_home(5), quick_project)
+    with pytest.raises(NothingToTakeBackError, match="found none"):
+        run_flow(rollback("weather", recalibration=True))
+    run_flow(replay("weather"))
+    engine = open_ledger(settings.ledger_url)
+    version = ledger.reigns(ledger.history(engine, "weather"))[-1].decision.version
+    before = ledger.adjustments(ledger.history(engine, "weather"), version)
+
+    entry = run_flow(rollback("weather", "it looks odd", "ada", recalibration=True))
+
+    assert entry.decision.taken_back
+    assert entry.decided_by == "ada"
+    assert entry.decision.recalibration == (
+        before[-2].decision.recalibration if len(before) > 1 else None
+    )
+    make_weather_home(6)
+    (record,) = run_flow(monitor("weather"))
+    assert record.predictions.adjusted_by == entry.id
+
+
+def test_single_and_never_switch_panel_and_recalibration_off(
+    use_home, make_weather_home, quick_project
+):
+    """With ``panel: single`` and ``recalibrate: never`` a version is one model, and nothing moves
+    between trainings.
+    """
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {
+        "panel": "single",
+        "recalibrate": "never",
+    }
+    file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    settings = use_home(make_weather_home(5), quick_project)
+
+    run_flow(replay("weather"))
+
+    engine = open_ledger(settings.ledger_url)
+    history = ledger.history(engine, "weather")
+    assert not [e for e in history if isinstance(e.decision, Recalibrate)]
+    assert {
+        ledger.training(engine, "weather", e.decision.version).members
+        for e in ledger.reigns(history)
+    } == {()}
+    records = ledger.known_batches(engine, "weather")
+    assert records[WEATHER_WEEKS[4]].predictions.adjusted_by is None

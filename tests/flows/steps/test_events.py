@@ -1,0 +1,79 @@
+"""Decisions as events: which are told, and that nothing of the data is in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from flows import announce as announcing
+from flows.steps.events import DECIDED, announce
+from tasks.records import AwaitApproval, Hold, LedgerEntry, Promote, Reject, Retrain, RollBack
+
+VALUE = "slice carrier = UA is 12% worse"
+
+
+def entry_of(decision, **evidence) -> LedgerEntry:
+    """An entry whose reason names a value of the data."""
+    moment = datetime(2013, 6, 1, tzinfo=UTC)
+    return LedgerEntry(
+        id=7,
+        model="weather",
+        batch="2013-05",
+        decision=decision,
+        evidence=evidence,
+        evidence_sha256="ab",
+        as_of=moment,
+        recorded_at=moment,
+        effective_at=moment,
+        flow_run="",
+        decided_by="ada",
+    )
+
+
+@pytest.fixture
+def told(monkeypatch) -> list[dict]:
+    """What was emitted."""
+    emitted: list[dict] = []
+    monkeypatch.setattr(announcing, "emit_event", lambda **event: emitted.append(event))
+    return emitted
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        Promote(reason=VALUE, version=2, previous=1),
+        Reject(reason=VALUE, version=2),
+        AwaitApproval(reason=VALUE, version=2, previous=1),
+        RollBack(reason=VALUE, version=1, previous=2),
+    ],
+)
+def test_what_changes_or_keeps_the_throne_is_told_without_its_reason(told, decision):
+    """Name, model, batch, version and who decided; the reason may hold a value, and stays in the
+    ledger.
+    """
+    announce(entry_of(decision))
+
+    (event,) = told
+    assert event["event"] == DECIDED[decision.kind]
+    assert event["payload"]["version"] == f"version {decision.version}"
+    assert event["payload"]["by"] == "ada"
+    assert "UA" not in str(event)
+
+
+def test_a_refused_batch_is_told_and_a_quiet_one_is_not(told):
+    """A Hold is news only when a batch was refused."""
+    announce(entry_of(Hold(reason="nothing to do")))
+    announce(entry_of(Retrain(reason="the clock")))
+    assert told == []
+
+    announce(entry_of(Hold(reason=VALUE), verdict={"outcome": "refuse"}))
+    assert told[0]["event"] == "kingmaker.batch.refused"
+
+
+def test_the_same_decision_is_the_same_event(told):
+    """Carried out twice, after a crash, it is told once: the id follows from the entry."""
+    for _ in range(2):
+        announce(entry_of(Promote(reason="r", version=2, previous=1)))
+
+    assert told[0]["id"] == told[1]["id"]

@@ -1,0 +1,157 @@
+"""The model page."""
+
+# ruff: noqa: RUF001 - the pages are set with typographic signs, and the tests read them
+
+from __future__ import annotations
+
+import re
+
+from tasks.records import AwaitApproval, Estimate, Interval, Labelled, Promote
+from tasks.reports.model_page import HEAT_ROWS, render_model_page
+from tasks.reports.summary import estimate_in_words
+from tests.tasks.reports.conftest import (
+    a_drift,
+    a_feature,
+    a_performance,
+    a_record,
+    an_entry,
+    months,
+)
+
+
+def link(batch):
+    """Where the batch's report lies."""
+    return f"{batch}/drift.html"
+
+
+def page_of(records, entries):
+    """The page of a model called flights."""
+    return render_model_page("flights", "Will it be late?", "roc_auc", records, entries, link)
+
+
+def test_it_says_who_reigns_since_when_and_why(year):
+    """The newest change of reign that took effect."""
+    page = page_of(year.records, year.entries)
+
+    assert "Version 3 reigns since batch 2013-12." in page
+    assert "a refresh, not clearly worse" in page
+    assert "Will it be late?" in page
+
+
+def test_promotions_and_rollbacks_are_marked(year):
+    """Each change of reign has its mark and says in its tooltip what happened."""
+    page = page_of(year.records, year.entries)
+
+    assert len(re.findall(r"<title>[^<]*: promoted version", page)) == 3
+    assert len(re.findall(r"<title>[^<]*: rolled back to version", page)) == 1
+    assert page.count('class="event back"') == 3  # line, mark, and the legend's
+
+
+def test_the_newest_batch_stands_first_and_links_to_its_report(year):
+    """The table of batches runs backwards; every batch has its link."""
+    page = page_of(year.records, year.entries)
+
+    links = re.findall(r'href="([^"]+)"', page)
+    assert links == [link(record.batch.id) for record in year.records[::-1]]
+
+
+def test_the_heat_map_holds_the_most_drifting_features():
+    """At most thirty rows, those that moved in most batches first; the rest is mentioned."""
+    batch = months(1)[0]
+    features = [a_feature(f"steady_{i:02d}", outcome="steady", score=0.01) for i in range(40)]
+    features.append(a_feature("mover"))
+    page = page_of([a_record(batch, drift=a_drift(batch.id, features))], [])
+
+    rows = re.findall(r'<th scope="row" title="([^"]+)"', page)
+    assert len(rows) == HEAT_ROWS
+    assert rows[0] == "mover"
+    assert "The 30 most drifting of 41 features." in page
+    assert 'title="2013-01: 0.3, 3.0× threshold 0.1">3.0×' in page
+
+
+def test_what_waits_is_shown_on_top():
+    """A request for approval and a promotion that is only journalled are not hidden in the list."""
+    batch = months(1)[0]
+    asked = an_entry(1, batch, AwaitApproval(reason="needs a person", version=2, previous=1))
+    journalled = an_entry(
+        2, batch, Promote(reason="is journalled", version=3, previous=1), effective_at=None
+    )
+
+    page = page_of([a_record(batch)], [asked, journalled])
+
+    top = page[: page.index('id="score"')]
+    assert "needs a person" in top
+    assert "is journalled" in top
+    assert "not in effect yet" in top
+    assert "No champion yet." in top
+
+
+def test_what_waits_for_labels_is_told_with_its_reason():
+    """Batches that wait, and rows that never got a label; a batch with all its labels takes no
+    room.
+    """
+    first, second, third = months(3)
+    moment = first.end
+    whole = a_record(first, labelled=Labelled(rows=100, labelled=100, as_of=moment))
+    gaps = a_record(second, labelled=Labelled(rows=1200, labelled=1188, as_of=moment))
+    page = render_model_page(
+        "flights",
+        "",
+        "roc_auc",
+        [whole, gaps, a_record(third)],
+        [],
+        link,
+        {third.id: "labels of <2013-03> are refused"},
+    )
+
+    own = page[page.index('id="labels"') : page.index('id="decisions"')]
+    assert re.findall(r'<th scope="row" class="nowrap">([^<]+)</th>', own) == [third.id, second.id]
+    assert "labels of &lt;2013-03&gt; are refused" in own
+    assert '<td class="n">99%</td><td class="n">12</td>' in own
+    assert 'id="labels"' not in page_of([whole], [])
+
+
+def test_an_empty_model_has_a_page():
+    """No batch, no decision: a page that says so."""
+    page = page_of([], [])
+
+    for text in ("No champion yet.", "No batch yet.", "Nothing but Hold so far."):
+        assert text in page
+
+
+def test_every_decision_is_listed_with_who_decided(year):
+    """Holds are folded away, not left out."""
+    page = page_of(year.records, year.entries)
+
+    assert page.count("decided by kingmaker, run amber-falcon") == len(year.entries)
+    assert "decisions to hold" in page
+
+
+def test_an_estimate_stands_in_for_labels_that_are_not_there():
+    """The newest batch's, as an estimate that says what it cannot see; gone when the labels have
+    come.
+    """
+    batch = months(1)[0]
+    score = Interval(value=0.71, low=0.69, high=0.73)
+    guess = Estimate(
+        version=1,
+        rows=100,
+        reference=("2012-12",),
+        reference_rows=90,
+        metric="roc_auc",
+        score=score,
+        loss=score,
+    )
+    waiting = a_record(batch).model_copy(update={"estimate": guess, "performances": ()})
+
+    page = page_of([waiting], [])
+
+    assert "ROC AUC on 2013-01, estimated" in page
+    assert "until its labels come; blind to concept drift" in page
+    assert (
+        estimate_in_words(waiting, "roc_auc")
+        == "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to"
+        " concept drift"
+    )
+    judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
+    assert "estimated" not in page_of([judged], [])
