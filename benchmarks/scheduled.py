@@ -55,7 +55,7 @@ SPEC = {
         ],
     },
     "metric": "roc_auc",
-    "panel": "single",
+    "ensemble": "single",
     "retrain": {"every": 1},
     "schedule": {"cron": "0 0 1 1 *"},
 }

@@ -41,7 +41,7 @@ RECONCILE = "all models"
 _FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
     "retrain": "trains a challenger now, and lets the gate decide",
-    "promote": "crowns a judged version, by a person's word",
+    "promote": "promotes a judged version, by a person's word",
     "refuse": "refuses a version that awaits approval, by a person's word",
     "rollback": "brings the previous champion back, by a person's word",
     "freeze": "lets the champion serve and changes nothing else, by a person's word",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.promote import ByHand
+from flows.promote import ManualEvidence
 from flows.steps.publish import publish_model
-from flows.steps.run import Mandate, mandate
+from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.records import Freeze, LedgerEntry, Recalibrate, RollBack, Thaw
 from tasks.registry.task import previous_version
@@ -35,7 +35,7 @@ async def rollback(
     recalibration were before.
 
     Raises NoPreviousChampionError when there is none, and NothingToTakeBackError when nothing was
-    refreshed since the champion was crowned.
+    refreshed since the champion was promoted.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -44,18 +44,20 @@ async def rollback(
         recalibration: Only take back the newest refresh of weights and recalibration; the champion
             stays.
     """
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         if recalibration:
             return _take_back(m, person, reason)
         m.need_registry()
-        reigning, back = m.reigning(), previous_version(m.managed)
-        if reigning is None or back is None or back == reigning:
+        current_champion, back = m.current_champion(), previous_version(m.managed)
+        if current_champion is None or back is None or back == current_champion:
             raise NoPreviousChampionError(
                 f"{model}: expected a previous champion to bring back, found none; 'kingmaker"
-                f" history {model}' shows who reigned"
+                f" history {model}' shows who was champion"
             )
-        m.model(back)  # verified before it is crowned
-        decision = RollBack(reason=f"by {person}: {reason}", version=back, previous=reigning)
+        m.model(back)  # verified before it is promoted
+        decision = RollBack(
+            reason=f"by {person}: {reason}", version=back, previous=current_champion
+        )
         return _by_hand(m, decision, person, reason)
 
 
@@ -71,7 +73,7 @@ async def freeze(
         reason: Why, in one sentence; it is kept in the ledger.
         person: Who decides; it is kept in the ledger.
     """
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         return _by_hand(m, Freeze(reason=f"by {person}: {reason}"), person, reason)
 
 
@@ -84,7 +86,7 @@ async def thaw(model: str, reason: str = "looked into", person: str = "a person"
         reason: What was found, in one sentence; it is kept in the ledger.
         person: Who decides; it is kept in the ledger.
     """
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         if m.frozen() is None:
             raise NotFrozenError(
                 f"{model}: expected a frozen model to thaw, found one that is free"
@@ -92,16 +94,16 @@ async def thaw(model: str, reason: str = "looked into", person: str = "a person"
         return _by_hand(m, Thaw(reason=f"by {person}: {reason}"), person, reason)
 
 
-def _take_back(m: Mandate, person: str, reason: str) -> LedgerEntry:
+def _take_back(m: ModelRun, person: str, reason: str) -> LedgerEntry:
     """Serve the champion again with the weights and the recalibration before the newest refresh of
     them.
     """
-    version = m.reigning()
+    version = m.current_champion()
     made = [] if version is None else m.adjustments(version)
     if version is None or not made:
         raise NothingToTakeBackError(
             f"{m.managed.name}: expected a refresh of weights or recalibration since the champion"
-            " was crowned, found none"
+            " was promoted, found none"
         )
     before = m.model(version, made[-1].batch)
     decision = Recalibrate(
@@ -116,14 +118,14 @@ def _take_back(m: Mandate, person: str, reason: str) -> LedgerEntry:
 
 
 def _by_hand(
-    m: Mandate,
+    m: ModelRun,
     decision: Freeze | Thaw | RollBack | Recalibrate,
     person: str,
     reason: str,
     batch: str | None = None,
 ) -> LedgerEntry:
     batch = batch or max(m.batches(), default="")
-    seen = ByHand(person=person, reason=reason, rests_on=None)
+    seen = ManualEvidence(person=person, reason=reason, rests_on=None)
     entry = m.decide(batch, decision, seen, decided_by=person)
     m.carry_out(entry)
     publish_model(m)

@@ -14,7 +14,7 @@ from flows.steps.evidence import answered
 from flows.steps.intake import due_batches, nothing_waits, take_in, take_in_labels
 from flows.steps.labels import settle
 from flows.steps.publish import publish, publish_settled
-from flows.steps.run import Mandate, mandate
+from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from flows.steps.score import observe, serve
 from flows.steps.trainings import finish_trainings, train
@@ -53,7 +53,7 @@ async def monitor(
     if batch is None and nothing_waits(model, as_of):
         return ()
     seen, refused = [], []
-    with mandate(model, as_of) as m:
+    with model_run(model, as_of) as m:
         check_spec(m.managed)
         check_contract(m.managed)
         labels, unread = take_in_labels(m)
@@ -89,7 +89,7 @@ async def monitor(
     return tuple(seen)
 
 
-async def answer(m: Mandate, record: BatchRecord) -> BatchRecord:
+async def answer(m: ModelRun, record: BatchRecord) -> BatchRecord:
     """Observe a batch, decide, carry the decision out, and publish; what a run that died had
     answered stays as it is.
     """

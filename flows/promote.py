@@ -1,5 +1,5 @@
-"""A person's word about a version that was judged: crown it, or refuse it; and what nobody said in
-time.
+"""A person's word about a version that was judged: promote it, or refuse it; and what nobody said
+in time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from prefect import flow
 
 from flows.steps.publish import publish_model
-from flows.steps.run import Mandate, mandate
+from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
@@ -22,7 +22,7 @@ class NoEvidenceError(RuntimeError):
     """There is no evidence for the promotion that is asked for, or it has gone stale."""
 
 
-class ByHand(Record):
+class ManualEvidence(Record):
     """The evidence of a decision by a person."""
 
     person: str
@@ -48,10 +48,10 @@ class Expired(Record):
 async def promote(
     model: str, version: int | None = None, reason: str = "approved", person: str = "a person"
 ) -> LedgerEntry:
-    """Crown a version by hand: the newest that awaits approval, or the one named.
+    """Promote a version by hand: the newest that awaits approval, or the one named.
 
-    It needs evidence against the champion that reigns now. Raises NoEvidenceError when the ledger
-    has none.
+    It needs evidence against the champion that is champion now. Raises NoEvidenceError when the
+    ledger has none.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
@@ -59,19 +59,19 @@ async def promote(
         reason: Why, in one sentence; it is kept in the ledger.
         person: Who decides; it is kept in the ledger.
     """
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         m.need_registry()
         _expire(m)
         basis = _basis(m, version)
         decision = Promote(
             reason=f"by {person}: {reason}",
             version=basis.decision.version,  # type: ignore[union-attr]  # the basis is about a version
-            previous=m.reigning(),
+            previous=m.current_champion(),
         )
         entry = m.decide(
             basis.batch,
             decision,
-            ByHand(person=person, reason=reason, rests_on=basis.id),
+            ManualEvidence(person=person, reason=reason, rests_on=basis.id),
             decided_by=person,
         )
         m.carry_out(entry)
@@ -94,7 +94,7 @@ async def refuse(
         reason: Why, in one sentence; it is kept in the ledger.
         person: Who decides; it is kept in the ledger.
     """
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         _expire(m)
         waits = {e.decision.version: e for e in _waiting(m.history())}  # type: ignore[union-attr]  # AwaitApproval
         chosen = waits.get(max(waits, default=0) if version is None else version)
@@ -105,7 +105,7 @@ async def refuse(
                 f" awaits approval, found {listed}"
             )
         refusal = Reject(reason=f"by {person}: {reason}", version=chosen.decision.version)  # type: ignore[union-attr]
-        seen = ByHand(person=person, reason=reason, rests_on=chosen.id)
+        seen = ManualEvidence(person=person, reason=reason, rests_on=chosen.id)
         entry = m.decide(chosen.batch, refusal, seen, decided_by=person)
         publish_model(m)
         return entry
@@ -120,11 +120,11 @@ def expire_approvals(model: str) -> tuple[LedgerEntry, ...]:
     history = ledger.history(open_ledger(managed.settings.ledger_url), model)
     if not _overdue(managed, history):
         return ()  # without a lease: nothing is to be written
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         return _expire(m)
 
 
-def _expire(m: Mandate) -> tuple[LedgerEntry, ...]:
+def _expire(m: ModelRun) -> tuple[LedgerEntry, ...]:
     days = m.managed.spec.approval.within / timedelta(days=1)
     refusals = []
     for entry in _overdue(m.managed, m.history()):
@@ -152,8 +152,10 @@ def _waiting(history: tuple[LedgerEntry, ...]) -> list[LedgerEntry]:
     return [entry for entry in newest.values() if entry.decision.kind == "AwaitApproval"]
 
 
-def _basis(m: Mandate, version: int | None) -> LedgerEntry:
-    """The newest judgement of the version, if it was made against the champion that reigns now."""
+def _basis(m: ModelRun, version: int | None) -> LedgerEntry:
+    """The newest judgement of the version, if it was made against the champion that is champion
+    now.
+    """
     judged = [e for e in m.history() if isinstance(e.decision, AwaitApproval | Reject)]
     if version is None:
         waits = [e for e in judged if isinstance(e.decision, AwaitApproval)][-1:]
@@ -174,8 +176,9 @@ def _basis(m: Mandate, version: int | None) -> LedgerEntry:
     if version is None and "rests_on" in judged[-1].evidence:
         number = judged[-1].decision.version  # type: ignore[union-attr]  # Reject
         raise NoEvidenceError(
-            f"{m.managed.name}: version {number} was refused {judged[-1].decision.reason}; to crown"
-            f" it all the same, name it: 'kingmaker promote {m.managed.name} --version {number}'"
+            f"{m.managed.name}: version {number} was refused {judged[-1].decision.reason}; to"
+            " promote it all the same, name it:"
+            f" 'kingmaker promote {m.managed.name} --version {number}'"
         )
     basis = next(
         e for e in reversed(judged) if "rests_on" not in e.evidence
@@ -185,12 +188,13 @@ def _basis(m: Mandate, version: int | None) -> LedgerEntry:
             f"{m.managed.name}: {basis.decision.reason}; run 'kingmaker retrain {m.managed.name}'"
             " for new evidence"
         )
-    reigning = m.reigning()
-    if basis.evidence["champion"] != reigning:
+    current_champion = m.current_champion()
+    if basis.evidence["champion"] != current_champion:
         raise NoEvidenceError(
-            f"{m.managed.name}: the evidence about version {basis.evidence['challenger']} compares"
-            f" it with version {basis.evidence['champion']}, but version {reigning} reigns now: it"
-            f" has gone stale; run 'kingmaker retrain {m.managed.name}' for new evidence"
+            f"{m.managed.name}: the evidence about version {basis.evidence['challenger']}"
+            f" compares it with version {basis.evidence['champion']}, but version"
+            f" {current_champion} is champion now: it has gone stale; run"
+            f" 'kingmaker retrain {m.managed.name}' for new evidence"
         )
-    m.model(basis.evidence["challenger"])  # verified before it is crowned
+    m.model(basis.evidence["challenger"])  # verified before it is promoted
     return basis

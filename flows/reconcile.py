@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run as this_run
 
 from flows.promote import expire_approvals
-from flows.steps.run import mandate
+from flows.steps.run import model_run
 from tasks.ledger.lease import LeaseHeldError, left_behind_by
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import managed_models
@@ -84,7 +84,7 @@ def _tidy(model: str) -> list[str]:
     last = left_behind_by(open_ledger(Settings().ledger_url), model)
     if not last:
         return []
-    with mandate(model, None) as m:
+    with model_run(model, None) as m:
         return [
             f"{model}:"
             f" {m.registry_away or f'tidied up after {last}, which did not come to its end'}"

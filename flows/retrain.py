@@ -1,5 +1,5 @@
 """A challenger: trained on the window, judged with the champion on rows that neither has seen,
-crowned or not.
+promoted or not.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from datetime import datetime
 import numpy as np
 from prefect import flow, get_run_logger
 
-from flows.steps.ensemble import join_panel, window_kind
+from flows.steps.ensemble import join_ensemble, window_kind
 from flows.steps.evidence import compared_or_why_not
 from flows.steps.guardrails import every_guardrail
 from flows.steps.publish import ask_for_approval
-from flows.steps.run import Mandate, mandate
+from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
@@ -66,7 +66,7 @@ async def retrain(
         reason: Why now, in one sentence; it is kept in the log.
         as_of: Act as if it were this moment; later labels are not known yet. Left out: now.
     """
-    with mandate(model, as_of) as m:
+    with model_run(model, as_of) as m:
         m.need_registry()
         get_run_logger().info("%s: training a challenger, because %s", model, reason)
         spec, champion = m.managed.spec, m.champion()
@@ -74,9 +74,9 @@ async def retrain(
         frame = m.features(window(m, seen))
         parts = split(m.managed, frame)
         incumbent = (
-            None if champion is None else champion.trained.newcomer or champion.trained.recipe
+            None if champion is None else champion.trained.new_member or champion.trained.recipe
         )
-        reigning = None if champion is None else champion.trained.recipe
+        current_champion = None if champion is None else champion.trained.recipe
         loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem), spec.metric)
         found = search_candidates(m.managed, parts, loss, incumbent)
         entry: LedgerEntry
@@ -84,10 +84,10 @@ async def retrain(
             found,
             features_sha256(m.managed, frame),
             in_words(m, seen),
-            reigning,
-            panel=spec.panel.members,
+            current_champion,
+            ensemble=spec.ensemble.members,
         ):
-            fitted, checks = join_panel(m, train(m.managed, contender, parts), champion, seen)
+            fitted, checks = join_ensemble(m, train(m.managed, contender, parts), champion, seen)
             as_fitted, trained = enter(m, fitted, found)
             evidence = gather_evidence(m, fitted, trained, champion, as_fitted, checks)
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
@@ -111,7 +111,7 @@ async def retrain(
         return entry
 
 
-def window(m: Mandate, kind: WindowKind) -> list[BatchRecord]:
+def window(m: ModelRun, kind: WindowKind) -> list[BatchRecord]:
     """Return the accepted, mature batches to train on: all, or the newest that the spec's window
     spans.
     """
@@ -126,12 +126,12 @@ def window(m: Mandate, kind: WindowKind) -> list[BatchRecord]:
     return records if kind == "all history" or last is None else records[-last:]
 
 
-def in_words(m: Mandate, kind: WindowKind) -> str:
+def in_words(m: ModelRun, kind: WindowKind) -> str:
     """Return the window as a recipe names it."""
     return str(Window() if kind == "all history" else m.managed.spec.training.window)
 
 
-def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndarray, TrainedModel]:
+def enter(m: ModelRun, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndarray, TrainedModel]:
     """Log and register a fitted challenger; return its predictions for the holdout, and its
     record.
     """
@@ -166,8 +166,8 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
             trained_on=fitted.trained_on,
             labelled_by=parts.train.labelled_by,
             members=fitted.members,
-            newcomer=fitted.contender.newcomer,
-            newcomer_on=parts.trained_on if fitted.contender.newcomer else (),
+            new_member=fitted.contender.new_member,
+            new_member_on=parts.trained_on if fitted.contender.new_member else (),
             pipeline=fitted.pipeline,
             classes=fitted.classes,
             baseline=baseline,
@@ -188,7 +188,7 @@ def enter(m: Mandate, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndar
 
 
 def history_before(
-    m: Mandate, train: FeatureFrame
+    m: ModelRun, train: FeatureFrame
 ) -> Iterator[tuple[FeatureFrame, frozenset[str]]]:
     """Yield the mature batches before the training rows, the newest first: seasons to hold later
     batches against.
@@ -207,7 +207,7 @@ def history_before(
 
 
 def gather_evidence(
-    m: Mandate,
+    m: ModelRun,
     fitted: Fitted,
     trained: TrainedModel,
     champion: LoadedModel | None,
@@ -218,7 +218,7 @@ def gather_evidence(
     rows.
 
     The champion stands with the weights that it had before these rows came, and both without
-    recalibration, which is not the model's but the throne's: whoever reigns is served with it.
+    recalibration, which is not the model's but the throne's: the champion is served with it.
     """
     parts, kind = fitted.split, fitted.contender.kind
     holdout: FeatureFrame = parts.holdout

@@ -1,5 +1,5 @@
-"""What a panel does with rows: mix its members' predictions, correct them, and sum them up against
-the labels.
+"""What an ensemble does with rows: mix its members' predictions, correct them, and sum them up
+against the labels.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from tasks.batches import Batch, Every, batch_named, batch_of
 from tasks.configuration import Config, ConfigurationError, Duration, load_config
 from tasks.decisions.config import (
     ApprovalConfig,
+    EnsembleConfig,
     GateConfig,
-    PanelConfig,
     PolicyConfig,
     RecalibrationConfig,
     WatchConfig,
@@ -102,7 +102,7 @@ class ModelSpec(Config):
     slices: tuple[str, ...] = ()
     drift: DriftConfig = DriftConfig()
     retrain: PolicyConfig = PolicyConfig()
-    panel: PanelConfig = PanelConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
     recalibrate: RecalibrationConfig = RecalibrationConfig()
     guardrails: GuardrailsConfig = GuardrailsConfig()
     fairness: FairnessConfig = FairnessConfig()

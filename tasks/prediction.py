@@ -56,8 +56,8 @@ def predict_raw(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np
 
 
 def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:
-    """Return the predictions of each member for ``frame``; a model that is no panel is its own only
-    member.
+    """Return the predictions of each member for ``frame``; a model that is no ensemble is its own
+    only member.
 
     The frame may have more features, or in another order: a contract may grow while its model is in
     service.

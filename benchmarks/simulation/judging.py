@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.simulation.streams import Stream
-from tasks.evaluation.guardrails import Examination, prediction_guardrails
+from tasks.evaluation.guardrails import CheckContext, prediction_guardrails
 from tasks.evaluation.judgement import compare
 from tasks.records import (
     BaselineProfile,
@@ -83,7 +83,7 @@ def refresh_evidence(
         holdout=(span,),
         comparison=compare_stored(stream, rows, both, "challenger", "champion"),
         guardrails=prediction_guardrails(
-            Examination(
+            CheckContext(
                 _seat(stream, frame, "challenger", span),
                 None,
                 frame,

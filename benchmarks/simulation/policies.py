@@ -15,7 +15,7 @@ from benchmarks.simulation.replay import Asks, Outcome, Replay, Spec, replay_bar
 from tasks.decisions.config import (
     Adaptation,
     Budget,
-    PanelConfig,
+    EnsembleConfig,
     PolicyConfig,
     RecalibrationConfig,
 )
@@ -133,5 +133,5 @@ POLICIES = (
     ),
     _ours("the first, adapting clock", Spec(retrain=PolicyConfig(adapt=Adaptation()))),
     _ours("the first, no recalibration", Spec(recalibrate=RecalibrationConfig(strength=0.0))),
-    _ours("the first, single model", Spec(panel=PanelConfig(members=1))),
+    _ours("the first, single model", Spec(ensemble=EnsembleConfig(members=1))),
 )

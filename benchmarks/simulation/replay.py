@@ -14,8 +14,8 @@ from benchmarks.simulation.models import Made, Models, Window
 from benchmarks.simulation.streams import Stream
 from tasks.configuration import Config
 from tasks.decisions.config import (
+    EnsembleConfig,
     GateConfig,
-    PanelConfig,
     PolicyConfig,
     RecalibrationConfig,
     WatchConfig,
@@ -29,10 +29,10 @@ from tasks.evaluation.metrics import row_losses
 from tasks.mixing import correct, mix, summarise
 from tasks.records import (
     Comparison,
+    EnsembleMember,
     Freeze,
     FreezeEvidence,
     LabelSummary,
-    PanelMember,
     PolicyEvidence,
     Promote,
     Recalibration,
@@ -56,7 +56,7 @@ class Spec(Config):
     """What a model spec says of decisions; the defaults are the house's."""
 
     retrain: PolicyConfig = PolicyConfig()
-    panel: PanelConfig = PanelConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
     recalibrate: RecalibrationConfig = RecalibrationConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
@@ -132,19 +132,19 @@ def replay_bare(
     models: Models, window: Window, asks: Asks, broken_every: int | None = None
 ) -> Outcome:
     """Serve the newest model of one window, trained on all rows whenever ``asks`` says so: no gate,
-    no panel.
+    no ensemble.
     """
     stream, outcome = models.stream, Outcome()
     train, first = _Trainer(models, outcome, broken_every, held_out=False), stream.setting.first
-    trained, reigning = first - 1, train(first - 1, window)
+    trained, current_champion = first - 1, train(first - 1, window)
     means: list[float] = []
     for batch in range(first, len(stream.batches)):
         rows = stream.rows(batch)
-        losses = row_losses(stream.target[rows], reigning.of(rows), stream.setting.problem)
+        losses = row_losses(stream.target[rows], current_champion.of(rows), stream.setting.problem)
         _serve(outcome, losses)
         means.append(float(losses.mean()))
         if batch + 1 < len(stream.batches) and asks(batch, trained, means):
-            trained, reigning = batch, train(batch, window)
+            trained, current_champion = batch, train(batch, window)
     return outcome
 
 
@@ -155,11 +155,11 @@ def _serve(outcome: Outcome, losses: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Reign:
-    """What is served: a panel, the weights and the recalibration in force, and those in force
+    """What is served: an ensemble, the weights and the recalibration in force, and those in force
     before.
     """
 
-    members: tuple[PanelMember, ...]
+    members: tuple[EnsembleMember, ...]
     weights: tuple[float, ...]
     recalibration: Recalibration | None = None
     weights_before: tuple[float, ...] = ()
@@ -168,7 +168,7 @@ class Reign:
 
 @dataclass
 class Replay:
-    """One stream under the house's policy, gate, watch, panel and recalibration."""
+    """One stream under the house's policy, gate, watch, ensemble and recalibration."""
 
     models: Models
     spec: Spec
@@ -180,13 +180,13 @@ class Replay:
         self.train = _Trainer(self.models, self.outcome, self.broken_every, held_out=True)
         self.made: dict[int, Made] = {}
         self.previous: Reign | None = None
-        """Who reigned before the newest promotion, while it is watched."""
+        """Who was champion before the newest promotion, while it is watched."""
         self.summaries: list[LabelSummary] = []
         self.means: list[float] = []
         self.trained_at: list[int] = []
         self.gains: list[float | list[Comparison]] = []
         self.rollbacks: list[str] = []
-        self.crown_first(stream.setting.first - 1)
+        self.promote_first(stream.setting.first - 1)
         for batch in range(stream.setting.first, len(stream.batches)):
             self.serve(batch)
             rolled_back = self.watch(batch)
@@ -204,7 +204,7 @@ class Replay:
     # --- the way of one batch ---
 
     def raw(
-        self, members: Sequence[PanelMember], weights: Sequence[float], rows: slice
+        self, members: Sequence[EnsembleMember], weights: Sequence[float], rows: slice
     ) -> np.ndarray:
         """Return the mix of ``members`` for ``rows``, before recalibration."""
         return mix([self.made[member.version].of(rows) for member in members], weights)
@@ -233,7 +233,7 @@ class Replay:
         )
 
     def watch(self, batch: int) -> bool:
-        """Score the previous panel in shadow, and bring it back if it was better; whether it
+        """Score the previous ensemble in shadow, and bring it back if it was better; whether it
         was.
         """
         watched = self.gains[-1] if self.previous is not None else None
@@ -297,7 +297,7 @@ class Replay:
             comparison=compare_stored(stream, rows, seats, "before", "now"),
         )
         spec = self.spec
-        made = decide_recalibration(evidence, spec.panel, spec.recalibrate, spec.watch)
+        made = decide_recalibration(evidence, spec.ensemble, spec.recalibrate, spec.watch)
         self.outcome.taken_back += made.taken_back
         return Reign(
             made.members, made.weights, made.recalibration, reign.weights, reign.recalibration
@@ -326,36 +326,40 @@ class Replay:
 
     # --- trainings ---
 
-    def newcomer(self, batch: int, kind: WindowKind) -> tuple[int, float]:
+    def new_member(self, batch: int, kind: WindowKind) -> tuple[int, float]:
         """Train a model; return its version, and its loss on the holdout."""
         version, rows = len(self.made) + 1, self.models.stream.holdout(batch)
         self.made[version] = self.train(batch, _WINDOWS[kind])
         self.trained_at.append(batch)
         return version, float(self.losses(self.made[version].of(rows), rows).mean())
 
-    def crown_first(self, batch: int) -> None:
+    def promote_first(self, batch: int) -> None:
         """Train the first champion."""
-        kind = next_window((), 0, self.spec.panel)
-        version, loss = self.newcomer(batch, kind)
-        members = join((), version, kind, loss, self.spec.panel)
+        kind = next_window((), 0, self.spec.ensemble)
+        version, loss = self.new_member(batch, kind)
+        members = join((), version, kind, loss, self.spec.ensemble)
         self.reign = Reign(members, (1.0,), None, (1.0,), None)
 
     def challenge(self, batch: int, served: Reign) -> None:
-        """Train a newcomer; it joins the panel if it may, and the new panel reigns if the gate lets
-        it.
+        """Train a new member; it joins the ensemble if it may, and the new ensemble is champion if
+        the gate lets it.
 
         The members stand as when the batch was ``served``, so that nothing of a contender rests on
         the holdout.
         """
-        stream, panel, rows = self.models.stream, self.spec.panel, self.models.stream.holdout(batch)
-        kind = next_window(self.reign.members, len(self.trained_at), panel)
-        version, loss = self.newcomer(batch, kind)
+        stream, ensemble, rows = (
+            self.models.stream,
+            self.spec.ensemble,
+            self.models.stream.holdout(batch),
+        )
+        kind = next_window(self.reign.members, len(self.trained_at), ensemble)
+        version, loss = self.new_member(batch, kind)
         self.gains.append(0.0)
         champion = self.raw(served.members, served.weights, rows)
-        if not may_join(loss, float(self.losses(champion, rows).mean()), panel):
+        if not may_join(loss, float(self.losses(champion, rows).mean()), ensemble):
             return
-        members = join(served.members, version, kind, loss, panel)
-        weights = member_weights(members, panel)
+        members = join(served.members, version, kind, loss, ensemble)
+        weights = member_weights(members, ensemble)
         evidence = refresh_evidence(
             stream, batch, self.raw(members, weights, rows), champion, version
         )
@@ -366,5 +370,5 @@ class Replay:
             self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate
         )
         self.previous, self.gains[-1] = self.reign, []
-        self.reign = Reign(settled, member_weights(settled, panel), now, weights, None)
+        self.reign = Reign(settled, member_weights(settled, ensemble), now, weights, None)
         self.outcome.promotions += 1

@@ -226,14 +226,14 @@ def promote(
     reason: ReasonOption = "approved",
     person: PersonOption = "",
 ) -> None:
-    """Crown a version by hand; it needs evidence against the champion that reigns now."""
+    """Promote a version by hand; it needs evidence against the champion that is champion now."""
     managed = _manage(model)
     from flows.promote import promote as promote_flow
 
     entry = _run_flow(
         managed.settings, promote_flow(model, version, reason, person or getpass.getuser())
     )
-    print(f"version {entry.decision.version} reigns: {entry.decision.reason}")
+    print(f"version {entry.decision.version} is champion: {entry.decision.reason}")
 
 
 @app.command()
@@ -280,7 +280,7 @@ def rollback(
             f" {entry.decision.reason}"
         )
         return
-    print(f"version {entry.decision.version} reigns again: {entry.decision.reason}")
+    print(f"version {entry.decision.version} is champion again: {entry.decision.reason}")
 
 
 @app.command()
@@ -307,8 +307,8 @@ def thaw(model: Model, reason: ReasonOption = "looked into", person: PersonOptio
 
 @app.command()
 def status() -> None:
-    """Say for each model who reigns, what came last, what waits, and what rests on rows that were
-    replaced since.
+    """Say for each model who is champion, what came last, what waits, and what rests on rows that
+    were replaced since.
     """
     from flows.steps.pending import labels_in_words, unread
     from tasks.ledger import entries as ledger
@@ -326,10 +326,10 @@ def status() -> None:
         managed = _manage(name)
         engine = _ledger(managed)
         entries = ledger.history(engine, name)
-        reigns = ledger.reigns(entries)
+        champion_changes = ledger.champion_changes(entries)
         print(name)
-        if reigns:
-            last = reigns[-1]
+        if champion_changes:
+            last = champion_changes[-1]
             print(f"  champion  version {last.decision.version} since batch {last.batch}")  # type: ignore[union-attr]  # Promote or RollBack
         else:
             print("  champion  none yet")
@@ -360,7 +360,8 @@ def status() -> None:
 def history(
     model: Model,
     every: Annotated[
-        bool, typer.Option("--all", help="Every decision, not only those that changed who reigns.")
+        bool,
+        typer.Option("--all", help="Every decision, not only those that changed who is champion."),
     ] = False,
 ) -> None:
     """Print who was champion when, and why."""
@@ -368,7 +369,7 @@ def history(
 
     managed = _manage(model)
     entries = ledger.history(_ledger(managed), model)
-    shown = entries if every else ledger.reigns(entries)
+    shown = entries if every else ledger.champion_changes(entries)
     if not shown:
         print(f"{model}: no {'decision' if every else 'champion'} yet; run 'kingmaker run {model}'")
     for entry in shown:
@@ -500,9 +501,8 @@ def _progress(sentence: str) -> None:
 
 
 def _nothing_new(managed: ManagedModel) -> None:
-    print(
-        f"{managed.name}: nothing is new; '{_me()} history {managed.name}' says who reigns and why"
-    )
+    command = f"{_me()} history {managed.name}"
+    print(f"{managed.name}: nothing is new; '{command}' says which version is champion, and why")
 
 
 def _me() -> str:
@@ -571,6 +571,6 @@ def _where_to_look(managed: ManagedModel) -> None:
         f"\nthe model's page       {directory / 'index.html'}\n"
         f"the drift reports      {directory / newest / 'drift.html'}, and one for each batch\n"
         f"the picture            {directory / 'timeline.png'}\n"
-        f"who reigned, and why   {_me()} history {managed.name}\n"
+        f"who was champion, and why   {_me()} history {managed.name}\n"
         f"the servers' pages     {_me()} up"
     )

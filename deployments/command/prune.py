@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tasks.ledger.entries import history, reigns
+from tasks.ledger.entries import champion_changes, history
 from tasks.ledger.lease import holder_name, lease
 from tasks.ledger.retention import models_known, needed
 from tasks.ledger.tables import open_ledger
@@ -96,14 +96,16 @@ def _seldom_read(settings: Settings, engine: Engine) -> list[Path]:
     """Local copies of versions other than the champion and the one before it, which a rollback
     needs at once.
     """
-    reigning = {
+    current_champion = {
         (model, str(entry.decision.version))  # type: ignore[union-attr]  # Promote or RollBack
         for model in models_known(engine)
-        for entry in reigns(history(engine, model))[-2:]
+        for entry in champion_changes(history(engine, model))[-2:]
     }
     copies = sorted(settings.models.glob("*/*-*"))
     return [
-        copy for copy in copies if (copy.parent.name, copy.name.partition("-")[0]) not in reigning
+        copy
+        for copy in copies
+        if (copy.parent.name, copy.name.partition("-")[0]) not in current_champion
     ]
 
 

@@ -25,7 +25,7 @@ class NoCredentialsError(RuntimeError):
     """A server was to be started without credentials, or with empty ones."""
 
 
-class Wall:
+class BasicAuthMiddleware:
     """Answers 401 to every HTTP request without the one user's name and password (RFC 7617)."""
 
     def __init__(self, app: ASGIApp, realm: str, credentials: str) -> None:
@@ -54,7 +54,7 @@ def prefect_app() -> ASGIApp:
     """
     from prefect.server.api.server import create_app
 
-    return Wall(create_app(final=True), "Prefect", _credentials(PREFECT_CREDENTIALS))
+    return BasicAuthMiddleware(create_app(final=True), "Prefect", _credentials(PREFECT_CREDENTIALS))
 
 
 def mlflow_app() -> ASGIApp:
@@ -63,7 +63,7 @@ def mlflow_app() -> ASGIApp:
     """
     from mlflow.server.fastapi_app import app
 
-    return Wall(app, "MLflow", _credentials(MLFLOW_CREDENTIALS))
+    return BasicAuthMiddleware(app, "MLflow", _credentials(MLFLOW_CREDENTIALS))
 
 
 def _credentials(variable: str) -> str:

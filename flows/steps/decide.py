@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.steps.evidence import freeze_evidence, policy_evidence, shadow_evidence, watch_evidence
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.decisions.rules import FreezeRule, GateRule, PolicyRule, WatchRule
 from tasks.records import (
     BatchRecord,
@@ -17,7 +17,7 @@ from tasks.records import (
 )
 
 
-def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
+def decide(m: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> LedgerEntry:
     """Answer the batch: the watch comes first, then who waits in shadow, then the retrain
     policy.
     """
@@ -43,7 +43,7 @@ def decide(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> Led
     return m.rule(PolicyRule(settings=spec.retrain, first=spec.training.first), batch, evidence)
 
 
-def freeze_if_due(m: Mandate, record: BatchRecord) -> LedgerEntry | None:
+def freeze_if_due(m: ModelRun, record: BatchRecord) -> LedgerEntry | None:
     """Return the decision that froze the model: an earlier one, or one made now because of the
     rollbacks of late.
     """
@@ -57,7 +57,7 @@ def freeze_if_due(m: Mandate, record: BatchRecord) -> LedgerEntry | None:
     )
 
 
-def judge_shadows(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
+def judge_shadows(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> None:
     """Judge again, with this batch's rows, each challenger that had too few rows to be judged
     by.
     """

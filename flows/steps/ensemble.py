@@ -1,4 +1,4 @@
-"""The panel in service: what the next member is trained on, how it joins, and how weights and
+"""The ensemble in service: what the next member is trained on, how it joins, and how weights and
 recalibration follow.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flows.steps.evidence import whole
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.decisions.ensemble import join, may_join, member_weights, next_window, settle
 from tasks.decisions.rules import RecalibrationRule
 from tasks.evaluation.compare import SeenRowsError
@@ -19,11 +19,11 @@ from tasks.prediction import predict, predict_members, predict_raw
 from tasks.records import (
     BatchRecord,
     Comparison,
+    EnsembleMember,
     Guardrail,
     LabelSummary,
     LedgerEntry,
     LoadedModel,
-    PanelMember,
     Promote,
     Recalibrate,
     RecalibrationEvidence,
@@ -36,23 +36,23 @@ SUMMARIES = 12
 """Mature batches that recalibration looks back on; the discount leaves nothing of older ones."""
 
 
-def window_kind(m: Mandate, champion: LoadedModel | None) -> WindowKind:
-    """Return what the next training sees: as the spec says, or, where a panel keeps both kinds, as
-    its members' losses say.
+def window_kind(m: ModelRun, champion: LoadedModel | None) -> WindowKind:
+    """Return what the next training sees: as the spec says, or, where an ensemble keeps both kinds,
+    as its members' losses say.
     """
     spec = m.managed.spec
     if spec.training.window.last is None:
         return "all history"
-    if spec.panel.members == 1:
+    if spec.ensemble.members == 1:
         return "sliding"
-    return next_window(standing(m, champion), len(m.training_batches()), spec.panel)
+    return next_window(current_members(m, champion), len(m.training_batches()), spec.ensemble)
 
 
-def standing(
-    m: Mandate, model: LoadedModel | None, before: str | None = None
-) -> tuple[PanelMember, ...]:
+def current_members(
+    m: ModelRun, model: LoadedModel | None, before: str | None = None
+) -> tuple[EnsembleMember, ...]:
     """Return the members of a version as they stand now, or stood before a batch; none when it is
-    no panel.
+    no ensemble.
     """
     if model is None:
         return ()
@@ -60,16 +60,16 @@ def standing(
     return _refresh(made[-1]).members if made else model.trained.members
 
 
-def join_panel(
-    m: Mandate, fitted: Fitted, champion: LoadedModel | None, kind: WindowKind
+def join_ensemble(
+    m: ModelRun, fitted: Fitted, champion: LoadedModel | None, kind: WindowKind
 ) -> tuple[Fitted, tuple[Guardrail, ...]]:
-    """Return the challenger, packaged with the members that are kept if it is a panel's newcomer;
-    and whether it may join.
+    """Return the challenger, packaged with the members that are kept if it is an ensemble's new
+    member; and whether it may join.
 
     The members stand as they did before the holdout's batch, so that nothing of a contender rests
     on the holdout.
     """
-    if fitted.contender.newcomer is None:
+    if fitted.contender.new_member is None:
         return fitted, ()
 
     spec, holdout = m.managed.spec, fitted.split.holdout
@@ -77,7 +77,7 @@ def join_panel(
     loss = mean_loss(spec.problem, fitted.classes, spec.metric)
     target = holdout.target.to_numpy()
     own = loss(target, predict(fitted.pipeline, holdout.features, spec.problem, fitted.classes))
-    known, checks = tuple[PanelMember, ...](), tuple[Guardrail, ...]()
+    known, checks = tuple[EnsembleMember, ...](), tuple[Guardrail, ...]()
     if (
         champion is not None
         and _same_features(fitted, champion)
@@ -87,11 +87,11 @@ def join_panel(
         its = theirs(
             target, predict_raw(m.model(champion.trained.version, batch), holdout, spec.problem)
         )
-        checks = (_may_join(own, its, spec.panel.join_worse, may_join(own, its, spec.panel)),)
-        known = standing(m, champion, batch) or (_as_member(champion, its),)
-    members = join(known, 0, kind, own, spec.panel)
+        checks = (_may_join(own, its, spec.ensemble.join_worse, may_join(own, its, spec.ensemble)),)
+        known = current_members(m, champion, batch) or (_as_member(champion, its),)
+    members = join(known, 0, kind, own, spec.ensemble)
     kept = {} if champion is None else _kept(m, champion)
-    return packaged(fitted, members, member_weights(members, spec.panel), kept), checks
+    return packaged(fitted, members, member_weights(members, spec.ensemble), kept), checks
 
 
 def _same_features(fitted: Fitted, champion: LoadedModel) -> bool:
@@ -99,15 +99,15 @@ def _same_features(fitted: Fitted, champion: LoadedModel) -> bool:
     return ours == its and fitted.split.train.schema == champion.trained.schema_
 
 
-def _as_member(champion: LoadedModel, loss: float) -> PanelMember:
-    """A champion that stood alone, as the first member of a panel."""
+def _as_member(champion: LoadedModel, loss: float) -> EnsembleMember:
+    """A champion that stood alone, as the first member of an ensemble."""
     window: WindowKind = (
         "all history" if champion.trained.recipe.window == "all history" else "sliding"
     )
-    return PanelMember(version=champion.trained.version, window=window, standing=loss)
+    return EnsembleMember(version=champion.trained.version, window=window, discounted_loss=loss)
 
 
-def _kept(m: Mandate, champion: LoadedModel) -> dict[int, tuple[object, Sequence[RowSpan]]]:
+def _kept(m: ModelRun, champion: LoadedModel) -> dict[int, tuple[object, Sequence[RowSpan]]]:
     """Version -> pipeline and training rows of each member of the champion."""
     trained = champion.trained
     if not trained.members:
@@ -115,7 +115,7 @@ def _kept(m: Mandate, champion: LoadedModel) -> dict[int, tuple[object, Sequence
     return {
         member.version: (
             pipeline,
-            m.training(member.version).newcomer_on or m.training(member.version).trained_on,
+            m.training(member.version).new_member_on or m.training(member.version).trained_on,
         )
         for member, pipeline in zip(trained.members, champion.pipeline.members, strict=True)
     }
@@ -123,9 +123,9 @@ def _kept(m: Mandate, champion: LoadedModel) -> dict[int, tuple[object, Sequence
 
 def _may_join(own: float, its: float, worse: float, passed: bool) -> Guardrail:
     return Guardrail(
-        name="newcomer may join the panel",
+        name="new member may join the ensemble",
         outcome="passed" if passed else "failed",
-        found=f"loss {own:.4g} alone, against the panel's {its:.4g}",
+        found=f"loss {own:.4g} alone, against the ensemble's {its:.4g}",
         limit=f"at most {worse:.0%} worse",
     )
 
@@ -133,7 +133,7 @@ def _may_join(own: float, its: float, worse: float, passed: bool) -> Guardrail:
 # --- weights and recalibration --------------------------------------------------------------------
 
 
-def refresh(m: Mandate, champion: LoadedModel) -> LoadedModel:
+def refresh(m: ModelRun, champion: LoadedModel) -> LoadedModel:
     """Refresh weights and recalibration by each mature batch that is news, and return the champion
     as it serves now.
     """
@@ -141,7 +141,7 @@ def refresh(m: Mandate, champion: LoadedModel) -> LoadedModel:
     nothing_moves = not champion.trained.members and spec.recalibrate.strength == 0
     if nothing_moves or m.frozen() or m.contract_broken(champion):
         return champion
-    rule = RecalibrationRule(panel=spec.panel, settings=spec.recalibrate, watch=spec.watch)
+    rule = RecalibrationRule(ensemble=spec.ensemble, settings=spec.recalibrate, watch=spec.watch)
     judged = [record for record in m.batches().values() if record.summary is not None]
     made = m.adjustments(version)
     due = [record for record in judged if record.batch.id > made[-1].batch] if made else judged[-1:]
@@ -151,7 +151,7 @@ def refresh(m: Mandate, champion: LoadedModel) -> LoadedModel:
 
 
 def recalibration_evidence(
-    m: Mandate, champion: LoadedModel, record: BatchRecord, judged: Sequence[BatchRecord]
+    m: ModelRun, champion: LoadedModel, record: BatchRecord, judged: Sequence[BatchRecord]
 ) -> RecalibrationEvidence:
     """Gather how the champion's members did on a mature batch, and what the newest labels say of
     the predictions.
@@ -164,7 +164,7 @@ def recalibration_evidence(
             _refresh(made[-2]).weights,
             _refresh(made[-2]).recalibration,
         )
-    members, known_until = (standing(m, champion), "") if made else _taken_over(m, champion)
+    members, known_until = (current_members(m, champion), "") if made else _taken_over(m, champion)
     summaries = [
         r.summary for r in judged if r.batch.id <= record.batch.id and r.summary is not None
     ]
@@ -189,14 +189,16 @@ def recalibration_evidence(
     )
 
 
-def _taken_over(m: Mandate, champion: LoadedModel) -> tuple[tuple[PanelMember, ...], str]:
+def _taken_over(m: ModelRun, champion: LoadedModel) -> tuple[tuple[EnsembleMember, ...], str]:
     """The members of a new champion as they stand by its predecessor's newest refresh, and the
     batch of that refresh.
     """
-    crowned = [e.decision for e in ledger.reigns(m.history()) if isinstance(e.decision, Promote)]
+    promoted = [
+        e.decision for e in ledger.champion_changes(m.history()) if isinstance(e.decision, Promote)
+    ]
     previous = [
         d.previous
-        for d in crowned
+        for d in promoted
         if d.version == champion.trained.version and d.previous is not None
     ]
     made = m.adjustments(previous[-1]) if previous else ()
@@ -205,7 +207,7 @@ def _taken_over(m: Mandate, champion: LoadedModel) -> tuple[tuple[PanelMember, .
     return settle(champion.trained.members, _refresh(made[-1]).members), made[-1].batch
 
 
-def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> dict[int, float]:
+def _member_losses(m: ModelRun, packaged: LoadedModel, record: BatchRecord) -> dict[int, float]:
     """Mean loss on the batch of each member that has not seen it, by version."""
     unseen = {
         x.version
@@ -229,7 +231,7 @@ def _member_losses(m: Mandate, packaged: LoadedModel, record: BatchRecord) -> di
 
 
 def _effect(
-    m: Mandate, record: BatchRecord, made: Sequence[LedgerEntry], before: LoadedModel
+    m: ModelRun, record: BatchRecord, made: Sequence[LedgerEntry], before: LoadedModel
 ) -> Comparison | None:
     """What was in force before the newest refresh against that refresh, on a batch that was served
     by it.

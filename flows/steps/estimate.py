@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.evaluation.task import estimate_performance
 from tasks.records import BatchRecord, Estimate, FeatureFrame, LoadedModel
 
@@ -12,7 +12,7 @@ REFERENCE = 3
 
 
 def estimated(
-    m: Mandate, record: BatchRecord, champion: LoadedModel, frame: FeatureFrame
+    m: ModelRun, record: BatchRecord, champion: LoadedModel, frame: FeatureFrame
 ) -> Estimate | None:
     """Estimate how the champion does on a batch; None once its labels are mature, or when no mature
     row is unseen.

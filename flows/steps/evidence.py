@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 from prefect import get_run_logger
 
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.compare import SeenRowsError
@@ -35,7 +35,7 @@ from tasks.records import (
 )
 
 
-def answered(m: Mandate, record: BatchRecord) -> bool:
+def answered(m: ModelRun, record: BatchRecord) -> bool:
     """Whether this revision has its answer already, from a run that died later or from an earlier
     one.
 
@@ -53,14 +53,14 @@ def answered(m: Mandate, record: BatchRecord) -> bool:
     )
 
 
-def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
+def watch_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
     """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
 
     With labels that come late it is an earlier batch that is mature by now: the newest that was not
     looked at yet.
     """
-    reigns = ledger.reigns(m.history())
-    last = reigns[-1] if reigns else None
+    champion_changes = ledger.champion_changes(m.history())
+    last = champion_changes[-1] if champion_changes else None
     if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
         return None
     since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
@@ -104,7 +104,7 @@ def watch_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Wa
     )
 
 
-def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
+def freeze_evidence(m: ModelRun, record: BatchRecord) -> FreezeEvidence:
     """Gather the rollbacks of late, this one included."""
     accepted = [
         r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id
@@ -118,7 +118,7 @@ def freeze_evidence(m: Mandate, record: BatchRecord) -> FreezeEvidence:
     )
 
 
-def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
+def shadow_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
     """Compare each challenger that waits in shadow with the champion, on its holdout and all mature
     batches since.
 
@@ -143,10 +143,12 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
         if not pooled or pooled == before.pooled:
             continue
         challenger = m.packaged(first.challenger)
-        reigning = replace(m.model(champion.trained.version, first.batch), recalibration=None)
+        current_champion = replace(
+            m.model(champion.trained.version, first.batch), recalibration=None
+        )
         unseen_from = max(challenger.trained.trained_until, champion.trained.trained_until)
         rows = pooled_rows(m, first, since, unseen_from)
-        comparison, not_compared = compared_or_why_not(m, challenger, reigning, rows)
+        comparison, not_compared = compared_or_why_not(m, challenger, current_champion, rows)
         yield first.model_copy(
             update={
                 "batch": record.batch.id,
@@ -160,7 +162,7 @@ def shadow_evidence(m: Mandate, record: BatchRecord, champion: LoadedModel) -> I
 
 
 def pooled_rows(
-    m: Mandate, before: Evidence, since: list[BatchRecord], unseen_from: datetime
+    m: ModelRun, before: Evidence, since: list[BatchRecord], unseen_from: datetime
 ) -> tuple[FeatureFrame, tuple[RowSpan, ...]] | None:
     """Return the rows of a holdout and of the batches since, from a moment on, and their spans;
     None when none is left.
@@ -183,7 +185,7 @@ def pooled_rows(
 
 
 def compared_or_why_not(
-    m: Mandate,
+    m: ModelRun,
     challenger: LoadedModel,
     champion: LoadedModel,
     rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
@@ -213,7 +215,7 @@ def whole(record: BatchRecord) -> RowSpan:
 
 
 def policy_evidence(
-    m: Mandate, record: BatchRecord, champion: LoadedModel | None
+    m: ModelRun, record: BatchRecord, champion: LoadedModel | None
 ) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
     judged = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.evaluation.task import check_guardrails
 from tasks.features.task import check_features
 from tasks.records import Generalisation, Guardrail, KnownLabels, LoadedModel
@@ -13,7 +13,7 @@ from tasks.training.fit import Fitted
 
 
 def every_guardrail(
-    m: Mandate,
+    m: ModelRun,
     fitted: Fitted,
     challenger: LoadedModel,
     champion: LoadedModel | None,

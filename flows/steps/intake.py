@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from prefect import get_run_logger
 
 from flows.steps.pending import is_idle, waiting_batches
-from flows.steps.run import Mandate, warn_of_pickles
+from flows.steps.run import ModelRun, warn_of_pickles
 from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.relabelled import relabelled
 from tasks.ingest.source import SourceError
@@ -38,8 +38,8 @@ def nothing_waits(model: str, as_of: datetime | None) -> bool:
     return idle
 
 
-def due_batches(m: Mandate, batch: str | None) -> tuple[SourceBatch, ...]:
-    """Return the batches that wait at the mandate's moment; or ``batch`` alone, whether it waits or
+def due_batches(m: ModelRun, batch: str | None) -> tuple[SourceBatch, ...]:
+    """Return the batches that wait at the run's moment; or ``batch`` alone, whether it waits or
     not.
     """
     if batch is None:
@@ -55,7 +55,7 @@ def due_batches(m: Mandate, batch: str | None) -> tuple[SourceBatch, ...]:
     return (closed[wanted],)
 
 
-def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | None]:
+def take_in_labels(m: ModelRun) -> tuple[tuple[BatchRecord, ...], SourceError | None]:
     """Take in every batch of labels that waits, and return them; labels behind one that cannot be
     read wait with it.
 
@@ -77,7 +77,7 @@ def take_in_labels(m: Mandate) -> tuple[tuple[BatchRecord, ...], SourceError | N
     return tuple(taken), None
 
 
-def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
+def take_in(m: ModelRun, source: SourceBatch) -> BatchRecord:
     """Ingest and validate a batch, and write it down; the same content keeps what is known of
     it.
     """
@@ -112,7 +112,7 @@ def take_in(m: Mandate, source: SourceBatch) -> BatchRecord:
         as_of=m.as_of,
     )
     if last is not None and relabelled(m.managed, last, record):
-        # Whoever predicted these rows is judged by their labels, not whoever reigns when they come.
+        # Whoever predicted these rows is judged by their labels, not the champion when they come.
         kept = ("as_of", "drift", "estimate", "predictions", "mlflow_run", "completed")
         record = record.model_copy(update={name: getattr(last, name) for name in kept})
     return m.write_batch(record)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from prefect import get_run_logger
 
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.cohorts import due, labels_read, why_waiting
 from tasks.drift.task import measure_target
 from tasks.evaluation.task import judge_performance
@@ -15,7 +15,7 @@ from tasks.records import BatchRecord, KnownLabels, Labelled
 from tasks.scoring.task import sum_up_labels
 
 
-def settle(m: Mandate) -> tuple[str, ...]:
+def settle(m: ModelRun) -> tuple[str, ...]:
     """Count the labels of every batch whose labels are mature by now, judge who predicted it, and
     return the batches.
 
@@ -44,7 +44,7 @@ def settle(m: Mandate) -> tuple[str, ...]:
     return tuple(settled)
 
 
-def judge(m: Mandate, record: BatchRecord) -> BatchRecord:
+def judge(m: ModelRun, record: BatchRecord) -> BatchRecord:
     """Judge what served a batch, and the first champion, by the batch's labels, as far as both are
     unseen.
     """
@@ -74,7 +74,7 @@ def judge(m: Mandate, record: BatchRecord) -> BatchRecord:
     return record.model_copy(update=judged)
 
 
-def _count_unknown(m: Mandate, known: KnownLabels) -> None:
+def _count_unknown(m: ModelRun, known: KnownLabels) -> None:
     """Count once for each batch of labels, when all rows of its time have come, the labels that
     belong to none of them.
     """

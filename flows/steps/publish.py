@@ -10,7 +10,7 @@ from prefect.artifacts import (
     acreate_table_artifact,
 )
 
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.ledger import entries as ledger
 from tasks.records import AwaitApproval, BatchRecord, LedgerEntry, LoadedModel
 from tasks.registry.task import log_batch, log_page
@@ -22,7 +22,7 @@ from tasks.reports.task import (
 )
 
 
-async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
+async def publish(m: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
     """Write the batch's pages and the model's, log them to MLflow, show them on Prefect; the batch
     is then complete.
     """
@@ -53,7 +53,7 @@ async def publish(m: Mandate, record: BatchRecord, champion: LoadedModel | None)
     return record
 
 
-def publish_settled(m: Mandate, settled: Sequence[str]) -> None:
+def publish_settled(m: ModelRun, settled: Sequence[str]) -> None:
     """Rebuild the pages of batches whose labels have come since their run, and with them the
     model's.
     """
@@ -65,7 +65,7 @@ def publish_settled(m: Mandate, settled: Sequence[str]) -> None:
         publish_model(m)
 
 
-async def ask_for_approval(m: Mandate, entry: LedgerEntry) -> None:
+async def ask_for_approval(m: ModelRun, entry: LedgerEntry) -> None:
     """Show a person what the gate's yes rests on: a page in the challenger's MLflow run, an
     artifact on Prefect.
     """
@@ -78,7 +78,7 @@ async def ask_for_approval(m: Mandate, entry: LedgerEntry) -> None:
     )
 
 
-def publish_model(m: Mandate) -> None:
+def publish_model(m: ModelRun) -> None:
     """Rebuild the model's page and its picture from the ledger."""
     write_model_page(m.managed, list(m.batches().values()), m.history(), m.waits(), m.fence)
 

@@ -1,4 +1,4 @@
-"""The mandate: the right of one run to act for one model, and its way into the ledger."""
+"""The run: the right of one run to act for one model, and its way into the ledger."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tasks.records import (
     RollBack,
     TrainedModel,
 )
-from tasks.registry.task import champion_version, crown, end_left_behind, load_model
+from tasks.registry.task import champion_version, end_left_behind, load_model, set_champion
 from tasks.settings import Settings
 
 
@@ -48,7 +48,7 @@ class LedgerMismatchError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Mandate:
+class ModelRun:
     """A model under management, the lease to act for it, and the moment at which it is acted."""
 
     managed: ManagedModel
@@ -68,43 +68,43 @@ class Mandate:
         return Fence(self.lease.token, lambda: fenced(self.engine, self.lease))
 
     def need_registry(self) -> None:
-        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or crowned without
-        it.
+        """Raise RegistryAwayError when MLflow did not answer: nothing is trained or promoted
+        without it.
         """
         if self.registry_away:
             raise RegistryAwayError(self.registry_away)
 
-    # --- who reigns ---
+    # --- who is champion ---
 
     def champion(self) -> LoadedModel | None:
-        """Return the reigning champion, verified; LedgerMismatchError unless registry and ledger
+        """Return the champion, verified; LedgerMismatchError unless registry and ledger
         agree on it.
 
         When the registry is away, the ledger's word is enough: the model's bytes are verified
         against it anyway.
         """
-        reigns = ledger.reigns(self.history())
-        expected = reigns[-1].decision.version if reigns else None  # type: ignore[union-attr]  # Promote or RollBack
+        champion_changes = ledger.champion_changes(self.history())
+        expected = champion_changes[-1].decision.version if champion_changes else None  # type: ignore[union-attr]  # Promote or RollBack
         version = expected if self.registry_away else champion_version(self.managed)
         if version != expected:
             raise LedgerMismatchError(
-                f"{self.managed.name}: the ledger says that version {expected} reigns, the"
+                f"{self.managed.name}: the ledger says that version {expected} is champion, the"
                 f" registry's alias says {version}; someone moved the alias by hand: set it back,"
                 " or promote with 'kingmaker promote'"
             )
         return None if version is None else self.model(version)
 
-    def reigning(self) -> int | None:
-        """Return the reigning champion's version, verified as ``champion`` does."""
+    def current_champion(self) -> int | None:
+        """Return the champion's version, verified as ``champion`` does."""
         champion = self.champion()
         return None if champion is None else champion.trained.version
 
     def first_champion(self) -> LoadedModel | None:
-        """Return the first version that ever reigned, as packaged: what never retraining would have
-        given.
+        """Return the first version that ever was champion, as packaged: what never retraining would
+        have given.
         """
-        reigns = ledger.reigns(self.history())
-        return self.packaged(reigns[0].decision.version) if reigns else None  # type: ignore[union-attr]  # Promote
+        champion_changes = ledger.champion_changes(self.history())
+        return self.packaged(champion_changes[0].decision.version) if champion_changes else None  # type: ignore[union-attr]  # Promote
 
     def model(self, version: int, before: str | None = None) -> LoadedModel:
         """Return a version, verified, with the weights and the recalibration in force; or in force
@@ -206,7 +206,7 @@ class Mandate:
         return waiting_for_labels(self.managed, self.engine, self.as_of)
 
     def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
-        """Build the features of batches, with the labels that are known at the mandate's moment."""
+        """Build the features of batches, with the labels that are known at the run's moment."""
         known = KnownLabels(batches=self.label_batches(), as_of=self.as_of)
         return build_features(self.managed, records, known)
 
@@ -258,7 +258,7 @@ class Mandate:
     def carry_out(self, entry: LedgerEntry) -> None:
         """Carry out a journalled promotion or rollback, and mark it effective."""
         if isinstance(entry.decision, Promote | RollBack):
-            crown(self.managed, entry.decision, self.fence)
+            set_champion(self.managed, entry.decision, self.fence)
         self.finish(entry)
 
     def finish(self, entry: LedgerEntry) -> None:
@@ -299,14 +299,14 @@ def adjusted(model: LoadedModel, entry: LedgerEntry) -> LoadedModel:
     )
 
 
-_IN_FORCE: ContextVar[Mandate | None] = ContextVar("mandate in force", default=None)
-"""The mandate of the outermost flow: a flow and the flows that it calls are one run, under one
+_IN_FORCE: ContextVar[ModelRun | None] = ContextVar("run in force", default=None)
+"""The run of the outermost flow: a flow and the flows that it calls are one run, under one
 lease.
 """
 
 
 @contextmanager
-def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
+def model_run(model: str, as_of: datetime | None) -> Iterator[ModelRun]:
     """Act for ``model``: take its lease, and first carry out what a run that died left in the
     journal.
 
@@ -321,7 +321,7 @@ def mandate(model: str, as_of: datetime | None) -> Iterator[Mandate]:
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)
     with lease(engine, model, holder_name(run)) as held:
-        mine = _tidied(Mandate(managed, engine, held, moment, run))
+        mine = _tidied(ModelRun(managed, engine, held, moment, run))
         token = _IN_FORCE.set(mine)
         try:
             yield mine
@@ -337,7 +337,7 @@ def warn_of_pickles(managed: ManagedModel) -> None:
         )
 
 
-def _tidied(mine: Mandate) -> Mandate:
+def _tidied(mine: ModelRun) -> ModelRun:
     """End what a run that died left running in the registry, and carry out what it left in the
     journal.
     """

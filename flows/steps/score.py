@@ -7,7 +7,7 @@ from __future__ import annotations
 from prefect import get_run_logger
 
 from flows.steps.estimate import estimated
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.records import BatchRecord, LoadedModel
 from tasks.scoring.task import score
@@ -25,7 +25,7 @@ served is to be judged.
 """
 
 
-def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
+def observe(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
     """Score the batch by the champion, and measure its drift.
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its
@@ -51,7 +51,7 @@ def observe(m: Mandate, record: BatchRecord, champion: LoadedModel) -> BatchReco
     return m.write_batch(record.model_copy(update=seen | new))
 
 
-def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
+def serve(m: ModelRun, record: BatchRecord) -> BatchRecord:
     """Score a batch by the verified copy of the champion; what else it needs waits until the
     registry answers.
     """
@@ -72,10 +72,10 @@ def serve(m: Mandate, record: BatchRecord) -> BatchRecord:
     return record
 
 
-def _check_usable(m: Mandate, record: BatchRecord, champion: LoadedModel) -> None:
+def _check_usable(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> None:
     if broken := m.contract_broken(champion):
         raise ContractBrokenError(
             f"{m.managed.name} {record.batch.id}: the champion cannot be used: {broken}; put the"
             f" contract back, or train under the new one with 'kingmaker retrain {m.managed.name}'"
-            f" and crown it with 'kingmaker promote {m.managed.name} --version N'"
+            f" and promote it with 'kingmaker promote {m.managed.name} --version N'"
         )

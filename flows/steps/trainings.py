@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import get_run_logger
 
 from flows.retrain import retrain
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.records import Hold, LedgerEntry, Record
 from tasks.training.search import SearchFailedError
 from tasks.training.split import NoTrainingRowsError
@@ -18,7 +18,7 @@ class Attempted(Record):
     """The ledger's number of the decision."""
 
 
-async def finish_trainings(m: Mandate) -> None:
+async def finish_trainings(m: ModelRun) -> None:
     """Train what a run was asked for that died before it had trained."""
     for entry in m.unfinished():
         judged = [
@@ -34,7 +34,7 @@ async def finish_trainings(m: Mandate) -> None:
         m.finish(entry)
 
 
-async def train(m: Mandate, entry: LedgerEntry) -> None:
+async def train(m: ModelRun, entry: LedgerEntry) -> None:
     """Carry out a Retrain; when its rows can train nothing, the answer is to hold, and not to try
     the same for ever.
     """

@@ -79,19 +79,23 @@ class PolicyConfig(Config):
         return self
 
 
-class PanelConfig(Config):
-    """The panel of kept models, served as one; ``panel: single`` is short for ``panel: {members:
-    1}``.
+class EnsembleConfig(Config):
+    """The ensemble of kept models, served as one; ``ensemble: single`` is short for ``ensemble:
+    {members: 1}``.
     """
 
     members: int = Field(default=6, ge=1)
-    """Most models that are kept; with 1 the newest training stands alone, as without a panel."""
+    """Most models that are kept; with 1 the newest training stands alone, as without an
+    ensemble.
+    """
     sharpness: float = Field(default=10.0, ge=0)
     """How fast a member's weight falls with its excess loss."""
     discount: float = Field(default=0.7, ge=0, lt=1)
     """How much of a member's standing is kept from batch to batch; the newest loss is the rest."""
     join_worse: float = Field(default=0.10, ge=0)
-    """A newcomer joins when its loss on the holdout is above the panel's by at most this share."""
+    """A new member joins when its loss on the holdout is above the ensemble's by at most this
+    share.
+    """
     recent: int = Field(default=6, ge=1)
     """Batches that say who leaves."""
     other_every: int = Field(default=3, ge=2)

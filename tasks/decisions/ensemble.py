@@ -1,4 +1,4 @@
-"""The panel: which trained models are kept, how much each one counts, and what the next one is
+"""The ensemble: which trained models are kept, how much each one counts, and what the next one is
 trained on.
 
 Pure arithmetic over small records (docs/decisions.md): mixing the members' predictions is
@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from tasks.decisions.config import PanelConfig
-from tasks.records import PanelMember, WindowKind
+from tasks.decisions.config import EnsembleConfig
+from tasks.records import EnsembleMember, WindowKind
 
 
-def member_weights(members: Sequence[PanelMember], config: PanelConfig) -> tuple[float, ...]:
+def member_weights(members: Sequence[EnsembleMember], config: EnsembleConfig) -> tuple[float, ...]:
     """Return each member's share of the mix, summing to 1: proportional to ``exp(-sharpness * (v -
     v*) / v*)``.
 
@@ -23,25 +23,28 @@ def member_weights(members: Sequence[PanelMember], config: PanelConfig) -> tuple
     nothing; when none is a number, all count the same. ValueError without members.
     """
     if not members:
-        raise ValueError("expected at least one member, found an empty panel")
+        raise ValueError("expected at least one member, found an empty ensemble")
     best = _best(members)
     if best is None:
         return tuple(1 / len(members) for _ in members)
-    raw = [_raw_weight(member.standing, best.standing, config.sharpness) for member in members]
+    raw = [
+        _raw_weight(member.discounted_loss, best.discounted_loss, config.sharpness)
+        for member in members
+    ]
     return tuple(weight / sum(raw) for weight in raw)
 
 
-def _raw_weight(standing: float, best: float, sharpness: float) -> float:
-    if not math.isfinite(standing):
+def _raw_weight(discounted_loss: float, best: float, sharpness: float) -> float:
+    if not math.isfinite(discounted_loss):
         return 0.0
-    if standing == best:
+    if discounted_loss == best:
         return 1.0
-    return math.exp(-sharpness * (standing - best) / best) if best > 0 else 0.0
+    return math.exp(-sharpness * (discounted_loss - best) / best) if best > 0 else 0.0
 
 
 def judge_members(
-    members: Sequence[PanelMember], losses: Mapping[int, float], config: PanelConfig
-) -> tuple[PanelMember, ...]:
+    members: Sequence[EnsembleMember], losses: Mapping[int, float], config: EnsembleConfig
+) -> tuple[EnsembleMember, ...]:
     """Return the members after one more mature batch, with the mean loss of each version on it.
 
     A standing moves by ``1 - discount`` of the way to the newest loss. A member that ``losses``
@@ -50,7 +53,7 @@ def judge_members(
     return tuple(
         member.model_copy(
             update={
-                "standing": config.discount * member.standing
+                "discounted_loss": config.discount * member.discounted_loss
                 + (1 - config.discount) * losses[member.version],
                 "losses": (*member.losses, losses[member.version]),
             }
@@ -61,25 +64,27 @@ def judge_members(
     )
 
 
-def may_join(newcomer_loss: float, panel_loss: float, config: PanelConfig) -> bool:
-    """Return whether a newcomer's loss on the holdout is above the panel's by at most
+def may_join(new_member_loss: float, ensemble_loss: float, config: EnsembleConfig) -> bool:
+    """Return whether a new member's loss on the holdout is above the ensemble's by at most
     ``join_worse``.
 
-    A newcomer whose loss is no number never joins; one joins a panel whose loss is none.
+    A new member whose loss is no number never joins; one joins an ensemble whose loss is none.
     """
-    if not math.isfinite(newcomer_loss):
+    if not math.isfinite(new_member_loss):
         return False
-    return not math.isfinite(panel_loss) or newcomer_loss <= panel_loss * (1 + config.join_worse)
+    return not math.isfinite(ensemble_loss) or new_member_loss <= ensemble_loss * (
+        1 + config.join_worse
+    )
 
 
 def join(
-    members: Sequence[PanelMember],
+    members: Sequence[EnsembleMember],
     version: int,
     window: WindowKind,
     loss: float,
-    config: PanelConfig,
-) -> tuple[PanelMember, ...]:
-    """Return the panel with a newcomer in it, whose standing is that of the best member.
+    config: EnsembleConfig,
+) -> tuple[EnsembleMember, ...]:
+    """Return the ensemble with a new member in it, whose standing is that of the best member.
 
     ``loss`` is its loss on the holdout: the standing of a first member, who has nobody to take one
     from. Beyond ``members``, the worst of the last ``recent`` batches leaves: by its mean loss
@@ -87,32 +92,35 @@ def join(
     it. One without a judged batch does not leave, unless nobody has one; then the oldest does.
     """
     best = _best(members)
-    newcomer = PanelMember(
-        version=version, window=window, standing=loss if best is None else best.standing
+    new_member = EnsembleMember(
+        version=version,
+        window=window,
+        discounted_loss=loss if best is None else best.discounted_loss,
     )
     if len(members) < config.members:
-        return (*members, newcomer)
+        return (*members, new_member)
     leaver = _leaver(members, config)
-    return (*(member for member in members if member is not leaver), newcomer)
+    return (*(member for member in members if member is not leaver), new_member)
 
 
 def settle(
-    packaged: Sequence[PanelMember], known: Sequence[PanelMember]
-) -> tuple[PanelMember, ...]:
-    """Return the packaged members with the newest standing that is known of each; a newcomer stands
-    with the best.
+    packaged: Sequence[EnsembleMember], known: Sequence[EnsembleMember]
+) -> tuple[EnsembleMember, ...]:
+    """Return the packaged members with the newest standing that is known of each; a new member
+    stands with the best.
     """
     newest = {member.version: member for member in known}
     best = _best([newest[m.version] for m in packaged if m.version in newest])
     return tuple(
         newest.get(
-            m.version, m if best is None else m.model_copy(update={"standing": best.standing})
+            m.version,
+            m if best is None else m.model_copy(update={"discounted_loss": best.discounted_loss}),
         )
         for m in packaged
     )
 
 
-def _leaver(members: Sequence[PanelMember], config: PanelConfig) -> PanelMember:
+def _leaver(members: Sequence[EnsembleMember], config: EnsembleConfig) -> EnsembleMember:
     judged = [member for member in members if member.losses]
     if not judged:
         return members[0]
@@ -124,7 +132,7 @@ def _leaver(members: Sequence[PanelMember], config: PanelConfig) -> PanelMember:
         ]
         return fmean(found) if found else math.nan
 
-    def excess(member: PanelMember) -> float:
+    def excess(member: EnsembleMember) -> float:
         own = [
             member.losses[-ago] - usual(ago)
             for ago in range(1, min(len(member.losses), config.recent) + 1)
@@ -134,7 +142,9 @@ def _leaver(members: Sequence[PanelMember], config: PanelConfig) -> PanelMember:
     return max(judged, key=excess)
 
 
-def next_window(members: Sequence[PanelMember], trainings: int, config: PanelConfig) -> WindowKind:
+def next_window(
+    members: Sequence[EnsembleMember], trainings: int, config: EnsembleConfig
+) -> WindowKind:
     """Return the kind of window of the next training, after ``trainings`` of them.
 
     It is that of the best member, and every ``other_every``-th time the other one, so that both
@@ -147,7 +157,7 @@ def next_window(members: Sequence[PanelMember], trainings: int, config: PanelCon
     return "sliding" if kind == "all history" else "all history"
 
 
-def _best(members: Sequence[PanelMember]) -> PanelMember | None:
+def _best(members: Sequence[EnsembleMember]) -> EnsembleMember | None:
     """The member with the lowest standing that is a number; the newest of equals."""
-    known = [member for member in members if math.isfinite(member.standing)]
-    return min(reversed(known), key=lambda member: member.standing) if known else None
+    known = [member for member in members if math.isfinite(member.discounted_loss)]
+    return min(reversed(known), key=lambda member: member.discounted_loss) if known else None

@@ -28,12 +28,12 @@ def attempt_alpha(alpha: float, attempt: int) -> float:
 def decide_promotion(
     evidence: Evidence, config: GateConfig, *, approval_required: bool = False
 ) -> Promote | Reject | AwaitApproval | Shadow:
-    """Return whether the challenger reigns, and why, in one sentence.
+    """Return whether the challenger is champion, and why, in one sentence.
 
     The first champion needs its guardrails only. A refresh, the champion's own recipe on newer
     data, is promoted unless it is clearly worse; a test for superiority there blocks useful
     refreshes. A change of recipe must be proven better, at a level that shrinks with each attempt
-    since the last promotion, so that trying long enough does not crown an equal model. When the
+    since the last promotion, so that trying long enough does not promote an equal model. When the
     holdout is too little for that, the challenger predicts up to ``pool`` following batches in
     shadow, and is judged by all of these rows together, after each of them, by a test that may be
     looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tasks.decisions.config import PanelConfig, RecalibrationConfig, WatchConfig
+from tasks.decisions.config import EnsembleConfig, RecalibrationConfig, WatchConfig
 from tasks.decisions.ensemble import judge_members, member_weights
 from tasks.decisions.watch import was_better
 from tasks.records import LabelSummary, Problem, Recalibrate, Recalibration, RecalibrationEvidence
@@ -13,7 +13,7 @@ from tasks.records import LabelSummary, Problem, Recalibrate, Recalibration, Rec
 
 def decide_recalibration(
     evidence: RecalibrationEvidence,
-    panel: PanelConfig,
+    ensemble: EnsembleConfig,
     config: RecalibrationConfig,
     watch: WatchConfig,
 ) -> Recalibrate:
@@ -22,7 +22,7 @@ def decide_recalibration(
     When those in force did harm on the newest mature batch, as the watch understands it, those
     before them come back.
     """
-    members = judge_members(evidence.members, evidence.losses, panel)
+    members = judge_members(evidence.members, evidence.losses, ensemble)
     compared = evidence.comparison
     if compared is not None and was_better(compared, watch):
         return Recalibrate(
@@ -34,7 +34,7 @@ def decide_recalibration(
             recalibration=evidence.recalibration_before,
             taken_back=True,
         )
-    weights = member_weights(members, panel) if members else ()
+    weights = member_weights(members, ensemble) if members else ()
     found = recalibrate(evidence.summaries, evidence.problem, config)
     shares = f"; weights {', '.join(f'{w:.0%}' for w in weights)}" if len(weights) > 1 else ""
     return Recalibrate(

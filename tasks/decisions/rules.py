@@ -12,8 +12,8 @@ from pydantic import Field, TypeAdapter
 
 from tasks.configuration import Config
 from tasks.decisions.config import (
+    EnsembleConfig,
     GateConfig,
-    PanelConfig,
     PolicyConfig,
     RecalibrationConfig,
     WatchConfig,
@@ -100,13 +100,13 @@ class RecalibrationRule(Config):
 
     evidence: ClassVar[type[Record]] = RecalibrationEvidence
     rule: Literal["recalibration"] = "recalibration"
-    panel: PanelConfig
+    ensemble: EnsembleConfig
     settings: RecalibrationConfig
     watch: WatchConfig
 
     def decide(self, evidence: RecalibrationEvidence) -> Recalibrate:
         """Return the refresh after a mature batch."""
-        return decide_recalibration(evidence, self.panel, self.settings, self.watch)
+        return decide_recalibration(evidence, self.ensemble, self.settings, self.watch)
 
 
 Rule = GateRule | PolicyRule | WatchRule | FreezeRule | RecalibrationRule

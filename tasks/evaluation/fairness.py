@@ -18,7 +18,7 @@ from scipy import stats
 
 from tasks.evaluation.compare import time_blocks
 from tasks.evaluation.config import FairnessConfig
-from tasks.evaluation.guardrails import Examination, check
+from tasks.evaluation.guardrails import CheckContext, check
 from tasks.evaluation.metrics import row_losses, standard_error
 from tasks.prediction import predict_frame
 from tasks.records import Guardrail, LoadedModel
@@ -27,7 +27,7 @@ ALPHA = 0.05
 """Chance that an equally fair challenger fails, over all measures and columns (Bonferroni)."""
 
 
-def fairness(exam: Examination, config: FairnessConfig) -> tuple[Guardrail, ...]:
+def fairness(exam: CheckContext, config: FairnessConfig) -> tuple[Guardrail, ...]:
     """Check each audited column on the holdout: no difference between groups may be clearly above
     the champion's.
 
@@ -41,7 +41,7 @@ def fairness(exam: Examination, config: FairnessConfig) -> tuple[Guardrail, ...]
 
 
 def _column(
-    exam: Examination,
+    exam: CheckContext,
     column: str,
     config: FairnessConfig,
     measures: dict[str, Callable[[pd.DataFrame], float]],
@@ -97,7 +97,7 @@ def _clearly_above(
     return math.isfinite(error) and worse > float(stats.t.ppf(1 - alpha, len(blocks) - 1)) * error
 
 
-def _cells(exam: Examination, model: LoadedModel, column: str, least: int) -> pd.DataFrame:
+def _cells(exam: CheckContext, model: LoadedModel, column: str, least: int) -> pd.DataFrame:
     """The holdout counted by block, group, label and decision, with the rows and the mean loss of
     each cell.
 

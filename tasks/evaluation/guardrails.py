@@ -38,7 +38,7 @@ target's.
 
 
 @dataclass(frozen=True)
-class Examination:
+class CheckContext:
     """A challenger before its guardrails, as it was loaded from the registry."""
 
     challenger: LoadedModel
@@ -54,7 +54,7 @@ class Examination:
     config: GuardrailsConfig = field(default_factory=GuardrailsConfig)
 
 
-def prediction_guardrails(exam: Examination) -> tuple[Guardrail, ...]:
+def prediction_guardrails(exam: CheckContext) -> tuple[Guardrail, ...]:
     """Check the challenger's predictions of the holdout alone."""
     problem, challenger = exam.problem, exam.challenger
     predicted = predict_frame(challenger, exam.holdout, problem)
@@ -92,7 +92,7 @@ def prediction_guardrails(exam: Examination) -> tuple[Guardrail, ...]:
     return tuple(checks)
 
 
-def guardrails(exam: Examination, generalisation: Generalisation) -> tuple[Guardrail, ...]:
+def guardrails(exam: CheckContext, generalisation: Generalisation) -> tuple[Guardrail, ...]:
     """Check predictions, calibration, cost and generalisation of the challenger on the holdout."""
     checks = prediction_guardrails(exam)
     finite = checks[0].outcome == "passed"
@@ -105,7 +105,7 @@ def check(name: str, passed: bool, found: str, limit: str) -> Guardrail:
     return Guardrail(name=name, outcome="passed" if passed else "failed", found=found, limit=limit)
 
 
-def _too_alike(exam: Examination) -> str:
+def _too_alike(exam: CheckContext) -> str:
     """Why the holdout's labels cannot tell a sound model from a useless one, in words; empty when
     they can.
     """
@@ -130,7 +130,7 @@ def _too_alike(exam: Examination) -> str:
 # --- predictions ----------------------------------------------------------------------------------
 
 
-def _outcomes(exam: Examination) -> np.ndarray:
+def _outcomes(exam: CheckContext) -> np.ndarray:
     """What predictions stand for, (rows, 1), or (rows, classes) of 0 and 1."""
     target = exam.holdout.target.to_numpy()
     column = target[:, np.newaxis]
@@ -140,7 +140,7 @@ def _outcomes(exam: Examination) -> np.ndarray:
     return outcomes
 
 
-def _champion_predictions(exam: Examination) -> np.ndarray | None:
+def _champion_predictions(exam: CheckContext) -> np.ndarray | None:
     """What the champion predicts; None when it predicts other classes, or no numbers."""
     champion = exam.champion
     if champion is None or champion.trained.classes != exam.challenger.trained.classes:
@@ -153,7 +153,7 @@ def _columns(predicted: np.ndarray) -> np.ndarray:
     return predicted.reshape(len(predicted), -1)
 
 
-def _bias(exam: Examination, predicted: np.ndarray, champion: np.ndarray | None) -> Guardrail:
+def _bias(exam: CheckContext, predicted: np.ndarray, champion: np.ndarray | None) -> Guardrail:
     """Whether the mean prediction is near the mean label, of each class, as far as the rows can
     tell.
 
@@ -207,7 +207,7 @@ SLOPE_ROWS = 200
 
 
 def _calibration(
-    exam: Examination, predicted: np.ndarray, champion: np.ndarray | None
+    exam: CheckContext, predicted: np.ndarray, champion: np.ndarray | None
 ) -> Guardrail:
     """Whether the label rises with the prediction as it says, as far as the rows can tell.
 
@@ -261,14 +261,14 @@ def _calibrated_half_width(
     return half
 
 
-def _scale(exam: Examination) -> float:
+def _scale(exam: CheckContext) -> float:
     """The unit of an error: the standard deviation of the training target, or a whole
     probability.
     """
     return (float(exam.train.target.std(ddof=0)) or 1.0) if exam.problem == "regression" else 1.0
 
 
-def _variance(exam: Examination, predicted: np.ndarray) -> np.ndarray | float:
+def _variance(exam: CheckContext, predicted: np.ndarray) -> np.ndarray | float:
     """The variance of a row's label around the prediction of a calibrated model: p (1 - p), or that
     of training errors.
     """
@@ -330,7 +330,7 @@ def _beside(champion: np.ndarray | None, found: str) -> str:
 # --- generalisation -------------------------------------------------------------------------------
 
 
-def measure_generalisation(exam: Examination) -> Generalisation:
+def measure_generalisation(exam: CheckContext) -> Generalisation:
     """Return the losses on training rows and on the holdout, of the challenger and of one answer
     for all rows.
 
@@ -367,7 +367,7 @@ def measure_generalisation(exam: Examination) -> Generalisation:
 
 
 def _generalises(
-    exam: Examination, found: Generalisation, champion: np.ndarray | None
+    exam: CheckContext, found: Generalisation, champion: np.ndarray | None
 ) -> Guardrail:
     """Whether what was learned is of use on unseen rows: not clearly worse there than one answer
     for all rows.
@@ -402,7 +402,7 @@ def _generalises(
 # --- cost -----------------------------------------------------------------------------------------
 
 
-def _size(exam: Examination) -> Guardrail:
+def _size(exam: CheckContext) -> Guardrail:
     ours = exam.challenger.size
     if not ours:
         return Guardrail(
@@ -418,7 +418,7 @@ def _size(exam: Examination) -> Guardrail:
     return check("size", ours <= most, found, f"at most {most / 1e6:,.1f} MB")
 
 
-def _speed(exam: Examination) -> Guardrail:
+def _speed(exam: CheckContext) -> Guardrail:
     """The least of three predictions of the same rows each, in turns, in CPU time: other work on
     the machine is no fault.
     """

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.evaluation.config import METRICS
 from tasks.evaluation.estimate import estimate
 from tasks.evaluation.fairness import fairness
-from tasks.evaluation.guardrails import TRAIN_ROWS, Examination, guardrails, measure_generalisation
+from tasks.evaluation.guardrails import TRAIN_ROWS, CheckContext, guardrails, measure_generalisation
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.leakage import leaks
 from tasks.evaluation.metrics import EvaluationError
@@ -102,7 +102,7 @@ def check_guardrails(
     given.
     """
     spec, known = managed.spec, train.target.notna().to_numpy()
-    exam = Examination(
+    exam = CheckContext(
         challenger,
         champion,
         train.where(known).sample(TRAIN_ROWS, spec.training.seed),

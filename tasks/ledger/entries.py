@@ -35,8 +35,8 @@ class NoDecisionError(LookupError):
 _DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 _EVIDENCE = TypeAdapter(dict[str, Any], config=ConfigDict(ser_json_inf_nan="strings"))
 
-_REIGN = ("Promote", "RollBack")
-_JOURNALLED = (*_REIGN, "Retrain")
+_CHANGES_CHAMPION = ("Promote", "RollBack")
+_JOURNALLED = (*_CHANGES_CHAMPION, "Retrain")
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -313,9 +313,9 @@ def history(engine: Engine, model: str) -> tuple[LedgerEntry, ...]:
     return tuple(_entry(row) for row in rows)
 
 
-def reigns(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
-    """Return the decisions that changed who reigns and took effect, oldest first."""
-    return tuple(e for e in entries if e.decision.kind in _REIGN and e.effective_at)
+def champion_changes(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
+    """Return the decisions that changed who is champion and took effect, oldest first."""
+    return tuple(e for e in entries if e.decision.kind in _CHANGES_CHAMPION and e.effective_at)
 
 
 def any_unfinished(engine: Engine, model: str) -> bool:

@@ -39,7 +39,7 @@ def superseded(engine: Engine, model: str, labels: str | None = None) -> tuple[S
     for version, one in trained.items():
         for read in {(span.batch, span.snapshot) for span in one.trained_on}:
             on_rows[read].append(version)
-        # A panel rests on the labels of each member, as they were when that was trained.
+        # An ensemble rests on the labels of each member, as they were when that was trained.
         members = [one, *(trained[m.version] for m in one.members if m.version in trained)]
         for read in {(s.batch, s.snapshot) for member in members for s in member.labelled_by}:
             on_labels[read].append(version)

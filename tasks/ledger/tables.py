@@ -88,7 +88,7 @@ decisions = Table(
 )
 """Every decision with its evidence.
 
-A decision that changes who reigns is a journal entry until it is effective.
+A decision that changes who is champion is a journal entry until it is effective.
 """
 
 leases = Table(

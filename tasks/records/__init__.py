@@ -74,10 +74,10 @@ from tasks.records.memory import (
     RegistryAwayError,
 )
 from tasks.records.model import (
+    EnsembleMember,
     FeatureSchema,
     LabelSnapshot,
     LabelSummary,
-    PanelMember,
     Recalibration,
     Recipe,
     RowSpan,
@@ -104,6 +104,7 @@ __all__ = [
     "Decision",
     "DriftReference",
     "DriftSummary",
+    "EnsembleMember",
     "Estimate",
     "Evidence",
     "FeatureDrift",
@@ -125,7 +126,6 @@ __all__ = [
     "Labelled",
     "LedgerEntry",
     "LoadedModel",
-    "PanelMember",
     "Part",
     "Performance",
     "PolicyEvidence",

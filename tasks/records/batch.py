@@ -46,7 +46,7 @@ class BatchRecord(Record):
     """Of the champion that scored the batch, made while its labels were out; no decision reads it.
     """
     performances: tuple[Performance, ...] = ()
-    """The reigning champion's first, then the first champion's when it is another."""
+    """The champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
     labelled: Labelled | None = None
     """None until its labels were mature, or have come again since."""

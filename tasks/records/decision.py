@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.records.base import Problem, Record
 from tasks.records.evaluation import Comparison
-from tasks.records.model import LabelSummary, PanelMember, Recalibration
+from tasks.records.model import EnsembleMember, LabelSummary, Recalibration
 from tasks.records.snapshot import Verdict
 
 
@@ -26,7 +26,7 @@ class PolicyEvidence(Record):
     batches_since_training: int
     """Accepted batches since the newest training, this one included."""
     losses: tuple[float, ...]
-    """The reigning champion's loss on each earlier judged batch, oldest first."""
+    """The champion's loss on each earlier judged batch, oldest first."""
     newest_loss: float | None
     """Its loss on this batch; None while labels are not mature."""
     drift_share: float | None
@@ -81,8 +81,8 @@ class RecalibrationEvidence(Record):
     """The mature batch that is news."""
     champion: int
     problem: Problem
-    members: tuple[PanelMember, ...]
-    """The champion's members as they stood before this batch; empty when it is no panel."""
+    members: tuple[EnsembleMember, ...]
+    """The champion's members as they stood before this batch; empty when it is no ensemble."""
     losses: Mapping[int, float]
     """Version of a member -> its mean loss on the batch, of those that have not seen it."""
     summaries: tuple[LabelSummary, ...]
@@ -145,7 +145,7 @@ class Retrain(Record):
 
 
 class Promote(Record):
-    """Crown the challenger."""
+    """Promote the challenger."""
 
     kind: Literal["Promote"] = "Promote"
     reason: str
@@ -186,9 +186,9 @@ class RollBack(Record):
     kind: Literal["RollBack"] = "RollBack"
     reason: str
     version: int
-    """The version that reigns again."""
+    """The version that is champion again."""
     previous: int
-    """The version that is deposed."""
+    """The version that is replaced."""
 
 
 class Recalibrate(Record):
@@ -197,9 +197,9 @@ class Recalibrate(Record):
     kind: Literal["Recalibrate"] = "Recalibrate"
     reason: str
     version: int
-    members: tuple[PanelMember, ...]
+    members: tuple[EnsembleMember, ...]
     weights: tuple[float, ...]
-    """One a member; empty when the champion is no panel."""
+    """One a member; empty when the champion is no ensemble."""
     recalibration: Recalibration | None
     taken_back: bool = False
     """Whether the one before did harm, and what was in force before it is in force again."""

@@ -150,7 +150,7 @@ class Evidence(Record):
     comparison: Comparison | None
     """None for the first champion, and when the rows could not judge."""
     not_compared: str = ""
-    """Why there is no comparison although somebody reigns."""
+    """Why there is no comparison although there is a champion."""
     guardrails: tuple[Guardrail, ...]
     generalisation: Generalisation | None = None
     """None in evidence from before it was kept, and when it could not be measured."""

@@ -100,7 +100,7 @@ class LoadedModel:
     """Sample of the training rows' features."""
     profile: BaselineProfile
     weights: tuple[float, ...] = ()
-    """The members' weights in force; empty when it is no panel."""
+    """The members' weights in force; empty when it is no ensemble."""
     recalibration: Recalibration | None = None
     """In force; None: predictions are served as they are."""
     adjusted_by: int | None = None

@@ -69,12 +69,12 @@ class Trial(Record):
     seconds: float
 
 
-class PanelMember(Record):
-    """One kept model of a panel, and how it has done."""
+class EnsembleMember(Record):
+    """One kept model of an ensemble, and how it has done."""
 
     version: int
     window: WindowKind
-    standing: float
+    discounted_loss: float
     """Its discounted loss; what the best member had when it joined, moved by each mature batch
     since.
     """
@@ -140,16 +140,17 @@ class TrainedModel(Record):
     seed: int
     code_version: str
     rows: int
-    members: tuple[PanelMember, ...] = ()
-    """Of a panel: its members as they stood when it was packaged, in its order, the newcomer last.
+    members: tuple[EnsembleMember, ...] = ()
+    """Of an ensemble: its members as they stood when it was packaged, in its order, the new member
+    last.
 
     Else empty.
     """
-    newcomer: Recipe | None = None
-    """Of a panel: how its newest member was made ..."""
-    newcomer_on: tuple[RowSpan, ...] = ()
+    new_member: Recipe | None = None
+    """Of an ensemble: how its newest member was made ..."""
+    new_member_on: tuple[RowSpan, ...] = ()
     """... and of which rows; ``trained_on`` has those of all members."""
     labelled_by: tuple[LabelSnapshot, ...] = ()
-    """Labels from a contract of their own: which were read for this training, of a panel for its
-    newcomer. Empty where the rows carry theirs, and for a training from before it was kept.
+    """Labels from a contract of their own: which were read for this training, of an ensemble for
+    its new member. Empty where the rows carry theirs, and for a training from before it was kept.
     """

@@ -1,4 +1,4 @@
-"""Who reigns: the registry's aliases, moved in an order that never leaves the throne empty or
+"""Who is champion: the registry's aliases, moved in an order that never leaves the throne empty or
 doubtful.
 """
 
@@ -20,7 +20,7 @@ from tasks.settings import Settings
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
 
 
-class ThroneError(RuntimeError):
+class ChampionMismatchError(RuntimeError):
     """The registry's champion is not the one that a decision, or the ledger, names."""
 
 
@@ -36,30 +36,32 @@ def aliased_version(settings: Settings, model: str, alias: str) -> int | None:
         raise
 
 
-def crown(settings: Settings, model: str, decision: Promote | RollBack, fence: Fence) -> None:
+def set_champion(
+    settings: Settings, model: str, decision: Promote | RollBack, fence: Fence
+) -> None:
     """Carry out a journalled decision: tags first, the alias ``champion`` last; every step may be
     repeated.
 
     MLflow has no compare-and-set, so each write is made while the lease cannot pass to another.
-    Raises ThroneError when someone else was crowned in the meantime, and LeaseLostError when the
-    lease has passed on.
+    Raises ChampionMismatchError when someone else was promoted in the meantime, and LeaseLostError
+    when the lease has passed on.
     """
     api = client(settings.tracking_uri)
-    reigning = aliased_version(settings, model, CHAMPION)
-    if reigning not in (decision.previous, decision.version):
-        raise ThroneError(
-            f"{model}: expected version {decision.previous} to reign, as the decision's evidence"
-            f" says, found version {reigning}; nothing was changed; run 'kingmaker history {model}'"
-            " to see who changed it"
+    current_champion = aliased_version(settings, model, CHAMPION)
+    if current_champion not in (decision.previous, decision.version):
+        raise ChampionMismatchError(
+            f"{model}: expected version {decision.previous} to be champion, as the decision's"
+            f" evidence says, found version {current_champion}; nothing was changed; run"
+            f" 'kingmaker history {model}' to see who changed it"
         )
     version = str(decision.version)
     if decision.previous is not None:
         with fence.hold():
-            api.set_model_version_tag(model, str(decision.previous), "reign", "ended")
+            api.set_model_version_tag(model, str(decision.previous), "in_service", "ended")
         with fence.hold():
             api.set_registered_model_alias(model, PREVIOUS, str(decision.previous))
     with fence.hold():
-        api.set_model_version_tag(model, version, "reign", "began")
+        api.set_model_version_tag(model, version, "in_service", "began")
     with fence.hold():
         api.set_model_version_tag(model, version, "reason", decision.reason[:4900])
     if aliased_version(settings, model, CHALLENGER) == decision.version:
@@ -67,12 +69,12 @@ def crown(settings: Settings, model: str, decision: Promote | RollBack, fence: F
             api.delete_registered_model_alias(model, CHALLENGER)
     with fence.hold():
         api.set_registered_model_alias(model, CHAMPION, version)
-        crowned = aliased_version(settings, model, CHAMPION)
-    if crowned != decision.version:
-        raise ThroneError(
-            f"{model}: expected version {version} to reign after it was crowned, found version"
-            f" {crowned}; someone else writes to this registry; the decision is in the journal, and"
-            " the next run carries it out"
+        promoted = aliased_version(settings, model, CHAMPION)
+    if promoted != decision.version:
+        raise ChampionMismatchError(
+            f"{model}: expected version {version} to be champion after it was promoted,"
+            f" found version {promoted}; someone else writes to this registry; the"
+            " decision is in the journal, and the next run carries it out"
         )
 
 

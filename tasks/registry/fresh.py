@@ -3,8 +3,8 @@ it.
 
     python -m tasks.registry.fresh FILE SHA256 FORM TRUST ROWS PROBLEM [CLASS ...]
 
-loads the packaged pipeline, a panel's included, from FILE by the safe loader, predicts the rows of
-the Parquet file ROWS, and prints them as JSON.
+loads the packaged pipeline, an ensemble's included, from FILE by the safe loader, predicts the rows
+of the Parquet file ROWS, and prints them as JSON.
 """
 
 from __future__ import annotations

@@ -27,11 +27,11 @@ from requests import RequestException
 from tasks.lake import file_sha256
 from tasks.records import (
     BaselineProfile,
+    EnsembleMember,
     FeatureSchema,
     Fence,
     Form,
     LabelSnapshot,
-    PanelMember,
     Recipe,
     RegistryAwayError,
     RowSpan,
@@ -76,10 +76,12 @@ class Training:
     seconds: float
     trust: Form = "skops"
     """What the model may be stored as."""
-    members: tuple[PanelMember, ...] = ()
-    """Of a panel: its members, the newcomer, which has version 0 until it is registered, last."""
-    newcomer: Recipe | None = None
-    newcomer_on: tuple[RowSpan, ...] = ()
+    members: tuple[EnsembleMember, ...] = ()
+    """Of an ensemble: its members, the new member, which has version 0 until it is registered,
+    last.
+    """
+    new_member: Recipe | None = None
+    new_member_on: tuple[RowSpan, ...] = ()
     labelled_by: tuple[LabelSnapshot, ...] = ()
 
 
@@ -195,7 +197,7 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
             "contract_version": training.contract_version,
             "code_version": training.code_version,
             **{f"estimator.{name}": str(value) for name, value in training.recipe.params.items()},
-            **_newcomer(training),
+            **_new_member(training),
         }
         _log(mlflow, run_id, params, {"training_seconds": training.seconds})
         mlflow.log_text(run_id, training.spec_text, "model.yaml")
@@ -236,23 +238,24 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
             member.model_copy(update={"version": member.version or version})
             for member in training.members
         ),
-        newcomer=training.newcomer,
-        newcomer_on=training.newcomer_on,
+        new_member=training.new_member,
+        new_member_on=training.new_member_on,
         labelled_by=training.labelled_by,
     )
 
 
-def _newcomer(training: Training) -> dict[str, str]:
-    """What a panel is made of, for MLflow's page."""
-    if training.newcomer is None:
+def _new_member(training: Training) -> dict[str, str]:
+    """What an ensemble is made of, for MLflow's page."""
+    if training.new_member is None:
         return {}
     kept = ", ".join(str(member.version) for member in training.members[:-1])
     return {
-        "panel.kept_versions": kept or "none",
-        "panel.newcomer": training.newcomer.estimator,
-        "panel.newcomer_window": training.newcomer.window,
+        "ensemble.kept_versions": kept or "none",
+        "ensemble.new_member": training.new_member.estimator,
+        "ensemble.new_member_window": training.new_member.window,
         **{
-            f"panel.newcomer.{name}": str(value) for name, value in training.newcomer.params.items()
+            f"ensemble.new member.{name}": str(value)
+            for name, value in training.new_member.params.items()
         },
     }
 

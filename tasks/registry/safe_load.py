@@ -67,7 +67,7 @@ TRUSTED_TYPES = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.tree._tree.Tree",
         "sklearn.utils.validation.check_array",
-        "tasks.training.ensemble.Panel",
+        "tasks.training.ensemble.Ensemble",
     }
 )
 """Types beyond skops' own defaults that the estimators of scikit-learn are made of.

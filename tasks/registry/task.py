@@ -52,11 +52,11 @@ def log_metrics(
         runs.log_metrics(managed.settings, run_id, metrics, fence)
 
 
-@task(name="crown", cache_policy=NO_CACHE)
-def crown(managed: ManagedModel, decision: Promote | RollBack, fence: Fence) -> None:
+@task(name="set_champion", cache_policy=NO_CACHE)
+def set_champion(managed: ManagedModel, decision: Promote | RollBack, fence: Fence) -> None:
     """Carry out a journalled promotion or rollback; the alias ``champion`` is moved last."""
     with answering_server(managed.settings):
-        aliases.crown(managed.settings, managed.name, decision, fence)
+        aliases.set_champion(managed.settings, managed.name, decision, fence)
 
 
 @task(name="log batch", cache_policy=NO_CACHE)

@@ -1,4 +1,4 @@
-"""The model page: who reigns and why, how the score went, what drifted, what was decided."""
+"""The model page: who is champion and why, how the score went, what drifted, what was decided."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tasks.reports.page import render_page
 from tasks.reports.summary import (
     awaiting_approval,
     batch_rows,
+    champion_changes,
     champion_performance,
     first_champion,
     first_performance,
     newest_estimate,
     newest_revisions,
-    reign_changes,
 )
 
 _QUIET = ("Hold", "Recalibrate")
@@ -103,7 +103,7 @@ def render_model_page(
     """
     batches = newest_revisions(records)
     newest_first = sorted(entries, key=lambda entry: -entry.id)
-    reigns = reign_changes(entries)
+    changes = champion_changes(entries)
     judged = [record for record in batches if record.performances]
     chart = line_chart(
         [
@@ -128,9 +128,9 @@ def render_model_page(
         batches=batches,
         rows=batch_rows(records, entries)[::-1],
         links={record.batch.id: link(record.batch.id) for record in batches},
-        reign=reigns[-1] if reigns else None,
-        promotions=sum(isinstance(entry.decision, Promote) for entry in reigns),
-        rollbacks=sum(isinstance(entry.decision, RollBack) for entry in reigns),
+        champion_since=changes[-1] if changes else None,
+        promotions=sum(isinstance(entry.decision, Promote) for entry in changes),
+        rollbacks=sum(isinstance(entry.decision, RollBack) for entry in changes),
         newest=judged[-1] if judged else None,
         estimated=newest_estimate(records),
         newest_first_champion=first_performance(judged[-1], entries) if judged else None,
@@ -138,7 +138,7 @@ def render_model_page(
         awaiting=awaiting_approval(entries),
         unfinished=[entry for entry in newest_first if entry.effective_at is None],
         chart=chart,
-        events=_events(chart, batches, reigns),
+        events=_events(chart, batches, changes),
         marks=_marks(chart, batches),
         heat=_heat_map(batches, chart),
         turning=[entry for entry in newest_first if entry.decision.kind not in _QUIET],
@@ -160,17 +160,17 @@ def _label_rows(batches: Sequence[BatchRecord], waits: Mapping[str, str]) -> tup
 def _note(record: BatchRecord, entries: Sequence[LedgerEntry]) -> str:
     (row,) = batch_rows([record], entries)
     champion = champion_performance(record)
-    reigning = f"version {champion.version}, " if champion else ""
-    return f"{reigning}decision: {row.decision}"
+    current_champion = f"version {champion.version}, " if champion else ""
+    return f"{current_champion}decision: {row.decision}"
 
 
 def _events(
-    chart: LineChart, batches: Sequence[BatchRecord], reigns: Sequence[LedgerEntry]
+    chart: LineChart, batches: Sequence[BatchRecord], changes: Sequence[LedgerEntry]
 ) -> tuple[Event, ...]:
     """Place each change of reign after the batch it was decided on; labels never touch."""
     position = {record.batch.id: i for i, record in enumerate(batches)}
     events: list[Event] = []
-    for entry in reigns:
+    for entry in changes:
         decision = entry.decision
         if entry.batch not in position or not isinstance(decision, Promote | RollBack):
             continue

@@ -1,5 +1,5 @@
-"""A batch in one row, and who reigned when: the one truth of the pages, the command line and the
-artifacts.
+"""A batch in one row, and who was champion when: the one truth of the pages, the command line and
+the artifacts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class BatchRow:
     with.
     """
     score: Interval | None
-    """The reigning champion's score; None while labels are not mature."""
+    """The champion's score; None while labels are not mature."""
     first_score: float | None
     """The first champion's score on the same rows; None when it was not scored."""
     decision: str
@@ -74,7 +74,7 @@ def newest_revisions(records: Sequence[BatchRecord]) -> tuple[BatchRecord, ...]:
     return tuple(sorted(newest.values(), key=lambda record: record.batch.start))
 
 
-def reign_changes(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+def champion_changes(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
     """Return the promotions and rollbacks that took effect, oldest first."""
     return tuple(
         entry
@@ -85,14 +85,14 @@ def reign_changes(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
 
 def first_champion(entries: Sequence[LedgerEntry]) -> int | None:
     """Return the version of the first promotion that took effect."""
-    for entry in reign_changes(entries):
+    for entry in champion_changes(entries):
         if isinstance(entry.decision, Promote):
             return entry.decision.version
     return None
 
 
 def champion_performance(record: BatchRecord) -> Performance | None:
-    """Return how the reigning champion did; None while labels are not mature."""
+    """Return how the champion did; None while labels are not mature."""
     return record.performances[0] if record.performances else None
 
 
@@ -128,14 +128,14 @@ def first_performance(record: BatchRecord, entries: Sequence[LedgerEntry]) -> Pe
 
 
 def awaiting_approval(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
-    """Return the requests for approval that nobody answered and no later reign has overtaken."""
-    reigns = [entry.id for entry in reign_changes(entries)]
+    """Return the requests for approval that nobody answered and no later promotion overtook."""
+    changes = [entry.id for entry in champion_changes(entries)]
     return tuple(
         entry
         for entry in sorted(entries, key=lambda entry: entry.id)
         if isinstance(entry.decision, AwaitApproval)
         and not _refused_later(entry, entries)
-        and not any(id > entry.id for id in reigns)
+        and not any(id > entry.id for id in changes)
     )
 
 

@@ -13,10 +13,10 @@ from tasks.records import BatchRecord, LedgerEntry, Promote, RollBack
 from tasks.reports.charts import Measured, axis_range
 from tasks.reports.figures import in_words, interval_known
 from tasks.reports.summary import (
+    champion_changes,
     champion_performance,
     first_performance,
     newest_revisions,
-    reign_changes,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def draw_timeline(
     axes.set_ylim(low, high)
     _dress(axes, model, metric, [record.batch.id for record in batches])
     _draw_scores(axes, points)
-    _draw_reigns(axes, batches, reign_changes(entries))
+    _draw_champions(axes, batches, champion_changes(entries))
     _draw_troubles(axes, batches)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(
@@ -154,14 +154,16 @@ def _draw_scores(axes: Axes, points: Sequence[Measured]) -> None:
         )
 
 
-def _draw_reigns(axes: Axes, batches: Sequence[BatchRecord], reigns: Sequence[LedgerEntry]) -> None:
+def _draw_champions(
+    axes: Axes, batches: Sequence[BatchRecord], changes: Sequence[LedgerEntry]
+) -> None:
     """A line after the batch that decided; a promotion points up, a rollback down and is dashed."""
     position = {record.batch.id: i for i, record in enumerate(batches)}
     named: set[str] = set()
     labelled = -math.inf
-    faint = len(reigns) > 12
+    faint = len(changes) > 12
     above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
-    for entry in reigns:
+    for entry in changes:
         decision = entry.decision
         if entry.batch not in position or not isinstance(decision, Promote | RollBack):
             continue

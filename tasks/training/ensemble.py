@@ -1,4 +1,4 @@
-"""A panel: fitted pipelines and their weights, packaged as one estimator and served like any
+"""An ensemble: fitted pipelines and their weights, packaged as one estimator and served like any
 other.
 """
 
@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from tasks.mixing import mix
 
 
-class Panel(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+class Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """The weighted mean of its members' predictions, with scikit-learn's interface.
 
     ``members`` are fitted pipelines over the same features, ``weights`` their shares, summing to 1.
@@ -31,7 +31,7 @@ class Panel(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no typ
         labels: np.ndarray = np.unique(np.concatenate([member.classes_ for member in self.members]))
         return labels
 
-    def fit(self, X: Any, y: Any) -> Panel:  # noqa: ANN401 - what the members take
+    def fit(self, X: Any, y: Any) -> Ensemble:  # noqa: ANN401 - what the members take
         """Fit every member anew on the same rows."""
         self.members = [clone(member).fit(X, y) for member in self.members]
         return self

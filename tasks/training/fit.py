@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tasks.records import PanelMember, Problem, Recipe, RowSpan
-from tasks.training.ensemble import Panel
+from tasks.records import EnsembleMember, Problem, Recipe, RowSpan
+from tasks.training.ensemble import Ensemble
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
@@ -23,8 +23,8 @@ class Contender:
     recipe: Recipe
     folds_loss: float | None
     """Mean loss on the folds; None when the recipe was not among those searched."""
-    newcomer: Recipe | None = None
-    """Of a panel: the recipe that is trained, to join the members that are kept.
+    new_member: Recipe | None = None
+    """Of an ensemble: the recipe that is trained, to join the members that are kept.
 
     Else ``recipe`` is.
     """
@@ -32,7 +32,7 @@ class Contender:
     @property
     def trained(self) -> Recipe:
         """The recipe that is fitted."""
-        return self.newcomer or self.recipe
+        return self.new_member or self.recipe
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Fitted:
     split: Split
     classes: tuple[str, ...]
     seconds: float
-    members: tuple[PanelMember, ...] = ()
-    """Of a panel: its members, the newcomer last, with version 0 until it is registered."""
+    members: tuple[EnsembleMember, ...] = ()
+    """Of an ensemble: its members, the new member last, with version 0 until it is registered."""
     trained_on: tuple[RowSpan, ...] = ()
     """Rows that the pipeline, every member of it, was trained on."""
 
 
-PANEL = "tasks.training.ensemble.Panel"
+ENSEMBLE = "tasks.training.ensemble.Ensemble"
 
 
 def contenders(
@@ -59,16 +59,16 @@ def contenders(
     window: str,
     champion: Recipe | None,
     *,
-    panel: int = 1,
+    ensemble: int = 1,
 ) -> tuple[Contender, ...]:
     """Return who challenges, in order: a better recipe when the folds show one, then the champion's
     own, refreshed.
 
     A refused change of recipe must not cost the refresh: newer data is worth having under the old
-    recipe too. ``found`` is best first, ``window`` says what is trained on. With a ``panel`` of
+    recipe too. ``found`` is best first, ``window`` says what is trained on. With a ``ensemble`` of
     more than one member the best found joins it, whatever its own recipe, for it earns its weight
-    by its losses: that refreshes a champion that is such a panel over the same features, and is a
-    change of recipe for any other.
+    by its losses: that refreshes a champion that is such an ensemble over the same features, and is
+    a change of recipe for any other.
     """
     recipes = [
         Recipe(
@@ -81,15 +81,15 @@ def contenders(
         for item in found
     ]
     together = Recipe(
-        estimator=PANEL,
-        params={"members": panel},
+        estimator=ENSEMBLE,
+        params={"members": ensemble},
         encode="auto",
         window="each its own",
         features=features_sha256,
     )
     best_loss = found[0].trial.loss
     losses = {recipe.hash: item.trial.loss for recipe, item in zip(recipes, found, strict=True)}
-    if panel > 1:
+    if ensemble > 1:
         if champion is None:
             return (Contender("first", together, best_loss, recipes[0]),)
         if champion.hash == together.hash:
@@ -97,12 +97,12 @@ def contenders(
         joined = Contender("change of recipe", together, best_loss, recipes[0])
         return (
             (joined,)
-            if champion.estimator == PANEL
+            if champion.estimator == ENSEMBLE
             else (joined, _own(champion, losses, window, features_sha256))
         )
     if champion is None:
         return (Contender("first", recipes[0], best_loss),)
-    if champion.estimator == PANEL:
+    if champion.estimator == ENSEMBLE:
         return (Contender("change of recipe", recipes[0], best_loss),)
     refresh = _own(champion, losses, window, features_sha256)
     if recipes[0].hash == refresh.recipe.hash:
@@ -157,27 +157,27 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
 
 def packaged(
     fitted: Fitted,
-    members: Sequence[PanelMember],
+    members: Sequence[EnsembleMember],
     weights: Sequence[float],
     kept: Mapping[int, tuple[Any, Sequence[RowSpan]]],
 ) -> Fitted:
-    """Return the newcomer and the kept members as one panel.
+    """Return the new member and the kept members as one ensemble.
 
-    ``members`` are all of them, the newcomer last; ``kept`` has pipeline and training rows of each
-    of the others, by its version.
+    ``members`` are all of them, the new member last; ``kept`` has pipeline and training rows of
+    each of the others, by its version.
     """
     others = [kept[member.version] for member in members[:-1]]
-    panel = Panel([*(pipeline for pipeline, _ in others), fitted.pipeline], list(weights))
+    ensemble = Ensemble([*(pipeline for pipeline, _ in others), fitted.pipeline], list(weights))
     spans = merged([span for _, rows in others for span in rows] + list(fitted.split.trained_on))
-    classes = tuple(str(label) for label in panel.classes_) if fitted.classes else ()
+    classes = tuple(str(label) for label in ensemble.classes_) if fitted.classes else ()
     return replace(
-        fitted, pipeline=panel, classes=classes, members=tuple(members), trained_on=spans
+        fitted, pipeline=ensemble, classes=classes, members=tuple(members), trained_on=spans
     )
 
 
 def merged(spans: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
-    """Return one span a snapshot: the longest, for members of a panel that saw more or less of the
-    same batch.
+    """Return one span a snapshot: the longest, for members of an ensemble that saw more or less of
+    the same batch.
     """
     longest: dict[tuple[str, str], RowSpan] = {}
     for span in sorted(spans, key=lambda span: span.rows):

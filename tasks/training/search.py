@@ -49,8 +49,8 @@ def search(
     ``frame`` holds the training rows; a seeded sample of at most ``tuning.rows`` of them is
     searched. ``loss`` maps target and prediction to a mean loss. The incumbent's parameters are
     tried first where its estimator is a candidate and the spec still allows them, so the search
-    never overlooks what reigns. A candidate without a finite loss is left out. The same inputs give
-    the same result, but for ``Trial.seconds``.
+    never overlooks what is champion. A candidate without a finite loss is left out. The same inputs
+    give the same result, but for ``Trial.seconds``.
 
     Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when
     no candidate is left.

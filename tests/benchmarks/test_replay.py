@@ -13,8 +13,8 @@ from benchmarks.simulation.policies import by_drift, by_policy
 from benchmarks.simulation.replay import Replay, Spec, broken, replay_bare
 from benchmarks.simulation.streams import Setting, Stream, cut
 from tasks.decisions.config import (
+    EnsembleConfig,
     GateConfig,
-    PanelConfig,
     PolicyConfig,
     RecalibrationConfig,
     WatchConfig,
@@ -134,12 +134,12 @@ def test_same_replay_twice(models: Models) -> None:
 
 
 def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
-    """A panel of one, without recalibration, watch and refusals, serves what always retraining
+    """An ensemble of one, without recalibration, watch and refusals, serves what always retraining
     does, but for the holdout.
     """
     spec = Spec(
         retrain=PolicyConfig(every=1, alarm_sd=None),
-        panel=PanelConfig(members=1, join_worse=1e9, other_every=1000),
+        ensemble=EnsembleConfig(members=1, join_worse=1e9, other_every=1000),
         recalibrate=RecalibrationConfig.model_validate("never"),
         gate=GateConfig(min_rows=10**6),
         watch=WatchConfig(batches=0),

@@ -20,9 +20,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, prefect_server
 from tests.crash.proxy import Proxy, free_port
-from tests.flows.conftest import prefect_server
 
 __all__ = ["prefect_server"]
 
@@ -111,10 +110,10 @@ def _stage(
         "candidates": [{"estimator": "sklearn.linear_model.Ridge"}],
     }
     spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
-    # Each further week is promoted: no newcomer is kept out of a panel,
+    # Each further week is promoted: no new member is kept out of an ensemble,
     # and nothing else is decided.
     if first == 1:
-        spec["panel"], spec["recalibrate"] = {"members": 1}, "never"
+        spec["ensemble"], spec["recalibrate"] = {"members": 1}, "never"
     spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
@@ -143,7 +142,9 @@ def _stage(
 def stage(
     prefect_server: None, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    """Two weeks are done and version 1 reigns; in the third a version 2 is trained and crowned."""
+    """Two weeks are done and version 1 is champion; in the third a version 2 is trained and
+    promoted.
+    """
     with _stage(tmp_path_factory.mktemp("crash"), weather_source, 2, {}) as stage:
         stage.deliver(2)
         stage.keep()
@@ -327,8 +328,8 @@ def remote(
     weather_source: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
-    """One week is done on the servers, and version 1 reigns; each further week is trained on and
-    crowned.
+    """One week is done on the servers, and version 1 is champion; each further week is trained on
+    and promoted.
     """
     environment = {
         "KINGMAKER_LEDGER": url_of(servers.postgres, "ledger"),

@@ -17,7 +17,7 @@ from tasks.settings import Settings
 
 
 def throne(model: str) -> dict[str, Any]:
-    """Who reigns at this moment: the alias, and that the version loads and verifies."""
+    """Who is champion at this moment: the alias, and that the version loads and verifies."""
     settings = Settings()
     version = aliased_version(settings, model, CHAMPION)
     assert version is not None, "the throne is empty"

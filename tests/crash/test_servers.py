@@ -32,7 +32,7 @@ _BOUNDS = {name: value for name, value in _QUIET.items() if name.startswith("MLF
 @pytest.fixture
 def week(remote: Stage, servers: Servers) -> str:
     """The next week, delivered; all servers are up, and the one who was champion before it
-    reigns.
+    is champion.
     """
     servers.proxy.up()
     number = next(_WEEK)
@@ -46,9 +46,9 @@ def _record(remote: Stage, week: str) -> BatchRecord:
     ]
 
 
-def _reigning(remote: Stage) -> int:
+def _champion_now(remote: Stage) -> int:
     entries = ledger.history(open_ledger(remote.environment["KINGMAKER_LEDGER"]), "weather")
-    return int(ledger.reigns(entries)[-1].decision.version)  # type: ignore[union-attr]
+    return int(ledger.champion_changes(entries)[-1].decision.version)  # type: ignore[union-attr]
 
 
 def _orphans(remote: Stage) -> set[int]:
@@ -82,7 +82,7 @@ def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, w
     """The champion's verified copy predicts, the run says what waits; when MLflow is back the rest
     is done, once.
     """
-    champion = _reigning(remote)
+    champion = _champion_now(remote)
     servers.proxy.down()
 
     down = remote.run(state=False)
@@ -90,7 +90,7 @@ def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, w
     assert down["error"].startswith("RegistryAwayError: MLflow at http://127.0.0.1"), down["error"]
     served = _record(remote, week)
     assert served.predictions is not None
-    assert served.predictions.version == champion == _reigning(remote)
+    assert served.predictions.version == champion == _champion_now(remote)
     assert not served.completed
     servers.proxy.up()
     _sound(remote.run(look=True), week)
@@ -108,13 +108,13 @@ def test_mlflow_going_away_in_the_middle_ends_the_run_by_name(
     """Cut off at a request that does not arrive, the champion is who it was, and the next run comes
     to the end.
     """
-    champion = _reigning(remote)
+    champion = _champion_now(remote)
     servers.proxy.cut_at = request_
 
     cut = remote.run(state=False)
 
     assert cut["error"].startswith("RegistryAwayError"), cut["error"]
-    assert _reigning(remote) == champion
+    assert _champion_now(remote) == champion
     servers.proxy.up()
     _sound(remote.run(look=True), week)
 
@@ -154,7 +154,7 @@ def test_mlflow_that_begins_to_hang_in_the_middle_is_given_up(
     """No request is waited for without end: the run ends by name, and the champion is who it
     was.
     """
-    champion = _reigning(remote)
+    champion = _champion_now(remote)
     process = remote.ask(
         watch=True,
         fatal="POST create < tasks/registry/runs.py",
@@ -169,7 +169,7 @@ def test_mlflow_that_begins_to_hang_in_the_middle_is_given_up(
     hung = remote.run(wake=process)
 
     assert hung["error"].startswith("RegistryAwayError"), hung["error"]
-    assert _reigning(remote) == champion
+    assert _champion_now(remote) == champion
     servers.proxy.up()
     _sound(remote.run(look=True), week)
 

@@ -13,13 +13,13 @@ from flows.promote import NoEvidenceError, NothingWaitsError, expire_approvals, 
 from flows.replay import replay
 from flows.retrain import retrain
 from flows.steps.publish import ask_for_approval
-from flows.steps.run import mandate
+from flows.steps.run import model_run
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import decisions, open_ledger
 from tasks.records import AwaitApproval, Evidence, Reject
 from tasks.registry.aliases import aliased_version
 from tasks.registry.runs import client
-from tests.flows.conftest import run_flow
+from tests.conftest import run_flow
 
 pytestmark = pytest.mark.flow
 
@@ -38,7 +38,7 @@ def waiting(use_home, make_weather_home, quick_project):
     async def yes():
         # Whatever the gate says of these few rows: here it is what follows its yes that is looked
         # at.
-        with mandate("weather", None) as m:
+        with model_run("weather", None) as m:
             seen = Evidence.model_validate(
                 {k: v for k, v in judged.evidence.items() if k in Evidence.model_fields}
             )
@@ -90,7 +90,7 @@ def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiti
 
 def test_a_person_refuses_and_may_think_better_of_it(waiting):
     """The champion goes on, nothing waits any more; named by its number, the version can still be
-    crowned.
+    promoted.
     """
     settings, engine, entry = waiting
     version = entry.decision.version
@@ -113,7 +113,7 @@ def test_a_person_refuses_and_may_think_better_of_it(waiting):
         run_flow(promote("weather"))
     assert expire_approvals("weather") == ()
 
-    crowned = run_flow(promote("weather", version, "it was not", "ada"))
+    promoted = run_flow(promote("weather", version, "it was not", "ada"))
 
-    assert crowned.evidence["rests_on"] == entry.id
+    assert promoted.evidence["rests_on"] == entry.id
     assert aliased_version(settings, "weather", "champion") == version

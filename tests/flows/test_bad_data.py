@@ -22,7 +22,7 @@ from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.registry.aliases import aliased_version
 from tests.bad_data.shop import csv_text
-from tests.flows.conftest import run_flow
+from tests.conftest import run_flow
 from tests.sample_contract import sample_contract, sample_rows
 
 pytestmark = pytest.mark.flow

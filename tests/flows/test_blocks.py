@@ -12,8 +12,7 @@ from flows.monitor import monitor
 from tasks.ingest.arrivals import open_source
 from tasks.ingest.source import SourceError
 from tasks.model_spec import manage
-from tests.conftest import WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_WEEKS, run_flow
 from tests.projects.test_weather import write_table
 
 pytestmark = pytest.mark.flow

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from flows.monitor import monitor
-from tests.flows.conftest import run_flow
+from tests.conftest import run_flow
 from tests.flows.test_bad_data import DAYS, SPEC, a_day, deliver
 from tests.sample_contract import sample_contract
 

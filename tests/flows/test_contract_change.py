@@ -16,8 +16,7 @@ from flows.monitor import monitor
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.registry.aliases import aliased_version
-from tests.conftest import WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_WEEKS, run_flow
 
 pytestmark = pytest.mark.flow
 
@@ -106,7 +105,7 @@ def test_way_out_of_a_broken_contract(
     assert cli("run", "weather") == 1  # something failed, as the page on operations has it
     told = capsys.readouterr().err
     way = re.search(
-        r"train under the new one with 'kingmaker (retrain weather)' and crown it with "
+        r"train under the new one with 'kingmaker (retrain weather)' and promote it with "
         r"'kingmaker (promote weather --version )N'",
         told,
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flows.retrain import history_before
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.drift.profile import add_history, time_blocks
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
@@ -18,7 +18,7 @@ from tasks.records import BatchRecord
 pytestmark = pytest.mark.flow
 
 
-class _Marked(Mandate):
+class _Marked(ModelRun):
     """A look at a replayed home in which the second batch was held against a season, and its first
     column had moved.
     """

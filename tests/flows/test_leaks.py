@@ -1,5 +1,5 @@
-"""Leaks, end to end: what tells the target, or knows the future, is never crowned, and is called by
-its name.
+"""Leaks, end to end: what tells the target, or knows the future, is never promoted, and is called
+by its name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.records import Reject
 from tasks.registry.aliases import aliased_version
-from tests.flows.conftest import run_flow
+from tests.conftest import run_flow
 
 pytestmark = pytest.mark.flow
 

@@ -22,8 +22,7 @@ from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, lease
 from tasks.ledger.tables import leases, open_ledger
-from tests.conftest import WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_WEEKS, run_flow
 from tests.projects.test_weather import write_table
 
 pytestmark = pytest.mark.flow
@@ -305,7 +304,7 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(
     spec = quick_project / "deployments" / "weather" / "model.yaml"
     document = yaml.safe_load(spec.read_text(encoding="utf-8"))
     document |= {
-        "panel": "single",
+        "ensemble": "single",
         "retrain": {"every": 20},
         "gate": {"min_rows": 300},
     }  # a fifth of a week is 100

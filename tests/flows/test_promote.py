@@ -19,8 +19,7 @@ from tasks.ledger.lease import lease
 from tasks.ledger.tables import open_ledger
 from tasks.records import AwaitApproval, Promote, RollBack
 from tasks.registry.aliases import aliased_version
-from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
 
 pytestmark = pytest.mark.flow
 
@@ -72,8 +71,8 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
 
     assert (back.decision.version, back.decided_by) == (1, "grace")
     assert aliased_version(settings, "weather", "champion") == 1
-    reigns = ledger.reigns(ledger.history(engine, "weather"))
-    assert [e.decision.version for e in reigns] == [1, approved, 1]
+    champion_changes = ledger.champion_changes(ledger.history(engine, "weather"))
+    assert [e.decision.version for e in champion_changes] == [1, approved, 1]
 
 
 def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, quick_project):
@@ -112,7 +111,7 @@ def test_two_rollbacks_freeze_the_model(use_home, make_weather_home, quick_proje
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    version = ledger.reigns(ledger.history(engine, "weather"))[-1].decision.version
+    version = ledger.champion_changes(ledger.history(engine, "weather"))[-1].decision.version
     again = RollBack(reason="worse", version=version, previous=version)
     with lease(engine, "weather", "the test") as held:
         for week in WEATHER_WEEKS[1:3]:

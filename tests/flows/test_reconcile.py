@@ -17,7 +17,7 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by
 from tasks.ledger.tables import open_ledger
 from tasks.registry.runs import client
-from tests.flows.conftest import run_flow
+from tests.conftest import run_flow
 
 pytestmark = pytest.mark.flow
 

@@ -14,8 +14,7 @@ from tasks.ledger.tables import open_ledger
 from tasks.records import BatchRecord, LedgerEntry
 from tasks.registry.aliases import aliased_version
 from tasks.settings import Settings
-from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
 
 pytestmark = pytest.mark.flow
 
@@ -61,7 +60,7 @@ def test_registry_and_ledger_name_the_same_champion(settings, entries):
     """The alias champion is on the version of the newest reign."""
     assert (
         aliased_version(settings, "weather", "champion")
-        == ledger.reigns(entries)[-1].decision.version
+        == ledger.champion_changes(entries)[-1].decision.version
     )
 
 
@@ -77,12 +76,12 @@ def test_known_sensor_error_is_in_quarantine(settings, records):
 
 def test_predictions_cover_every_accepted_row(settings, records, entries):
     """From the first champion on, each batch has one prediction a row, by the version that
-    reigned.
+    was champion.
     """
-    crowned = ledger.reigns(entries)[0].batch
+    promoted = ledger.champion_changes(entries)[0].batch
 
     for batch, record in records.items():
-        if batch > crowned:
+        if batch > promoted:
             table = pd.read_parquet(settings.lake / record.predictions.path)
             assert len(table) == record.snapshot.rows - record.verdict.quarantined
             assert set(table["model_version"]) == {record.predictions.version}

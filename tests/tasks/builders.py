@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.batches import Batch
-from tasks.evaluation.guardrails import Examination, guardrails, measure_generalisation
+from tasks.evaluation.guardrails import CheckContext, guardrails, measure_generalisation
 from tasks.records import (
     BaselineProfile,
     BatchRecord,
@@ -147,7 +147,7 @@ def judged(
     too if none are given.
     """
     metric = "rmse" if problem == "regression" else "log_loss"
-    exam = Examination(
+    exam = CheckContext(
         challenger,
         champion,
         frame if train is None else train,

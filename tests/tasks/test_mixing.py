@@ -1,4 +1,4 @@
-"""Tests of what a panel does with rows."""
+"""Tests of what an ensemble does with rows."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.settings import Settings
-from tests.flows.conftest import run_flow
+from tests.conftest import run_flow
 
 
 def history(file: Path, answer: object = None, hours: int = 24 * 60) -> Path:
@@ -100,7 +100,7 @@ def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
 
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
     assert batches == 8
-    assert ledger.reigns(entries)[0].decision.version == 1
+    assert ledger.champion_changes(entries)[0].decision.version == 1
     assert all(
         r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
     )

@@ -110,9 +110,9 @@ def test_copies_of_the_champion_and_of_the_one_before_it_stay(settings):
     engine = open_ledger(settings.ledger_url)
     with lease(engine, "m", "test") as held:
         for version in (1, 2, 3):
-            crowned = Promote(reason="better", version=version, previous=version - 1 or None)
+            promoted = Promote(reason="better", version=version, previous=version - 1 or None)
             entry = ledger.record_decision(
-                engine, held, "2020-01", crowned, {}, as_of=datetime.now(UTC)
+                engine, held, "2020-01", promoted, {}, as_of=datetime.now(UTC)
             )
             ledger.mark_effective(engine, held, entry)
     old = time.time() - 60 * 86_400

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.server.authentication import NoCredentialsError, Wall, _credentials
+from deployments.server.authentication import BasicAuthMiddleware, NoCredentialsError, _credentials
 
 RIGHT = b"Basic " + base64.b64encode(b"ada:correct-horse")
 
@@ -25,7 +25,9 @@ def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:
         sent.append(message)
 
     asyncio.run(
-        Wall(app, "Test", "ada:correct-horse")({"type": kind, "headers": list(headers)}, None, send)
+        BasicAuthMiddleware(app, "Test", "ada:correct-horse")(
+            {"type": kind, "headers": list(headers)}, None, send
+        )
     )
     return sent[0]["status"]
 

@@ -1,4 +1,4 @@
-"""The panel in service: weights and recalibration follow the labels, and every past day can be
+"""The ensemble in service: weights and recalibration follow the labels, and every past day can be
 rebuilt.
 """
 
@@ -15,24 +15,23 @@ from deployments.command.explain import explain
 from flows.manual import NothingToTakeBackError, rollback
 from flows.monitor import monitor
 from flows.replay import replay
-from flows.steps.run import Mandate
+from flows.steps.run import ModelRun
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.prediction import predict_frame
 from tasks.records import Promote, Recalibrate
-from tests.conftest import WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_WEEKS, run_flow
 
 pytestmark = pytest.mark.flow
 
 
 @pytest.fixture
-def read_only(use_home, replayed_home) -> Mandate:
+def read_only(use_home, replayed_home) -> ModelRun:
     """A look at the replayed home, without a lease to change it."""
     settings = use_home(replayed_home)
     managed = manage("weather", settings)
-    return Mandate(managed, open_ledger(settings.ledger_url), None, datetime.now(UTC), "")
+    return ModelRun(managed, open_ledger(settings.ledger_url), None, datetime.now(UTC), "")
 
 
 def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
@@ -50,15 +49,19 @@ def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
 
 
 def test_members_join_and_are_recorded(read_only):
-    """The reigning panel keeps earlier versions; the newest is its last member; weights sum to
+    """The current ensemble keeps earlier versions; the newest is its last member; weights sum to
     one.
     """
     history = read_only.history()
-    reigns = [e.decision.version for e in ledger.reigns(history) if isinstance(e.decision, Promote)]
-    champion = read_only.training(reigns[-1])
+    champion_changes = [
+        e.decision.version
+        for e in ledger.champion_changes(history)
+        if isinstance(e.decision, Promote)
+    ]
+    champion = read_only.training(champion_changes[-1])
     assert [member.version for member in champion.members][-1] == champion.version
     assert len(champion.members) > 1
-    assert {m.version for m in champion.members} <= set(reigns)
+    assert {m.version for m in champion.members} <= set(champion_changes)
     refreshes = [e for e in history if isinstance(e.decision, Recalibrate)]
     assert refreshes
     for entry in refreshes:
@@ -77,7 +80,7 @@ def test_take_back_by_hand(use_home, make_weather_home, quick_project):
         run_flow(rollback("weather", recalibration=True))
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    version = ledger.reigns(ledger.history(engine, "weather"))[-1].decision.version
+    version = ledger.champion_changes(ledger.history(engine, "weather"))[-1].decision.version
     before = ledger.adjustments(ledger.history(engine, "weather"), version)
 
     entry = run_flow(rollback("weather", "it looks odd", "ada", recalibration=True))
@@ -92,15 +95,15 @@ def test_take_back_by_hand(use_home, make_weather_home, quick_project):
     assert record.predictions.adjusted_by == entry.id
 
 
-def test_single_and_never_switch_panel_and_recalibration_off(
+def test_single_and_never_switch_ensemble_and_recalibration_off(
     use_home, make_weather_home, quick_project
 ):
-    """With ``panel: single`` and ``recalibrate: never`` a version is one model, and nothing moves
-    between trainings.
+    """With ``ensemble: single`` and ``recalibrate: never`` a version is one model, and nothing
+    moves between trainings.
     """
     file = quick_project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {
-        "panel": "single",
+        "ensemble": "single",
         "recalibrate": "never",
     }
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
@@ -113,7 +116,7 @@ def test_single_and_never_switch_panel_and_recalibration_off(
     assert not [e for e in history if isinstance(e.decision, Recalibrate)]
     assert {
         ledger.training(engine, "weather", e.decision.version).members
-        for e in ledger.reigns(history)
+        for e in ledger.champion_changes(history)
     } == {()}
     records = ledger.known_batches(engine, "weather")
     assert records[WEATHER_WEEKS[4]].predictions.adjusted_by is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows import announce as announcing
+from flows.steps import events as announcing
 from flows.steps.events import DECIDED, announce
 from tasks.records import AwaitApproval, Hold, LedgerEntry, Promote, Reject, Retrain, RollBack
 

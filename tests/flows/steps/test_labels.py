@@ -36,8 +36,7 @@ from tasks.records import (
     TrainedModel,
 )
 from tasks.settings import Settings
-from tests.conftest import WEATHER_WEEKS
-from tests.flows.conftest import run_flow
+from tests.conftest import WEATHER_WEEKS, run_flow
 from tests.projects.booking_stream import (
     ROWS,
     SILENT,

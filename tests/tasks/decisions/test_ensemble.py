@@ -1,4 +1,4 @@
-"""Tests of the panel's arithmetic."""
+"""Tests of the ensemble's arithmetic."""
 
 import math
 from itertools import pairwise
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.decisions.config import PanelConfig
+from tasks.decisions.config import EnsembleConfig
 from tasks.decisions.ensemble import (
     join,
     judge_members,
@@ -16,20 +16,22 @@ from tasks.decisions.ensemble import (
     next_window,
     settle,
 )
-from tasks.records import PanelMember
+from tasks.records import EnsembleMember
 
-CONFIG = PanelConfig()
+CONFIG = EnsembleConfig()
 STANDINGS = st.floats(0, 1e6)
 
 
 def member(
     version: int = 1,
-    standing: float = 0.5,
+    discounted_loss: float = 0.5,
     losses: tuple[float, ...] = (),
     window: str = "all history",
-) -> PanelMember:
-    """A member of a panel."""
-    return PanelMember(version=version, window=window, standing=standing, losses=losses)
+) -> EnsembleMember:
+    """A member of an ensemble."""
+    return EnsembleMember(
+        version=version, window=window, discounted_loss=discounted_loss, losses=losses
+    )
 
 
 def test_weights_by_hand() -> None:
@@ -43,7 +45,9 @@ def test_weights_by_hand() -> None:
 @given(st.lists(STANDINGS, min_size=1, max_size=8))
 def test_weights_are_shares_in_the_order_of_the_standings(standings: list[float]) -> None:
     """Weights are not negative, sum to one, and a better standing never counts less."""
-    weights = member_weights([member(i, standing) for i, standing in enumerate(standings)], CONFIG)
+    weights = member_weights(
+        [member(i, discounted_loss) for i, discounted_loss in enumerate(standings)], CONFIG
+    )
 
     assert sum(weights) == pytest.approx(1)
     assert min(weights) >= 0
@@ -70,9 +74,9 @@ def test_standing_that_is_no_number_counts_nothing(bad: float) -> None:
     assert member_weights([member(1, bad), member(2, bad)], CONFIG) == (0.5, 0.5)
 
 
-def test_empty_panel_is_refused() -> None:
+def test_empty_ensemble_is_refused() -> None:
     """There is no mix of nobody."""
-    with pytest.raises(ValueError, match="found an empty panel"):
+    with pytest.raises(ValueError, match="found an empty ensemble"):
         member_weights([], CONFIG)
 
 
@@ -80,13 +84,13 @@ def test_judged_batch_moves_the_standing() -> None:
     """The standing keeps 0.7 of itself; who has no loss on the batch stays as it is."""
     one, other = judge_members([member(1, 0.5, (0.5,)), member(2, 0.5)], {1: 0.6}, CONFIG)
 
-    assert one.standing == pytest.approx(0.7 * 0.5 + 0.3 * 0.6)
+    assert one.discounted_loss == pytest.approx(0.7 * 0.5 + 0.3 * 0.6)
     assert one.losses == (0.5, 0.6)
     assert other == member(2, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("newcomer", "panel", "joins"),
+    ("new_member", "ensemble", "joins"),
     [
         (0.55, 0.5, True),
         (0.5501, 0.5, False),
@@ -96,20 +100,20 @@ def test_judged_batch_moves_the_standing() -> None:
         (9.0, math.nan, True),
     ],
 )
-def test_joining(newcomer: float, panel: float, joins: bool) -> None:
-    """A newcomer may be 10% worse than the panel on the holdout, and must have a loss that is a
-    number.
+def test_joining(new_member: float, ensemble: float, joins: bool) -> None:
+    """A new member may be 10% worse than the ensemble on the holdout, and must have a loss that is
+    a number.
     """
-    assert may_join(newcomer, panel, CONFIG) is joins
+    assert may_join(new_member, ensemble, CONFIG) is joins
 
 
-def test_newcomer_stands_where_the_best_member_does() -> None:
+def test_new_member_stands_where_the_best_member_does() -> None:
     """It is given the best standing, so that it is heard at once; the first member has its own
     loss.
     """
-    panel = join([member(1, 0.6), member(2, 0.5)], 3, "sliding", 0.9, CONFIG)
+    ensemble = join([member(1, 0.6), member(2, 0.5)], 3, "sliding", 0.9, CONFIG)
 
-    assert panel[-1] == member(3, 0.5, window="sliding")
+    assert ensemble[-1] == member(3, 0.5, window="sliding")
     assert join([], 1, "all history", 0.9, CONFIG) == (member(1, 0.9),)
 
 
@@ -120,9 +124,9 @@ def test_worst_of_the_last_six_batches_leaves() -> None:
     long_ago = member(1, losses=(9.0, *[0.5] * 6))
     of_late = member(2, losses=(0.1, *[0.6] * 6))
     others = [member(version, losses=(0.5,) * 6) for version in (3, 4, 5, 6)]
-    panel = join([long_ago, of_late, *others], 7, "sliding", 0.5, CONFIG)
+    ensemble = join([long_ago, of_late, *others], 7, "sliding", 0.5, CONFIG)
 
-    assert [one.version for one in panel] == [1, 3, 4, 5, 6, 7]
+    assert [one.version for one in ensemble] == [1, 3, 4, 5, 6, 7]
 
 
 def test_hard_season_is_not_blamed_on_the_young() -> None:
@@ -131,18 +135,18 @@ def test_hard_season_is_not_blamed_on_the_young() -> None:
     """
     old = [member(version, losses=(0.5, 0.5, 0.5, 1.2)) for version in range(1, 6)]
     young = member(6, losses=(1.0,))
-    panel = join([*old, young], 7, "sliding", 0.5, CONFIG)
+    ensemble = join([*old, young], 7, "sliding", 0.5, CONFIG)
 
-    assert [one.version for one in panel] == [2, 3, 4, 5, 6, 7]
+    assert [one.version for one in ensemble] == [2, 3, 4, 5, 6, 7]
 
 
 def test_member_without_a_judged_batch_stays() -> None:
     """Who has not been judged is not the worst; when nobody has been, the oldest goes."""
     judged = [member(version, losses=(0.5,)) for version in range(1, 6)]
-    panel = join([*judged, member(6)], 7, "sliding", 0.5, CONFIG)
+    ensemble = join([*judged, member(6)], 7, "sliding", 0.5, CONFIG)
     nobody = join([member(version) for version in range(1, 7)], 7, "sliding", 0.5, CONFIG)
 
-    assert 6 in [one.version for one in panel]
+    assert 6 in [one.version for one in ensemble]
     assert [one.version for one in nobody] == [2, 3, 4, 5, 6, 7]
 
 
@@ -150,7 +154,7 @@ def test_member_without_a_judged_batch_stays() -> None:
 def test_member_without_numbers_leaves_first(bad: float) -> None:
     """Broken predictions are worse than any loss."""
     worst = member(1, losses=(9.0,) * 6)
-    panel = join(
+    ensemble = join(
         [
             worst,
             member(2, losses=(0.5,) * 5 + (bad,)),
@@ -162,34 +166,34 @@ def test_member_without_numbers_leaves_first(bad: float) -> None:
         CONFIG,
     )
 
-    assert [one.version for one in panel] == [1, 3, 4, 5, 6, 7]
+    assert [one.version for one in ensemble] == [1, 3, 4, 5, 6, 7]
 
 
 @given(
     st.lists(st.tuples(st.floats(0.01, 10), st.booleans()), min_size=1, max_size=40),
     st.integers(1, 6),
 )
-def test_panel_never_outgrows_its_size(steps: list[tuple[float, bool]], most: int) -> None:
-    """Whatever is judged and joins, there are at most ``members`` of them, each once, the newcomer
-    among them.
+def test_ensemble_never_outgrows_its_size(steps: list[tuple[float, bool]], most: int) -> None:
+    """Whatever is judged and joins, there are at most ``members`` of them, each once, the new
+    member among them.
     """
-    config, panel = PanelConfig(members=most), tuple[PanelMember, ...]()
+    config, ensemble = EnsembleConfig(members=most), tuple[EnsembleMember, ...]()
     for version, (loss, judges) in enumerate(steps):
-        panel = join(panel, version, "sliding", loss, config)
-        assert panel[-1].version == version
+        ensemble = join(ensemble, version, "sliding", loss, config)
+        assert ensemble[-1].version == version
         if judges:
-            panel = judge_members(
-                panel, {one.version: loss + one.version % 3 for one in panel}, config
+            ensemble = judge_members(
+                ensemble, {one.version: loss + one.version % 3 for one in ensemble}, config
             )
-        assert len(panel) <= most
-        assert len({one.version for one in panel}) == len(panel)
+        assert len(ensemble) <= most
+        assert len({one.version for one in ensemble}) == len(ensemble)
 
 
 def test_window_of_the_next_training() -> None:
     """The best member's kind, and every third time the other; all history to begin with."""
-    panel = [member(1, 0.5, window="sliding"), member(2, 0.6)]
+    ensemble = [member(1, 0.5, window="sliding"), member(2, 0.6)]
 
-    assert [next_window(panel, trainings, CONFIG) for trainings in range(6)] == [
+    assert [next_window(ensemble, trainings, CONFIG) for trainings in range(6)] == [
         "sliding",
         "sliding",
         "all history",
@@ -201,26 +205,28 @@ def test_window_of_the_next_training() -> None:
 
 
 def test_single_in_one_word() -> None:
-    """The spec may say ``panel: single``; then a newcomer replaces the one model."""
-    config = PanelConfig.model_validate("single")
+    """The spec may say ``ensemble: single``; then a new member replaces the one model."""
+    config = EnsembleConfig.model_validate("single")
 
-    assert config == PanelConfig(members=1)
+    assert config == EnsembleConfig(members=1)
     assert [one.version for one in join([member(1, losses=(0.5,))], 2, "sliding", 0.9, config)] == [
         2
     ]
 
 
-def test_settled_panel_stands_as_its_predecessor_does() -> None:
-    """Kept members bring their newest standing, one that left is forgotten, and the newcomer stands
-    with the best.
+def test_settled_ensemble_stands_as_its_predecessor_does() -> None:
+    """Kept members bring their newest standing, one that left is forgotten, and the new member
+    stands with the best.
     """
-    packaged = tuple(PanelMember(version=v, window="sliding", standing=0.9) for v in (1, 3, 4))
+    packaged = tuple(
+        EnsembleMember(version=v, window="sliding", discounted_loss=0.9) for v in (1, 3, 4)
+    )
     known = tuple(
-        PanelMember(version=v, window="sliding", standing=s)
+        EnsembleMember(version=v, window="sliding", discounted_loss=s)
         for v, s in ((1, 0.5), (2, 0.1), (3, 0.4))
     )
 
     settled = settle(packaged, known)
 
-    assert [(m.version, m.standing) for m in settled] == [(1, 0.5), (3, 0.4), (4, 0.4)]
+    assert [(m.version, m.discounted_loss) for m in settled] == [(1, 0.5), (3, 0.4), (4, 0.4)]
     assert settle(packaged, ()) == packaged

@@ -63,7 +63,7 @@ def test_evidence_without_a_champion_refuses_what_is_not_first(kind: str) -> Non
     ],
 )
 def test_refresh(loss: float, t: float, kind: type) -> None:
-    """A refresh reigns unless it is clearly worse, or worse outright."""
+    """A refresh is champion unless it is clearly worse, or worse outright."""
     compared = comparison(challenger_loss=loss, t=t)
 
     assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), kind)
@@ -216,7 +216,7 @@ def test_incumbent_without_a_loss_blocks_nobody(kind: str, bad: float) -> None:
 def test_challenger_without_a_loss_never_reigns(
     kind: str, champion_loss: float, bad: float
 ) -> None:
-    """A challenger whose loss is no number is refused, whoever reigns."""
+    """A challenger whose loss is no number is refused, the champion."""
     compared = comparison(challenger_loss=bad, champion_loss=champion_loss, p_better=0.0, t=-9.0)
 
     assert isinstance(decide_promotion(evidence(kind, comparison=compared), CONFIG), Reject)
@@ -327,7 +327,7 @@ def test_never_promoted_with_a_failed_guardrail(seen: Evidence, approval: bool) 
 
 @given(evidences)
 def test_never_promoted_over_a_champion_without_finite_loss(seen: Evidence) -> None:
-    """Whoever is crowned over a champion was compared with it and has a loss."""
+    """Whoever is promoted over a champion was compared with it and has a loss."""
     decision = decide_promotion(seen, CONFIG)
 
     if isinstance(decision, Promote) and seen.champion is not None:

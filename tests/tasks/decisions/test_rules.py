@@ -8,8 +8,8 @@ import pytest
 from tasks.decisions.config import (
     Adaptation,
     Budget,
+    EnsembleConfig,
     GateConfig,
-    PanelConfig,
     PolicyConfig,
     RecalibrationConfig,
     WatchConfig,
@@ -25,9 +25,9 @@ from tasks.decisions.rules import (
     made_by,
 )
 from tasks.records import (
+    EnsembleMember,
     FreezeEvidence,
     LabelSummary,
-    PanelMember,
     RecalibrationEvidence,
     Record,
     WatchEvidence,
@@ -54,7 +54,7 @@ ROLLED_BACK = FreezeEvidence(
 )
 
 RECALIBRATION = RecalibrationRule(
-    panel=PanelConfig(), settings=RecalibrationConfig(), watch=WatchConfig()
+    ensemble=EnsembleConfig(), settings=RecalibrationConfig(), watch=WatchConfig()
 )
 LABELLED = RecalibrationEvidence(
     model="flights",
@@ -62,8 +62,8 @@ LABELLED = RecalibrationEvidence(
     champion=2,
     problem="binary",
     members=(
-        PanelMember(version=1, window="sliding", standing=0.5),
-        PanelMember(version=2, window="sliding", standing=0.4),
+        EnsembleMember(version=1, window="sliding", discounted_loss=0.5),
+        EnsembleMember(version=2, window="sliding", discounted_loss=0.4),
     ),
     losses={1: 0.4},
     summaries=(LabelSummary(batch="2020-03", rows=900, labels=(0.3,), predictions=(0.2,)),),
@@ -122,7 +122,9 @@ def test_refresh_of_weights_and_recalibration() -> None:
     """
     decision = RECALIBRATION.decide(LABELLED)
 
-    assert [m.standing for m in decision.members] == pytest.approx([0.7 * 0.5 + 0.3 * 0.4, 0.4])
+    assert [m.discounted_loss for m in decision.members] == pytest.approx(
+        [0.7 * 0.5 + 0.3 * 0.4, 0.4]
+    )
     assert sum(decision.weights) == pytest.approx(1)
     assert decision.weights[0] < decision.weights[1]
     assert decision.recalibration.shift[0] > 0

@@ -58,7 +58,7 @@ def test_it_is_the_bayes_factor_that_it_is_said_to_be() -> None:
 def test_share_ever_promoted_however_often_one_looks(
     effect: float, least: float, most: float
 ) -> None:
-    """Looking after each of five batches of ten blocks crowns an equal model at most as often as
+    """Looking after each of five batches of ten blocks promotes an equal model at most as often as
     the level says.
     """
     rng, promoted, series = np.random.default_rng(0), 0, 1000

@@ -42,7 +42,7 @@ def test_both_t_and_share_must_say_so(loss: float, t: float, kind: type) -> None
 
 
 def test_rollback_names_both_versions() -> None:
-    """The rollback says who reigns again and who is deposed."""
+    """The rollback says who is champion again and who is replaced."""
     decision = _watch(0.9, -5.0)
 
     assert isinstance(decision, RollBack)

@@ -9,7 +9,7 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 
 from tasks.evaluation.config import FairnessConfig
 from tasks.evaluation.fairness import _cells, _demographic_parity, _equalised_odds, fairness
-from tasks.evaluation.guardrails import Examination
+from tasks.evaluation.guardrails import CheckContext
 from tasks.records import FeatureFrame, Problem
 from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
 
@@ -35,10 +35,10 @@ def _frame(seed: int = 0, rows: int = 2000, tilt: float = 0.0) -> FeatureFrame:
 
 def _exam(
     frame: FeatureFrame, challenger: str, champion: str | None, problem: Problem = "binary"
-) -> Examination:
+) -> CheckContext:
     kind = FixedValue if problem == "regression" else FixedProbability
     models = [None if f is None else loaded_model(kind(f), frame) for f in (challenger, champion)]
-    return Examination(models[0], models[1], frame, frame, np.zeros(len(frame)), problem, "")
+    return CheckContext(models[0], models[1], frame, frame, np.zeros(len(frame)), problem, "")
 
 
 def test_a_challenger_that_favours_a_group_fails() -> None:

@@ -1,5 +1,5 @@
-"""The product's promise, end to end from split to gate: who is better reigns, who is worse or equal
-does not.
+"""The product's promise, end to end from split to gate: who is better is champion, who is worse or
+equal does not.
 
 Time-ordered data whose days share their luck, real scikit-learn models, the production split, fit,
 comparison, guardrails and gate. Then the gate's error rates, simulated at the level of block

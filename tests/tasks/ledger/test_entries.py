@@ -274,13 +274,13 @@ def test_what_is_journalled_and_what_is_effective(
 
 
 def test_reigns(engine: Engine, held: Lease) -> None:
-    """Who reigned: promotions and rollbacks that took effect, oldest first."""
+    """Who was champion: promotions and rollbacks that took effect, oldest first."""
     first, held_back, back = (_write(engine, held, d) for d in (PROMOTE, PROMOTE, BACK))
     _write(engine, held, REJECT)
     for entry in (first, back):
         ledger.mark_effective(engine, held, entry)
 
-    found = ledger.reigns(ledger.history(engine, "flights"))
+    found = ledger.champion_changes(ledger.history(engine, "flights"))
 
     assert [e.id for e in found] == [first.id, back.id]
     assert held_back.id not in {e.id for e in found}
@@ -369,7 +369,7 @@ def test_unknown_number_is_told(engine: Engine, held: Lease) -> None:
 
 
 def test_promoted_change_of_recipe_starts_anew(engine: Engine, held: Lease) -> None:
-    """When a change of recipe reigns, the attempts before it are over."""
+    """When a change of recipe is champion, the attempts before it are over."""
     _write(engine, held, REJECT)
     _write(engine, held, PROMOTE)
     assert _attempts(engine) == 0

@@ -8,8 +8,8 @@ from tasks.ledger.retention import needed
 from tasks.ledger.superseded import superseded
 from tasks.records import (
     BatchRecord,
+    EnsembleMember,
     LabelSnapshot,
-    PanelMember,
     Predictions,
     RowSpan,
     TrainedModel,
@@ -77,18 +77,18 @@ def test_versions_and_predictions_of_a_replaced_revision(engine: Engine) -> None
 
 
 def test_versions_of_replaced_labels(engine: Engine) -> None:
-    """A correction of labels came: who was trained on the old ones is named, a panel by each of its
-    members; others are not.
+    """A correction of labels came: who was trained on the old ones is named, an ensemble by each of
+    its members; others are not.
     """
     old, new = (LabelSnapshot(batch="2020-01", snapshot=digit * 64) for digit in "ab")
-    member = PanelMember(version=1, window="all history", standing=0.5)
+    member = EnsembleMember(version=1, window="all history", discounted_loss=0.5)
     with lease(engine, "flights", "test") as held:
         ledger.record_training(engine, held, trained_model(labelled_by=(old,)), "2020-02")
         ledger.record_training(
             engine, held, trained_model(version=2, labelled_by=(new,)), "2020-02"
         )
-        panel = trained_model(version=3, labelled_by=(new,), members=(member,))
-        ledger.record_training(engine, held, panel, "2020-02")
+        ensemble = trained_model(version=3, labelled_by=(new,), members=(member,))
+        ledger.record_training(engine, held, ensemble, "2020-02")
         for digit in "ab":
             ledger.record_batch(engine, held, with_content(digit, model="flights/labels"))
 

@@ -1,4 +1,4 @@
-"""Tests of the throne: fetching what is verified, and crowning so that a crash anywhere can be
+"""Tests of the throne: fetching what is verified, and promoting so that a crash anywhere can be
 repeated.
 """
 
@@ -19,10 +19,10 @@ from tasks.registry.aliases import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    ThroneError,
+    ChampionMismatchError,
     aliased_version,
-    crown,
     fetch,
+    set_champion,
 )
 from tasks.registry.runs import client, log_training
 from tasks.settings import Settings
@@ -78,7 +78,7 @@ def _state(settings: Settings) -> dict[str, Any]:
         for alias in (CHAMPION, CHALLENGER, PREVIOUS)
     }
     tags = {v: api.get_model_version("flights", str(v)).tags for v in (1, 2)}
-    return named | {f"{v} {t}": tags[v].get(t) for v in tags for t in ("reign", "reason")}
+    return named | {f"{v} {t}": tags[v].get(t) for v in tags for t in ("in_service", "reason")}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) ->
     (home / "mlflow.db").write_bytes(empty_store.read_bytes())
     settings = Settings(home=home)
     log_training(settings, training(), OPEN)
-    crown(settings, "flights", FIRST, OPEN)
+    set_champion(settings, "flights", FIRST, OPEN)
     log_training(settings, training(C=0.1), OPEN)
     return home / "mlflow.db"
 
@@ -102,7 +102,7 @@ def two(settings: Settings, store_of_two: Path) -> Settings:
 
 def test_nobody_reigns_at_first(settings: Settings) -> None:
     """A model that the registry does not know has no champion; nor has one that was never
-    crowned.
+    promoted.
     """
     assert aliased_version(settings, "flights", CHAMPION) is None
     log_training(settings, training(), OPEN)
@@ -110,40 +110,40 @@ def test_nobody_reigns_at_first(settings: Settings) -> None:
 
 
 def test_coronation(two: Settings) -> None:
-    """The challenger reigns, the champion is the previous one, and nobody challenges."""
+    """The challenger is champion, the champion is the previous one, and nobody challenges."""
     assert (
         aliased_version(two, "flights", CHAMPION),
         aliased_version(two, "flights", CHALLENGER),
     ) == (1, 2)
 
-    crown(two, "flights", SECOND, OPEN)
+    set_champion(two, "flights", SECOND, OPEN)
 
     assert _state(two) == {
         CHAMPION: 2,
         CHALLENGER: None,
         PREVIOUS: 1,
-        "1 reign": "ended",
-        "2 reign": "began",
+        "1 in_service": "ended",
+        "2 in_service": "began",
         "1 reason": FIRST.reason,
         "2 reason": SECOND.reason,
     }
 
 
 def test_rollback(two: Settings) -> None:
-    """The previous champion reigns again, and the deposed one is the previous champion."""
-    crown(two, "flights", SECOND, OPEN)
-    crown(two, "flights", BACK, OPEN)
+    """The previous champion is champion again, and the replaced one is the previous champion."""
+    set_champion(two, "flights", SECOND, OPEN)
+    set_champion(two, "flights", BACK, OPEN)
 
     state = _state(two)
     assert (state[CHAMPION], state[PREVIOUS]) == (1, 2)
-    assert (state["1 reign"], state["2 reign"]) == ("began", "ended")
+    assert (state["1 in_service"], state["2 in_service"]) == ("began", "ended")
 
 
 def test_champion_is_moved_last(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all that is written, the alias champion is the last."""
     watched = _die_after(monkeypatch, two, -1)
 
-    crown(two, "flights", SECOND, OPEN)
+    set_champion(two, "flights", SECOND, OPEN)
 
     champion = [i for i, call in enumerate(watched.wrote) if CHAMPION in call]
     assert champion == [len(watched.wrote) - 1]
@@ -157,7 +157,7 @@ def test_a_crash_after_any_write_can_be_repeated(
     """Cut after each write in turn, the throne is never empty, and done again it ends the same."""
     settings, api = two, client(two.tracking_uri)
     if decision is BACK:
-        crown(settings, "flights", SECOND, OPEN)
+        set_champion(settings, "flights", SECOND, OPEN)
 
     def reset() -> None:
         for alias, version in begin.items():
@@ -172,7 +172,7 @@ def test_a_crash_after_any_write_can_be_repeated(
     }
     with monkeypatch.context() as patch:
         watched = _die_after(patch, settings, -1)
-        crown(settings, "flights", decision, OPEN)
+        set_champion(settings, "flights", decision, OPEN)
     whole = _state(settings)
 
     for writes in range(1, len(watched.wrote) + 1):
@@ -180,34 +180,36 @@ def test_a_crash_after_any_write_can_be_repeated(
         with monkeypatch.context() as patch:
             _die_after(patch, settings, writes)
             with pytest.raises(PowerCutError):
-                crown(settings, "flights", decision, OPEN)
+                set_champion(settings, "flights", decision, OPEN)
         assert aliased_version(settings, "flights", CHAMPION) in (
             decision.previous,
             decision.version,
         )
 
-        crown(settings, "flights", decision, OPEN)
+        set_champion(settings, "flights", decision, OPEN)
 
         assert _state(settings) == whole
 
 
 def test_done_twice_is_done_once(two: Settings) -> None:
-    """A coronation that is carried out again changes nothing."""
-    crown(two, "flights", SECOND, OPEN)
+    """A promotion that is carried out again changes nothing."""
+    set_champion(two, "flights", SECOND, OPEN)
     once = _state(two)
 
-    crown(two, "flights", SECOND, OPEN)
+    set_champion(two, "flights", SECOND, OPEN)
 
     assert _state(two) == once
 
 
 @pytest.mark.parametrize("previous", [None, 3])
 def test_another_champion_stops_the_coronation(two: Settings, previous: int | None) -> None:
-    """When another reigns than the evidence names, nothing is changed."""
+    """When another is champion than the evidence names, nothing is changed."""
     before = _state(two)
 
-    with pytest.raises(ThroneError, match=f"expected version {previous} to reign.*found version 1"):
-        crown(two, "flights", Promote(reason="stale", version=2, previous=previous), OPEN)
+    with pytest.raises(
+        ChampionMismatchError, match=f"expected version {previous} to be champion.*found version 1"
+    ):
+        set_champion(two, "flights", Promote(reason="stale", version=2, previous=previous), OPEN)
 
     assert _state(two) == before
 
@@ -298,7 +300,7 @@ def test_changed_baseline_is_refused(settings: Settings, trained: TrainedModel, 
 
 
 def test_run_that_lost_its_lease_moves_nothing(two: Settings) -> None:
-    """A fence that is closed stops every write: the coronation, and the challenger's alias of a
+    """A fence that is closed stops every write: the promotion, and the challenger's alias of a
     late training.
     """
 
@@ -308,7 +310,7 @@ def test_run_that_lost_its_lease_moves_nothing(two: Settings) -> None:
     before, closed = _state(two), Fence(token=1, hold=lost)
 
     with pytest.raises(LeaseLostError):
-        crown(two, "flights", SECOND, closed)
+        set_champion(two, "flights", SECOND, closed)
     with pytest.raises(LeaseLostError):
         log_training(two, training(C=0.2), closed)
 
@@ -330,7 +332,7 @@ def test_every_write_of_a_coronation_is_fenced(
     watched = _die_after(monkeypatch, two, -1)
     monkeypatch.setattr(watched, "left", _Fenced(inside))
 
-    crown(two, "flights", SECOND, Fence(token=1, hold=hold))
+    set_champion(two, "flights", SECOND, Fence(token=1, hold=hold))
 
     assert len(watched.wrote) == 6
 
@@ -356,6 +358,7 @@ def test_crown_that_was_taken_away_at_once_is_noticed(
     monkeypatch.setattr(aliases, "aliased_version", lambda *_: next(answers))
 
     with pytest.raises(
-        ThroneError, match="expected version 2 to reign after it was crowned, found version 1"
+        ChampionMismatchError,
+        match="expected version 2 to be champion after it was promoted, found version 1",
     ):
-        crown(two, "flights", SECOND, OPEN)
+        set_champion(two, "flights", SECOND, OPEN)

@@ -267,7 +267,7 @@ def sample_history(
     dice = random.Random(7)  # noqa: S311 - sample data
     records: list[BatchRecord] = []
     entries: list[LedgerEntry] = []
-    reigning, newest, previous = 0, 0, 0
+    current_champion, newest, previous = 0, 0, 0
 
     def decide(batch: Batch, decision: Decision) -> None:
         entries.append(an_entry(len(entries) + 1, batch, decision))
@@ -285,7 +285,7 @@ def sample_history(
             quarantined=quarantined,
             rows=27_000 + 311 * month,
         )
-        if not reigning:
+        if not current_champion:
             records.append(a_record(batch, verdict=verdict))
             if i < 2:
                 decide(
@@ -307,7 +307,7 @@ def sample_history(
                     previous=None,
                 ),
             )
-            reigning = newest = 1
+            current_champion = newest = 1
             continue
         value = 0.72 + 0.018 * math.cos(2 * math.pi * month / 12) + dice.uniform(-0.006, 0.006)
         half = dice.uniform(0.008, 0.014)
@@ -333,8 +333,8 @@ def sample_history(
                 ),
             )
 
-        performances = [performance(reigning, value)]
-        if reigning != 1:
+        performances = [performance(current_champion, value)]
+        if current_champion != 1:
             performances.append(
                 performance(1, value - 0.006 - 0.0025 * min(i, 14) * dice.uniform(0.6, 1.2))
             )
@@ -345,14 +345,16 @@ def sample_history(
                 batch,
                 verdict=verdict,
                 performances=tuple(performances),
-                drift=a_drift(batch.id, sample_features(month, dice, numerical), version=reigning),
+                drift=a_drift(
+                    batch.id, sample_features(month, dice, numerical), version=current_champion
+                ),
                 predictions=Predictions(
                     model="flights-late-arrival",
                     batch=batch.id,
-                    version=reigning,
+                    version=current_champion,
                     snapshot="ab",
                     rows=verdict.rows,
-                    path=f"predictions/flights-late-arrival/{batch.id}/v{reigning}.parquet",
+                    path=f"predictions/flights-late-arrival/{batch.id}/v{current_champion}.parquet",
                     sha256="cd" * 32,
                 ),
             )
@@ -366,10 +368,10 @@ def sample_history(
                         " (+3.9% better, t 3.41) in batch 1 of 3 of the watch"
                     ),
                     version=previous,
-                    previous=reigning,
+                    previous=current_champion,
                 ),
             )
-            reigning, previous = previous, 0
+            current_champion, previous = previous, 0
         elif i % 3 == 2:
             newest += 1
             decide(batch, Retrain(reason="the clock: 3 batches since the last training"))
@@ -381,10 +383,10 @@ def sample_history(
                         " unseen rows, t -2.31"
                     ),
                     version=newest,
-                    previous=reigning,
+                    previous=current_champion,
                 ),
             )
-            reigning, previous = newest, reigning
+            current_champion, previous = newest, current_champion
         elif i % 3 == 0 and i > 9:
             newest += 1
             decide(

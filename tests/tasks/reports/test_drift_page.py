@@ -129,7 +129,7 @@ def test_features_come_in_groups_by_distance_from_their_threshold():
 
 
 def test_contenders_are_named_by_their_role():
-    """The reigning champion first, then the first champion, then the one in shadow."""
+    """The champion first, then the first champion, then the one in shadow."""
     performances = tuple(a_performance("2013-03", version) for version in (3, 1, 2))
 
     text = page_of(a_record(MARCH, performances=performances))

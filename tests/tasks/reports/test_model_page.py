@@ -33,7 +33,7 @@ def test_it_says_who_reigns_since_when_and_why(year):
     """The newest change of reign that took effect."""
     page = page_of(year.records, year.entries)
 
-    assert "Version 3 reigns since batch 2013-12." in page
+    assert "Version 3 is champion since batch 2013-12." in page
     assert "a refresh, not clearly worse" in page
     assert "Will it be late?" in page
 

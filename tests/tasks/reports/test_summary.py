@@ -1,4 +1,4 @@
-"""A batch in one row, and who reigned when."""
+"""A batch in one row, and who was champion when."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tasks.reports.summary import (
     UNDECIDED,
     awaiting_approval,
     batch_rows,
+    champion_changes,
     first_champion,
-    reign_changes,
 )
 from tests.tasks.reports.conftest import (
     a_drift,
@@ -90,7 +90,7 @@ def test_a_batch_without_decision_is_undecided():
 
 
 def test_scores_belong_to_the_reigning_and_to_the_first_champion():
-    """The first performance is the reigning champion's; the first champion's is found by its
+    """The first performance is the champion's; the first champion's is found by its
     version.
     """
     performances = (
@@ -103,9 +103,9 @@ def test_scores_belong_to_the_reigning_and_to_the_first_champion():
         for p in performances
     )
     drift = a_drift("2013-02", [a_feature(), a_feature("dewp", outcome="steady", score=0.01)])
-    crowned = an_entry(1, JANUARY, Promote(reason="first", version=1, previous=None))
+    promoted = an_entry(1, JANUARY, Promote(reason="first", version=1, previous=None))
 
-    (row,) = batch_rows([a_record(FEBRUARY, performances=performances, drift=drift)], [crowned])
+    (row,) = batch_rows([a_record(FEBRUARY, performances=performances, drift=drift)], [promoted])
 
     assert (row.score.value, row.first_score, row.drift_share) == (0.73, 0.71, 0.5)
 
@@ -117,7 +117,7 @@ def test_a_journalled_promotion_is_no_reign():
 
     assert first_champion([journalled]) is None
     assert first_champion([effective, journalled]) == 5
-    assert reign_changes([effective, journalled]) == (effective,)
+    assert champion_changes([effective, journalled]) == (effective,)
 
 
 def test_a_request_waits_until_answered_or_overtaken():

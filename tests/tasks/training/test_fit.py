@@ -7,7 +7,7 @@ import pytest
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, Recipe, Trial
 from tasks.training.config import Candidate, Window
-from tasks.training.fit import PANEL, Contender, class_labels, contenders, fit, merged
+from tasks.training.fit import ENSEMBLE, Contender, class_labels, contenders, fit, merged
 from tasks.training.search import Found
 from tasks.training.split import split_by_time
 from tests.tasks.builders import frame_of, recipe, span
@@ -105,26 +105,30 @@ def test_folds_loss_belongs_to_its_recipe() -> None:
     assert [c.folds_loss for c in unsearched] == [0.4, None]
 
 
-def test_newcomer_of_a_panel() -> None:
-    """It refreshes a panel over the same features whatever its recipe; of any other champion it is
-    a change.
+def test_new_member_of_a_ensemble() -> None:
+    """It refreshes an ensemble over the same features whatever its recipe; of any other champion it
+    is a change.
     """
-    (first,) = contenders((_found(FOREST, 0.4),), "f", "last 6 batches", None, panel=6)
-    assert (first.kind, first.trained.estimator, first.recipe.estimator) == ("first", FOREST, PANEL)
+    (first,) = contenders((_found(FOREST, 0.4),), "f", "last 6 batches", None, ensemble=6)
+    assert (first.kind, first.trained.estimator, first.recipe.estimator) == (
+        "first",
+        FOREST,
+        ENSEMBLE,
+    )
 
-    (again,) = contenders((_found(LINEAR, 0.4),), "f", "all history", first.recipe, panel=6)
+    (again,) = contenders((_found(LINEAR, 0.4),), "f", "all history", first.recipe, ensemble=6)
     assert (again.kind, again.trained.estimator, again.trained.window) == (
         "refresh",
         LINEAR,
         "all history",
     )
     (others,) = contenders(
-        (_found(LINEAR, 0.4),), "other features", "all history", first.recipe, panel=6
+        (_found(LINEAR, 0.4),), "other features", "all history", first.recipe, ensemble=6
     )
     assert others.kind == "change of recipe"
 
-    joined, own = contenders((_found(FOREST, 0.4),), "f", "all history", recipe(), panel=6)
-    assert (joined.kind, joined.recipe.estimator) == ("change of recipe", PANEL)
+    joined, own = contenders((_found(FOREST, 0.4),), "f", "all history", recipe(), ensemble=6)
+    assert (joined.kind, joined.recipe.estimator) == ("change of recipe", ENSEMBLE)
     assert (own.kind, own.trained.estimator) == ("refresh", LINEAR)
     (alone,) = contenders((_found(FOREST, 0.4),), "f", "all history", first.recipe)
     assert (alone.kind, alone.recipe.estimator) == ("change of recipe", FOREST)
