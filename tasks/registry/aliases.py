@@ -1,5 +1,6 @@
-"""Who is champion: the registry's aliases, moved in an order that never leaves the throne empty or
-doubtful.
+"""The registry's aliases: which version is champion, which was, which challenges.
+
+They are moved in an order in which ``champion`` always names one version that loads.
 """
 
 from __future__ import annotations
