@@ -47,8 +47,8 @@ def judge_members(
 ) -> tuple[EnsembleMember, ...]:
     """Return the members after one more mature batch, with the mean loss of each version on it.
 
-    A discounted loss moves by ``1 - discount`` of the way to the newest loss. A member that ``losses``
-    does not name, because it has seen rows of the batch, stays as it is.
+    A discounted loss moves by ``1 - discount`` of the way to the newest loss. A member that
+    ``losses`` does not name, because it has seen rows of the batch, stays as it is.
     """
     return tuple(
         member.model_copy(
@@ -87,9 +87,10 @@ def join(
     """Return the ensemble with a new member, whose discounted loss is that of the best member.
 
     ``loss`` is its loss on the holdout: the discounted loss of a first member, which has no other
-    to take one from. Beyond ``members``, the worst of the last ``recent`` batches leaves: by its mean loss
-    above the members' mean of the same batch, so that a member of a hard season is not blamed for
-    it. One without a judged batch does not leave, unless none has one; then the oldest does.
+    to take one from. Beyond ``members``, the worst of the last ``recent`` batches leaves: by its
+    mean loss above the members' mean of the same batch, so that a member of a hard season is not
+    blamed for it. One without a judged batch does not leave, unless none has one; then the oldest
+    does.
     """
     best = _best(members)
     new_member = EnsembleMember(
