@@ -111,15 +111,6 @@ def test_every_check_stands_in_the_table_of_contracts():
     assert [check for check, row, batch in rows if not (row + batch).strip()] == []
 
 
-def test_no_committed_file_names_a_registry_or_a_machine():
-    """The lock holds hashes and no addresses."""
-    lock = (ROOT / "requirements.lock").read_text("utf-8")
-
-    assert "--index-url" not in lock
-    assert "://" not in lock
-    assert lock.count("--hash=sha256:") > 500
-
-
 def test_every_command_of_the_runbook_exists():
     """Each ``kingmaker X`` in docs/operations.md is a command, each ``make X`` a target."""
     from typer.main import get_command

@@ -42,7 +42,7 @@ class PolicyConfig(Config):
     """When to train a challenger; ``retrain: never`` is short for ``retrain: {never: true}``."""
 
     never: bool = False
-    """Train nothing, not even a first champion; by hand one still can."""
+    """Train nothing, not even a first champion; a person still can."""
     dry_run: bool = False
     """Decide, and do nothing."""
     every: int | None = Field(default=2, ge=1)
@@ -91,7 +91,8 @@ class EnsembleConfig(Config):
     sharpness: float = Field(default=10.0, ge=0)
     """How fast a member's weight falls with its excess loss."""
     discount: float = Field(default=0.7, ge=0, lt=1)
-    """How much of a member's standing is kept from batch to batch; the newest loss is the rest."""
+    """How much of a member's discounted loss is kept from batch to batch; the newest loss is the
+    rest."""
     join_worse: float = Field(default=0.10, ge=0)
     """A new member joins when its loss on the holdout is above the ensemble's by at most this
     share.

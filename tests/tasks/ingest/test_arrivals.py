@@ -127,7 +127,8 @@ def test_look_at_an_unchanged_growing_file_is_cheap(tmp_path: Path) -> None:
         " tasks.settings import Settings; from tasks.ingest.arrivals import open_source; m ="
         f" manage('sales', Settings(home=Path({str(tmp_path / 'home')!r}),"
         f" project=Path({str(tmp_path / 'project')!r})));"
-        " print(list(open_source(m.rows).batches()), [n for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
+        " print(list(open_source(m.rows).batches()),"
+        " [n for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
     )
 
     told = subprocess.run(
