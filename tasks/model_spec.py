@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from data_contracts.contract import Contract, load_contract, nearest
@@ -151,6 +152,10 @@ class ModelSpec(Config):
     @classmethod
     def _complete(cls, given: object) -> object:
         return complete(given) if isinstance(given, Mapping) else given
+
+    def in_full(self) -> str:
+        """Return the spec as YAML with every key, those from preset and defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 @dataclass(frozen=True)

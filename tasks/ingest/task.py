@@ -1,4 +1,4 @@
-"""The face of the ingest room."""
+"""Prefect tasks of the ingest room: read a batch from its source into a snapshot."""
 
 from __future__ import annotations
 

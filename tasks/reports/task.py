@@ -1,4 +1,4 @@
-"""The face of the reports room."""
+"""Prefect tasks that write pages, and show them as artifacts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tasks.reports.timeline import draw_timeline
 from tasks.reports.validation_page import render_validation_page
 
 PICKLE_TRUSTED = (
-    "This model's spec trusts pickles: whoever can write to the registry and to the ledger can run"
-    " code here."
+    "This model's spec trusts pickles: anyone who can write to the registry and to the ledger can"
+    " run code here."
 )
 DRIFT, VALIDATION, MODEL, EVIDENTLY = (
     "drift.html",

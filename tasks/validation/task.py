@@ -1,4 +1,4 @@
-"""The face of the validation room."""
+"""Prefect tasks of the validation room: judge a snapshot by its contract."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
+from tasks.configuration import load_config
 from tasks.model_spec import ModelSpec
 from tasks.presets import PRESETS, Preset, complete
 from tasks.records import Problem
@@ -87,6 +88,15 @@ def test_the_presets_stand_in_order():
 def test_what_a_spec_says_itself_wins(keys: dict[str, Any], found: Any) -> None:
     """A key over a key, a word over the whole mapping, a list over the whole list."""
     assert found(spec(preset="careful", **keys))
+
+
+def test_the_spec_in_full_is_a_spec_again(tmp_path):
+    """What ``kingmaker check --effective`` prints names every key, and means the same."""
+    short = spec(preset="eager", labels={"delay": "36h"})
+    (tmp_path / "model.yaml").write_text(short.in_full(), encoding="utf-8")
+
+    assert load_config(tmp_path / "model.yaml", ModelSpec) == short
+    assert "window:\n    last: 12\n" in short.in_full()
 
 
 def test_completing_changes_nothing_that_was_given():
