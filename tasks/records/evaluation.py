@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import model_validator
-
 from tasks.records.base import Record
 from tasks.records.model import RowSpan
 
@@ -17,14 +15,6 @@ class Interval(Record):
     value: float
     low: float
     high: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _number_alone(cls, value: object) -> object:
-        """A number alone, as older ledgers hold it, is an estimate whose interval is not known."""
-        if isinstance(value, int | float):
-            return {"value": value, "low": float("-inf"), "high": float("inf")}
-        return value
 
     def __str__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
@@ -139,6 +129,7 @@ class Generalisation(Record):
 class Evidence(Record):
     """The frozen record that a promotion decision rests on."""
 
+    type: Literal["promotion"] = "promotion"
     model: str
     batch: str
     kind: Literal["first", "refresh", "change of recipe"]
@@ -153,7 +144,7 @@ class Evidence(Record):
     """Why there is no comparison although there is a champion."""
     guardrails: tuple[Guardrail, ...]
     generalisation: Generalisation | None = None
-    """None in evidence from before it was kept, and when it could not be measured."""
+    """None when it could not be measured."""
     pooled: tuple[str, ...] = ()
     """Batches after the holdout's that were pooled with it, because the holdout alone was too
     little.
