@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from tasks.checks import known_code
 from tasks.configuration import Config, Duration
 
 
@@ -154,6 +156,10 @@ class GateConfig(Config):
     slice_alpha: float = Field(default=0.05, gt=0, lt=1)
     """... and is worse at this level, shared by all slices (Bonferroni): many slices make no false
     alarms.
+    """
+    accept: tuple[Annotated[str, AfterValidator(known_code)], ...] = ()
+    """Codes of guardrails, such as KM005, that refuse nothing; the decision names each that did not
+    pass.
     """
 
 

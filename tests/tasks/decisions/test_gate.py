@@ -145,13 +145,15 @@ def test_change_of_recipe(p: float, attempt: int, kind: type) -> None:
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
 def test_guardrail_refuses(kind: str, outcome: str) -> None:
     """A guardrail that failed, or was not made, refuses whatever the comparison says."""
-    broken = Guardrail(name="not constant", outcome=outcome, found="spread 0", limit="above 0")
+    broken = Guardrail(
+        code="KM002", name="not constant", outcome=outcome, found="spread 0", limit="above 0"
+    )
     changes = {} if kind == "first" else {"comparison": comparison(**BETTER)}
 
     decision = decide_promotion(evidence(kind, guardrails=(PASSED, broken), **changes), CONFIG)
 
     assert isinstance(decision, Reject)
-    assert decision.reason == f"guardrail 'not constant' {outcome}: spread 0, limit above 0"
+    assert decision.reason == f"guardrail KM002 'not constant' {outcome}: spread 0, limit above 0"
 
 
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
@@ -295,6 +297,7 @@ comparisons = st.builds(
 )
 guardrails = st.builds(
     Guardrail,
+    code=st.sampled_from(["KM001", "KM005"]),
     name=st.just("g"),
     outcome=st.sampled_from(["passed", "failed", "not made"]),
     found=st.just(""),
