@@ -319,6 +319,43 @@ passed = st.builds(
 )
 
 
+BROKEN = Guardrail(
+    code="KM005", name="calibration", outcome="failed", found="slope 3", limit="0.5 to 2"
+)
+
+
+@pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
+def test_an_accepted_check_refuses_nothing_and_is_named(kind: str) -> None:
+    """The model spec may accept a check by its code: the decision is that of the others, and says
+    what did not pass; another check still refuses.
+    """
+    accepting = CONFIG.model_copy(update={"accept": ("KM005",)})
+    seen = evidence(kind, guardrails=(PASSED, BROKEN))
+    without = decide_promotion(evidence(kind), CONFIG)
+
+    accepted = decide_promotion(seen, accepting)
+
+    assert isinstance(decide_promotion(seen, CONFIG), Reject)
+    assert accepted.kind == without.kind
+    assert accepted.reason.endswith(
+        "; accepted by gate.accept: KM005 'calibration' failed: slope 3, limit 0.5 to 2"
+    )
+    assert ("every other guardrail passed" in accepted.reason) == (kind == "first")
+    other = BROKEN.model_copy(update={"code": "KM004"})
+    assert isinstance(
+        decide_promotion(evidence(kind, guardrails=(BROKEN, other)), accepting), Reject
+    )
+
+
+def test_a_check_that_passed_is_not_called_accepted() -> None:
+    """Only what did not pass is reported."""
+    accepting = CONFIG.model_copy(update={"accept": ("KM001",)})
+
+    assert decide_promotion(evidence("first"), accepting) == decide_promotion(
+        evidence("first"), CONFIG
+    )
+
+
 @given(evidences, st.booleans())
 def test_never_promoted_with_a_failed_guardrail(seen: Evidence, approval: bool) -> None:
     """Whatever the evidence, one guardrail that did not pass refuses."""
