@@ -31,6 +31,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from data_contracts.errors import MisuseError
+
 LogicalType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
 Severity = Literal["error", "warning", "info"]
 Scope = Literal["schema", "row", "batch"]
@@ -60,7 +62,7 @@ Check = Literal[
 ]
 
 
-class ContractError(ValueError):
+class ContractError(MisuseError, ValueError):
     """A contract cannot be used; the message names file, key path, what was expected and what was
     found.
     """

@@ -18,13 +18,14 @@ from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from flows.steps.score import observe, serve
 from flows.steps.trainings import finish_trainings, train
+from tasks.errors import RefusedError
 from tasks.ingest.source import UnreadableError
 from tasks.records import BatchRecord, Retrain, RollBack
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract
 
 
-class BatchRefusedError(RuntimeError):
+class BatchRefusedError(RefusedError):
     """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained
     or scored on it.
     """
@@ -55,7 +56,7 @@ async def monitor(
     seen, refused = [], []
     with model_run(model, as_of) as m:
         check_spec(m.managed)
-        check_contract(m.managed)
+        check_contract(m.managed.rows)
         labels, unread = take_in_labels(m)
         if not m.registry_away:
             await finish_trainings(m)
@@ -66,7 +67,7 @@ async def monitor(
             refused.append(f"{model} refused: {error}")
         for source in due:
             try:
-                record = take_in(m, source)
+                record = take_in(m, m.managed.rows, source)
             except UnreadableError as error:
                 refused.append(f"{model} {source.batch.id} refused: {error}")
                 continue
@@ -78,7 +79,7 @@ async def monitor(
         if m.unfinished() or not all(record.completed for record in seen):
             m.need_registry()
     refused += [
-        f"{r.model} {r.batch.id} refused: {r.snapshot.source}: {r.verdict.reason}"
+        f"{r.name} refused: {r.snapshot.source}: {r.verdict.reason}"
         for r in (*labels, *seen)
         if not r.accepted
     ]

@@ -19,6 +19,7 @@ from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
+from tasks.errors import MisuseError
 from tasks.evaluation.judgement import importance
 from tasks.evaluation.metrics import mean_loss
 from tasks.features.task import features_sha256
@@ -46,7 +47,7 @@ from tasks.training.search import Found
 from tasks.training.task import search_candidates, split, train
 
 
-class NothingToTrainError(RuntimeError):
+class NothingToTrainError(MisuseError):
     """No accepted batch with mature labels is there to train on."""
 
 
@@ -174,7 +175,7 @@ def enter(m: ModelRun, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.nda
             profile=profile,
             trials=tuple(item.trial for item in found),
             spec_text=spec.model_dump_json(indent=2),
-            spec_sha256=m.managed.sha256,
+            spec_sha256=m.managed.rows.sha256,
             contract_version=m.managed.contract.version,
             contract_text=m.managed.contract.file.read_text(encoding="utf-8"),
             seed=spec.training.seed,

@@ -1,7 +1,7 @@
 """The lake: a directory of files that are written whole, checksummed, and never changed after.
 
 Everything goes to a temporary name first, is flushed to the disk, and is renamed into place, so
-that a reader sees a thing whole or not at all. Nothing else in the house writes a file that another
+that a reader sees a thing whole or not at all. Nothing else here writes a file that another
 part reads.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Column
+from tasks.errors import KingmakerError
 from tasks.records import Snapshot, Verdict
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ POSITION = "_row"
 REASONS = "_reasons"
 """Column of a quarantine file: the ids of the rules that the row breaks, joined by ``;``."""
 _ABANDONED = 24 * 3600
-"""Seconds after which a scratch directory belongs to nobody any more."""
+"""Seconds after which a scratch directory belongs to no run any more."""
 _EXACT = 2**53
 """Largest whole number up to which float64 holds every one."""
 
 
-class DamagedFileError(RuntimeError):
+class DamagedFileError(KingmakerError):
     """A file in the lake is not what its manifest says it is."""
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
@@ -48,7 +49,7 @@ class DamagedFileError(RuntimeError):
         )
 
 
-class DiskFullError(RuntimeError):
+class DiskFullError(KingmakerError):
     """There is no room for what was to be written; nothing of it is left."""
 
     def __init__(self, path: Path) -> None:

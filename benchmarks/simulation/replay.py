@@ -20,7 +20,7 @@ from tasks.decisions.config import (
     RecalibrationConfig,
     WatchConfig,
 )
-from tasks.decisions.ensemble import join, may_join, member_weights, next_window, settle
+from tasks.decisions.ensemble import join, may_join, member_weights, next_window, with_newest_losses
 from tasks.decisions.gate import decide_promotion
 from tasks.decisions.policy import decide_retrain, realised_gain
 from tasks.decisions.recalibration import decide_recalibration, recalibrate
@@ -365,7 +365,7 @@ class Replay:
         )
         if not isinstance(decide_promotion(evidence, self.spec.gate), Promote):
             return
-        settled = settle(members, self.reign.members)
+        settled = with_newest_losses(members, self.reign.members)
         now = recalibrate(
             self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from flows.steps.evidence import whole
 from flows.steps.run import ModelRun
-from tasks.decisions.ensemble import join, may_join, member_weights, next_window, settle
+from tasks.decisions.ensemble import join, may_join, member_weights, next_window, with_newest_losses
 from tasks.decisions.rules import RecalibrationRule
 from tasks.evaluation.compare import SeenRowsError
 from tasks.evaluation.metrics import EvaluationError, mean_loss
@@ -204,7 +204,7 @@ def _taken_over(m: ModelRun, champion: LoadedModel) -> tuple[tuple[EnsembleMembe
     made = m.adjustments(previous[-1]) if previous else ()
     if not made:
         return champion.trained.members, ""
-    return settle(champion.trained.members, _refresh(made[-1]).members), made[-1].batch
+    return with_newest_losses(champion.trained.members, _refresh(made[-1]).members), made[-1].batch
 
 
 def _member_losses(m: ModelRun, packaged: LoadedModel, record: BatchRecord) -> dict[int, float]:

@@ -16,11 +16,11 @@ from tasks.records import EnsembleMember, WindowKind
 
 
 def member_weights(members: Sequence[EnsembleMember], config: EnsembleConfig) -> tuple[float, ...]:
-    """Return each member's share of the mix, summing to 1: proportional to ``exp(-sharpness * (v -
-    v*) / v*)``.
+    """Return each member's share of the mix, summing to 1.
 
-    ``v`` is the member's standing and ``v*`` the best one. A standing that is no number counts
-    nothing; when none is a number, all count the same. ValueError without members.
+    It is proportional to ``exp(-sharpness * (v - v*) / v*)``, ``v`` the member's discounted loss
+    and ``v*`` the lowest one. A loss that is no number counts nothing; when none is a number, all
+    count the same. ValueError without members.
     """
     if not members:
         raise ValueError("expected at least one member, found an empty ensemble")
@@ -47,8 +47,8 @@ def judge_members(
 ) -> tuple[EnsembleMember, ...]:
     """Return the members after one more mature batch, with the mean loss of each version on it.
 
-    A standing moves by ``1 - discount`` of the way to the newest loss. A member that ``losses``
-    does not name, because it has seen rows of the batch, stays as it is.
+    A discounted loss moves by ``1 - discount`` of the way to the newest loss. A member that
+    ``losses`` does not name, because it has seen rows of the batch, stays as it is.
     """
     return tuple(
         member.model_copy(
@@ -84,12 +84,13 @@ def join(
     loss: float,
     config: EnsembleConfig,
 ) -> tuple[EnsembleMember, ...]:
-    """Return the ensemble with a new member in it, whose standing is that of the best member.
+    """Return the ensemble with a new member, whose discounted loss is that of the best member.
 
-    ``loss`` is its loss on the holdout: the standing of a first member, who has nobody to take one
-    from. Beyond ``members``, the worst of the last ``recent`` batches leaves: by its mean loss
-    above the members' mean of the same batch, so that a member of a hard season is not blamed for
-    it. One without a judged batch does not leave, unless nobody has one; then the oldest does.
+    ``loss`` is its loss on the holdout: the discounted loss of a first member, which has no other
+    to take one from. Beyond ``members``, the worst of the last ``recent`` batches leaves: by its
+    mean loss above the members' mean of the same batch, so that a member of a hard season is not
+    blamed for it. One without a judged batch does not leave, unless none has one; then the oldest
+    does.
     """
     best = _best(members)
     new_member = EnsembleMember(
@@ -103,11 +104,12 @@ def join(
     return (*(member for member in members if member is not leaver), new_member)
 
 
-def settle(
+def with_newest_losses(
     packaged: Sequence[EnsembleMember], known: Sequence[EnsembleMember]
 ) -> tuple[EnsembleMember, ...]:
-    """Return the packaged members with the newest standing that is known of each; a new member
-    stands with the best.
+    """Return the packaged members, each with the newest discounted loss known of it.
+
+    One of which none is known, a new member, gets the best member's.
     """
     newest = {member.version: member for member in known}
     best = _best([newest[m.version] for m in packaged if m.version in newest])
@@ -158,6 +160,6 @@ def next_window(
 
 
 def _best(members: Sequence[EnsembleMember]) -> EnsembleMember | None:
-    """The member with the lowest standing that is a number; the newest of equals."""
+    """The member with the lowest discounted loss that is a number; the newest of equals."""
     known = [member for member in members if math.isfinite(member.discounted_loss)]
     return min(reversed(known), key=lambda member: member.discounted_loss) if known else None

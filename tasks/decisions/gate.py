@@ -141,9 +141,8 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     words = f"{_in_words(comparison)}, t {comparison.t:.2f}"
     if share > config.refresh_worse_outright:
         return False, f"a refresh that is worse outright: {words}"
-    if (
-        share > config.refresh_worse and not comparison.t <= config.refresh_t
-    ):  # a t of NaN clears nobody
+    # A t that is no number clears no challenger.
+    if share > config.refresh_worse and not comparison.t <= config.refresh_t:
         return False, f"a refresh that is clearly worse: {words}"
     return True, f"a refresh, not clearly worse: {words}"
 

@@ -85,8 +85,8 @@ def realised_gain(watched: Sequence[Comparison]) -> float:
     """Return what a promotion has gained on the batches that the watch has seen, as a share of the
     loss before it.
 
-    In each comparison the previous champion has the challenger's seat; NaN when nothing was watched
-    or it lost nothing.
+    In each comparison the previous champion is compared as the challenger; NaN when nothing was
+    watched or it lost nothing.
     """
     before = sum(one.rows * one.challenger_loss for one in watched)
     return 1 - sum(one.rows * one.champion_loss for one in watched) / before if before else math.nan

@@ -19,9 +19,9 @@ def e_value(blocks: Sequence[float], effect: float = EFFECT) -> float:
 
     The Bayes factor of a normal effect size with standard deviation ``effect`` under the right Haar
     prior on the scale (Jeffreys 1948; Lai 1976). Under the null it reaches 1 / alpha at any look at
-    all with probability at most alpha (Perez-Ortiz, Lardy, de Heide, Gruenwald 2024), so nobody
-    need say beforehand how often one will look. A block that is no finite number makes it 0: it
-    proves nothing.
+    all with probability at most alpha (Perez-Ortiz, Lardy, de Heide, Gruenwald 2024), so the number
+    of looks need not be fixed beforehand. A block that is no finite number makes it 0: it proves
+    nothing.
     """
     n, squares = len(blocks), sum(value * value for value in blocks)
     if n < 2 or not math.isfinite(squares):

@@ -12,8 +12,8 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
     """Return whether the previous champion comes back, and why, in one sentence.
 
     It was scored in shadow on the same rows. It comes back when its block-wise t shows it better
-    and its loss is better by more than ``better``, within the first ``batches`` batches of the new
-    reign; or when it has a loss and the champion's is no number.
+    and its loss is better by more than ``better``, within the first ``batches`` batches after the
+    promotion; or when it has a loss and the champion's is no number.
     """
     comparison = evidence.comparison
     if math.isfinite(comparison.challenger_loss) and not math.isfinite(comparison.champion_loss):
@@ -43,9 +43,7 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
 
 
 def was_better(comparison: Comparison, config: WatchConfig) -> bool:
-    """Whether what was before, in the challenger's seat, is better than what is, by t and by
-    share.
-    """
+    """Whether what was before, compared as the challenger, is better by t and by share."""
     gain = (
         1 - comparison.challenger_loss / comparison.champion_loss
         if comparison.champion_loss

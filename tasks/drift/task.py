@@ -1,4 +1,4 @@
-"""The face of the drift room."""
+"""Prefect tasks of drift: the baseline of a training, and a batch held against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The face of the evaluation room."""
+"""Prefect tasks of the evaluation room: score, compare and check models on labelled rows."""
 
 from __future__ import annotations
 

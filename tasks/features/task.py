@@ -1,4 +1,4 @@
-"""The face of the features room."""
+"""Prefect tasks of the features room: build feature frames, join and count labels."""
 
 from __future__ import annotations
 

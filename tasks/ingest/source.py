@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from data_contracts.servers import REFERENCE
 from tasks.batches import Batch
+from tasks.errors import KingmakerError, RefusedError
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -33,11 +34,11 @@ _BAD = re.compile(r"\$.?|\{\{.*?\}\}", re.DOTALL)
 """What looks like a reference and is none."""
 
 
-class SourceError(RuntimeError):
+class SourceError(KingmakerError):
     """The source cannot be read; the message names the file or the table, and says what to do."""
 
 
-class UnreadableError(SourceError):
+class UnreadableError(RefusedError, SourceError):
     """What was delivered of a batch is whole and still, and cannot be read: it stays so until it is
     delivered again.
     """

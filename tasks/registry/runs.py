@@ -267,7 +267,8 @@ def end_left_behind(
 
     Only runs of ours, and only older ones: a run that was paused here and lost its lease ends
     nothing of the next. Given the ``known`` runs, those that the ledger names, what earlier leases
-    finished without it is ended too: its versions get the tag ``orphan``, and challenge nobody.
+    finished without it is ended too: its versions get the tag ``orphan``, and challenge no
+    champion.
     """
     mlflow = client(settings.tracking_uri)
     with answering(settings):

@@ -1,4 +1,4 @@
-"""The face of the registry room."""
+"""Prefect tasks of the registry: log and register trainings, move aliases, load versions."""
 
 from __future__ import annotations
 

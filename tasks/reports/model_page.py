@@ -22,7 +22,7 @@ from tasks.reports.summary import (
 )
 
 _QUIET = ("Hold", "Recalibrate")
-"""Decisions that change nobody: folded away."""
+"""Decisions that change nothing: folded away."""
 HEAT_ROWS = 30
 """Features in the heat map, the most drifting first."""
 LABEL_ROWS = 12
@@ -38,7 +38,7 @@ says it.
 
 @dataclass(frozen=True)
 class Event:
-    """A change of reign on the chart."""
+    """A change of champion on the chart."""
 
     x: float
     label: str
@@ -167,7 +167,7 @@ def _note(record: BatchRecord, entries: Sequence[LedgerEntry]) -> str:
 def _events(
     chart: LineChart, batches: Sequence[BatchRecord], changes: Sequence[LedgerEntry]
 ) -> tuple[Event, ...]:
-    """Place each change of reign after the batch it was decided on; labels never touch."""
+    """Place each change of champion after the batch it was decided on; labels never touch."""
     position = {record.batch.id: i for i, record in enumerate(batches)}
     events: list[Event] = []
     for entry in changes:

@@ -1,4 +1,4 @@
-"""The reign in one picture: the champion's score over time, with every change of champion."""
+"""One picture: the champion's score over time, with every change of champion."""
 
 from __future__ import annotations
 

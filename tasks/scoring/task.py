@@ -1,4 +1,4 @@
-"""The face of the scoring room."""
+"""Prefect tasks of the scoring room: predict a batch, and write the predictions."""
 
 from __future__ import annotations
 

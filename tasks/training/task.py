@@ -1,4 +1,4 @@
-"""The face of the training room."""
+"""Prefect tasks of the training room: search, fit and split."""
 
 from __future__ import annotations
 

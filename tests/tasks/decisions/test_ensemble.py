@@ -14,7 +14,7 @@ from tasks.decisions.ensemble import (
     may_join,
     member_weights,
     next_window,
-    settle,
+    with_newest_losses,
 )
 from tasks.records import EnsembleMember
 
@@ -226,7 +226,7 @@ def test_settled_ensemble_stands_as_its_predecessor_does() -> None:
         for v, s in ((1, 0.5), (2, 0.1), (3, 0.4))
     )
 
-    settled = settle(packaged, known)
+    settled = with_newest_losses(packaged, known)
 
     assert [(m.version, m.discounted_loss) for m in settled] == [(1, 0.5), (3, 0.4), (4, 0.4)]
-    assert settle(packaged, ()) == packaged
+    assert with_newest_losses(packaged, ()) == packaged
