@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from tasks.records import (
     AnyEvidence,
@@ -25,7 +25,6 @@ from tasks.records import (
     Record,
     Refusal,
     Reject,
-    Retrain,
     RollBack,
     Shadow,
     Thaw,
@@ -35,6 +34,8 @@ from tasks.records import (
 D = TypeVar("D", bound=Record)
 E = TypeVar("E", bound=Record)
 ChampionChange = LedgerEntry[Promote | RollBack, AnyEvidence]
+Verdict = LedgerEntry[AwaitApproval | Reject, AnyEvidence]
+ApprovalRequest = LedgerEntry[AwaitApproval, Evidence]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,19 @@ class History:
         changes = self.champion_changes
         return changes[0].decision.version if changes else None
 
+    def previous_of(self, version: int) -> int | None:
+        """Return the champion that a version replaced when it was promoted last; None when it was
+        the first, or never promoted.
+        """
+        previous = [
+            entry.decision.previous
+            for entry in self.champion_changes
+            if isinstance(entry.decision, Promote)
+            and entry.decision.version == version
+            and entry.decision.previous is not None
+        ]
+        return previous[-1] if previous else None
+
     @property
     def unfinished(self) -> tuple[LedgerEntry, ...]:
         """The decisions that were journalled and have not taken effect."""
@@ -95,6 +109,11 @@ class History:
     def judgements(self, version: int) -> tuple[LedgerEntry[Decision, Evidence], ...]:
         """Return what was decided about a challenger by evidence: once, or again with more rows."""
         return tuple(e for e in self._by(Evidence) if e.evidence.challenger == version)
+
+    def verdicts(self, version: int) -> tuple[Verdict, ...]:
+        """Return the requests for approval and the rejections of a version."""
+        verdicts: tuple[Verdict, ...] = self._of(AwaitApproval, Reject)
+        return tuple(entry for entry in verdicts if entry.decision.version == version)
 
     @property
     def attempts(self) -> int:
@@ -144,7 +163,7 @@ class History:
         return _only(in_order(newest.values())._of(Shadow), Evidence)
 
     @property
-    def awaiting_approval(self) -> tuple[LedgerEntry[AwaitApproval, Evidence], ...]:
+    def awaiting_approval(self) -> tuple[ApprovalRequest, ...]:
         """The requests for approval that wait for a person.
 
         A request waits while it is the newest decision about its version, and no other version has
@@ -154,9 +173,14 @@ class History:
         changed = max((entry.id for entry in self.champion_changes), default=0)
         return tuple(
             entry
-            for entry in _only(self._of(AwaitApproval), Evidence)
+            for entry in self.requests()
             if entry.id == newest[entry.decision.version] and entry.id > changed
         )
+
+    def requests(self, batch: str | None = None) -> tuple[ApprovalRequest, ...]:
+        """Return every request for approval, whatever became of it; or those of one batch."""
+        asked = _only(self._of(AwaitApproval), Evidence)
+        return tuple(entry for entry in asked if batch in (None, entry.batch))
 
     def refused(self, entry: LedgerEntry) -> bool:
         """Whether ``entry`` is a request for approval that was refused later."""
@@ -233,7 +257,7 @@ class History:
     def _thawed(self) -> int:
         return max((entry.id for entry in self._of(Thaw)), default=0)
 
-    def retrained_since(self, entry: LedgerEntry[Retrain, AnyEvidence]) -> bool:
+    def judged_since(self, entry: LedgerEntry) -> bool:
         """Whether a challenger was promoted, or put before a person, since ``entry`` asked for
         one.
         """
@@ -247,6 +271,11 @@ class History:
 
     def _by(self, evidence: type[E]) -> tuple[LedgerEntry[Decision, E], ...]:
         return _only(self.entries, evidence)
+
+
+def asks_for_approval(entry: LedgerEntry[D, E]) -> TypeGuard[ApprovalRequest]:
+    """Whether an entry is the gate's request for a person's approval."""
+    return isinstance(entry.decision, AwaitApproval) and isinstance(entry.evidence, Evidence)
 
 
 def in_order(entries: Iterable[LedgerEntry]) -> History:

@@ -374,3 +374,9 @@ class LedgerEntry(Record, Generic[D, E]):
                 return self.decision.version
             case _:
                 return None
+
+    @property
+    def title(self) -> str:
+        """The decision in a few words, such as ``Promote version 3``."""
+        about = "" if self.version is None else f" version {self.version}"
+        return f"{self.decision.kind}{about}"

@@ -8,7 +8,8 @@ import html
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.records import AwaitApproval, Comparison, Evidence, LedgerEntry
+from tasks.history import ApprovalRequest
+from tasks.records import Comparison, Evidence
 from tasks.reports import figures
 from tasks.reports.page import render_page
 
@@ -22,7 +23,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def render_approval_page(entry: LedgerEntry[AwaitApproval, Evidence], deadline: datetime) -> str:
+def render_approval_page(entry: ApprovalRequest, deadline: datetime) -> str:
     """Return the HTML page of a promotion that waits for a person until ``deadline``."""
     evidence = entry.evidence
     return render_page(
@@ -35,7 +36,7 @@ def render_approval_page(entry: LedgerEntry[AwaitApproval, Evidence], deadline: 
     )
 
 
-def render_approval_text(entry: LedgerEntry[AwaitApproval, Evidence], deadline: datetime) -> str:
+def render_approval_text(entry: ApprovalRequest, deadline: datetime) -> str:
     """Return the same as Markdown; what comes from data cannot become markup."""
     evidence = entry.evidence
     lines = [

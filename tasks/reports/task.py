@@ -8,10 +8,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.history import History
+from tasks.history import ApprovalRequest, History
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
-from tasks.records import AwaitApproval, BatchRecord, Evidence, Fence, LedgerEntry
+from tasks.records import BatchRecord, Fence
 from tasks.reports.approval_page import render_approval_page, render_approval_text
 from tasks.reports.drift_page import render_drift_page
 from tasks.reports.model_page import render_model_page
@@ -87,9 +87,7 @@ def write_label_page(stream: Stream, record: BatchRecord) -> Path:
 
 
 @task(name="write approval page", cache_policy=NO_CACHE)
-def write_approval_page(
-    managed: ManagedModel, entry: LedgerEntry[AwaitApproval, Evidence]
-) -> tuple[Path, str]:
+def write_approval_page(managed: ManagedModel, entry: ApprovalRequest) -> tuple[Path, str]:
     """Write the page of a promotion that waits for a person; return it, and the same as
     Markdown.
     """
@@ -99,7 +97,7 @@ def write_approval_page(
     return page, render_approval_text(entry, deadline)
 
 
-def approval_page(managed: ManagedModel, entry: LedgerEntry[AwaitApproval, Evidence]) -> Path:
+def approval_page(managed: ManagedModel, entry: ApprovalRequest) -> Path:
     """Return where the page of a promotion that waits is, or will be."""
     return (
         managed.settings.reports
