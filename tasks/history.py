@@ -22,7 +22,6 @@ from tasks.records import (
     PolicyEvidence,
     Promote,
     Recalibrate,
-    Record,
     Refusal,
     Reject,
     RollBack,
@@ -31,8 +30,8 @@ from tasks.records import (
     WatchEvidence,
 )
 
-D = TypeVar("D", bound=Record)
-E = TypeVar("E", bound=Record)
+D = TypeVar("D", bound=Decision)
+E = TypeVar("E", bound=AnyEvidence)
 ChampionChange = LedgerEntry[Promote | RollBack, AnyEvidence]
 Verdict = LedgerEntry[AwaitApproval | Reject, AnyEvidence]
 ApprovalRequest = LedgerEntry[AwaitApproval, Evidence]

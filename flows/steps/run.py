@@ -18,6 +18,7 @@ from tasks.decisions.rules import decide
 from tasks.features.labels import frame_key
 from tasks.features.task import build_features
 from tasks.history import History
+from tasks.ledger.entries import known_runs
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.repositories import Batches, Decisions, NewDecision, Trainings
 from tasks.ledger.tables import open_ledger
@@ -61,6 +62,31 @@ class ModelRun:
     registry_away: str = ""
     """Why MLflow could not be asked when the run began; empty when it answered."""
     _frames: Kept[tuple[object, ...], FeatureFrame] = field(default_factory=lambda: Kept(FRAMES))
+
+    @classmethod
+    def of(
+        cls,
+        managed: ManagedModel,
+        engine: Engine,
+        held: Lease,
+        as_of: datetime,
+        flow_run: str = "",
+        registry_away: str = "",
+    ) -> ModelRun:
+        """Return the run of the holder of a model's lease."""
+        decisions, trainings = Decisions(engine, held), Trainings(engine, held)
+        return cls(
+            managed=managed,
+            as_of=as_of,
+            flow_run=flow_run,
+            fence=_fence(engine, held),
+            decisions=decisions,
+            batches=Batches(engine, held, "rows"),
+            labels=Batches(engine, held, "labels"),
+            trainings=trainings,
+            models=Models(managed, decisions, trainings, registry_away=bool(registry_away)),
+            registry_away=registry_away,
+        )
 
     def at(self, moment: datetime) -> ModelRun:
         """Return the same run, acting as if it were another moment."""
@@ -148,12 +174,10 @@ def _begin(
     journal.
     """
     warn_of_pickles(managed)
-    fence = Fence(held.token, lambda: fenced(engine, held))
-    decisions, trainings = Decisions(engine, held), Trainings(engine, held)
     away = ""
     try:
-        known = trainings.runs() if held.left_behind else None
-        for name in end_left_behind(managed, fence, known):
+        known = known_runs(engine, managed.name) if held.left_behind else None
+        for name in end_left_behind(managed, _fence(engine, held), known):
             get_run_logger().warning(
                 "%s: ended the MLflow run '%s', which a run that died left behind",
                 managed.name,
@@ -161,18 +185,7 @@ def _begin(
             )
     except RegistryAwayError as error:
         away = str(error)
-    run = ModelRun(
-        managed=managed,
-        as_of=moment,
-        flow_run=flow_run,
-        fence=fence,
-        decisions=decisions,
-        batches=Batches(engine, held, "rows"),
-        labels=Batches(engine, held, "labels"),
-        trainings=trainings,
-        models=Models(managed, decisions, trainings, registry_away=bool(away)),
-        registry_away=away,
-    )
+    run = ModelRun.of(managed, engine, held, moment, flow_run, away)
     if not away:
         held.left_behind = False
         for entry in run.history.unfinished:
@@ -180,6 +193,10 @@ def _begin(
                 case Promote() | RollBack():
                     run.carry_out(entry)
     return run
+
+
+def _fence(engine: Engine, held: Lease) -> Fence:
+    return Fence(held.token, lambda: fenced(engine, held))
 
 
 def warn_of_pickles(managed: ManagedModel) -> None:

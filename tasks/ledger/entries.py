@@ -152,13 +152,6 @@ def finished_fingerprints(
 # --- trainings ------------------------------------------------------------------------------------
 
 
-def record_training(engine: Engine, held: Lease, trained: TrainedModel, batch: str) -> None:
-    """Write down what a registered version is, and which rows it was trained on."""
-    with engine.begin() as connection:
-        check_lease(connection, held)
-        _insert_training(connection, trained, batch)
-
-
 def _insert_training(connection: Connection, trained: TrainedModel, batch: str) -> None:
     row = {
         "model": trained.model,

@@ -136,7 +136,3 @@ class Trainings:
         empty when nothing was trained under it.
         """
         return entries.contract_texts(self._engine, self._model).get(version, "")
-
-    def runs(self) -> frozenset[str]:
-        """Return the MLflow runs that the ledger names."""
-        return entries.known_runs(self._engine, self._model)

@@ -341,8 +341,8 @@ Rule = Annotated[
 ]
 """By what was decided: a rule with its settings as they were."""
 
-D = TypeVar("D", bound=Record, default=Decision, covariant=True)
-E = TypeVar("E", bound=Record, default=AnyEvidence, covariant=True)
+D = TypeVar("D", bound=Decision, default=Decision, covariant=True)
+E = TypeVar("E", bound=AnyEvidence, default=AnyEvidence, covariant=True)
 
 
 class LedgerEntry(Record, Generic[D, E]):

@@ -60,7 +60,7 @@ def test_registry_and_ledger_name_the_same_champion(settings, entries):
     """The alias champion is on the version of the newest reign."""
     assert (
         aliased_version(settings, "weather", "champion")
-        == ledger.champion_changes(entries)[-1].decision.version
+        == entries.champion_changes[-1].decision.version
     )
 
 
@@ -78,7 +78,7 @@ def test_predictions_cover_every_accepted_row(settings, records, entries):
     """From the first champion on, each batch has one prediction a row, by the version that
     was champion.
     """
-    promoted = ledger.champion_changes(entries)[0].batch
+    promoted = entries.champion_changes[0].batch
 
     for batch, record in records.items():
         if batch > promoted:
@@ -107,13 +107,13 @@ def test_evidence_compares_on_the_newest_unseen_rows(settings, entries):
     """
     engine = open_ledger(settings.ledger_url)
     judged = [
-        e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence["comparison"]
+        e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence.comparison
     ]
 
     assert judged
     for entry in judged:
-        (held,) = entry.evidence["holdout"]
-        for version in (entry.evidence["challenger"], entry.evidence["champion"]):
+        (held,) = entry.evidence.holdout
+        for version in (entry.evidence.challenger, entry.evidence.champion):
             trained = ledger.training(engine, "weather", version)
             assert trained.trained_until.isoformat() <= held["start"].replace("Z", "+00:00")
 
