@@ -263,10 +263,10 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(
 
     run_flow(monitor("weather"))
 
-    entries = ledger.history(open_ledger(settings.ledger_url), "weather")
-    assert [e.decision.kind for e in entries] == ["Hold", "Retrain", "Hold"]
-    assert "nothing could be trained" in entries[-1].decision.reason
-    assert ledger.unfinished(entries) == ()
+    history = ledger.history(open_ledger(settings.ledger_url), "weather")
+    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Hold"]
+    assert "nothing could be trained" in history.entries[-1].decision.reason
+    assert history.unfinished == ()
 
 
 def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home, quick_project):

@@ -53,7 +53,7 @@ def test_first_champion_waits_for_its_batches(entries):
 
 def test_everything_journalled_took_effect(entries):
     """No decision is half carried out."""
-    assert ledger.unfinished(entries) == ()
+    assert entries.unfinished == ()
 
 
 def test_registry_and_ledger_name_the_same_champion(settings, entries):
