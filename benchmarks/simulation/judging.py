@@ -44,7 +44,7 @@ def refresh_evidence(
         attempt=0,
         holdout=(_span(frame),),
         comparison=compare_stored(stream, rows, challenger, champion),
-        guardrails=make_checks(CheckContext(scored, None, scored, challenger), PREDICTION_CHECKS),
+        guardrails=make_checks(CheckContext(scored, None, scored, challenger, challenger), PREDICTION_CHECKS),
     )
 
 

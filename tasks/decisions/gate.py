@@ -154,6 +154,8 @@ def _short(comparison: Comparison, config: GateConfig) -> str:
 
 def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     if short := _short(comparison, config):
+        if config.without_evidence == "keep":
+            return False, f"too little to compare, so the champion is kept: {short}"
         return True, f"a refresh that passes its guardrails; too little to compare: {short}"
     share = _worse_by(comparison)
     words = f"{_in_words(comparison)}, t {comparison.t:.2f}"
@@ -208,5 +210,6 @@ def _in_words(comparison: Comparison) -> str:
     share = _worse_by(comparison)
     return (
         f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g}"
-        f" ({share:+.1%}) on {comparison.rows:,} unseen rows"
+        f" ({share:+.1%}) on {comparison.rows:,} unseen rows in {comparison.blocks} blocks of time,"
+        f" which tell {comparison.detectable:.1%}"
     )

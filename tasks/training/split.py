@@ -99,7 +99,7 @@ def _folds(
     for batch in sorted(set(batches), reverse=True)[:most]:
         test = batches == batch
         train = moments < moments[test].min()
-        if moments[test].min() < unseen or not train.any():
+        if moments[test].min() < unseen or labelled.target[train].nunique() < 2:
             break
         found.insert(0, (train, test))
         chosen |= test
