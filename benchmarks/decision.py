@@ -31,7 +31,7 @@ from scipy import stats
 from tasks.evaluation.metrics import score_interval
 from tasks.evaluation.objective import Objective
 
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
+if __name__ == "__main__":  # run from anywhere: the repository is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tasks.decisions.config import GateConfig
@@ -152,9 +152,9 @@ def one_run(rows: int) -> dict[str, dict[str, float]]:
 
     (found, blocks, hours), figures[STEPS[0]] = measured(test)
     compared, figures[STEPS[1]] = measured(slices)
-    said, figures[STEPS[2]] = measured(lambda: decide(found, compared, data, hours))
-    if said != "Promote":  # a decision that did not come about cost nothing worth measuring
-        raise RuntimeError(f"expected the planted gain to be promoted, found {said}")
+    decided, figures[STEPS[2]] = measured(lambda: decide(found, compared, data, hours))
+    if decided != "Promote":  # a decision that did not come about cost nothing worth measuring
+        raise RuntimeError(f"expected the planted gain to be promoted, found {decided}")
     _, figures[STEPS[3]] = measured(
         lambda: score_interval(AUC, data["label"], data["score"], blocks)
     )

@@ -26,7 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
+if __name__ == "__main__":  # run from anywhere: the repository is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml

@@ -1,5 +1,4 @@
-"""What the house's decisions are worth: five streams replayed under the usual policies and under
-its own.
+"""What our decisions are worth: five streams replayed under the usual policies and under ours.
 
     python benchmarks/yardstick.py [--data DIR] [--streams NAME ...] [--cache DIR] [--plot PNG]
     [--trials N] [--quick]
@@ -22,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
+if __name__ == "__main__":  # run from anywhere: the repository is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.ingest_validate import CONTRACT, flights

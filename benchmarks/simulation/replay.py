@@ -53,7 +53,7 @@ _WINDOWS: dict[WindowKind, Window] = {"all history": "all", "sliding": "sliding"
 
 
 class Spec(Config):
-    """What a model spec says of decisions; the defaults are the house's."""
+    """What a model spec says of decisions; the defaults are the product's."""
 
     retrain: PolicyConfig = PolicyConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
@@ -155,7 +155,7 @@ def _serve(outcome: Outcome, losses: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Reign:
+class Champion:
     """What is served: an ensemble, the weights and the recalibration in force, and those in force
     before.
     """
@@ -169,7 +169,7 @@ class Reign:
 
 @dataclass
 class Replay:
-    """One stream under the house's policy, gate, watch, ensemble and recalibration."""
+    """One stream under our policy, gate, watch, ensemble and recalibration."""
 
     models: Models
     spec: Spec
@@ -180,7 +180,7 @@ class Replay:
         stream, self.outcome = self.models.stream, Outcome()
         self.train = _Trainer(self.models, self.outcome, self.broken_every, held_out=True)
         self.made: dict[int, Made] = {}
-        self.previous: Reign | None = None
+        self.previous: Champion | None = None
         """Who was champion before the newest promotion, while it is watched."""
         self.summaries: list[LabelSummary] = []
         self.means: list[float] = []
@@ -191,7 +191,7 @@ class Replay:
         for batch in range(stream.setting.first, len(stream.batches)):
             self.serve(batch)
             rolled_back = self.watch(batch)
-            served, self.reign = self.reign, self.refresh(self.reign, batch)
+            served, self.champion = self.champion, self.refresh(self.champion, batch)
             if self.previous is not None:
                 self.previous = self.refresh(self.previous, batch)
             if not rolled_back and batch + 1 < len(stream.batches):
@@ -210,11 +210,11 @@ class Replay:
         """Return the mix of ``members`` for ``rows``, before recalibration."""
         return mix([self.made[member.version].of(rows) for member in members], weights)
 
-    def predict(self, reign: Reign, rows: slice, *, before: bool = False) -> np.ndarray:
-        """Return what ``reign`` serves for ``rows``, or would by what was in force before."""
-        weights = reign.weights_before if before else reign.weights
-        recalibration = reign.recalibration_before if before else reign.recalibration
-        raw = self.raw(reign.members, weights, rows)
+    def predict(self, champion: Champion, rows: slice, *, before: bool = False) -> np.ndarray:
+        """Return what ``champion`` serves for ``rows``, or would by what was in force before."""
+        weights = champion.weights_before if before else champion.weights
+        recalibration = champion.recalibration_before if before else champion.recalibration
+        raw = self.raw(champion.members, weights, rows)
         return raw if recalibration is None else correct(raw, recalibration)
 
     def losses(self, predicted: np.ndarray, rows: slice) -> np.ndarray:
@@ -225,10 +225,10 @@ class Replay:
     def serve(self, batch: int) -> None:
         """Predict the batch, and learn its labels afterwards."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        losses = self.losses(self.predict(self.reign, rows), rows)
+        losses = self.losses(self.predict(self.champion, rows), rows)
         _serve(self.outcome, losses)
         self.means.append(float(losses.mean()))
-        raw = self.raw(self.reign.members, self.reign.weights, rows)
+        raw = self.raw(self.champion.members, self.champion.weights, rows)
         self.summaries.append(
             summarise(stream.batches[batch], stream.target[rows], raw, stream.setting.problem)
         )
@@ -245,7 +245,7 @@ class Replay:
         ):
             return False
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        previous, champion = (self.predict(one, rows) for one in (self.previous, self.reign))
+        previous, champion = (self.predict(one, rows) for one in (self.previous, self.champion))
         watched.append(compare_stored(stream, rows, previous, champion))
         evidence = WatchEvidence(
             model=stream.setting.name,
@@ -258,7 +258,7 @@ class Replay:
         )
         if not isinstance(decide_watch(evidence, self.spec.watch), RollBack):
             return False
-        self.reign, self.previous = self.previous, None
+        self.champion, self.previous = self.previous, None
         self.outcome.rollbacks += 1
         self.rollbacks.append(stream.batches[batch])
         freeze = FreezeEvidence(
@@ -273,32 +273,32 @@ class Replay:
             self.rollbacks = []  # a person looks before the next batch, and thaws the model
         return True
 
-    def refresh(self, reign: Reign, batch: int) -> Reign:
-        """Take in the labels of the batch: standings, weights and recalibration follow."""
+    def refresh(self, champion: Champion, batch: int) -> Champion:
+        """Take in the labels of the batch: discounted losses, weights and recalibration follow."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        before, now = self.predict(reign, rows, before=True), self.predict(reign, rows)
+        before, now = self.predict(champion, rows, before=True), self.predict(champion, rows)
         evidence = RecalibrationEvidence(
             model=stream.setting.name,
             batch=stream.batches[batch],
             champion=len(self.made),
             problem=stream.setting.problem,
-            members=reign.members,
+            members=champion.members,
             losses={
                 m.version: float(self.losses(self.made[m.version].of(rows), rows).mean())
-                for m in reign.members
+                for m in champion.members
             },
             summaries=tuple(self.summaries[-SUMMARIES:]),
-            weights=reign.weights,
-            recalibration=reign.recalibration,
-            weights_before=reign.weights_before,
-            recalibration_before=reign.recalibration_before,
+            weights=champion.weights,
+            recalibration=champion.recalibration,
+            weights_before=champion.weights_before,
+            recalibration_before=champion.recalibration_before,
             comparison=compare_stored(stream, rows, before, now),
         )
         spec = self.spec
         made = decide_recalibration(evidence, spec.ensemble, spec.recalibrate, spec.watch)
         self.outcome.taken_back += made.taken_back
-        return Reign(
-            made.members, made.weights, made.recalibration, reign.weights, reign.recalibration
+        return Champion(
+            made.members, made.weights, made.recalibration, champion.weights, champion.recalibration
         )
 
     def evidence(self, batch: int) -> PolicyEvidence:
@@ -336,13 +336,13 @@ class Replay:
         kind = next_window((), 0, self.spec.ensemble)
         version, loss = self.new_member(batch, kind)
         members = join((), version, kind, loss, self.spec.ensemble)
-        self.reign = Reign(members, (1.0,), None, (1.0,), None)
+        self.champion = Champion(members, (1.0,), None, (1.0,), None)
 
-    def challenge(self, batch: int, served: Reign) -> None:
+    def challenge(self, batch: int, served: Champion) -> None:
         """Train a new member; it joins the ensemble if it may, and the new ensemble is champion if
         the gate lets it.
 
-        The members stand as when the batch was ``served``, so that nothing of a contender rests on
+        The members are as when the batch was ``served``, so that nothing of a contender rests on
         the holdout.
         """
         stream, ensemble, rows = (
@@ -350,7 +350,7 @@ class Replay:
             self.spec.ensemble,
             self.models.stream.holdout(batch),
         )
-        kind = next_window(self.reign.members, len(self.trained_at), ensemble)
+        kind = next_window(self.champion.members, len(self.trained_at), ensemble)
         version, loss = self.new_member(batch, kind)
         self.gains.append(0.0)
         champion = self.raw(served.members, served.weights, rows)
@@ -363,10 +363,10 @@ class Replay:
         )
         if not isinstance(decide_promotion(evidence, self.spec.gate), Promote):
             return
-        settled = with_newest_losses(members, self.reign.members)
+        newest = with_newest_losses(members, self.champion.members)
         now = recalibrate(
             self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate
         )
-        self.previous, self.gains[-1] = self.reign, []
-        self.reign = Reign(settled, member_weights(settled, ensemble), now, weights, None)
+        self.previous, self.gains[-1] = self.champion, []
+        self.champion = Champion(newest, member_weights(newest, ensemble), now, weights, None)
         self.outcome.promotions += 1

@@ -200,8 +200,10 @@ def _p_of_many_looks(comparison: Comparison) -> float:
 
 def _contradicts(comparison: Comparison) -> bool:
     """Whether the user's metric is worse beyond both its intervals."""
-    ours, theirs = comparison.challenger_score, comparison.champion_score
-    return ours.high < theirs.low if comparison.greater_is_better else ours.low > theirs.high
+    challenger, champion = comparison.challenger_score, comparison.champion_score
+    if comparison.greater_is_better:
+        return challenger.high < champion.low
+    return challenger.low > champion.high
 
 
 def _in_words(comparison: Comparison) -> str:

@@ -156,7 +156,7 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
         Objective(models.stream.setting.problem).losses(models.stream.target[rows], one).sum()
         for rows, one in zip(served, newest, strict=True)
     ]
-    assert len(ours.reign.members) == 1
+    assert len(ours.champion.members) == 1
     assert (ours.outcome.trainings, ours.outcome.promotions) == (WEEKS - 4, WEEKS - 5)
     assert ours.outcome.losses == pytest.approx(losses)
 
