@@ -187,9 +187,9 @@ def recalibration_evidence(
     if unseen or served_by_newest:
         scored = score_labelled(m.managed, packaged, LabelledRows.of(m.features([record])))
         losses = {
-            member.version: scored.objective.mean_loss(scored.rows.target, predicted)
-            for member, predicted in zip(packaged.trained.members, scored.members, strict=True)
-            if member.version in unseen
+            version: scored.objective.mean_loss(scored.rows.target, predicted)
+            for version, predicted in zip(_versions(packaged), scored.members, strict=True)
+            if version in unseen
         }
     if served_by_newest:
         # What was in force before the newest refresh against that refresh; rows that cannot judge
