@@ -192,14 +192,17 @@ class Contract:
         """Return the column called ``name``; KeyError names the nearest column when there is
         none.
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(
-            f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}"
-        )
+        if name not in self._by_name:
+            raise KeyError(
+                f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}"
+            )
+        return self._by_name[name]
 
-    @property
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @functools.cached_property
     def column_names(self) -> tuple[str, ...]:
         """All column names, in the contract's order."""
         return tuple(column.name for column in self.columns)

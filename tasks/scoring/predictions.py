@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tasks.lake import write_table
+from tasks.lake import own_columns, write_table
 from tasks.records import FeatureFrame, LoadedModel, Predictions
 
 
@@ -16,16 +16,18 @@ def write_predictions(
 ) -> Predictions:
     """Write keys, event time, prediction and model version of every row, and return the record.
 
-    ``predicted`` is (rows,), or (rows, classes) with one column a class.
+    ``predicted`` is (rows,), or (rows, classes) with one column a class. The columns ``prediction``
+    (or ``probability_`` and the class) and ``model_version`` are called ``kingmaker_prediction``
+    and so on when a key has one of their names.
     """
     trained, batch = model.trained, max(frame.snapshots)
     table = pa.Table.from_pandas(frame.keys, preserve_index=False)
-    if predicted.ndim == 1:
-        table = table.append_column("prediction", pa.array(predicted))
-    for position, label in enumerate(trained.classes):
-        table = table.append_column(f"probability_{label}", pa.array(predicted[:, position]))
-    version = pa.array([trained.version] * len(frame), pa.int64())
-    table = table.append_column("model_version", version)
+    by_class = predicted.ndim > 1
+    names = [f"probability_{label}" for label in trained.classes] if by_class else ["prediction"]
+    columns = [*(predicted.T if by_class else [predicted]), np.full(len(frame), trained.version)]
+    own = own_columns(table.column_names, [*names, "model_version"])
+    for name, values in zip(own, columns, strict=True):
+        table = table.append_column(name, pa.array(values))
     snapshot = frame.snapshots[batch]
     served = (
         f"v{trained.version}"

@@ -106,13 +106,13 @@ def test_extra_column_is_reported_only(tmp_path: Path, contract: Contract) -> No
         (
             "amount",
             pa.array(["1.5", "n/a", "n/a", "x", "2", None]),
-            "2 distinct values are not: 'n/a', 'x'",
+            "3 rows (2 distinct values) are not: 'n/a', 'x'",
         ),
         ("id", pa.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "it is of type double"),
         (
             "sold_at",
             pa.array(["2013-11-03T01:30:00"] * 6),
-            "1 distinct values are not: '2013-11-03T01:30:00'",
+            "6 rows (1 distinct values) are not: '2013-11-03T01:30:00'",
         ),
         (
             "sold_at",
@@ -142,7 +142,7 @@ def test_many_broken_columns_make_one_sentence(tmp_path: Path, contract: Contrac
     """Three are told, the rest counted."""
     _, verdict = judged(tmp_path, contract, sample_table().select(["sold_at", "id"]))
 
-    assert verdict.reason.endswith("; and 4 more")
+    assert "; and 4 more; mend the data and deliver it again, or change" in verdict.reason
     assert len(failed(verdict)) == 7
 
 
@@ -155,7 +155,7 @@ def test_zero_rows_never_pass(tmp_path: Path) -> None:
     _, verdict = judged(tmp_path, contract, sample_table(0))
 
     assert verdict.refused
-    assert verdict.reason == "the batch has no rows"
+    assert verdict.reason == "the batch has no rows; deliver it again, with its rows"
     assert failed(verdict) == []
 
 
