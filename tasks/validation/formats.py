@@ -83,7 +83,8 @@ def _beyond(values: pd.Series, rule: Rule) -> np.ndarray:
 def _listed(values: pd.Series, rule: Rule) -> np.ndarray:
     listed = set(rule.arguments["values"])
     found = [value in listed for value in values.to_numpy(dtype="int64").tolist()]
-    return np.array(found, dtype=bool) == (rule.check == "not_in_set")
+    broken: np.ndarray = np.array(found, dtype=bool) == (rule.check == "not_in_set")
+    return broken
 
 
 def _is_multiple(values: pd.Series, factor: float) -> pd.Series:
