@@ -1,5 +1,5 @@
 """The row rules that Great Expectations has no expectation for: multiples, how a string is written,
-and limits that a double does not hold.
+local times that stand twice on the clock, and limits that a double does not hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from data_contracts.contract import Contract, Rule
 
-_CHECKS = ("multiple_of", "format")
+_CHECKS = ("multiple_of", "format", "once_on_clock")
 _EXACT = 2**53
 """Whole numbers below it are the same in int64 and float64."""
 _TOLERANCE = 1e-9
@@ -61,6 +61,11 @@ def broken_positions(rule: Rule, column: pd.Series) -> tuple[int, ...]:
     if rule.check in ("between", "in_set", "not_in_set"):
         broken = _beyond(values, rule) if rule.check == "between" else _listed(values, rule)
         return tuple(int(i) for i in values.index[broken])
+    if rule.check == "once_on_clock":
+        zone = rule.arguments["timezone"]
+        local = values.dt.tz_convert(zone).dt.tz_localize(None)
+        twice = local.dt.tz_localize(zone, ambiguous="NaT").isna()
+        return tuple(int(i) for i in values.index[twice])
     if rule.check == "multiple_of":
         return tuple(int(i) for i in values.index[~_is_multiple(values, rule.arguments["factor"])])
     sound = _FORMATS[rule.arguments["format"]]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Column, Contract, Rule, nearest
+from tasks.conform import as_text, misfits
 from tasks.lake import (
     POSITION,
     REASONS,
@@ -167,16 +167,8 @@ def _schema_outcome(
         found = f"unknown columns {', '.join(extra)}" if extra else ""
     elif rule.columns[0] not in columns:
         return _not_run(rule)  # an absent column has no type, wrong or right
-    elif columns[rule.columns[0]] != arrow_type(contract.column(rule.columns[0])):
-        values = pa.chunked_array(
-            [
-                chunk
-                for file in files
-                for chunk in file.read(list(rule.columns))[rule.columns[0]].chunks
-            ],
-            columns[rule.columns[0]],
-        )
-        found, count = _type_found(values, contract.column(rule.columns[0]), contract.timezone)
+    elif (kind := columns[rule.columns[0]]) != arrow_type(contract.column(rule.columns[0])):
+        found, count = _type_found(rule.columns[0], kind, files, contract)
     return RuleOutcome(
         rule=rule.id,
         description=rule.description,
@@ -188,44 +180,27 @@ def _schema_outcome(
     )
 
 
-def _type_found(values: pa.ChunkedArray, column: Column, timezone: str) -> tuple[str, int]:
+def _type_found(
+    name: str, kind: pa.DataType, files: Sequence[pq.ParquetFile], contract: Contract
+) -> tuple[str, int]:
     """What the column holds instead of the contract's type, with examples, and in how many rows."""
-    present = values.drop_null()
-    if not pa.types.is_string(values.type):
-        try:
-            texts = present.slice(0, LOOKED_AT).unique().slice(0, EXAMPLES).cast(pa.string())
-            shown = texts.to_pylist()
-        except pa.ArrowException:  # a type that has no text, such as a list
-            shown = []
-        examples = f", such as {_shown(shown, column)}" if shown else ""
-        return f"it is of type {values.type}{examples}", len(present)
-    counts = {one["values"]: one["counts"] for one in present.value_counts().to_pylist()}
-    misfits = [value for value in counts if not _fits(value, column, timezone)]
-    if not misfits:
-        forms = _examples(list(counts), column)
-        return f"its values are written in more than one form: {forms}", len(present)
-    rows = sum(counts[value] for value in misfits)
-    distinct = f" ({len(misfits):,} distinct values)" if rows > len(misfits) else ""
-    are = f"row{distinct} is" if rows == 1 else f"rows{distinct} are"
-    return f"{rows:,} {are} not: {_examples(misfits, column)}", rows
-
-
-def _fits(value: str, column: Column, timezone: str) -> bool:
-    """Whether the text has the column's type.
-
-    An hour that the zone has twice, or not at all, is no timestamp.
-    """
-    text = pa.array([value.strip()])
-    try:
-        text.cast(arrow_type(column))
-    except pa.ArrowInvalid:
-        if column.logical_type != "timestamp":
-            return False
-        try:
-            pc.assume_timezone(text.cast(pa.timestamp("us")), timezone)
-        except pa.ArrowInvalid:
-            return False
-    return True
+    column = contract.column(name)
+    rows, examples, advice = 0, list[str](), ""
+    for file in files:
+        found = misfits(file.read([name])[name], contract, name)
+        rows, advice = rows + found.rows, advice or found.advice
+        examples += found.examples
+    if not examples and not pa.types.is_string(kind):
+        return f"it is of type {kind}", 1
+    if not examples:
+        first = as_text(files[0].read([name])[name].drop_null().slice(0, EXAMPLES)).to_pylist()
+        return f"its values are written in more than one form: {_examples(first, column)}", 1
+    what = "" if pa.types.is_string(kind) else f" (the column is of type {kind})"
+    return (
+        f"{rows:,} row{' is' if rows == 1 else 's are'} not{what}, such as"
+        f" {_examples(list(dict.fromkeys(examples)), column)}" + (f"; {advice}" if advice else ""),
+        rows,
+    )
 
 
 def _outcome(
