@@ -23,7 +23,7 @@ from tasks.evaluation.scored import LabelledRows
 from tasks.evaluation.task import score_labelled
 from tasks.ledger import entries as ledger
 from tasks.mixing import mix
-from tasks.prediction import align, predict
+from tasks.prediction import align
 from tasks.records import (
     BatchRecord,
     EnsembleMember,
@@ -81,7 +81,7 @@ def join_ensemble(
     on the holdout.
     """
     spec, rows = m.managed.spec, holdout.rows
-    predicted = predict(fitted.pipeline, rows.frame.features, spec.problem, fitted.classes)
+    predicted = fitted.predicted
     if fitted.contender.new_member is None:
         return fitted, predicted, ()
     loss = Objective(spec.problem, spec.metric, fitted.classes).mean_loss(rows.target, predicted)

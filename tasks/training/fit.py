@@ -8,11 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tasks.records import EnsembleMember, Problem, Recipe, RowSpan
+import numpy as np
+
+from tasks.errors import KingmakerError, first_line
+from tasks.prediction import predict
+from tasks.records import EnsembleMember, LeftOut, Problem, Recipe, RowSpan
 from tasks.training.ensemble import Ensemble
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
+
+
+class CandidateFailedError(KingmakerError):
+    """An estimator raised in its fit, or in its first predictions."""
+
+    def __init__(self, left_out: LeftOut) -> None:
+        super().__init__(str(left_out))
+        self.left_out = left_out
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Fitted:
     pipeline: Any
     split: Split
     classes: tuple[str, ...]
+    predicted: np.ndarray
+    """What it predicts for the holdout, (rows,) or (rows, classes) float64."""
     seconds: float
     members: tuple[EnsembleMember, ...] = ()
     """Of an ensemble: its members, the new member last, with version 0 until it is registered."""
@@ -130,7 +144,20 @@ def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
-    """Fit the contender's recipe on ``split.train``; the holdout stays unseen."""
+    """Fit the contender's recipe on ``split.train``, and let it predict the holdout, which stays
+    unseen.
+
+    Raises CandidateFailedError when the estimator does.
+    """
+    try:
+        return _fit(contender, split, problem, seed)
+    except Exception as error:
+        raise CandidateFailedError(
+            LeftOut(estimator=contender.trained.estimator, why=first_line(error))
+        ) from error
+
+
+def _fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     began = time.perf_counter()
     recipe = contender.trained
     schema = with_values(split.train.schema, split.train.features)
@@ -152,7 +179,10 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
         estimator.set_params(n_jobs=jobs)
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
     seconds = time.perf_counter() - began
-    return Fitted(contender, pipeline, split, classes, seconds, trained_on=split.trained_on)
+    predicted = predict(pipeline, split.holdout.features, problem, classes)
+    return Fitted(
+        contender, pipeline, split, classes, predicted, seconds, trained_on=split.trained_on
+    )
 
 
 def packaged(
