@@ -83,7 +83,7 @@ def test_every_example_of_labels_is_accepted_as_it_stands(tmp_path):
     first = manage("bookings", Settings(home=tmp_path / "home", project=project))
 
     assert second.labels is not None
-    assert second.labels.spec.batch.every == "day"
+    assert second.labels.every == "day"
     assert first.labels is None
     assert first.spec.labels.delay == second.spec.labels.delay
 
