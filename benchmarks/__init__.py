@@ -1,1 +1,1 @@
-"""What ``make bench`` runs: each file with a ``main`` is run as a module, ``python -m benchmarks.drift``."""
+"""What ``make bench`` runs, each file as a module: ``python -m benchmarks.drift``."""
