@@ -179,6 +179,7 @@ class Replay:
         stream, self.outcome = self.models.stream, Outcome()
         self.train = _Trainer(self.models, self.outcome, self.broken_every, held_out=True)
         self.made: dict[int, Made] = {}
+        self.reign: Reign
         self.previous: Reign | None = None
         """Who was champion before the newest promotion, while it is watched."""
         self.summaries: list[LabelSummary] = []
