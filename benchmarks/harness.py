@@ -33,33 +33,43 @@ class Cost:
     """Seconds, of its ended children too."""
 
     peak: float
-    """Resident memory in MB. It counts from the parent's, so who measures stays small."""
+    """Resident memory in MB."""
 
     said: str = ""
     """Its standard output, stripped."""
 
 
 def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a command to its end in a directory of its own; RuntimeError unless it ends well."""
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        tempfile.TemporaryFile() as said,
-        tempfile.TemporaryFile() as complaints,
-    ):
-        start = time.perf_counter()
-        child = subprocess.Popen(
-            command, env=environment, cwd=directory, stdout=said, stderr=complaints
+    """Run a command to its end in a directory of its own; RuntimeError unless it ends well.
+
+    A process's peak counts from that of the one that starts it (getrusage(2)), so a small one
+    stands between.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.harness", *command],
+            env=environment,
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        complaints.seek(0)
-        output = said.read().decode().strip()
-        if child.returncode:
-            ending = f"{output}\n{complaints.read().decode()}"[-2000:]
-            raise RuntimeError(f"{' '.join(command)}: exit code {child.returncode}: {ending}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    if done.returncode:
+        words = (done.stdout + done.stderr)[-2000:]
+        raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}: {words}")
+    said, _, costs = done.stdout.rpartition("\n")
+    return Cost(*map(float, costs.split()), said.strip())
+
+
+def _run_and_tell(command: Sequence[str]) -> int:
+    """Run a command; print wall and CPU seconds and peak MB as the last line, without an end."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command)
+    _, status, usage = os.wait4(child.pid, 0)
+    wall, cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+    child.returncode = os.waitstatus_to_exitcode(status)
+    print(f"\n{wall} {cpu} {usage.ru_maxrss / 1024}", end="")
+    return child.returncode
 
 
 def cost_of_module(name: str, *arguments: str) -> Cost:
@@ -136,3 +146,7 @@ def takes_data(parser: argparse.ArgumentParser) -> None:
 def folder(text: str) -> Path:
     """Return an absolute path: a process of its own starts in another directory."""
     return Path(text).absolute()
+
+
+if __name__ == "__main__":
+    sys.exit(_run_and_tell(sys.argv[1:]))
