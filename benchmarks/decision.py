@@ -30,11 +30,13 @@ from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import decide_promotion
 from tasks.evaluation.compare import BlockTest, paired_test, time_blocks
 from tasks.evaluation.metrics import score_interval
+from tasks.evaluation.objective import Objective
 from tasks.evaluation.slices import compare_slices
 from tasks.records import Comparison, Evidence, Guardrail, Interval, SliceComparison
 
 STEPS = ("blocks and paired test", "slices", "gate", "ROC AUC with its interval")
 DECISION = STEPS[:3]
+AUC = Objective("binary", "roc_auc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -88,7 +90,9 @@ def decide(
         greater_is_better=True,
         slices=slices,
     )
-    passed = Guardrail(name="finite predictions", outcome="passed", found="all", limit="all")
+    passed = Guardrail(
+        code="KM001", name="finite predictions", outcome="passed", found="all", limit="all"
+    )
     evidence = Evidence(
         model="bench",
         batch="2020-01",
@@ -146,7 +150,7 @@ def one_run(rows: int) -> dict[str, dict[str, float]]:
     if said != "Promote":  # a decision that did not come about cost nothing worth measuring
         raise RuntimeError(f"expected the planted gain to be promoted, found {said}")
     _, figures[STEPS[3]] = measured(
-        lambda: score_interval("roc_auc", data["label"], data["score"], blocks, "binary")
+        lambda: score_interval(AUC, data["label"], data["score"], blocks)
     )
     return figures
 

@@ -5,11 +5,13 @@ configurations.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from data_contracts.contract import Contract, load_contract, nearest
@@ -26,6 +28,7 @@ from tasks.decisions.config import (
 from tasks.drift.config import DriftConfig
 from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
 from tasks.features.config import FeaturesConfig
+from tasks.presets import Preset, complete
 from tasks.records import Form, Problem, StreamName
 from tasks.settings import Settings
 from tasks.streams import Stream
@@ -37,6 +40,9 @@ class BatchConfig(Config):
     """How event time is cut."""
 
     every: Every
+    """The length of a batch. Batches begin with the hour, day, Monday, month, quarter or year of
+    the contract's time zone.
+    """
 
 
 class LabelsConfig(Config):
@@ -77,6 +83,7 @@ class Schedule(Config):
     cron: str = Field(pattern=r"^\S+( +\S+){4}$")
     """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
+    """IANA name of the zone of ``cron``."""
 
     @field_validator("timezone")
     @classmethod
@@ -90,31 +97,66 @@ class ModelSpec(Config):
     """Everything about one model under management."""
 
     model: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    """The model's name, which is also the name of its directory in ``deployments/``."""
     description: str = ""
+    """One sentence for the pages: what is predicted, and when."""
+    preset: Preset = "balanced"
+    """What is taken for keys that the spec leaves out; what it says itself wins."""
     contract: str
+    """Name of the rows' contract: ``data_contracts/<name>.odcs.yaml``."""
     problem: Problem
+    """What kind of target it is."""
     target: str
+    """The column to predict."""
     batch: BatchConfig
+    """How the rows are cut into batches."""
     labels: LabelsConfig = LabelsConfig()
+    """When the target is known, and where it comes from."""
     validation: ValidationConfig = ValidationConfig()
+    """When a batch is refused as a whole."""
     features: FeaturesConfig = FeaturesConfig()
-    training: TrainingConfig
-    metric: str
+    """What the model learns from."""
+    training: TrainingConfig = TrainingConfig()
+    """What is trained, and on what."""
+    metric: str = Field(default="", min_length=1)
+    """The metric that is reported beside the loss. Left out: ``roc_auc``, ``log_loss`` or ``mae``
+    for a binary, multiclass or regression problem.
+    """
     slices: tuple[str, ...] = ()
+    """Columns whose values are also judged each for itself; no slice may become clearly worse."""
     drift: DriftConfig = DriftConfig()
+    """When a column is reported as drifted."""
     retrain: PolicyConfig = PolicyConfig()
+    """When a challenger is trained."""
     ensemble: EnsembleConfig = EnsembleConfig()
+    """How many trained models are kept and mixed."""
     recalibrate: RecalibrationConfig = RecalibrationConfig()
+    """How far predictions are corrected between trainings."""
     guardrails: GuardrailsConfig = GuardrailsConfig()
+    """What a challenger must pass in any case."""
     fairness: FairnessConfig = FairnessConfig()
+    """Which groups must not be treated worse than before."""
     gate: GateConfig = GateConfig()
+    """How clearly a challenger must be as good as or better than the champion."""
     watch: WatchConfig = WatchConfig()
+    """How long the previous champion may come back by itself."""
     schedule: Schedule | None = None
+    """When the monitor runs on a server. Left out: only when it is started."""
     trust: Form = "skops"
-    """What a stored model may be: ``skops``, held against our own list of types, or also a
-    ``pickle``, which may run anything.
+    """What a stored model may be: ``skops``, whose types are held against an allowed list, or also
+    a ``pickle``, which may run anything.
     """
     approval: ApprovalConfig = ApprovalConfig()
+    """Whether a person approves promotions."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: object) -> object:
+        return complete(given) if isinstance(given, Mapping) else given
+
+    def in_full(self) -> str:
+        """Return the spec as YAML with every key, those from preset and defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 @dataclass(frozen=True)

@@ -419,6 +419,12 @@ def check(
     model: Annotated[
         str | None, typer.Argument(help="One model (default: all of the project).")
     ] = None,
+    effective: Annotated[
+        bool,
+        typer.Option(
+            "--effective", help="Also print each key of the spec with its value in force."
+        ),
+    ] = False,
 ) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.training.pipeline import check_candidates
@@ -442,6 +448,8 @@ def check(
             f" {len(managed.contract.rules)} rules, {len(managed.spec.training.candidates)}"
             " candidates"
         )
+        if effective:
+            print(managed.spec.in_full(), end="")
 
 
 def _manage(model: str) -> ManagedModel:
