@@ -58,7 +58,8 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
         words = (done.stdout + done.stderr)[-2000:]
         raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}: {words}")
     said, _, costs = done.stdout.rpartition("\n")
-    return Cost(*map(float, costs.split()), said.strip())
+    wall, cpu, peak = map(float, costs.split())
+    return Cost(wall, cpu, peak, said.strip())
 
 
 def _run_and_tell(command: Sequence[str]) -> int:
