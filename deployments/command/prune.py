@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from tasks.ledger.entries import champion_changes, history
 from tasks.ledger.lease import holder_name, lease
 from tasks.ledger.retention import models_known, needed
-from tasks.ledger.tables import open_ledger
+from tasks.ledger.tables import Engine, open_ledger
 from tasks.settings import Settings
 
 

@@ -1,0 +1,1 @@
+"""What ``make bench`` runs, each file as a module: ``python -m benchmarks.drift``."""
