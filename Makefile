@@ -1,12 +1,12 @@
-# The one vocabulary of commands: demo, test, check, bench, up.
+# The one vocabulary of commands: demo, test, check, bench, up, docs.
 # Everything is installed into .venv from requirements.lock, which pins each file by its hash. The lock is complete,
 # so pip need not look for more (--no-deps); some versions of pip also trip over extras beside hashes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SOURCES := data_contracts tasks flows deployments tests benchmarks
+SOURCES := data_contracts tasks flows deployments tests benchmarks docs
 
-.PHONY: demo test check crash audit bench up lock clean
+.PHONY: demo test check crash audit bench up docs reference lock clean
 
 demo: .venv/installed
 	@$(BIN)/kingmaker demo
@@ -43,6 +43,15 @@ bench: .venv/installed
 up: .venv/installed
 	@$(BIN)/kingmaker up $(UP_ARGS)
 
+# The documentation as a site in site/: no file of it asks for an outside address. reference writes the pages that are
+# made from the code; a test fails when they are stale.
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+reference: .venv/installed
+	$(BIN)/python -m docs.generate
+
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
@@ -56,4 +65,4 @@ lock:
 		--all-extras pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .kingmaker
+	rm -rf .venv .kingmaker site
