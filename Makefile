@@ -47,7 +47,7 @@ bench: .venv/installed-dev
 
 # The documentation as a site in site/, which needs no network to be read.
 docs: .venv/installed-dev
-	$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
 # The pages and JSON Schemas of docs/reference/ that are made from the code; a test fails when they are stale.
