@@ -5,5 +5,5 @@ Where do I go to change ...?
     home.py   a generated project with the product's own servers
     past.py   years of past runs, copied into the servers' databases
 
-load.py and scheduled.py use them.
+benchmarks/load.py and benchmarks/scheduled.py use them.
 """

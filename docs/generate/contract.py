@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from data_contracts.contract import LogicalType, Severity
+from data_contracts.contract import Ambiguous, Epoch, LogicalType, Severity
 from data_contracts.limits import OPERATORS
 from docs.generate.pages import NOTICE, Schema, table, type_text
 
@@ -68,7 +68,7 @@ def _custom(properties: Mapping[str, Schema]) -> dict[str, Any]:
     return _list({"anyOf": options}, "What the standard has no key for; listed below.")
 
 
-_COLUMN_PROPERTIES = {
+COLUMN_PROPERTIES = {
     "availability": _one_of(
         ("atEventTime", "later"),
         "When the value is known. `later`: it can be a label, and is never a feature. Default:"
@@ -78,6 +78,14 @@ _COLUMN_PROPERTIES = {
         ("categorical", "numerical"), "`categorical` for a number that is a code, not a quantity."
     ),
     "unit": _key(_TEXT, "The unit of measure, shown in reports."),
+    "epoch": _one_of(get_args(Epoch), "Of a time: it is counted in this unit since 1970, UTC."),
+    "ambiguousTime": _one_of(
+        get_args(Ambiguous),
+        "Of a time: which of the two a local time means that stands twice on the clock, or"
+        f" `quarantine` for such rows. Default: `{get_args(Ambiguous)[0]}`.",
+    ),
+    "trueValues": _list(_ANY, "Of a boolean: texts or whole numbers that mean true."),
+    "falseValues": _list(_ANY, "Of a boolean: texts or whole numbers that mean false."),
 }
 _TABLE_PROPERTIES = {
     "eventTime": _key(
@@ -85,8 +93,16 @@ _TABLE_PROPERTIES = {
         "The timestamp column that says when a row happened; batches are cut by it. Required.",
     )
 }
-_SERVER_PROPERTIES = {
+SERVER_PROPERTIES = {
     "delimiter": _key(_TEXT, "Between the cells of a CSV file: one ASCII character. Default: `,`."),
+    "quote": _key(_TEXT, 'Around a cell of a CSV file, or `none`. Default: `"`.'),
+    "escape": _key(_TEXT, "Before a quote in a cell of a CSV file. Default: the quote is doubled."),
+    "skipLines": _key(_WHOLE, "Lines before the header of a CSV file."),
+    "decimal": _one_of((".", ","), "Before a fraction, in files of text. Default: `.`."),
+    "thousands": _key(_TEXT, "Between groups of three digits, in files of text. Default: none."),
+    "missingValues": _list(
+        _ANY, "What means no value in files of text, in place of the usual spellings."
+    ),
     "storageOptions": _key(
         {"type": "object", "additionalProperties": _TEXT},
         "What the file system is told beside the address, in fsspec's words.",
@@ -124,7 +140,7 @@ _SERVER = _mapping(
         "port": _key(_ANY, "Port of a database."),
         "database": _key(_TEXT, "Name of a database, or the file of a DuckDB database."),
         "schema": _key(_TEXT, "Schema of a database's table."),
-        "customProperties": _custom(_SERVER_PROPERTIES),
+        "customProperties": _custom(SERVER_PROPERTIES),
     },
     "server",
     "type",
@@ -227,7 +243,7 @@ _COLUMN = _mapping(
             {"type": "array", "maxItems": 0},
             "Refused: a reference to another table cannot be checked within a batch.",
         ),
-        "customProperties": _custom(_COLUMN_PROPERTIES),
+        "customProperties": _custom(COLUMN_PROPERTIES),
     },
     "name",
     "logicalType",
@@ -299,11 +315,11 @@ def page() -> str:
     sections: tuple[tuple[str, Schema], ...] = (
         ("The contract", schema()["properties"]),
         ("servers", _SERVER["properties"]),
-        ("servers: custom properties", _SERVER_PROPERTIES),
+        ("servers: custom properties", SERVER_PROPERTIES),
         ("schema: the table", _TABLE["properties"]),
         ("schema: custom properties of the table", _TABLE_PROPERTIES),
         ("schema.properties: a column", _COLUMN["properties"]),
-        ("schema.properties: custom properties of a column", _COLUMN_PROPERTIES),
+        ("schema.properties: custom properties of a column", COLUMN_PROPERTIES),
         ("schema.properties.logicalTypeOptions", _OPTIONS["properties"]),
         ("quality: of the table or a column", _QUALITY["properties"]),
         ("slaProperties", _PROMISE["properties"]),
