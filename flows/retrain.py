@@ -4,9 +4,10 @@ promoted or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
-from tasks.errors import MisuseError
+from tasks.errors import MisuseError, first_line
 from tasks.evaluation.judgement import importance
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
@@ -40,8 +41,10 @@ from tasks.records import (
     FeatureFrame,
     Guardrail,
     LedgerEntry,
+    LeftOut,
     LoadedModel,
     Promote,
+    Recipe,
     Reject,
     Shadow,
     TrainedModel,
@@ -51,9 +54,9 @@ from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
 from tasks.training.config import Window
-from tasks.training.fit import Fitted, class_labels, contenders
-from tasks.training.search import Found
-from tasks.training.split import spans
+from tasks.training.fit import Contender, Fitted, class_labels, contenders
+from tasks.training.search import Found, Searched, SearchFailedError
+from tasks.training.split import Split, spans
 from tasks.training.task import search_candidates, split, train
 
 
@@ -90,21 +93,21 @@ async def retrain(
         current_champion = None if champion is None else champion.trained.recipe
         classes = class_labels(parts.train.target, spec.problem)
         loss = Objective(spec.problem, spec.metric, classes).mean_loss
-        found = search_candidates(m.managed, parts, loss, incumbent)
+        searched = search_candidates(m.managed, parts, loss, incumbent)
         holdout = hold_out(m, parts, champion)
-        entry: LedgerEntry
-        for contender in contenders(
-            found,
-            features_sha256(m.managed, frame),
-            in_words(m, seen),
-            current_champion,
+        in_turn = partial(
+            contenders,
+            features_sha256=features_sha256(m.managed, frame),
+            window=in_words(m, seen),
+            champion=current_champion,
             ensemble=spec.ensemble.members,
-        ):
-            fitted, as_fitted, checks = join_ensemble(
-                m, train(m.managed, contender, parts), holdout, champion, seen
-            )
-            trained = enter(m, fitted, as_fitted, found)
+        )
+        entry: LedgerEntry
+        for member, left_out in fitted_in_turn(m, searched, in_turn, parts):
+            fitted, as_fitted, checks = join_ensemble(m, member, holdout, champion, seen)
+            trained = enter(m, fitted, as_fitted, searched.found, left_out)
             evidence = gather_evidence(m, fitted, trained, holdout, champion, as_fitted, checks)
+            evidence = evidence.model_copy(update={"left_out": left_out})
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
             entry = m.rule(gate, evidence.batch, evidence, trained)
             get_run_logger().info(
@@ -124,6 +127,44 @@ async def retrain(
                 case Reject() | Shadow():
                     continue
         return entry
+
+
+def fitted_in_turn(
+    m: ModelRun,
+    searched: Searched,
+    in_turn: Callable[[Sequence[Found]], tuple[Contender, ...]],
+    parts: Split,
+) -> Iterator[tuple[Fitted, tuple[LeftOut, ...]]]:
+    """Yield each contender, fitted, with the candidates that are left out by then: in place of one
+    that cannot be fitted comes the next best.
+
+    Raises SearchFailedError when none can be fitted.
+    """
+    found, left_out, tried = searched.found, searched.left_out, set[str]()
+    any_fitted = False
+    while found:
+        waiting = [one for one in in_turn(found) if one.trained.hash not in tried]
+        if not waiting:
+            break
+        tried.add(waiting[0].trained.hash)
+        fitted = train(m.managed, waiting[0], parts)
+        if isinstance(fitted, LeftOut):
+            left_out = (*left_out, fitted)
+            failed = waiting[0].trained
+            found = tuple(one for one in found if not _same(one, failed))
+            continue
+        any_fitted = True
+        yield fitted, left_out
+    if not any_fitted:
+        raise SearchFailedError(
+            f"{m.managed.name}: expected a candidate that can be fitted, found none:"
+            f" {'; '.join(map(str, left_out))}"
+        )
+
+
+def _same(found: Found, recipe: Recipe) -> bool:
+    trial = found.trial
+    return trial.estimator == recipe.estimator and dict(trial.params) == dict(recipe.params)
 
 
 def window(m: ModelRun, kind: WindowKind) -> list[BatchRecord]:
@@ -147,7 +188,11 @@ def in_words(m: ModelRun, kind: WindowKind) -> str:
 
 
 def enter(
-    m: ModelRun, fitted: Fitted, as_fitted: np.ndarray, found: tuple[Found, ...]
+    m: ModelRun,
+    fitted: Fitted,
+    as_fitted: np.ndarray,
+    found: tuple[Found, ...],
+    left_out: tuple[LeftOut, ...],
 ) -> TrainedModel:
     """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
     classes), is what it predicts for the holdout.
@@ -158,13 +203,19 @@ def enter(
 
     spec, parts = m.managed.spec, fitted.split
     batch = max(span.batch for span in parts.held_out)
-    weights = importance(
-        predicts,
-        LabelledRows(parts.holdout),
-        as_fitted,
-        Objective(spec.problem, spec.metric, fitted.classes),
-        seed=spec.training.seed,
-    )
+    weights = dict[str, float]()
+    try:
+        weights = importance(
+            predicts,
+            LabelledRows(parts.holdout),
+            as_fitted,
+            Objective(spec.problem, spec.metric, fitted.classes),
+            seed=spec.training.seed,
+        )
+    except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
+        get_run_logger().warning(
+            "%s: which features matter cannot be told: %s", m.managed.name, first_line(error)
+        )
     profile, baseline = make_baseline(
         m.managed,
         parts.train,
@@ -192,6 +243,7 @@ def enter(
             baseline=baseline,
             profile=profile,
             trials=tuple(item.trial for item in found),
+            left_out=left_out,
             spec_text=spec.model_dump_json(indent=2),
             spec_sha256=m.managed.rows.sha256,
             contract_version=m.managed.contract.version,

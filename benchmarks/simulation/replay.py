@@ -228,6 +228,7 @@ class Replay:
         stream, self.outcome = self.models.stream, Outcome()
         self.train = _Trainer(self.models, self.outcome, self.broken_every)
         self.made: dict[int, Made] = {}
+        self.served: Served
         self.served_at: dict[int, Served] = {}
         """What served each batch, after its watch."""
         self.previous: Served | None = None

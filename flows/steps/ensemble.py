@@ -24,7 +24,7 @@ from tasks.evaluation.scored import LabelledRows
 from tasks.evaluation.task import score_labelled
 from tasks.ledger import entries as ledger
 from tasks.mixing import mix
-from tasks.prediction import align, predict
+from tasks.prediction import align
 from tasks.records import (
     BatchRecord,
     EnsembleMember,
@@ -82,7 +82,7 @@ def join_ensemble(
     on the holdout. Where folds predicted the holdout, their predictions are the new member's.
     """
     spec, rows = m.managed.spec, holdout.rows
-    predicted = predict(fitted.pipeline, rows.frame.features, spec.problem, fitted.classes)
+    predicted = fitted.predicted
     if fitted.contender.new_member is None:
         return fitted, predicted, ()
     unseen = predicted if fitted.unseen is None else fitted.unseen
@@ -196,9 +196,9 @@ def recalibration_evidence(
     if unseen or served_by_newest:
         scored = score_labelled(m.managed, packaged, LabelledRows.of(m.features([record])))
         losses = {
-            member.version: scored.objective.mean_loss(scored.rows.target, predicted)
-            for member, predicted in zip(packaged.trained.members, scored.members, strict=True)
-            if member.version in unseen
+            version: scored.objective.mean_loss(scored.rows.target, predicted)
+            for version, predicted in zip(_versions(packaged), scored.members, strict=True)
+            if version in unseen
         }
     if served_by_newest:
         # What was in force before the newest refresh against that refresh; rows that cannot judge

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from tasks.records.base import Record
-from tasks.records.model import RowSpan
+from tasks.records.model import LeftOut, RowSpan
 
 
 class Interval(Record):
@@ -176,3 +176,5 @@ class Evidence(Record):
     """Batches after the holdout's that were pooled with it, because the holdout alone was too
     little.
     """
+    left_out: tuple[LeftOut, ...] = ()
+    """Candidates that could not be trained."""

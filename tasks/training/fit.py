@@ -10,12 +10,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tasks.errors import KingmakerError, first_line
 from tasks.prediction import align, predict
-from tasks.records import EnsembleMember, FeatureFrame, Problem, Recipe, RowSpan
+from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
 from tasks.training.ensemble import Ensemble
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
+
+
+class CandidateFailedError(KingmakerError):
+    """An estimator raised in its fit, or in its first predictions."""
+
+    def __init__(self, left_out: LeftOut) -> None:
+        super().__init__(str(left_out))
+        self.left_out = left_out
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Fitted:
     pipeline: Any
     split: Split
     classes: tuple[str, ...]
+    predicted: np.ndarray
+    """What it predicts for the holdout, (rows,) or (rows, classes) float64."""
     seconds: float
     members: tuple[EnsembleMember, ...] = ()
     """Of an ensemble: its members, the new member last, with version 0 until it is registered."""
@@ -137,13 +148,34 @@ def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
-    """Fit the recipe on ``split.train``, and on the rows before each fold for its predictions."""
+    """Fit the recipe on ``split.train``, and on the rows before each fold, and predict the
+    holdout with both.
+
+    Raises CandidateFailedError when the estimator does.
+    """
+    try:
+        return _fit(contender, split, problem, seed)
+    except Exception as error:
+        raise CandidateFailedError(
+            LeftOut(estimator=contender.trained.estimator, why=first_line(error))
+        ) from error
+
+
+def _fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     began = time.perf_counter()
     pipeline, classes = _fitted(contender.trained, split.train, problem, seed)
     unseen = _predicted_by_folds(contender.trained, split, problem, classes, seed)
     seconds = time.perf_counter() - began
+    predicted = predict(pipeline, split.holdout.features, problem, classes)
     return Fitted(
-        contender, pipeline, split, classes, seconds, trained_on=split.trained_on, unseen=unseen
+        contender,
+        pipeline,
+        split,
+        classes,
+        predicted,
+        seconds,
+        trained_on=split.trained_on,
+        unseen=unseen,
     )
 
 

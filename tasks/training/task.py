@@ -10,10 +10,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
-from tasks.records import FeatureFrame, Recipe
-from tasks.training.fit import Contender, Fitted, class_labels, fit
+from tasks.records import FeatureFrame, LeftOut, Recipe
+from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
-from tasks.training.search import Found, search
+from tasks.training.search import Searched, search
 from tasks.training.split import Split, split_to_judge
 
 
@@ -42,7 +42,7 @@ def search_candidates(
     split: Split,
     loss: Callable[[np.ndarray, np.ndarray], float],
     incumbent: Recipe | None,
-) -> tuple[Found, ...]:
+) -> Searched:
     """Compare the candidates on folds that look forward in time, best first."""
     return search(
         split.train,
@@ -56,6 +56,10 @@ def search_candidates(
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted:
-    """Fit the contender's recipe on the training rows of the split, and on those of its folds."""
-    return fit(contender, split, managed.spec.problem, managed.spec.training.seed)
+def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted | LeftOut:
+    """Fit the contender's recipe on the split's rows and folds; or say why it cannot be."""
+    try:
+        return fit(contender, split, managed.spec.problem, managed.spec.training.seed)
+    except CandidateFailedError as error:  # caught here: Prefect would print the library's trace
+        get_run_logger().warning("%s: left out: %s", managed.name, error)
+        return error.left_out
