@@ -8,7 +8,7 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 
-from flows.steps.challenger import contenders, judge, search
+from flows.steps.challenger import challengers, judge, search
 from flows.steps.publish import ask_for_approval
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
@@ -55,8 +55,8 @@ async def retrain_in(run: ModelRun, reason: str) -> LedgerEntry:
     get_run_logger().info("%s: training a challenger, because %s", run.managed.name, reason)
     found = search(run)
     entry: LedgerEntry
-    for contender in contenders(run, found):
-        entry = judge(run, found, contender)
+    for challenger in challengers(run, found):
+        entry = judge(run, found, challenger)
         match entry.decision:
             case Promote():
                 run.carry_out(entry)
@@ -65,7 +65,7 @@ async def retrain_in(run: ModelRun, reason: str) -> LedgerEntry:
                 await ask_for_approval(run, entry)
                 break
             case Reject() | Shadow():
-                continue  # the next contender has its chance
+                continue  # the next challenger has its chance
     return entry
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from prefect import get_run_logger
 
 from flows.steps.ensemble import join_ensemble, window_kind
-from flows.steps.evidence import Holdout, compared_or_why_not, hold_out
+from flows.steps.evidence import (
+    Holdout,
+    compared_or_why_not,
+    enough_to_judge,
+    hold_out,
+    unseen_from,
+)
 from flows.steps.guardrails import every_guardrail
 from flows.steps.maturity import trainable
 from flows.steps.run import ModelRun
 from tasks.drift.task import make_baseline
-from tasks.errors import MisuseError
+from tasks.errors import MisuseError, first_line
 from tasks.evaluation.judgement import importance
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
@@ -29,19 +35,20 @@ from tasks.records import (
     GateRule,
     Guardrail,
     LedgerEntry,
+    LeftOut,
     Lineage,
     LoadedModel,
+    Recipe,
     TrainedModel,
     WindowKind,
 )
 from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
-from tasks.training import fit
 from tasks.training.config import Window
-from tasks.training.fit import Contender, Fitted, class_labels
-from tasks.training.search import Found
-from tasks.training.split import Split
+from tasks.training.fit import Contender, Fitted, class_labels, contenders
+from tasks.training.search import Found, Searched, SearchFailedError
+from tasks.training.split import Split, spans
 from tasks.training.task import search_candidates, split, train
 
 
@@ -58,8 +65,16 @@ class Search:
     features: str
     """Digest of the feature code and the feature schema."""
     parts: Split
-    found: tuple[Found, ...]
+    searched: Searched
     holdout: Holdout
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A fitted contender, and the candidates that are left out by then."""
+
+    fitted: Fitted
+    left_out: tuple[LeftOut, ...]
 
 
 def search(run: ModelRun) -> Search:
@@ -67,7 +82,7 @@ def search(run: ModelRun) -> Search:
     spec, champion = run.managed.spec, run.models.champion()
     kind = window_kind(run, champion)
     frame = run.features(window(run, kind))
-    parts = split(run.managed, frame)
+    parts = split(run.managed, frame, unseen_from(run, champion), enough_to_judge(run))
     incumbent = None if champion is None else champion.trained.new_member or champion.trained.recipe
     classes = class_labels(parts.train.target, spec.problem)
     loss = Objective(spec.problem, spec.metric, classes).mean_loss
@@ -76,7 +91,7 @@ def search(run: ModelRun) -> Search:
         window=kind,
         features=features_sha256(run.managed, frame),
         parts=parts,
-        found=search_candidates(run.managed, parts, loss, incumbent),
+        searched=search_candidates(run.managed, parts, loss, incumbent),
         holdout=hold_out(run, parts, champion),
     )
 
@@ -96,12 +111,40 @@ def window(run: ModelRun, kind: WindowKind) -> list[BatchRecord]:
     return records if kind == "all history" or last is None else records[-last:]
 
 
-def contenders(run: ModelRun, search: Search) -> tuple[Contender, ...]:
-    """Return which recipes challenge the champion, in order."""
+def challengers(run: ModelRun, search: Search) -> Iterator[Challenger]:
+    """Yield each contender, fitted, in order; in place of one that cannot be fitted comes the next
+    best.
+
+    Raises SearchFailedError when none can be fitted.
+    """
+    found, left_out, tried = search.searched.found, search.searched.left_out, set[str]()
+    any_fitted = False
+    while found:
+        waiting = [one for one in _contenders(run, search, found) if one.trained.hash not in tried]
+        if not waiting:
+            break
+        tried.add(waiting[0].trained.hash)
+        fitted = train(run.managed, waiting[0], search.parts)
+        if isinstance(fitted, LeftOut):
+            left_out = (*left_out, fitted)
+            failed = waiting[0].trained
+            found = tuple(one for one in found if not _same(one, failed))
+            continue
+        any_fitted = True
+        yield Challenger(fitted, left_out)
+    if not any_fitted:
+        raise SearchFailedError(
+            f"{run.managed.name}: expected a candidate that can be fitted, found none:"
+            f" {'; '.join(map(str, left_out))}"
+        )
+
+
+def _contenders(run: ModelRun, search: Search, found: tuple[Found, ...]) -> tuple[Contender, ...]:
+    """The recipes that challenge the champion, in order."""
     spec, champion = run.managed.spec, search.champion
     window = Window() if search.window == "all history" else spec.training.window
-    return fit.contenders(
-        search.found,
+    return contenders(
+        found,
         search.features,
         str(window),
         None if champion is None else champion.trained.recipe,
@@ -109,17 +152,19 @@ def contenders(run: ModelRun, search: Search) -> tuple[Contender, ...]:
     )
 
 
-def judge(run: ModelRun, search: Search, contender: Contender) -> LedgerEntry:
-    """Train a contender, register it, and let the gate decide; return the decision."""
+def _same(found: Found, recipe: Recipe) -> bool:
+    trial = found.trial
+    return trial.estimator == recipe.estimator and dict(trial.params) == dict(recipe.params)
+
+
+def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
+    """Register a challenger and let the gate decide; return the decision."""
     fitted, as_fitted, joins = join_ensemble(
-        run,
-        train(run.managed, contender, search.parts),
-        search.holdout,
-        search.champion,
-        search.window,
+        run, challenger.fitted, search.holdout, search.champion, search.window
     )
-    trained = enter(run, fitted, as_fitted, search.found)
+    trained = enter(run, fitted, as_fitted, search.searched.found, challenger.left_out)
     evidence = gather_evidence(run, search, fitted, trained, as_fitted, joins)
+    evidence = evidence.but(left_out=challenger.left_out)
     gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
     entry = run.decide_by(gate, evidence.batch, evidence, trained)
     get_run_logger().info(
@@ -133,7 +178,11 @@ def judge(run: ModelRun, search: Search, contender: Contender) -> LedgerEntry:
 
 
 def enter(
-    run: ModelRun, fitted: Fitted, as_fitted: np.ndarray, found: tuple[Found, ...]
+    run: ModelRun,
+    fitted: Fitted,
+    as_fitted: np.ndarray,
+    found: tuple[Found, ...],
+    left_out: tuple[LeftOut, ...],
 ) -> TrainedModel:
     """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
     classes), is what it predicts for the holdout.
@@ -143,13 +192,19 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
-    weights = importance(
-        predicts,
-        LabelledRows(parts.holdout),
-        as_fitted,
-        Objective(spec.problem, spec.metric, fitted.classes),
-        seed=spec.training.seed,
-    )
+    weights = dict[str, float]()
+    try:
+        weights = importance(
+            predicts,
+            LabelledRows(parts.holdout),
+            as_fitted,
+            Objective(spec.problem, spec.metric, fitted.classes),
+            seed=spec.training.seed,
+        )
+    except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
+        get_run_logger().warning(
+            "%s: which features matter cannot be told: %s", run.managed.name, first_line(error)
+        )
     profile, baseline = make_baseline(
         run.managed,
         parts.train,
@@ -183,6 +238,7 @@ def enter(
         baseline=baseline,
         profile=profile,
         trials=tuple(item.trial for item in found),
+        left_out=left_out,
         spec_text=spec.model_dump_json(indent=2),
         seconds=fitted.seconds,
         trust=spec.trust,
@@ -220,16 +276,20 @@ def gather_evidence(
     joins: tuple[Guardrail, ...] = (),
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, by the rows that the champion
-    predicted too.
+    predicted too; where it was trained on them, by what the fits of its folds predicted.
     """
     champion, holdout, kind = search.champion, search.holdout, fitted.contender.kind
     comparison, not_compared = None, holdout.not_compared
     model = run.models.registered(trained)
-    challenger = score_labelled(run.managed, model, holdout.rows)
+    loaded = score_labelled(run.managed, model, holdout.rows)
+    challenger, folds = loaded, fitted.split.folds
+    if fitted.unseen is not None:
+        before = spans(folds[0].train)
+        challenger = replace(loaded, members=(fitted.unseen,), weights=(1.0,), trained_on=before)
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        run, fitted, model, challenger, holdout.champion, as_fitted
+        run, fitted, model, challenger, holdout.champion, as_fitted, loaded.predicted
     )
     return Evidence(
         model=run.managed.name,
@@ -243,4 +303,5 @@ def gather_evidence(
         not_compared=not_compared,
         guardrails=(*joins, *guardrails),
         generalisation=generalisation,
+        folds=len(folds),
     )

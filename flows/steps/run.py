@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import prefect.runtime
 from prefect import get_run_logger
-from sqlalchemy import Engine
 
 from flows.steps.events import announce
 from flows.steps.kept import Kept
@@ -21,7 +20,7 @@ from tasks.history import History
 from tasks.ledger.entries import known_runs
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.repositories import Batches, Decisions, NewDecision, Trainings
-from tasks.ledger.tables import open_ledger
+from tasks.ledger.tables import Engine, open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     AnyEvidence,

@@ -12,8 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.errors import KingmakerError
-from tasks.lake import write_whole
-from tasks.records import DriftSummary, FeatureDrift, FeatureFrame, Fence
+from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
 
 EVENT_TIME = "(event time)"
 """Column of the baseline's sample that is no feature: by it the rows of a season are found."""
@@ -34,22 +33,20 @@ def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
     )
 
 
-def _inert(page: str, path: Path) -> str:
+def _inert(page: str) -> str:
     """The page with the data in its scripts escaped: Evidently writes them as they are, so
     ``</script>`` would end one.
     """
     data = re.compile(r"^ *var \w+ = \{.*\};$", re.MULTILINE)
     if len(data.findall(page)) != 2:
         raise ReportNotWrittenError(
-            f"{path}: expected two lines of data in Evidently's page, found other ones"
+            "expected two lines of data in Evidently's page, found other ones"
         )
     return data.sub(lambda line: line[0].replace("<", "\\u003c"), page)
 
 
-def write_report(
-    path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary, fence: Fence
-) -> None:
-    """Write Evidently's page: one drift metric and one test a feature, with our score on all rows
+def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary) -> str:
+    """Return Evidently's page: one drift metric and one test a feature, with our score on all rows
     and our threshold.
 
     Column kinds come from the summary, never from a guess. Columns without a value are left out:
@@ -87,11 +84,8 @@ def write_report(
             str(file)
         )  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
         if not file.is_file() or file.stat().st_size == 0:
-            raise ReportNotWrittenError(
-                f"{path}: Evidently wrote no page for batch {summary.batch}"
-            )
-        with fence.hold():
-            write_whole(path, _inert(file.read_text(encoding="utf-8"), path).encode())
+            raise ReportNotWrittenError(f"Evidently wrote no page for batch {summary.batch}")
+        return _inert(file.read_text(encoding="utf-8"))
 
 
 def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:
