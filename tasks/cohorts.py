@@ -9,7 +9,7 @@ labels are **mature**:
    their batches from the batch's start to that moment was refused, and
 3. at least ``labels.min_share`` of the rows have one.
 
-A batch of labels that nobody delivered is taken for one without a label; when it comes after all,
+A batch of labels that was not delivered is taken for one without a label; when it comes after all,
 the batches that it belongs to are judged anew. Everything here is pure and looks at no row.
 """
 
@@ -54,7 +54,7 @@ def due(managed: ManagedModel, cohort: Cohort, labels: Iterable[Cohort], as_of: 
     if not cohort.accepted or _why_immature(managed, cohort, labels, as_of):
         return False
     if cohort.labelled is None:
-        return not cohort.judged  # one that was judged before labels were counted
+        return True
     return cohort.labelled.read != labels_read(
         managed, cohort.batch, cohort.labelled, labels, as_of
     )

@@ -11,5 +11,6 @@ Where do I go to change ...?
     evidence.py, decide.py         what a decision rests on; the decision about a batch
     challenger.py, guardrails.py   from the window to the gate; the checks of a challenger
     approval.py                    requests that wait for a person
+    dead_runs.py                   runs on the Prefect server that died or are overdue
     publish.py, events.py          pages, MLflow, artifacts; events for automations
 """

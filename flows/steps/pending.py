@@ -1,6 +1,6 @@
 """Is there anything to do?
 
-Answered from the source and the ledger alone, before Prefect is even imported.
+Looked up in the source and the ledger alone, before Prefect is imported.
 """
 
 from __future__ import annotations

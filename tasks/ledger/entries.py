@@ -108,8 +108,6 @@ def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str
         "batch": record["batch"],
         "snapshot": record[("snapshot", "sha256")],
         "verdict": record[("verdict", "reason")],
-        "predicted": record[("predictions", "version")],
-        "judged": record[("performances", 0, "version")],
         "labelled": record["labelled"],
         "unknown": record["unknown"],
     }
@@ -119,18 +117,12 @@ def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str
             .where(batches.c.model == model, batches.c.stream == stream)
             .order_by(batches.c.batch, batches.c.revision)
         ).all()
-    return {row[0]: _cohort(row[1], dict(zip(found, row[2:], strict=True))) for row in rows}
-
-
-def _cohort(outcome: str, found: dict[str, Any]) -> Cohort:
-    return Cohort.model_validate(
-        found
-        | {
-            "accepted": outcome != "refuse",
-            "predicted": found["predicted"] is not None,
-            "judged": found["judged"] is not None,
-        }
-    )
+    return {
+        row[0]: Cohort.model_validate(
+            dict(zip(found, row[2:], strict=True)) | {"accepted": row[1] != "refuse"}
+        )
+        for row in rows
+    }
 
 
 def finished_fingerprints(

@@ -4,7 +4,7 @@ Prefect's concurrency limits are lost when its server restarts (Prefect #20090),
 ours. A lease is a row with a holder, an end, and a token that grows with every new holder; every
 decision carries the token of the lease under which it was made, and the ledger refuses an old one.
 What the ledger cannot refuse, such as the registry's alias, is written inside ``fenced``: while the
-lease's row is locked, nobody can take it over.
+lease's row is locked, it cannot be taken over.
 
 Time is the database's where it has a server: machines whose clocks disagree still agree on when a
 lease ends.
@@ -33,7 +33,7 @@ DURATION = timedelta(seconds=60)
 """
 
 _GIVEN_BACK = datetime(1970, 1, 1, tzinfo=UTC)
-"""The end of a lease that nobody has: over by any clock, even one that was set back."""
+"""The end of a lease that was given back: over by any clock, even one that was set back."""
 
 
 class LeaseHeldError(KingmakerError):
@@ -105,14 +105,14 @@ def fenced(engine: Engine, held: Lease) -> Iterator[None]:
 
 
 def current_holder(engine: Engine, model: str) -> str:
-    """Return who acts for the model now; an empty string when nobody does."""
+    """Return who acts for the model now; an empty string for none."""
     holder, alive = _last_holder(engine, model)
     return holder if alive else ""
 
 
 def left_behind_by(engine: Engine, model: str) -> str:
     """Return who died or failed while it acted for the model, and was not tidied up after; an empty
-    string for nobody.
+    string for none.
     """
     holder, alive = _last_holder(engine, model)
     return "" if alive else holder
@@ -148,7 +148,7 @@ def check_lease(connection: Connection, held: Lease) -> None:
     ).one_or_none()
     raise LeaseLostError(
         f"{held.model}: the lease of {held.holder} (token {held.token}) has passed to"
-        f" {row.holder if row and row.holder else 'nobody'} (token"
+        f" {row.holder if row and row.holder else 'no run'} (token"
         f" {row.token if row else 'unknown'}); nothing was written, and the run that holds it"
         " goes on"
     )

@@ -140,8 +140,6 @@ class BatchRecord(Record):
             snapshot=self.snapshot.sha256,
             accepted=self.accepted,
             verdict=self.verdict.reason,
-            predicted=self.predictions is not None,
-            judged=bool(self.performances),
             labelled=self.labelled,
             unknown=self.unknown,
         )

@@ -99,8 +99,6 @@ class Cohort(Record):
     accepted: bool
     verdict: str
     """The verdict in one sentence."""
-    predicted: bool = False
-    judged: bool = False
     labelled: Labelled | None = None
     unknown: int | None = None
     """Of a batch of labels: those that belong to no row; None until they were counted."""

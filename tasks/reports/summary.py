@@ -123,7 +123,7 @@ def deciding_entry(batch: str, history: History) -> LedgerEntry | None:
     """Return the batch's most consequential decision, of equals the newest; None when there is
     none.
 
-    A request for approval that a person has answered with no gives way to that answer.
+    A request for approval that was refused gives way to the refusal.
     """
     own = [entry for entry in history if entry.batch == batch and not history.refused(entry)]
     return max(

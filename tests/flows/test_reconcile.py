@@ -11,8 +11,10 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Pending, Running, Scheduled
 
 from flows import reconcile as reconciling
+from flows.steps import dead_runs
 from flows.monitor import monitor
-from flows.reconcile import MOST_TRIES, _drop_overdue, _end_dead, _run_again, reconcile
+from flows.reconcile import reconcile
+from flows.steps.dead_runs import MOST_TRIES, drop_overdue, end_dead, run_again
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by
 from tasks.ledger.tables import open_ledger
@@ -62,7 +64,7 @@ def test_a_run_without_a_sign_of_life_is_ended(act, monkeypatch):
     async def last_heartbeat(_client, run):
         return heard.get(run.id)
 
-    monkeypatch.setattr(reconciling, "_last_heartbeat", last_heartbeat)
+    monkeypatch.setattr(dead_runs, "last_heartbeat", last_heartbeat)
 
     async def story(client):
         never_began = await run_of(client, "monitor", "dead-1", Pending())
@@ -74,7 +76,7 @@ def test_a_run_without_a_sign_of_life_is_ended(act, monkeypatch):
             {silent.id: later - timedelta(minutes=6), alive.id: later - timedelta(minutes=1)}
         )
         # its state is as old as the others': only the heartbeat speaks for it
-        said = await _end_dead(client, later)
+        said = await end_dead(client, later)
         assert len(said) == 2, said
         return [
             (await client.read_flow_run(run.id)).state_type
@@ -93,7 +95,7 @@ def test_of_late_runs_the_newest_stays(act, monkeypatch):
     """A week without a worker leaves one run of a monitor waiting, not a week of them; runs by hand
     are not touched.
     """
-    read = reconciling._runs
+    read = dead_runs.runs_of_ours
 
     async def story(client):
         now = datetime.now(UTC)
@@ -108,8 +110,8 @@ def test_of_late_runs_the_newest_stays(act, monkeypatch):
             found = await read(*arguments, **more)
             return [run.model_copy(update={"auto_scheduled": run.id in mine}) for run in found]
 
-        monkeypatch.setattr(reconciling, "_runs", scheduled_by_the_server)
-        await _drop_overdue(client)
+        monkeypatch.setattr(dead_runs, "runs_of_ours", scheduled_by_the_server)
+        await drop_overdue(client)
         return [(await client.read_flow_run(run.id)).state_type for run in (*runs, by_hand)]
 
     assert act(story) == [
@@ -131,9 +133,9 @@ def test_what_crashed_is_run_again_once_and_not_for_ever(act):
         await run_of(client, "retrain", "again-3", Crashed(), tags=[f"again:first:{MOST_TRIES}"])
         await run_of(client, "replay", "again-4", Crashed())
         await run_of(client, "replay", "again-4", Running())
-        await _run_again(client, datetime.now(UTC))
-        await _run_again(client, datetime.now(UTC))
-        await _run_again(client, datetime.now(UTC) + timedelta(days=3))
+        await run_again(client, datetime.now(UTC))
+        await run_again(client, datetime.now(UTC))
+        await run_again(client, datetime.now(UTC) + timedelta(days=3))
         runs = await client.read_flow_runs(limit=200)
         begun = [
             run

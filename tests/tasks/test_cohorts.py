@@ -172,13 +172,13 @@ def test_judged_again_when_its_own_labels_come_again(
     assert due(managed, found, change(labels), as_of) is again
 
 
-def test_neither_refused_nor_long_judged_batches_are_due(managed: ManagedModel) -> None:
-    """A refused batch never is; one that was judged before labels were counted is left as it is."""
+def test_refused_batch_is_never_due(managed: ManagedModel) -> None:
+    """There is nothing to judge, whatever labels come."""
     labels = [cohort(managed, week) for week in range(5, 10)]
     as_of = managed.matures(managed.rows.batch("2024-W05"))
 
     assert not due(managed, cohort(managed, 5, accepted=False), labels, as_of)
-    assert not due(managed, cohort(managed, 5, judged=True), labels, as_of)
+    assert due(managed, cohort(managed, 5), labels, as_of)
 
 
 def test_defaults_are_those_of_one_contract() -> None:
