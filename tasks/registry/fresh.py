@@ -10,7 +10,6 @@ of the Parquet file ROWS, and prints them as JSON.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.prediction import predict
+from tasks.processes import start_module
 from tasks.records import Form, Guardrail, LoadedModel, Problem, TrainedModel
 from tasks.registry.runs import SAMPLE
 from tasks.registry.safe_load import FILES, read_model
@@ -37,33 +37,31 @@ def predicts_in_a_fresh_process(
     the fitted pipeline did.
 
     ``golden`` holds those predictions, (rows,) or (rows, classes). ``copy`` is the directory of the
-    version's files as they came from the registry. The process looks for modules where this one
-    does, since an estimator may be a project's.
+    version's files as they came from the registry.
     """
-    command = [
-        sys.executable,
-        "-m",
+    process = start_module(
         __name__,
         str(copy / FILES[trained.form]),
         trained.artifact_sha256,
-    ]
-    command += [trained.form, trust, str(copy / SAMPLE), problem, *trained.classes]
-    places = os.pathsep.join(filter(None, sys.path))
+        trained.form,
+        trust,
+        str(copy / SAMPLE),
+        problem,
+        *trained.classes,
+        directory=copy,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
-        said = subprocess.run(  # noqa: S603 - ourselves
-            command,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-            env=os.environ | {"PYTHONPATH": places},
-        )
+        printed, complaint = process.communicate(timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         return _guardrail("not made", f"no answer in {TIMEOUT} s")
-    if said.returncode:
-        last = said.stderr.strip().splitlines()[-1:] or [f"exit code {said.returncode}"]
-        return _guardrail("failed", last[0][:300])
-    found = np.array(json.loads(said.stdout), dtype="float64")
+    if process.returncode:
+        last = complaint.decode(errors="replace").strip().splitlines()[-1:]
+        return _guardrail("failed", (last or [f"exit code {process.returncode}"])[0][:300])
+    found = np.array(json.loads(printed), dtype="float64")
     same = found.shape == golden.shape and bool(np.array_equal(found, golden))
     return _guardrail(
         "passed" if same else "failed",

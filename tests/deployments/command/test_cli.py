@@ -11,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import WEATHER_PROJECT
+from tests.deployments.conftest import COMMAND, crowd
 
 
 def kingmaker(
-    home: Path, *arguments: str, project: Path = WEATHER_PROJECT, user_home: Path | None = None
+    home: Path,
+    *arguments: str,
+    project: Path = WEATHER_PROJECT,
+    user_home: Path | None = None,
+    directory: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with ``home`` and ``project``, as a user with ``user_home``, and return what
-    it said.
+    """Run the command with ``home`` and ``project`` in ``directory``, as a user with ``user_home``,
+    and return what it said.
     """
     ours = ("KINGMAKER_", "PREFECT_", "TMPDIR", "MPLCONFIGDIR")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
@@ -25,9 +30,7 @@ def kingmaker(
         environment |= {"HOME": str(user_home)}
     return subprocess.run(
         [
-            sys.executable,
-            "-c",
-            "from deployments.command.cli import main; main()",
+            *COMMAND,
             "--home",
             str(home),
             "--project",
@@ -37,7 +40,7 @@ def kingmaker(
         capture_output=True,
         text=True,
         env=environment,
-        cwd=user_home,
+        cwd=directory or user_home,
         timeout=300,
         check=False,
     )
@@ -190,3 +193,20 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     history = kingmaker(home, "history", "weather", "--all")
     assert history.stdout.count("Hold") == 2
     assert list(user_home.rglob("*")) == [], "nothing is written outside the home"
+
+
+@pytest.mark.flow
+def test_a_users_folders_do_not_stand_for_our_packages(tmp_path, quick_project, make_weather_home):
+    """In a directory with tasks.py, flows/ and deployments/, a check passes and a trained version
+    is proven in a fresh interpreter and promoted.
+    """
+    crowded = crowd(tmp_path / "crowded")
+    home = make_weather_home(2)
+
+    checked = kingmaker(home, "check", project=quick_project, directory=crowded)
+    ran = kingmaker(home, "run", "weather", project=quick_project, directory=crowded)
+
+    assert checked.returncode == 0, checked.stderr
+    assert ran.returncode == 0, ran.stderr
+    history = kingmaker(home, "history", "weather", project=quick_project, directory=crowded)
+    assert "Promote version 1" in history.stdout, ran.stderr
