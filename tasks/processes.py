@@ -42,9 +42,30 @@ def start_module(
     )
 
 
+def run_module(
+    module: str, *arguments: str, directory: Path, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end as ``start_module`` does, and return what it printed.
+
+    Raises subprocess.TimeoutExpired, its process ended, after ``timeout`` seconds.
+    """
+    process = start_module(
+        module, *arguments, directory=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        printed, complaint = process.communicate(timeout=timeout)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, printed.decode(), complaint.decode(errors="replace")
+    )
+
+
 def same_modules(environment: Mapping[str, str]) -> dict[str, str]:
     """Return variables by which an interpreter, and all that it starts, look for modules where this
     one does, and not in their working directory.
     """
-    places = os.pathsep.join(filter(None, sys.path))
+    places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
     return {**environment, "PYTHONPATH": places, "PYTHONSAFEPATH": "1"}

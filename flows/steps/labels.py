@@ -4,15 +4,18 @@ did.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect import get_run_logger
 
 from flows.steps.run import ModelRun
 from tasks.cohorts import due, labels_read, why_waiting
 from tasks.drift.task import measure_target
-from tasks.evaluation.task import judge_performance
+from tasks.evaluation.metrics import EvaluationError
+from tasks.evaluation.scored import LabelledRows, Scored
+from tasks.evaluation.task import judge_performance, score_labelled
 from tasks.features.task import count_labelled, count_unknown
-from tasks.records import BatchRecord, KnownLabels, Labelled
-from tasks.scoring.task import sum_up_labels
+from tasks.records import BatchRecord, FeatureFrame, KnownLabels, Labelled, LoadedModel
 
 
 def settle(m: ModelRun) -> tuple[str, ...]:
@@ -64,14 +67,25 @@ def judge(m: ModelRun, record: BatchRecord) -> BatchRecord:
     if served not in unseen:
         return record
     frame = m.features([record])
+    scored = _scored(m, unseen, frame)
     judged = {
-        "performances": judge_performance(m.managed, frame, unseen),
-        "summary": sum_up_labels(m.managed, served, frame),
+        "performances": judge_performance(m.managed, scored),
+        "summary": scored[0].summary if scored else None,
         "drift": (
             None if record.drift is None else measure_target(m.managed, served, frame, record.drift)
         ),
     }
     return record.model_copy(update=judged)
+
+
+def _scored(m: ModelRun, models: Sequence[LoadedModel], frame: FeatureFrame) -> list[Scored]:
+    """What each model predicts for the labelled rows; nothing when there are none."""
+    try:
+        rows = LabelledRows.of(frame)
+    except EvaluationError as refused:
+        get_run_logger().warning("%s is not judged: %s", m.managed.name, refused)
+        return []
+    return [score_labelled(m.managed, model, rows) for model in models]
 
 
 def _count_unknown(m: ModelRun, known: KnownLabels) -> None:
@@ -80,15 +94,14 @@ def _count_unknown(m: ModelRun, known: KnownLabels) -> None:
     """
     rows = [record for record in m.batches().values() if record.accepted][::-1]
     for one in known.batches:
-        last = m.managed.batch_of(one.batch.end - one.batch.end.resolution)
-        if one.unknown is not None or not one.accepted or not m.managed.closed(last, m.as_of):
+        last = m.managed.rows.batch_of(one.batch.end - one.batch.end.resolution)
+        if one.unknown is not None or not one.accepted or not m.managed.rows.closed(last, m.as_of):
             continue
         unknown = count_unknown(m.managed, one, rows)
         if unknown:
             get_run_logger().warning(
-                "%s %s: %d of %d labels belong to no row that was accepted",
-                one.model,
-                one.batch.id,
+                "%s: %d of %d labels belong to no row that was accepted",
+                one.name,
                 unknown,
                 one.verdict.rows - one.verdict.quarantined,
             )

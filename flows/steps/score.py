@@ -46,7 +46,7 @@ def observe(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> BatchRec
     seen = {
         "drift": drift,
         "predictions": predictions,
-        "estimate": estimated(m, record, champion, frame),
+        "estimate": estimated(m, record, champion, predicted),
     }
     new = _NOT_SETTLED if record.predictions is None else {}
     return m.write_batch(record.model_copy(update=seen | new))

@@ -7,7 +7,7 @@ Three kinds, opened by ``arrivals.open_source`` from the contract's server:
 - ``sql.py``: a table in a database, cut by event time.
 
 Files lie where ``stores.py`` can reach them, and are read by ``formats.py``, piece by piece.
-Whatever the kind, ``rows.py`` and ``conform.py`` give the columns the contract's types.
+Whatever the kind, ``rows.py`` and ``tasks/conform.py`` give the columns the contract's types.
 """
 
 from __future__ import annotations
@@ -29,9 +29,6 @@ from tasks.errors import KingmakerError, RefusedError
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
     from tasks.ingest.rows import Rows
-
-MISSING = ["", "NA", "NaN", "nan", "null", "NULL"]
-"""What text says "no value"; in a column of type string only where it is not quoted."""
 
 _BAD = re.compile(r"\$.?|\{\{.*?\}\}", re.DOTALL)
 """What looks like a reference and is none."""

@@ -18,6 +18,7 @@ from tasks.records.base import (
     Form,
     Problem,
     Record,
+    StreamName,
     WindowKind,
 )
 from tasks.records.batch import (
@@ -148,6 +149,7 @@ __all__ = [
     "SliceComparison",
     "SliceScore",
     "Snapshot",
+    "StreamName",
     "Superseded",
     "Thaw",
     "TimeBlock",
