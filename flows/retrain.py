@@ -77,6 +77,7 @@ async def carry_out_retrain(run: ModelRun, entry: LedgerEntry) -> None:
     try:
         await retrain_in(then, entry.decision.reason)
     except (NoTrainingRowsError, SearchFailedError) as error:
+        get_run_logger().warning("%s: nothing could be trained: %s", run.managed.name, error)
         hold = Hold(reason=f"nothing could be trained: {error}")
         run.write(NewDecision(entry.batch, hold, Attempted(retrain=entry.id)))
     run.finish(entry)

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from tasks.records import (
     AnyEvidence,
+    Attempted,
     AwaitApproval,
     BatchRecord,
     Comparison,
@@ -181,11 +182,18 @@ class History:
         asked = _only(self._of(AwaitApproval), Evidence)
         return tuple(entry for entry in asked if batch in (None, entry.batch))
 
-    def refused(self, entry: LedgerEntry) -> bool:
-        """Whether ``entry`` is a request for approval that was refused later."""
-        return isinstance(entry.decision, AwaitApproval) and any(
-            later.id > entry.id and later.decision.version == entry.decision.version
-            for later in self._of(Reject)
+    def came_to_nothing(self, entry: LedgerEntry) -> bool:
+        """Whether ``entry`` is a request for approval that was refused later, or a decision to retrain
+        that could train nothing.
+        """
+        return any(
+            one.evidence.retrain == entry.id for one in self._by(Attempted)
+        ) or (
+            isinstance(entry.decision, AwaitApproval)
+            and any(
+                later.id > entry.id and later.decision.version == entry.decision.version
+                for later in self._of(Reject)
+            )
         )
 
     @property

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tasks.errors import KingmakerError
@@ -16,6 +17,8 @@ from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
 
 EVENT_TIME = "(event time)"
 """Column of the baseline's sample that is no feature: by it the rows of a season are found."""
+BINS = 10
+"""Bins of Evidently's histograms."""
 _METHOD = "kingmaker"
 
 
@@ -49,8 +52,9 @@ def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSumma
     """Return Evidently's page: one drift metric and one test a feature, with our score on all rows
     and our threshold.
 
-    Column kinds come from the summary, never from a guess. Columns without a value are left out:
-    one of them would end the whole report (Evidently #1480); our own page names them.
+    Column kinds come from the summary, never from a guess. Columns without a value, and numbers
+    too large to be cut into bins, are left out: one of them would end the whole report (Evidently
+    #1480); our own page names them.
     """
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
@@ -62,6 +66,7 @@ def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSumma
         if f.score is not None
         and reference[f.feature].notna().any()
         and batch[f.feature].notna().any()
+        and (f.kind != "numerical" or _has_bins(reference[f.feature], batch[f.feature]))
     ]
     kinds: Mapping[str, list[str]] = {
         "numerical_columns": [f.feature for f in judged if f.kind == "numerical"],
@@ -86,6 +91,17 @@ def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSumma
         if not file.is_file() or file.stat().st_size == 0:
             raise ReportNotWrittenError(f"Evidently wrote no page for batch {summary.batch}")
         return _inert(file.read_text(encoding="utf-8"))
+
+
+def _has_bins(reference: pd.Series, batch: pd.Series) -> bool:
+    """Whether NumPy, which draws for Evidently, can cut the values into bins."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for values in (reference, batch, pd.concat([reference, batch])):
+                np.histogram(values.dropna(), BINS)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:

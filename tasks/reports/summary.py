@@ -123,9 +123,10 @@ def deciding_entry(batch: str, history: History) -> LedgerEntry | None:
     """Return the batch's most consequential decision, of equals the newest; None when there is
     none.
 
-    A request for approval that was refused gives way to the refusal.
+    A request for approval that was refused gives way to the refusal, and a decision to retrain that
+    could train nothing to the one that says why.
     """
-    own = [entry for entry in history if entry.batch == batch and not history.refused(entry)]
+    own = [e for e in history if e.batch == batch and not history.came_to_nothing(e)]
     return max(
         own, key=lambda entry: (_CONSEQUENCE.index(entry.decision.kind), entry.id), default=None
     )

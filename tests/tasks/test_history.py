@@ -6,6 +6,7 @@ import pytest
 
 from tasks.history import History, in_order
 from tasks.records import (
+    Attempted,
     AwaitApproval,
     Decision,
     Expired,
@@ -16,6 +17,7 @@ from tasks.records import (
     Recalibrate,
     Refusal,
     Reject,
+    Retrain,
     RollBack,
     Shadow,
     Thaw,
@@ -155,8 +157,8 @@ def test_request_about_another_version_ends_no_wait() -> None:
     found = history(request, *others)
 
     assert found.awaiting_approval == (request,)
-    assert not found.refused(request)
-    assert found.including(entry(4, Reject(reason="", version=5))).refused(request)
+    assert not found.came_to_nothing(request)
+    assert found.including(entry(4, Reject(reason="", version=5))).came_to_nothing(request)
     assert found.requests("2020-02") == found.requests() == (request,)
     assert found.requests("2020-03") == ()
 
@@ -243,6 +245,16 @@ def test_verdicts_on_a_version() -> None:
 
     assert [one.id for one in found.verdicts(2)] == [2, 3]
     assert found.verdicts(7) == ()
+
+
+def test_retrain_that_could_train_nothing() -> None:
+    """The decision to retrain gives way to the one that says why nothing could be trained."""
+    asked_for = entry(1, Retrain(reason="the clock"))
+    vain = entry(2, Hold(reason="no rows"), evidence=Attempted(retrain=1))
+
+    assert not history(asked_for).came_to_nothing(asked_for)
+    assert history(asked_for, vain).came_to_nothing(asked_for)
+    assert not history(asked_for, vain).came_to_nothing(vain)
 
 
 def test_challenger_judged_since_a_retrain() -> None:
