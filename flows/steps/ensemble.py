@@ -19,8 +19,6 @@ from tasks.decisions.ensemble import (
     with_newest_losses,
 )
 from tasks.evaluation.objective import Objective
-from tasks.evaluation.scored import LabelledRows
-from tasks.evaluation.task import score_labelled
 from tasks.mixing import mix
 from tasks.prediction import align
 from tasks.records import (
@@ -189,7 +187,7 @@ def recalibration_evidence(
     )
     losses, comparison = dict[int, float](), None
     if unseen or served_by_newest:
-        scored = score_labelled(run.managed, packaged, LabelledRows.of(run.features([record])))
+        scored = run.scored(packaged, record)
         losses = {
             version: scored.objective.mean_loss(scored.rows.target, predicted)
             for version, predicted in zip(_versions(packaged), scored.members, strict=True)

@@ -62,8 +62,7 @@ def watch_evidence(
 
     # Both with the recalibration in force: it is not the watch's question.
     previous = replace(run.models.version(before), recalibration=champion.recalibration)
-    rows = run.features([watched]), (whole(watched),)
-    comparison, why_not = compared_on(run, previous, champion, rows)
+    comparison, why_not = compared_on_batch(run, previous, champion, watched)
     if comparison is None:
         get_run_logger().warning(
             "%s: batch %s cannot be watched: %s", run.managed.name, watched.batch.id, why_not
@@ -223,6 +222,20 @@ def compared_or_why_not(
         return compare_models(challenger, champion, spans), ""
     except (SeenRowsError, EvaluationError) as error:
         return None, str(error)  # evidence like any other: the gate refuses, and says why
+
+
+def compared_on_batch(
+    run: ModelRun, challenger: LoadedModel, champion: LoadedModel, record: BatchRecord
+) -> tuple[Comparison | None, str]:
+    """Compare two models on a batch; or say why they cannot be compared."""
+    for model in (champion, challenger):
+        if broken := run.models.unusable(model):
+            return None, broken
+    try:
+        one, other = (run.scored(model, record) for model in (challenger, champion))
+    except (EvaluationError, FeatureMismatchError) as error:
+        return None, str(error)
+    return compared_or_why_not(one, other, (whole(record),))
 
 
 def compared_on(

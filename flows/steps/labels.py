@@ -15,7 +15,7 @@ from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import judge_performance, score_labelled
 from tasks.features.labels import count_labelled, count_unknown
-from tasks.records import BatchRecord, FeatureFrame, Labelled, LoadedModel
+from tasks.records import BatchRecord, Labelled, LoadedModel
 
 
 def judge_matured(run: ModelRun) -> dict[str, BatchRecord]:
@@ -68,7 +68,7 @@ def _judged(run: ModelRun, record: BatchRecord) -> BatchRecord:
     if served not in unseen:
         return record
     frame = run.features([record])
-    scored = _scored(run, unseen, frame)
+    scored = _scored(run, unseen, record)
     drift = record.drift
     return record.judged(
         performances=judge_performance(run.managed, scored),
@@ -77,28 +77,27 @@ def _judged(run: ModelRun, record: BatchRecord) -> BatchRecord:
     )
 
 
-def _scored(run: ModelRun, models: Sequence[LoadedModel], frame: FeatureFrame) -> list[Scored]:
+def _scored(run: ModelRun, models: Sequence[LoadedModel], record: BatchRecord) -> list[Scored]:
     """What each model predicts for the labelled rows for which the first of ``models`` has a
     number; nothing when there are none.
     """
     try:
-        rows = LabelledRows.of(frame)
-        first = score_labelled(run.managed, models[0], rows)
-        known = np.isfinite(first.predicted.reshape(len(rows), -1)).all(axis=1)
-        if not known.all():
-            get_run_logger().warning(
-                "%s %s: %d of %d labelled rows have no finite prediction, and are not judged",
-                run.managed.name,
-                max(frame.snapshots),
-                int((~known).sum()),
-                len(rows),
-            )
-            rows = LabelledRows.of(rows.frame.where(known))
-            first = score_labelled(run.managed, models[0], rows)
+        scored = [run.scored(model, record) for model in models]
+        rows = scored[0].rows
+        known = np.isfinite(scored[0].predicted.reshape(len(rows), -1)).all(axis=1)
+        if known.all():
+            return scored
+        get_run_logger().warning(
+            "%s: %d of %d labelled rows have no finite prediction, and are not judged",
+            record.name,
+            int((~known).sum()),
+            len(rows),
+        )
+        some = LabelledRows.of(rows.frame.where(known))
+        return [score_labelled(run.managed, model, some) for model in models]
     except EvaluationError as refused:
-        get_run_logger().warning("%s is not judged: %s", run.managed.name, refused)
+        get_run_logger().warning("%s is not judged: %s", record.name, refused)
         return []
-    return [first, *(score_labelled(run.managed, model, rows) for model in models[1:])]
 
 
 def _count_unknown(run: ModelRun) -> None:

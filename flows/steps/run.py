@@ -14,6 +14,8 @@ from flows.steps.events import announce
 from flows.steps.kept import Kept
 from flows.steps.models import Models
 from tasks.decisions.rules import decide
+from tasks.evaluation.scored import LabelledRows, Scored
+from tasks.evaluation.task import score_labelled
 from tasks.features.labels import frame_key
 from tasks.features.task import build_features
 from tasks.history import History
@@ -29,6 +31,7 @@ from tasks.records import (
     Fence,
     KnownLabels,
     LedgerEntry,
+    LoadedModel,
     Promote,
     RegistryAwayError,
     RollBack,
@@ -40,6 +43,8 @@ from tasks.settings import Settings
 
 FRAMES = 4
 """Feature frames that a run keeps: of the new batch, and of those whose labels have matured."""
+SCORED = 8
+"""Predictions for labelled rows that a run keeps: of a few versions for each of those batches."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class ModelRun:
     registry_away: str = ""
     """Why MLflow could not be asked when the run began; empty when it answered."""
     _frames: Kept[tuple[object, ...], FeatureFrame] = field(default_factory=lambda: Kept(FRAMES))
+    _labelled: Kept[tuple[object, ...], LabelledRows] = field(default_factory=lambda: Kept(FRAMES))
+    _scored: Kept[tuple[object, ...], Scored] = field(default_factory=lambda: Kept(SCORED))
 
     @classmethod
     def of(
@@ -117,6 +124,22 @@ class ModelRun:
             frame_key(self.managed, records, known),
             lambda: build_features(self.managed, records, known),
         )
+
+    def scored(self, model: LoadedModel, record: BatchRecord) -> Scored:
+        """Return what a model predicts for the labelled rows of a batch: each version is asked once,
+        whatever weights and recalibration it is looked at with.
+
+        Raises EvaluationError when no row is labelled, FeatureMismatchError when the rows lack a
+        feature of the model.
+        """
+        key = frame_key(self.managed, [record], self.known_labels)
+        rows = self._labelled.get(key, lambda: LabelledRows.of(self.features([record])))
+        version = model.trained.version
+        packaged = self.models.packaged(version)
+        scored = self._scored.get(
+            (version, *key), lambda: score_labelled(self.managed, packaged, rows)
+        )
+        return scored.adjusted(model.weights, model.recalibration)
 
     def decide_by(
         self, rule: Rule, batch: str, evidence: AnyEvidence, training: TrainedModel | None = None
