@@ -298,21 +298,18 @@ def status() -> None:
     for name in names:
         managed = _manage(name)
         engine = _ledger(managed)
-        entries = ledger.history(engine, name)
-        champion_changes = ledger.champion_changes(entries)
+        known = ledger.history(engine, name)
         print(name)
-        if champion_changes:
-            last = champion_changes[-1]
-            print(f"  champion  version {last.decision.version} since batch {last.batch}")  # type: ignore[union-attr]  # Promote or RollBack
+        if known.champion_changes:
+            last = known.champion_changes[-1]
+            print(f"  champion  version {last.decision.version} since batch {last.batch}")
         else:
             print("  champion  none yet")
-        if frozen := ledger.frozen(entries):
+        if frozen := known.frozen:
             print(f"  frozen    since batch {frozen.batch}: {frozen.decision.reason}")
-        if entries:
-            print(
-                f"  last      {entries[-1].batch}: {entries[-1].decision.kind}:"
-                f" {entries[-1].decision.reason}"
-            )
+        if known:
+            newest = known.entries[-1]
+            print(f"  last      {newest.batch}: {newest.decision.kind}: {newest.decision.reason}")
         if estimated := newest_estimate(list(ledger.known_batches(engine, name).values())):
             print(f"  estimate  {estimate_in_words(estimated, managed.spec.metric)}")
         now = datetime.now(UTC)
@@ -339,16 +336,15 @@ def history(
     from tasks.ledger import entries as ledger
 
     managed = _manage(model)
-    entries = ledger.history(_ledger(managed), model)
-    shown = entries if every else ledger.champion_changes(entries)
+    known = ledger.history(_ledger(managed), model)
+    shown = known.entries if every else known.champion_changes
     if not shown:
         print(f"{model}: no {'decision' if every else 'champion'} yet; run 'kingmaker run {model}'")
     for entry in shown:
-        version = getattr(entry.decision, "version", None)
         took = "" if entry.effective_at else " (not carried out yet)"
         print(
             f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch} "
-            f" {entry.decision.kind}{f' version {version}' if version else ''}{took}, by"
+            f" {entry.title}{took}, by"
             f" {entry.decided_by}\n      {entry.decision.reason}"
         )
 
@@ -408,10 +404,11 @@ def explain_decision(
     record.
     """
     from deployments.command.explain import explain
-    from tasks.ledger.entries import decision_numbered
+    from tasks.ledger.entries import decision_numbered, stored_sha256
     from tasks.ledger.tables import open_ledger
 
-    print(explain(decision_numbered(open_ledger(Settings().ledger_url), number)))
+    engine = open_ledger(Settings().ledger_url)
+    print(explain(decision_numbered(engine, number), stored_sha256(engine, number)))
 
 
 @app.command()

@@ -107,7 +107,7 @@ def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
 
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
     assert batches == 8
-    assert ledger.champion_changes(entries)[0].decision.version == 1
+    assert entries.champion_changes[0].decision.version == 1
     assert all(
         r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
     )
