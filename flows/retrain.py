@@ -5,6 +5,7 @@ promoted or not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -13,7 +14,13 @@ import pandas as pd
 from prefect import flow, get_run_logger
 
 from flows.steps.ensemble import join_ensemble, window_kind
-from flows.steps.evidence import Holdout, compared_or_why_not, hold_out
+from flows.steps.evidence import (
+    Holdout,
+    compared_or_why_not,
+    enough_to_judge,
+    hold_out,
+    unseen_from,
+)
 from flows.steps.guardrails import every_guardrail
 from flows.steps.publish import ask_for_approval
 from flows.steps.run import ModelRun, model_run
@@ -49,7 +56,7 @@ from tasks.settings import code_version
 from tasks.training.config import Window
 from tasks.training.fit import Contender, Fitted, class_labels, contenders
 from tasks.training.search import Found, Searched, SearchFailedError
-from tasks.training.split import Split
+from tasks.training.split import Split, spans
 from tasks.training.task import search_candidates, split, train
 
 
@@ -79,7 +86,7 @@ async def retrain(
         spec, champion = m.managed.spec, m.champion()
         seen = window_kind(m, champion)
         frame = m.features(window(m, seen))
-        parts = split(m.managed, frame)
+        parts = split(m.managed, frame, unseen_from(m, champion), enough_to_judge(m))
         incumbent = (
             None if champion is None else champion.trained.new_member or champion.trained.recipe
         )
@@ -279,15 +286,19 @@ def gather_evidence(
     checks: tuple[Guardrail, ...] = (),
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, by the rows that the champion
-    predicted too.
+    predicted too; where it was trained on them, by what the fits of its folds predicted.
     """
     kind, comparison, not_compared = fitted.contender.kind, None, holdout.not_compared
     model = m.registered(trained)
-    challenger = score_labelled(m.managed, model, holdout.rows)
+    loaded = score_labelled(m.managed, model, holdout.rows)
+    challenger, folds = loaded, fitted.split.folds
+    if fitted.unseen is not None:
+        before = spans(folds[0].train)
+        challenger = replace(loaded, members=(fitted.unseen,), weights=(1.0,), trained_on=before)
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        m, fitted, model, challenger, holdout.champion, as_fitted
+        m, fitted, model, challenger, holdout.champion, as_fitted, loaded.predicted
     )
     return Evidence(
         model=m.managed.name,
@@ -301,4 +312,5 @@ def gather_evidence(
         not_compared=not_compared,
         guardrails=(*checks, *guardrails),
         generalisation=generalisation,
+        folds=len(folds),
     )

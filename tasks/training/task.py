@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import numpy as np
 from prefect import get_run_logger, task
@@ -13,7 +14,7 @@ from tasks.records import FeatureFrame, LeftOut, Recipe
 from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
 from tasks.training.search import Searched, search
-from tasks.training.split import Split, split_by_time
+from tasks.training.split import Split, split_to_judge
 
 
 def check_spec(managed: ManagedModel) -> None:
@@ -23,9 +24,16 @@ def check_spec(managed: ManagedModel) -> None:
 
 
 @task(name="split by time", cache_policy=NO_CACHE)
-def split(managed: ManagedModel, frame: FeatureFrame) -> Split:
-    """Hold out the newest rows of the newest batch; everything before them may be trained on."""
-    return split_by_time(frame, managed.spec.training.holdout)
+def split(
+    managed: ManagedModel,
+    frame: FeatureFrame,
+    unseen_from: datetime | None,
+    enough: Callable[[FeatureFrame], bool],
+) -> Split:
+    """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
+    that the champion has not seen, where those are too few.
+    """
+    return split_to_judge(frame, managed.spec.training.holdout, unseen_from, enough)
 
 
 @task(name="search candidates", cache_policy=NO_CACHE)
@@ -49,7 +57,7 @@ def search_candidates(
 
 @task(name="train", cache_policy=NO_CACHE)
 def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted | LeftOut:
-    """Fit the contender's recipe on all rows before the holdout; or say why it cannot be."""
+    """Fit the contender's recipe on the split's rows and folds; or say why it cannot be."""
     try:
         return fit(contender, split, managed.spec.problem, managed.spec.training.seed)
     except CandidateFailedError as error:  # caught here: Prefect would print the library's trace

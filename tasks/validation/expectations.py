@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -300,7 +301,7 @@ def _sensitive(rule: Rule, contract: Contract) -> bool:
     return any(contract.column(name).sensitive for name in rule.columns)
 
 
-def moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
+def moment(value: str | date | None, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
     """A bound of a time as the frame's column holds it; without an offset it means the contract's
     zone.
     """

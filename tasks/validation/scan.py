@@ -98,8 +98,8 @@ class _Scan:
     def positions(self, query: str) -> tuple[int, ...]:
         """Ascending positions in the snapshot of the rows that ``query`` gives as (part, row)."""
         found = self.connection.execute(query).fetchnumpy()
-        rows = np.asarray(self.first_rows)[found["part"].astype("i8")] + found["row"].astype("i8")
-        return tuple(np.sort(rows).tolist())
+        parts, rows = (np.asarray(found[name], dtype=np.int64) for name in ("part", "row"))
+        return tuple(np.sort(np.asarray(self.first_rows)[parts] + rows).tolist())
 
     def _at(self, name: str) -> str:
         return column_at(self.places[name])
