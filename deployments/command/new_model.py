@@ -4,6 +4,7 @@ they are.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +24,12 @@ from tasks.ingest.infer import TypedFile, infer_contract, read_typed, two_values
 from tasks.lake import write_whole
 from tasks.model_spec import manage
 from tasks.records import Problem
-from tasks.settings import Settings
+from tasks.settings import REPOSITORY, Settings
 from tasks.training.pipeline import check_candidates
 from tasks.validation.dry_run import check_rules
 
+SPEC_SCHEMA = REPOSITORY / "docs" / "reference" / "model-spec.schema.json"
+"""What an editor completes and checks a spec by."""
 FEWEST_ROWS = 200
 """Rows that a batch should have: with fewer, too little can be said about it (docs/decisions.md).
 """
@@ -106,6 +109,8 @@ def draft_model(
     problem, typed, guesses = _problem(typed, target, problem)
     contract = infer_contract(typed, model, event_time=time, later=target, path=path)
     spec, more = _spec(typed, model, target, time, problem, every)
+    schema = os.path.relpath(SPEC_SCHEMA, spec_file.parent)
+    spec = f"# yaml-language-server: $schema={schema}\n{spec}"
     _check(project, model, {contract_file: contract, spec_file: spec})
     write_whole(contract_file, contract.encode())
     write_whole(spec_file, spec.encode())

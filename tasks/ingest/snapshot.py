@@ -241,23 +241,18 @@ class _Columns:
         """Give the values of a column, part by part."""
         if self._at_once == 1:
             for file in self._files:
-                yield self._cast(_columns_of(file, [name]), name)
+                yield self._cast(file.read([name]), name)
             return
         place = self._places[name]
         if not self._first <= place < self._first + self._at_once:
             self._first = place
             names = self._schema.names[place : place + self._at_once]
-            self._held = [_columns_of(file, names) for file in self._files]
+            self._held = [file.read(names) for file in self._files]
         for table in self._held:
             yield self._cast(table, name)
 
     def _cast(self, table: pa.Table, name: str) -> pa.ChunkedArray:
         return table[name].cast(self._schema.field(name).type)
-
-
-def _columns_of(file: pq.ParquetFile, names: list[str]) -> pa.Table:
-    # A dot in a name would mean a field within a column.
-    return file.read(None if any("." in name for name in names) else names)
 
 
 def read_manifest(lake: Path, path: str) -> Snapshot:
