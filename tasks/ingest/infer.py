@@ -371,15 +371,22 @@ class _Typist:
         some = pa.chunked_array([distinct.slice(0, 50)])
         if not pc.any(pc.match_substring_regex(some, r"^\s*\d{1,4}[./ -]")).as_py():
             return [""]
-        found = [""]
+        spans = list[tuple[int, str]]()
         for format in TIME_FORMATS:
-            column = Column(
-                name, "timestamp" if "H" in format or "h" in format else "date", format=format
-            )
-            contract = _contract(self._source, self._server, "UTC", (column,))
-            if conform(some, contract, name).type == arrow_type(column):
-                found.append(format)
-        return found
+            if self._span(name, some, format) is not None:
+                span = self._span(name, pa.chunked_array([distinct]), format)
+                spans += [] if span is None else [(span, format)]
+        # Read with day and month exchanged, neighbouring times lie months apart.
+        return ["", *(format for _, format in sorted(spans, key=lambda one: one[0]))]
+
+    def _span(self, name: str, texts: pa.ChunkedArray, format: str) -> int | None:
+        """How far apart the times lie when they are written so; None when they are not."""
+        column = Column(name, "timestamp", format=format)
+        moments = conform(texts, _contract(self._source, self._server, "UTC", (column,)), name)
+        if not pa.types.is_timestamp(moments.type) or moments.null_count == len(moments):
+            return None
+        ends = pc.min_max(moments.cast(pa.int64())).as_py()
+        return int(ends["max"] - ends["min"])
 
     def _epochs(self, name: str, raw: pa.ChunkedArray) -> list[Column]:
         """The time column as a count, when it is one of whole numbers as large as such."""
