@@ -146,9 +146,9 @@ def one_run(rows: int) -> dict[str, dict[str, float]]:
 
     (found, blocks, hours), figures[STEPS[0]] = measured(test)
     compared, figures[STEPS[1]] = measured(slices)
-    said, figures[STEPS[2]] = measured(lambda: decide(found, compared, data, hours))
-    if said != "Promote":  # a decision that did not come about cost nothing worth measuring
-        raise RuntimeError(f"expected the planted gain to be promoted, found {said}")
+    decided, figures[STEPS[2]] = measured(lambda: decide(found, compared, data, hours))
+    if decided != "Promote":  # a decision that did not come about cost nothing worth measuring
+        raise RuntimeError(f"expected the planted gain to be promoted, found {decided}")
     _, figures[STEPS[3]] = measured(
         lambda: score_interval(AUC, data["label"], data["score"], blocks)
     )

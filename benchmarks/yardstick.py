@@ -1,5 +1,4 @@
-"""What the house's decisions are worth: five streams replayed under the usual policies and under
-its own.
+"""What our decisions are worth: five streams replayed under the usual policies and under ours.
 
     python -m benchmarks.yardstick [--data DIR] [--streams NAME ...] [--cache DIR] [--plot PNG]
     [--trials N] [--quick]

@@ -85,7 +85,7 @@ def _removals(settings: Settings, engine: Engine, before: datetime) -> Iterator[
     yield from _old(
         _seldom_read(settings, engine),
         before,
-        "a copy of a version that does not reign; MLflow has it",
+        "a copy of a version that is not champion; MLflow has it",
     )
     yield from _old(sorted((home / "cache" / "tmp").glob("*")), before, "left by a run that died")
 
