@@ -93,8 +93,8 @@ def definitions(
     ]
     every_hour = {"cron": "17 * * * *", "timezone": "UTC", "active": True}
     does = "Ends runs that died or that time has passed over, and runs again what crashed."
-    found.append(_definition("reconcile", ALL_MODELS, does, RECONCILE, schedule=every_hour))
-    return found
+    look_after = _definition("reconcile", ALL_MODELS, does, RECONCILE)
+    return [*found, _versioned(look_after | {"schedules": [every_hour]})]
 
 
 async def register(
@@ -177,34 +177,35 @@ def _scheduled(managed: ManagedModel) -> dict[str, Any]:
     assert schedule is not None  # noqa: S101 - for the type checker
     described = f"{managed.name}: {FLOWS['monitor']}. {managed.spec.description}".strip()
     when = {"cron": schedule.cron, "timezone": schedule.timezone, "active": True}
-    return _definition(
-        "monitor", managed.name, described, managed.name, [managed.name], schedule=when
-    )
+    definition = _definition("monitor", managed.name, described, managed.name, [managed.name])
+    definition |= {"parameters": {"model": managed.name}, "tags": [TAG, managed.name]}
+    return _versioned(definition | {"schedules": [when]})
 
 
 def _definition(
-    flow: str,
-    name: str,
-    description: str,
-    queue: str,
-    models: Sequence[str] = (),
-    schedule: dict[str, Any] | None = None,
+    flow: str, name: str, description: str, queue: str, models: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """One deployment; where there is one model to choose, it is chosen."""
+    """One deployment without a schedule; its form offers ``models``."""
     wanted = _flow(flow)
-    definition = {
-        "name": name,
-        "entrypoint": f"{wanted.fn.__module__}.{wanted.fn.__name__}",
-        "description": description,
-        "tags": [TAG, *(models if len(models) == 1 else ())],
-        "parameters": {"model": models[0]} if len(models) == 1 else {},
-        "enforce_parameter_schema": True,
-        "schedules": [] if schedule is None else [schedule],
-        "work_pool": {"name": POOL, "work_queue_name": queue},
-    }
-    definition["form"] = _form(wanted, models)
-    content = json.dumps(definition, sort_keys=True)
-    return {"version": hashlib.sha256(content.encode()).hexdigest()[:12], **definition}
+    return _versioned(
+        {
+            "name": name,
+            "entrypoint": f"{wanted.fn.__module__}.{wanted.fn.__name__}",
+            "description": description,
+            "tags": [TAG],
+            "parameters": {},
+            "enforce_parameter_schema": True,
+            "schedules": [],
+            "work_pool": {"name": POOL, "work_queue_name": queue},
+            "form": _form(wanted, models),
+        }
+    )
+
+
+def _versioned(definition: dict[str, Any]) -> dict[str, Any]:
+    content = {name: value for name, value in definition.items() if name != "version"}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return {"version": digest[:12], **content}
 
 
 def _flow(name: str) -> Flow[Any, Any]:

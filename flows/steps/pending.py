@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Engine
-
 from tasks.cohorts import due, why_waiting
 from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by
+from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.records import Cohort
 from tasks.streams import Stream
