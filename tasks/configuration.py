@@ -7,9 +7,18 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
+from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 
 from data_contracts.contract import nearest
 from data_contracts.odcs import parse_yaml
@@ -47,6 +56,22 @@ def _duration_text(value: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_duration_text)]
+
+
+class Schedule(Config):
+    """When something runs."""
+
+    cron: str = Field(pattern=r"^\S+( +\S+){4}$")
+    """Five fields: minute, hour, day of the month, month, day of the week."""
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"expected an IANA time zone{nearest(zone, available_timezones())}")
+        return zone
+
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 

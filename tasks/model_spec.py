@@ -5,16 +5,16 @@ configurations.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every, batch_named, batch_of
-from tasks.configuration import Config, ConfigurationError, Duration, load_config
+from tasks.configuration import Config, ConfigurationError, Duration, Schedule, load_config
 from tasks.decisions.config import (
     ApprovalConfig,
     EnsembleConfig,
@@ -27,6 +27,7 @@ from tasks.drift.config import DriftConfig
 from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
 from tasks.features.config import FeaturesConfig
 from tasks.records import Form, Problem
+from tasks.scoring.config import OPEN, ScoringConfig, check_scoring
 from tasks.settings import Settings
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
@@ -70,21 +71,6 @@ class LabelsConfig(Config):
         return self
 
 
-class Schedule(Config):
-    """When the monitor runs."""
-
-    cron: str = Field(pattern=r"^\S+( +\S+){4}$")
-    """Five fields: minute, hour, day of the month, month, day of the week."""
-    timezone: str = "UTC"
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"expected an IANA time zone{nearest(zone, available_timezones())}")
-        return zone
-
-
 class ModelSpec(Config):
     """Everything about one model under management."""
 
@@ -109,6 +95,9 @@ class ModelSpec(Config):
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: Schedule | None = None
+    """When the monitor runs."""
+    scoring: ScoringConfig | None = None
+    """None: rows are scored when their batch has closed."""
     trust: Form = "skops"
     """What a stored model may be: ``skops``, held against our own list of types, or also a
     ``pickle``, which may run anything.
@@ -128,6 +117,10 @@ class ManagedModel:
     labels: ManagedModel | None = None
     """The stream of its labels, managed like the rows under a name of its own; None when the rows
     carry them.
+    """
+    open_contract: Contract | None = None
+    """The contract with the server that the rows to be scored come from; None for a stream of
+    labels.
     """
 
     @property
@@ -187,7 +180,9 @@ def manage(name: str, settings: Settings) -> ManagedModel:
             f"{name!r}{nearest(name, known)}",
         )
     spec = load_config(file, ModelSpec)
-    contract = load_contract(_contract_file(spec.contract, settings)).at(settings.server)
+    contract, open_contract = _servers(
+        file, spec, load_contract(_contract_file(spec.contract, settings)), settings
+    )
     labels = None
     if spec.labels.contract is not None:
         if spec.labels.contract == spec.contract:
@@ -201,7 +196,28 @@ def manage(name: str, settings: Settings) -> ManagedModel:
         labels = _label_stream(file, spec, theirs, settings)
         _check_labels(file, spec, contract, labels.contract)
     _check(file, name, spec, contract, labels.contract if labels else contract)
-    return ManagedModel(spec, contract, settings, _digest(file, contract), labels)
+    return ManagedModel(spec, contract, settings, _digest(file, contract), labels, open_contract)
+
+
+def _servers(
+    file: Path, spec: ModelSpec, contract: Contract, settings: Settings
+) -> tuple[Contract, Contract]:
+    """The contract with the server of the batches, and with that of the open rows."""
+    name = OPEN if spec.scoring is None else spec.scoring.rows
+    if name == OPEN:
+        found = contract.at(settings.server)
+        return found, found
+    named = tuple(server for server in contract.servers if server.name == name)
+    others = tuple(server for server in contract.servers if server.name != name)
+    if not named or not others:
+        names = [server.name for server in contract.servers]
+        raise ConfigurationError(
+            file,
+            "scoring.rows",
+            f"'{OPEN}', or a server of contract {contract.name} beside that of the batches",
+            f"{name!r}{nearest(name, [OPEN, *names])}; its servers are {names}",
+        )
+    return replace(contract, servers=others).at(settings.server), replace(contract, servers=named)
 
 
 def _contract_file(name: str, settings: Settings) -> Path:
@@ -348,3 +364,5 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             f"a column of type {' or '.join(expected)} for a {spec.problem} problem",
             f"{spec.target!r} of type {target.logical_type}",
         )
+    if spec.scoring is not None:
+        check_scoring(file, spec.scoring, contract, spec.problem)

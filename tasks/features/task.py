@@ -71,14 +71,32 @@ def check_features(
     )
 
 
+def open_features(managed: ManagedModel, rows: pa.Table) -> FeatureFrame:
+    """Build the features of rows whose outcome is not known yet, (rows, columns known at event
+    time): the same code as for closed batches.
+    """
+    absent = [c for c in managed.contract.columns if c.name not in rows.column_names]
+    for column in absent:  # what comes later: no code of a project is given it
+        rows = rows.append_column(column.name, pa.nulls(rows.num_rows, arrow_type(column)))
+    if managed.spec.target not in rows.column_names:
+        rows = rows.append_column(managed.spec.target, pa.nulls(rows.num_rows, pa.float64()))
+    return _frame(managed, {"open": rows}, {"open": ""})
+
+
 def _build(
     managed: ManagedModel, records: Sequence[BatchRecord], tables: Mapping[str, pa.Table]
+) -> FeatureFrame:
+    return _frame(managed, tables, {r.batch.id: r.snapshot.sha256 for r in records})
+
+
+def _frame(
+    managed: ManagedModel, tables: Mapping[str, pa.Table], snapshots: Mapping[str, str]
 ) -> FeatureFrame:
     spec = managed.spec
     code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
     return build_frame(
         tables,
-        {r.batch.id: r.snapshot.sha256 for r in records},
+        snapshots,
         managed.contract,
         spec.features,
         target=spec.target,

@@ -11,6 +11,7 @@ Where do I go to change what passes ...?
     drift.py        profiles of training rows, and batches held against them
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
+    served.py       what open rows were told, and whether it rested on the same features
     memory.py       what is never stored: feature frames, loaded models
 """
 
@@ -84,6 +85,13 @@ from tasks.records.model import (
     TrainedModel,
     Trial,
 )
+from tasks.records.served import (
+    FeatureSkew,
+    ServedPart,
+    Skew,
+    SkewExample,
+    served_by,
+)
 from tasks.records.snapshot import (
     Cohort,
     Labelled,
@@ -111,6 +119,7 @@ __all__ = [
     "FeatureFrame",
     "FeatureProfile",
     "FeatureSchema",
+    "FeatureSkew",
     "Fence",
     "Form",
     "Freeze",
@@ -144,7 +153,10 @@ __all__ = [
     "RollBack",
     "RowSpan",
     "RuleOutcome",
+    "ServedPart",
     "Shadow",
+    "Skew",
+    "SkewExample",
     "SliceComparison",
     "SliceScore",
     "Snapshot",
@@ -156,4 +168,5 @@ __all__ = [
     "Verdict",
     "WatchEvidence",
     "WindowKind",
+    "served_by",
 ]

@@ -1,0 +1,48 @@
+"""The newest prediction of each key, whatever version gave it: one Parquet file, made out of core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.contract import Contract
+from tasks.lake import scratch_directory
+from tasks.scoring.delivered import PART, delivered_names
+
+MEMORY = "512MB"
+"""What the engine may hold before it writes to its scratch directory."""
+
+
+def current_file(lake: Path, model: str) -> Path:
+    """Return where the newest prediction of every key of the model lies."""
+    return lake / "current" / f"{model}.parquet"
+
+
+def write_newest(target: Path, tables: Iterable[pa.Table], contract: Contract, lake: Path) -> None:
+    """Write the newest row of each key of the delivered ``tables`` to the Parquet file ``target``.
+
+    The newest is that of the highest part. Columns that some tables lack are missing there.
+    """
+    key = [_quoted(name) for name in delivered_names(contract, contract.key).values()]
+    with scratch_directory(lake, "newest") as scratch:
+        for number, table in enumerate(tables):
+            pq.write_table(table, scratch / f"{number:06d}.parquet", compression="lz4")
+        spill = {"temp_directory": str(scratch / "spill"), "memory_limit": MEMORY}
+        with duckdb.connect(config=spill) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            # The paths are our own; the names are quoted.
+            connection.execute(
+                "COPY (SELECT * FROM read_parquet($files, union_by_name = true,"
+                " hive_partitioning = false) QUALIFY row_number() OVER (PARTITION BY"
+                f" {', '.join(key)} ORDER BY {_quoted(PART)} DESC) = 1 ORDER BY {', '.join(key)})"
+                " TO $target (FORMAT parquet, COMPRESSION zstd)",
+                {"files": str(scratch / "*.parquet"), "target": str(target)},
+            )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

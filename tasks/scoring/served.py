@@ -1,0 +1,178 @@
+"""The record of what rows were told: parts in the lake, which the ledger names one by one.
+
+The columns of a part have names that cannot clash: ``key:`` and ``value:`` stand before the
+contract's own, ``feature:`` before what the model was given; ``prediction``, or ``probability:``
+before each class; ``reasons``; and ``digest``, which says whether a row is still the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.contract import Contract
+from tasks.lake import DamagedFileError, arrow_type, file_sha256, to_frame, write_whole
+from tasks.records import FeatureFrame, LoadedModel, ServedPart, served_by
+
+KEY, VALUE, FEATURE, PROBABILITY = "key:", "value:", "feature:", "probability:"
+PREDICTION, REASONS, DIGEST = "prediction", "reasons", "digest"
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Open rows with what the champion says of them, row for row."""
+
+    rows: pa.Table
+    """(rows, columns known at event time), in the contract's types."""
+    frame: FeatureFrame
+    predicted: np.ndarray
+    """(rows,), or (rows, classes)."""
+    champion: LoadedModel
+    reasons: Sequence[str] | None = None
+    """JSON, a list of {feature, value, contribution}, one text a row; None when nobody asked."""
+
+    def where(self, mask: np.ndarray) -> ScoredRows:
+        """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
+        return ScoredRows(
+            self.rows.filter(pa.array(mask)),
+            self.frame.where(mask),
+            self.predicted[mask],
+            self.champion,
+            None
+            if self.reasons is None
+            else [r for r, m in zip(self.reasons, mask, strict=True) if m],
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def key_columns(contract: Contract) -> tuple[str, ...]:
+    """Return the contract's key and event time, each once."""
+    return tuple(dict.fromkeys([*contract.key, contract.event_time]))
+
+
+def served_table(scored: ScoredRows, contract: Contract, include: Sequence[str]) -> pa.Table:
+    """Return the rows as a part holds them: one row a served prediction."""
+    rows, trained = scored.rows, scored.champion.trained
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+        f"{KEY}{name}": rows[name] for name in key_columns(contract)
+    }
+    columns |= {f"{VALUE}{name}": rows[name] for name in include}
+    if scored.predicted.ndim == 1:
+        columns[PREDICTION] = pa.array(scored.predicted, pa.float64())
+    for position, label in enumerate(trained.classes):
+        columns[f"{PROBABILITY}{label}"] = pa.array(scored.predicted[:, position], pa.float64())
+    if scored.reasons is not None:
+        columns[REASONS] = pa.array(scored.reasons, pa.string())
+    columns[DIGEST] = pa.array(row_digests(rows), pa.uint64())
+    for name in scored.frame.features.columns:
+        columns[f"{FEATURE}{name}"] = pa.array(scored.frame.features[name], from_pandas=True)
+    return pa.table(columns)
+
+
+def row_digests(rows: pa.Table) -> np.ndarray:
+    """Return a number for each row, (rows,) uint64, that changes when a value of it does."""
+    frame = to_frame(rows.select(sorted(rows.column_names)))
+    digests: np.ndarray = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return digests
+
+
+def newly_served(
+    scored: ScoredRows, contract: Contract, known: pd.DataFrame, as_of: datetime
+) -> np.ndarray:
+    """Return which rows are to be written down, (rows,) bool.
+
+    ``known`` are the newest served rows of the batch, as ``newest_served`` gives them. A row that
+    was never served is; one that was, only if its event is still to come at ``as_of`` and it, or
+    the champion in force, is another by now: what was said before the event stands.
+    """
+    keys = list(key_columns(contract))
+    trained = scored.champion.trained
+    mine = scored.rows.select(keys).to_pandas()
+    mine["_digest"] = row_digests(scored.rows)
+    found = mine.merge(known, on=keys, how="left", validate="many_to_one")
+    unknown = found["digest"].isna().to_numpy()
+    by_another = (
+        found["served_by"] != served_by(trained.version, scored.champion.adjusted_by)
+    ).to_numpy()
+    changed = (found["digest"].fillna(0).astype("uint64") != found["_digest"]).to_numpy()
+    ahead = (scored.frame.event_time >= pd.Timestamp(as_of)).to_numpy()
+    fresh: np.ndarray = unknown | (ahead & (changed | by_another))
+    return fresh
+
+
+def newest_served(
+    lake: Path, parts: Sequence[ServedPart], contract: Contract, columns: Sequence[str] = (DIGEST,)
+) -> pd.DataFrame:
+    """Return the newest served prediction of each key, as (keys, key columns + ``columns`` +
+    ``served_by`` + ``scored_at``).
+
+    ``parts`` are of one batch, oldest first. Raises DamagedFileError when one is not what was
+    written.
+    """
+    keys = key_columns(contract)
+    wanted = [f"{KEY}{name}" for name in keys] + list(columns)
+    frames = []
+    for part in parts:
+        frame = read_part(lake, part, wanted).to_pandas()
+        frame = frame.rename(columns={f"{KEY}{name}": name for name in keys})
+        frames.append(frame.assign(served_by=part.served_by, scored_at=part.scored_at))
+    if not frames:
+        none = {name: pa.array([], arrow_type(contract.column(name))) for name in keys}
+        frame = pa.table(none).to_pandas()
+        return frame.assign(
+            **{name: pd.Series(dtype="object") for name in (*columns, "served_by", "scored_at")}
+        )
+    served = pd.concat(frames, ignore_index=True)
+    return served.drop_duplicates(list(keys), keep="last", ignore_index=True)
+
+
+def write_part(
+    lake: Path, table: pa.Table, scored: ScoredRows, batch: str, scored_at: datetime, source: str
+) -> ServedPart:
+    """Write a part to the lake, and return the record that the ledger is still to be given.
+
+    The same rows by the same champion are the same file.
+    """
+    trained, adjusted_by = scored.champion.trained, scored.champion.adjusted_by
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    name = f"{served_by(trained.version, adjusted_by)}-{sha256[:16]}.parquet"
+    path = Path("served") / trained.model / batch / name
+    write_whole(lake / path, content)
+    return ServedPart(
+        model=trained.model,
+        batch=batch,
+        sequence=1,
+        version=trained.version,
+        adjusted_by=adjusted_by,
+        rows=table.num_rows,
+        path=path.as_posix(),
+        sha256=sha256,
+        scored_at=scored_at,
+        source=source,
+    )
+
+
+def read_part(lake: Path, part: ServedPart, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return what a part holds, of ``columns`` alone if they are given.
+
+    Raises DamagedFileError when the file is not what was written.
+    """
+    path = lake / part.path
+    found = file_sha256(path) if path.is_file() else "nothing"
+    if found != part.sha256:
+        raise DamagedFileError(path, part.sha256, found)
+    file = pq.ParquetFile(path)
+    return file.read(None if columns is None else list(columns))
