@@ -25,6 +25,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from data_contracts.errors import MisuseError
+
 LogicalType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
 Severity = Literal["error", "warning", "info"]
 Scope = Literal["schema", "row", "batch"]
@@ -51,7 +53,7 @@ Check = Literal[
 ]
 
 
-class ContractError(ValueError):
+class ContractError(MisuseError, ValueError):
     """A contract cannot be used; the message names file, key path, what was expected and what was
     found.
     """

@@ -8,19 +8,20 @@ from flows.promote import ManualEvidence
 from flows.steps.publish import publish_model
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
+from tasks.errors import MisuseError
 from tasks.records import Freeze, LedgerEntry, Recalibrate, RollBack, Thaw
 from tasks.registry.task import previous_version
 
 
-class NoPreviousChampionError(RuntimeError):
+class NoPreviousChampionError(MisuseError):
     """There is nothing to roll back to."""
 
 
-class NothingToTakeBackError(RuntimeError):
+class NothingToTakeBackError(MisuseError):
     """Weights and recalibration are those that the champion was packaged with."""
 
 
-class NotFrozenError(RuntimeError):
+class NotFrozenError(MisuseError):
     """There is nothing to thaw."""
 
 

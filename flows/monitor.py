@@ -18,13 +18,14 @@ from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from flows.steps.score import observe, serve
 from flows.steps.trainings import finish_trainings, train
+from tasks.errors import RefusedError
 from tasks.ingest.source import UnreadableError
 from tasks.records import BatchRecord, Retrain, RollBack
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract
 
 
-class BatchRefusedError(RuntimeError):
+class BatchRefusedError(RefusedError):
     """At least one batch breaks its contract or cannot be read; it is kept, and nothing was trained
     or scored on it.
     """

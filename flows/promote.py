@@ -11,6 +11,7 @@ from prefect import flow
 from flows.steps.publish import publish_model
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
+from tasks.errors import MisuseError
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
@@ -18,7 +19,7 @@ from tasks.records import AwaitApproval, LedgerEntry, Promote, Record, Reject
 from tasks.settings import Settings
 
 
-class NoEvidenceError(RuntimeError):
+class NoEvidenceError(MisuseError):
     """There is no evidence for the promotion that is asked for, or it has gone stale."""
 
 
@@ -32,7 +33,7 @@ class ManualEvidence(Record):
     """
 
 
-class NothingWaitsError(RuntimeError):
+class NothingWaitsError(MisuseError):
     """No version waits for a person's word."""
 
 

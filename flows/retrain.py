@@ -19,6 +19,7 @@ from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
+from tasks.errors import MisuseError
 from tasks.evaluation.judgement import importance
 from tasks.evaluation.metrics import mean_loss
 from tasks.features.task import features_sha256
@@ -46,7 +47,7 @@ from tasks.training.search import Found
 from tasks.training.task import search_candidates, split, train
 
 
-class NothingToTrainError(RuntimeError):
+class NothingToTrainError(MisuseError):
     """No accepted batch with mature labels is there to train on."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from data_contracts.errors import KingmakerError
 from data_contracts.servers import REFERENCE
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _S3_OPTIONS = {
 }
 
 
-class AddressError(RuntimeError):
+class AddressError(KingmakerError):
     """What lies at an address cannot be read or written; the message says where and what to do."""
 
 

@@ -21,6 +21,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.errors import MisuseError
+
 Every = Literal["hour", "day", "week", "month", "quarter", "year"]
 
 _PATTERNS: dict[Every, str] = {
@@ -41,7 +43,7 @@ _EXAMPLES: dict[Every, str] = {
 }
 
 
-class BatchNameError(ValueError):
+class BatchNameError(MisuseError, ValueError):
     """A text is not the id of such a batch."""
 
 

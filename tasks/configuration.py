@@ -22,11 +22,12 @@ from pydantic import (
 
 from data_contracts.contract import nearest
 from data_contracts.odcs import parse_yaml
+from tasks.errors import MisuseError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(MisuseError, ValueError):
     """A file of ours cannot be used; the message names file, key path, expected and found."""
 
     def __init__(self, file: Path, where: str, expected: str, found: str) -> None:

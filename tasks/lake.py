@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Column
+from tasks.errors import KingmakerError
 from tasks.records import Snapshot, Verdict
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _EXACT = 2**53
 """Largest whole number up to which float64 holds every one."""
 
 
-class DamagedFileError(RuntimeError):
+class DamagedFileError(KingmakerError):
     """A file in the lake is not what its manifest says it is."""
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
@@ -48,7 +49,7 @@ class DamagedFileError(RuntimeError):
         )
 
 
-class DiskFullError(RuntimeError):
+class DiskFullError(KingmakerError):
     """There is no room for what was to be written; nothing of it is left."""
 
     def __init__(self, path: Path) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tasks.errors import KingmakerError
 from tasks.mixing import correct, mix
 from tasks.records import FeatureFrame, LoadedModel, Problem
 
 
-class FeatureMismatchError(ValueError):
+class FeatureMismatchError(KingmakerError, ValueError):
     """The frame does not have the features that the model was trained on."""
 
 

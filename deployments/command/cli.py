@@ -17,14 +17,13 @@ from typing import Annotated, Any
 
 import typer
 
-from data_contracts.contract import ContractError
 from deployments.command import contract_cli, server_cli
 from deployments.server.home import find_servers
 from tasks.configuration import ConfigurationError
+from tasks.errors import ExitCode, KingmakerError
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
-FAILURE, MISUSE, REFUSED = 1, 2, 3
 SHOWN = 20
 """Rows of a quarantine that fit a screen."""
 
@@ -61,38 +60,12 @@ def main() -> None:
     """
     try:
         app()
-    except (ConfigurationError, ContractError) as error:
-        _fail(error, MISUSE)
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command again and it goes on where it stopped")
-    except Exception as error:  # noqa: BLE001 - see below
-        # The last door: whatever went wrong is said in one sentence, and the whole story is in the
-        # log.
-        _fail(error, _exit_code(error))
-
-
-def _exit_code(error: Exception) -> int:
-    codes = {
-        "BatchNameError": MISUSE,
-        "BatchRefusedError": REFUSED,
-        "BatchNotThereError": MISUSE,
-        "FeatureError": MISUSE,
-        "NoDecisionError": MISUSE,
-        "NoEvidenceError": MISUSE,
-        "NotFrozenError": MISUSE,
-        "NothingToTakeBackError": MISUSE,
-        "NoPreviousChampionError": MISUSE,
-        "NothingToTrainError": MISUSE,
-        "UnreadableError": REFUSED,
-    }  # by name: importing the classes would import Prefect, which an idle run must not pay for
-    return codes.get(type(error).__name__, FAILURE)
-
-
-def _fail(error: Exception, code: int) -> None:
-    if "deployments.command.progress" in sys.modules:
-        sys.modules["deployments.command.progress"].log_failure(error)
-    print(f"kingmaker: {error}", file=sys.stderr)
-    sys.exit(code)
+    except Exception as error:  # noqa: BLE001 - one sentence for people; the traceback is in the log
+        code = error.exit_code if isinstance(error, KingmakerError) else ExitCode.FAILED
+        print(f"kingmaker: {error}", file=sys.stderr)
+        sys.exit(code)
 
 
 @app.callback()
@@ -484,12 +457,16 @@ def _ledger(managed: ManagedModel) -> Any:  # noqa: ANN401 - an SQLAlchemy engin
 
 
 def _run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the flow returns
-    from deployments.command.progress import show_progress
+    from deployments.command.progress import log_failure, show_progress
     from deployments.server.embedded import answering_prefect, embedded_server
 
     show_progress(settings, _progress)
-    with closing(flow), embedded_server(), answering_prefect():
-        return asyncio.run(flow)
+    try:
+        with closing(flow), embedded_server(), answering_prefect():
+            return asyncio.run(flow)
+    except Exception as error:
+        log_failure(error)
+        raise
 
 
 _BEGAN = datetime.now(UTC)

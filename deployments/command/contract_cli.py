@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-BREAKING = 3
+from tasks.errors import ExitCode
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +50,7 @@ def diff(old: File, new: File) -> None:
     for change in sorted(changes, key=lambda change: change.effect):  # breaking comes first
         print(f"{change.effect:<10}  {change}")
     if any(change.effect == "breaking" for change in changes):
-        raise typer.Exit(BREAKING)
+        raise typer.Exit(ExitCode.REFUSED)
 
 
 @app.command()

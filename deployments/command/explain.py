@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 
 from tasks.decisions.rules import RULE, decide_again, made_by
+from tasks.errors import KingmakerError
 from tasks.ledger.entries import evidence_sha256
 from tasks.records import Comparison, Evidence, LedgerEntry, WatchEvidence
 
 
-class NotAsRecordedError(RuntimeError):
+class NotAsRecordedError(KingmakerError):
     """A decision's record was changed, or the same evidence is decided otherwise today."""
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from deployments.server.home import rotate_secrets, running, secrets_file, sole_runner
+from tasks.errors import MisuseError
 from tasks.lake import write_whole
 from tasks.model_spec import manage
 from tasks.settings import Settings
@@ -179,7 +180,7 @@ def rotate() -> None:
     )
 
 
-class NoServerError(RuntimeError):
+class NoServerError(MisuseError):
     """There is no Prefect server to talk to."""
 
 

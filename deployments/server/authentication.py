@@ -15,13 +15,15 @@ import os
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tasks.errors import MisuseError
+
 PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS = (
     "PREFECT_SERVER_API_AUTH_STRING",
     "KINGMAKER_MLFLOW_AUTH_STRING",
 )
 
 
-class NoCredentialsError(RuntimeError):
+class NoCredentialsError(MisuseError):
     """A server was to be started without credentials, or with empty ones."""
 
 

@@ -25,6 +25,8 @@ from contextlib import contextmanager
 import uvicorn
 from httpx import TransportError
 
+from tasks.errors import KingmakerError
+
 PATIENCE_SECONDS = 300.0
 """How long the server may take to answer; it took 6 to 11 s, and over 120 s on a machine with ten
 times the work it can do.
@@ -32,11 +34,11 @@ times the work it can do.
 _PARTING_SECONDS = 10.0
 
 
-class ServerNotUpError(RuntimeError):
+class ServerNotUpError(KingmakerError):
     """The embedded server ended, or did not answer in time."""
 
 
-class PrefectAwayError(RuntimeError):
+class PrefectAwayError(KingmakerError):
     """Prefect's server went away in the middle of a run, and did not come back in time."""
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from tasks.errors import MisuseError
 from tasks.settings import Settings
 
 USER = "kingmaker"
@@ -25,7 +26,7 @@ PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 """Where they listen when these ports are free and no other is asked for."""
 
 
-class AlreadyUpError(RuntimeError):
+class AlreadyUpError(MisuseError):
     """Another ``kingmaker up`` runs in the same home."""
 
 

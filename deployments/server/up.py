@@ -29,6 +29,7 @@ import psutil
 from deployments.register import POOL
 from deployments.server import home as servers
 from deployments.server.home import USER, Running, Secrets
+from tasks.errors import KingmakerError, MisuseError
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ found by them.
 """
 
 
-class NotReadyError(RuntimeError):
+class NotReadyError(KingmakerError):
     """A program did not begin, or died too often; the message names its log."""
 
 
-class HomeElsewhereError(ValueError):
+class HomeElsewhereError(MisuseError, ValueError):
     """The home keeps its ledger in another place than the one that is asked for."""
 
 

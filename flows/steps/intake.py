@@ -9,6 +9,7 @@ from prefect import get_run_logger
 
 from flows.steps.pending import is_idle, waiting_batches
 from flows.steps.run import ModelRun, warn_of_pickles
+from tasks.errors import MisuseError
 from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.relabelled import relabelled
 from tasks.ingest.source import SourceError
@@ -21,7 +22,7 @@ from tasks.settings import Settings
 from tasks.validation.task import check_contract, validate
 
 
-class BatchNotThereError(LookupError):
+class BatchNotThereError(MisuseError, LookupError):
     """The batch that was asked for is not in the source, or not closed yet."""
 
 

@@ -18,6 +18,7 @@ from flows.steps.pending import waiting_for_labels
 from tasks.cohorts import why_waiting
 from tasks.configuration import Config
 from tasks.decisions.rules import Rule
+from tasks.errors import KingmakerError
 from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
@@ -43,7 +44,7 @@ from tasks.registry.task import champion_version, end_left_behind, load_model, s
 from tasks.settings import Settings
 
 
-class LedgerMismatchError(RuntimeError):
+class LedgerMismatchError(KingmakerError):
     """The ledger and the registry name different champions."""
 
 

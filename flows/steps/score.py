@@ -9,11 +9,12 @@ from prefect import get_run_logger
 from flows.steps.estimate import estimated
 from flows.steps.run import ModelRun
 from tasks.drift.task import draw_evidently, measure_drift
+from tasks.errors import KingmakerError
 from tasks.records import BatchRecord, LoadedModel
 from tasks.scoring.task import score
 
 
-class ContractBrokenError(RuntimeError):
+class ContractBrokenError(KingmakerError):
     """The contract has changed so that the champion, trained under an earlier version, can no
     longer be used.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tasks.errors import KingmakerError
 from tasks.lake import write_whole
 from tasks.records import DriftSummary, FeatureDrift, FeatureFrame, Fence
 
@@ -19,7 +20,7 @@ EVENT_TIME = "(event time)"
 _METHOD = "kingmaker"
 
 
-class ReportNotWrittenError(RuntimeError):
+class ReportNotWrittenError(KingmakerError):
     """Evidently returned without writing its page."""
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from tasks.errors import KingmakerError
 from tasks.records import Interval, RowSpan
 
 MIN_BLOCKS = 10
@@ -26,7 +27,7 @@ PIECE = 1 << 20
 """Rows that are compared at a time."""
 
 
-class SeenRowsError(RuntimeError):
+class SeenRowsError(KingmakerError):
     """A comparison on rows that a contender was trained on; it would prove nothing."""
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from tasks.errors import KingmakerError
 from tasks.evaluation.config import quantile_of
 from tasks.records import Interval, Problem
 
@@ -30,7 +31,7 @@ loss.
 """
 
 
-class EvaluationError(ValueError):
+class EvaluationError(KingmakerError, ValueError):
     """The rows cannot judge a model: too few, one class only, or a prediction that is no number."""
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from data_contracts.contract import Contract, nearest
+from tasks.errors import MisuseError
 from tasks.features.config import FeaturesConfig
 from tasks.lake import to_frame
 from tasks.records import FeatureFrame, FeatureSchema, Problem
@@ -34,7 +35,7 @@ prediction.
 """
 
 
-class FeatureError(ValueError):
+class FeatureError(MisuseError, ValueError):
     """The model's feature code, or a label, is not what it must be."""
 
 

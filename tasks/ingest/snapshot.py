@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch
+from tasks.errors import KingmakerError
 from tasks.ingest.rows import Rows
 from tasks.ingest.sorting import SortedRows
 from tasks.lake import file_sha256, new_directory, scratch_directory
@@ -27,7 +28,7 @@ GROUP_ROWS = 100_000
 """Rows of a part that can be read without the others."""
 
 
-class ManifestError(RuntimeError):
+class ManifestError(KingmakerError):
     """A snapshot's manifest is missing, cannot be read, or does not belong to its directory."""
 
     def __init__(self, path: Path, found: str) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from tasks import addresses
 from tasks.addresses import Address, AddressError
 from tasks.batches import Batch
+from tasks.errors import RefusedError
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -33,7 +34,7 @@ class SourceError(AddressError):
     """The source cannot be read; the message names the file or the table, and says what to do."""
 
 
-class UnreadableError(SourceError):
+class UnreadableError(RefusedError, SourceError):
     """What was delivered of a batch is whole and still, and cannot be read: it stays so until it is
     delivered again.
     """

@@ -10,12 +10,14 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError
 
+from tasks.errors import KingmakerError
+
 _DEFAULT = "kingmaker"
 _MADE_BY_ANOTHER = ("42P04", "23505")
 """SQLSTATE of a database that is there, and of two processes making it at the same moment."""
 
 
-class ExtensionMissingError(RuntimeError):
+class ExtensionMissingError(KingmakerError):
     """The PostgreSQL server lacks an extension that one of the stores needs."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
+from tasks.errors import MisuseError
 from tasks.ledger.lease import Lease, check_lease
 from tasks.ledger.tables import batches, decisions, trainings
 from tasks.records import (
@@ -28,7 +29,7 @@ from tasks.records import (
 )
 
 
-class NoDecisionError(LookupError):
+class NoDecisionError(MisuseError, LookupError):
     """The ledger has no decision with that number."""
 
 

@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
+from tasks.errors import KingmakerError
 from tasks.ledger import tables
 from tasks.ledger.tables import LedgerAwayError, leases
 
@@ -35,11 +36,11 @@ _GIVEN_BACK = datetime(1970, 1, 1, tzinfo=UTC)
 """The end of a lease that nobody has: over by any clock, even one that was set back."""
 
 
-class LeaseHeldError(RuntimeError):
+class LeaseHeldError(KingmakerError):
     """Another run acts for the model now."""
 
 
-class LeaseLostError(RuntimeError):
+class LeaseLostError(KingmakerError):
     """This run's lease has passed to another, so it must not write."""
 
 

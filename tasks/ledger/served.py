@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tasks.errors import KingmakerError
 from tasks.ledger.tables import deliveries, open_batches, served
 from tasks.records import ServedPart
 
 
-class PartTakenError(RuntimeError):
+class PartTakenError(KingmakerError):
     """Another run has written a part of the batch down since this one looked."""
 
 

@@ -26,6 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 
+from tasks.errors import KingmakerError
+
 metadata = MetaData()
 PATIENCE_SECONDS = 30
 """How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's
@@ -38,7 +40,7 @@ long as a lease lives.
 """
 
 
-class LedgerAwayError(RuntimeError):
+class LedgerAwayError(KingmakerError):
     """The server that keeps the ledger does not answer, or broke off in the middle."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tasks.errors import KingmakerError
 from tasks.records.batch import BatchRecord
 from tasks.records.drift import BaselineProfile
 from tasks.records.model import FeatureSchema, LabelSnapshot, Recalibration, TrainedModel
@@ -109,7 +110,7 @@ class LoadedModel:
     """Bytes of the stored pipeline."""
 
 
-class RegistryAwayError(RuntimeError):
+class RegistryAwayError(KingmakerError):
     """MLflow could not be reached, or did not answer in time."""
 
 

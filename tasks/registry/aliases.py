@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tasks.errors import KingmakerError
 from tasks.lake import DamagedFileError, new_directory
 from tasks.records import BaselineProfile, Fence, Form, LoadedModel, Promote, RollBack, TrainedModel
 from tasks.registry.runs import BASELINE, PROFILE, SAMPLE, client
@@ -21,7 +22,7 @@ from tasks.settings import Settings
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
 
 
-class ChampionMismatchError(RuntimeError):
+class ChampionMismatchError(KingmakerError):
     """The registry's champion is not the one that a decision, or the ledger, names."""
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from skops import io
 from skops.io.exceptions import UnsupportedTypeException
 
+from tasks.errors import KingmakerError
 from tasks.lake import DamagedFileError
 from tasks.records import Form
 
@@ -76,7 +77,7 @@ Add one only after reading it.
 """
 
 
-class UntrustedModelError(RuntimeError):
+class UntrustedModelError(KingmakerError):
     """A model holds a type that is not on our list, so it is not read."""
 
     def __init__(self, where: str, types: list[str]) -> None:
@@ -91,7 +92,7 @@ class PickleNotTrustedError(UntrustedModelError):
     """A model is, or would have to be, a pickle, and its spec does not trust pickles."""
 
     def __init__(self, where: str, why: str) -> None:
-        RuntimeError.__init__(
+        KingmakerError.__init__(
             self,
             f"{where}: expected a model that skops can hold, found {why}; reading a pickle runs"
             " whatever is in it: if you trust who can write to the registry and to the ledger, set"

@@ -1,4 +1,4 @@
-"""The newest prediction of each key, whatever version gave it: one Parquet file, made out of core."""
+"""The newest prediction of each key, whatever version gave it, made out of core."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def write_newest(target: Path, tables: Iterable[pa.Table], contract: Contract, l
     with scratch_directory(lake, "newest") as scratch:
         for number, table in enumerate(tables):
             pq.write_table(table, scratch / f"{number:06d}.parquet", compression="lz4")
-        spill = {"temp_directory": str(scratch / "spill"), "memory_limit": MEMORY}
-        with duckdb.connect(config=spill) as connection:
+        with duckdb.connect(
+            config={"temp_directory": str(scratch / "spill"), "memory_limit": MEMORY}
+        ) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             # The paths are our own; the names are quoted.
             connection.execute(

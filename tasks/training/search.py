@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 from threadpoolctl import threadpool_limits
 
+from tasks.errors import KingmakerError
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, Problem, Recipe, Trial
 from tasks.training.config import Candidate, Range, TrainingConfig
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     MeanLoss = Callable[[np.ndarray, np.ndarray], float]
 
 
-class SearchFailedError(RuntimeError):
+class SearchFailedError(KingmakerError):
     """No candidate gave a finite loss: there is nothing to train."""
 
 

@@ -9,10 +9,11 @@ from datetime import UTC
 import numpy as np
 import pandas as pd
 
+from tasks.errors import KingmakerError
 from tasks.records import FeatureFrame, RowSpan
 
 
-class NoTrainingRowsError(ValueError):
+class NoTrainingRowsError(KingmakerError, ValueError):
     """There is nothing to train on, or nothing left to judge with."""
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, Rule
+from tasks.errors import KingmakerError
 from tasks.lake import read_span, to_frame
 from tasks.records import Snapshot
 from tasks.validation.custom_rule import judged_by_part, needed_columns
@@ -34,7 +35,7 @@ SAMPLE_ROWS = 50_000
 """Rows of the part without a break that Great Expectations is given."""
 
 
-class TooLargeError(RuntimeError):
+class TooLargeError(KingmakerError):
     """A rule needs more of the batch in memory at once than the house allows, so there is no
     verdict.
     """
@@ -48,7 +49,7 @@ class TooLargeError(RuntimeError):
         )
 
 
-class DisagreementError(RuntimeError):
+class DisagreementError(KingmakerError):
     """The two engines judge the same rows differently: one of them is wrong, so there is no
     verdict.
     """

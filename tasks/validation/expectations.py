@@ -16,6 +16,7 @@ import pandas as pd
 from data_contracts.contract import Contract, Rule
 from data_contracts.limits import holds
 from tasks.batches import Batch
+from tasks.errors import KingmakerError
 from tasks.validation import formats
 from tasks.validation.gx_import import import_great_expectations
 
@@ -30,7 +31,7 @@ _RESULT_FORMAT = {
 _HIDDEN = "(hidden: the contract classifies the column)"
 
 
-class RuleCrashedError(RuntimeError):
+class RuleCrashedError(KingmakerError):
     """A check raised an exception: it has neither passed nor failed, so the batch cannot be
     judged.
     """

@@ -18,6 +18,7 @@ import duckdb
 
 from data_contracts.contract import Column, Contract, ContractError, Rule
 from data_contracts.limits import holds
+from tasks.errors import KingmakerError
 
 _VIEW = "batch"
 _TYPES = {
@@ -41,7 +42,7 @@ _NUMBERS = (
 )
 
 
-class QueryFailedError(RuntimeError):
+class QueryFailedError(KingmakerError):
     """A query broke off on this batch: its rule has neither passed nor failed."""
 
 

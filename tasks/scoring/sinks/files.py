@@ -90,8 +90,8 @@ class FileSink:
         except Exception as error:  # noqa: BLE001 - each file system has errors of its own
             # Without the cause: a service may quote the account that it was given.
             raise self.place.error(
-                f"{path}: cannot be written: {type(error).__name__}: {without_account(error)[:300]};"
-                " it is delivered at the next run"
+                f"{path}: cannot be written: {type(error).__name__}:"
+                f" {without_account(error)[:300]}; it is delivered at the next run"
             ) from None
 
 

@@ -48,20 +48,21 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
 from tasks.records import ServedPart
-from tasks.scoring.delivered import BATCH, PART, REASONS, VERSION, delivered_names
+from tasks.scoring.delivered import BATCH, PART, VERSION, delivered_names
+from tasks.scoring.served import REASONS
 from tasks.scoring.sinks.sink import Place
 
 ROWS_AT_ONCE = 5_000
 """Rows of a statement."""
 _WITH_CONFLICTS = ("postgresql", "sqlite", "duckdb")
 """Databases whose insert says what to do with a row that is there."""
-_KINDS = {
-    "bool": Boolean,
-    "int64": BigInteger,
+_KINDS: dict[str, TypeEngine[Any]] = {
+    "bool": Boolean(),
+    "int64": BigInteger(),
     "double": Float(53),
     "string": String().with_variant(String(191), "mysql", "mariadb"),
     "timestamp[us, tz=UTC]": DateTime(timezone=True),
-    "date32[day]": Date,
+    "date32[day]": Date(),
 }
 _ALIKE = ({"int", "Decimal", "float"}, {"bool", "int"}, {"datetime", "str"}, {"date", "str"})
 """Python types of columns that may stand for each other: SQLite has fewer types than we do."""
@@ -99,7 +100,7 @@ class TableSink:
             connection.execute(self._upsert(connection, table), rows)
             return
         # Any other database: update what is there and older, insert what is not there.
-        bound = {name: bindparam(f"_{name}") for name in table.columns.keys()}
+        bound: dict[str, Any] = {c.name: bindparam(f"_{c.name}") for c in table.columns}
         same = and_(*(table.columns[name] == bound[name] for name in self.key))
         older = table.columns[PART] <= bound[PART]
         values = {name: value for name, value in bound.items() if name not in self.key}
