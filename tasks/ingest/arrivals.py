@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tasks.batches import Batch
@@ -73,3 +73,25 @@ def closed_batches(managed: ManagedModel, as_of: datetime) -> tuple[SourceBatch,
         SourceBatch(managed.batch(id), seen) for id, seen in open_source(managed).batches().items()
     ]
     return tuple(item for item in found if managed.closed(item.batch, as_of))
+
+
+def open_batches(
+    managed: ManagedModel, as_of: datetime, before: datetime | None = None
+) -> tuple[SourceBatch, ...]:
+    """Return the batches of open rows that are not closed at ``as_of``, oldest first; those that
+    have not begun are among them, unless they begin at ``before`` or after.
+    """
+    found = [
+        SourceBatch(managed.batch(id), seen)
+        for id, seen in open_source(of_open_rows(managed)).batches().items()
+    ]
+    return tuple(
+        item
+        for item in found
+        if not managed.closed(item.batch, as_of) and (before is None or item.batch.start < before)
+    )
+
+
+def of_open_rows(managed: ManagedModel) -> ManagedModel:
+    """Return the model with the server that rows to be scored come from."""
+    return replace(managed, contract=managed.open_contract or managed.contract)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, nearest
 from tasks.batches import Batch
-from tasks.ingest.arrivals import SourceBatch, open_source
+from tasks.ingest.arrivals import of_open_rows, open_source
 from tasks.ingest.formats import read_pieces
 from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import UnreadableError
@@ -49,27 +49,9 @@ class OpenRows:
     """None when there are no rows."""
 
 
-def open_batches(managed: ManagedModel, as_of: datetime) -> tuple[SourceBatch, ...]:
-    """Return the batches of open rows that are not closed at ``as_of``, oldest first; those that
-    have not begun are among them.
-    """
-    found = open_source(_of_open_rows(managed)).batches()
-    batches = [SourceBatch(managed.batch(id), seen) for id, seen in found.items()]
-    return tuple(item for item in batches if not managed.closed(item.batch, as_of))
-
-
 def rows_of_batch(managed: ManagedModel, batch: Batch) -> Rows:
-    """Return what there is of an open batch."""
-    return open_source(_of_open_rows(managed)).read(batch)
-
-
-def source_name(managed: ManagedModel, batch: Batch) -> str:
-    """Return where a batch of open rows comes from, for people."""
-    return open_source(_of_open_rows(managed)).name.replace("{batch}", batch.id)
-
-
-def _of_open_rows(managed: ManagedModel) -> ManagedModel:
-    return replace(managed, contract=managed.open_contract or managed.contract)
+    """Return what there is of an open batch; SourceError when it cannot be reached."""
+    return open_source(of_open_rows(managed)).read(batch)
 
 
 def rows_of_file(file: Path, contract: Contract, name: str = "") -> Rows:

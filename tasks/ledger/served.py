@@ -15,6 +15,11 @@ from tasks.errors import KingmakerError
 from tasks.ledger.tables import deliveries, open_batches, served
 from tasks.records import ServedPart
 
+LAKE = "the lake"
+"""What the current view in the lake is called in place of a sink's name; no sink of a spec can be
+called so.
+"""
+
 
 class PartTakenError(KingmakerError):
     """Another run has written a part of the batch down since this one looked."""

@@ -10,15 +10,10 @@ from typing import Protocol
 import pyarrow as pa
 
 from data_contracts.contract import Contract
-from tasks.addresses import Address, AddressError, fill_in, hiding
+from tasks.addresses import Address, AddressError, fill_in
 from tasks.model_spec import ManagedModel
 from tasks.records import ServedPart
 from tasks.scoring.config import ScoringConfig, SinkConfig
-
-LAKE = "the lake"
-"""The name under which the ledger keeps what of the current view is written; no sink of a spec can
-be called so.
-"""
 
 
 class SinkError(AddressError):
@@ -95,6 +90,3 @@ def open_sink(config: SinkConfig, managed: ManagedModel, read_block: Callable[[s
 def below_project(path: str, project: Path) -> str:
     """Return a local path, counted from the project directory when it is relative."""
     return path if "://" in path else (project / path).as_posix()
-
-
-__all__ = ["LAKE", "Place", "Sink", "SinkError", "below_project", "hiding", "open_sink"]
