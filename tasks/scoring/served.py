@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.lake import DamagedFileError, arrow_type, file_sha256, to_frame, write_whole
+from tasks.lake import DamagedFileError, arrow_type, file_sha256, write_whole
 from tasks.records import FeatureFrame, LoadedModel, ServedPart, served_by
 
 KEY, VALUE, FEATURE, PROBABILITY = "key:", "value:", "feature:", "probability:"
@@ -80,10 +80,38 @@ def served_table(scored: ScoredRows, contract: Contract, include: Sequence[str])
 
 
 def row_digests(rows: pa.Table) -> np.ndarray:
-    """Return a number for each row, (rows,) uint64, that changes when a value of it does."""
-    frame = to_frame(rows.select(sorted(rows.column_names)))
-    digests: np.ndarray = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    """Return a number for each row, (rows,) uint64, that changes when a value of it does; the same
+    row has the same, whatever rows stand beside it.
+    """
+    digests = np.zeros(rows.num_rows, dtype="uint64")
+    for name in sorted(rows.column_names):
+        column = rows[name].combine_chunks()
+        hashed = _hashes(column)
+        hashed[column.is_null().to_numpy(zero_copy_only=False)] = _MISSING
+        digests = digests * _FACTOR + hashed  # modulo 2^64
     return digests
+
+
+_FACTOR, _MISSING = np.uint64(6364136223846793005), np.uint64(0x9E3779B97F4A7C15)
+"""Knuth's multiplier of MMIX; and what stands for a value that is missing."""
+
+
+def _hashes(column: pa.Array) -> np.ndarray:
+    """A number for each value, (rows,) uint64: of its text or its bits, never of its neighbours."""
+    if pa.types.is_string(column.type):
+        encoded = column.dictionary_encode()
+        of_text = pd.util.hash_array(
+            np.array([*encoded.dictionary.to_pylist(), ""], dtype="object"), categorize=False
+        )
+        return np.asarray(of_text[encoded.indices.fill_null(len(of_text) - 1).to_numpy()])
+    if pa.types.is_floating(column.type):
+        bits = (column.fill_null(0.0).to_numpy() + 0.0).view("uint64")  # minus zero is zero
+    elif pa.types.is_boolean(column.type):
+        bits = column.fill_null(False).to_numpy(zero_copy_only=False).astype("uint64")
+    else:
+        whole = column.view(pa.int32()) if pa.types.is_date32(column.type) else column
+        bits = whole.cast(pa.int64()).fill_null(0).to_numpy().astype("uint64")
+    return np.array(pd.util.hash_array(bits))
 
 
 def newly_served(
@@ -98,16 +126,21 @@ def newly_served(
     keys = list(key_columns(contract))
     trained = scored.champion.trained
     mine = scored.rows.select(keys).to_pandas()
-    mine["_digest"] = row_digests(scored.rows)
-    found = mine.merge(known, on=keys, how="left", validate="many_to_one")
-    unknown = found["digest"].isna().to_numpy()
-    by_another = (
-        found["served_by"] != served_by(trained.version, scored.champion.adjusted_by)
-    ).to_numpy()
-    changed = (found["digest"].fillna(0).astype("uint64") != found["_digest"]).to_numpy()
+    at = mine.merge(
+        known[keys].assign(_at=np.arange(len(known), dtype="float64")),
+        on=keys,
+        how="left",
+        validate="many_to_one",
+    )["_at"].to_numpy()
+    unknown = np.isnan(at)
+    if not len(known):
+        return unknown
+    found = known.iloc[np.where(unknown, 0, at).astype("int64")]
+    changed = found[DIGEST].to_numpy(dtype="uint64") != row_digests(scored.rows)
+    name = served_by(trained.version, scored.champion.adjusted_by)
+    by_another = (found["served_by"] != name).to_numpy()
     ahead = (scored.frame.event_time >= pd.Timestamp(as_of)).to_numpy()
-    fresh: np.ndarray = unknown | (ahead & (changed | by_another))
-    return fresh
+    return np.asarray(unknown | (ahead & (changed | by_another)))
 
 
 def newest_served(
