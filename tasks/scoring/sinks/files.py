@@ -6,6 +6,7 @@ file a batch, with the newest prediction of each of its keys, which is written a
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +59,9 @@ class FileSink:
         files, at = self._files
         target = files._strip_protocol(path) if at is None else at(path)
         if self._in_one_stroke:
-            files.put_file(str(local), target)
+            # Not put_file: it would leave objects that stand for directories.
+            with local.open("rb") as whole, files.open(target, "wb") as there:
+                shutil.copyfileobj(whole, there, 2**20)
             return
         directory, _, name = target.rpartition("/")
         files.makedirs(directory or "/", exist_ok=True)

@@ -71,8 +71,13 @@ _ALIKE = ({"int", "Decimal", "float"}, {"bool", "int"}, {"datetime", "str"}, {"d
 class TableSink:
     """A table of served predictions."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(
+        self,
+        place: Place,
+        rows_at_once: int = ROWS_AT_ONCE,
+        with_conflicts: tuple[str, ...] = _WITH_CONFLICTS,
+    ) -> None:
+        self.place, self.rows_at_once, self.with_conflicts = place, rows_at_once, with_conflicts
         schema, _, self.name = place.config.table.rpartition(".")
         self.schema = schema or None
         self.view = f"{self.name}_current"
@@ -90,13 +95,13 @@ class TableSink:
         with self._named_errors():
             self._prepare(table)
             with self.engine.begin() as connection:
-                for piece in rows.to_batches(ROWS_AT_ONCE):
+                for piece in rows.to_batches(self.rows_at_once):
                     self._write(connection, table, piece.to_pylist())
 
     # --- the rows ---------------------------------------------------------------------------------
 
     def _write(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        if connection.dialect.name in _WITH_CONFLICTS:
+        if connection.dialect.name in self.with_conflicts:
             connection.execute(self._upsert(connection, table), rows)
             return
         # Any other database: update what is there and older, insert what is not there.
@@ -179,12 +184,23 @@ class TableSink:
                     f" {column.type}, found {there[column.name]}; change it, or give the sink"
                     " another table"
                 )
-        key = found.get_pk_constraint(self.name, schema=self.schema)["constrained_columns"]
+        key = self._key_of(found)
         if set(key) != set(self.key):
             raise self.place.error(
                 f"expected the table {self.name} to have the primary key {list(self.key)}, found"
                 f" {key}; change it, or give the sink another table"
             )
+
+    def _key_of(self, found: Inspector) -> list[str]:
+        if self.engine.dialect.name != "duckdb":
+            return found.get_pk_constraint(self.name, schema=self.schema)["constrained_columns"]
+        # duckdb-engine asks for it as PostgreSQL is asked, in a type that DuckDB does not have.
+        query = text(
+            "SELECT unnest(constraint_column_names) FROM duckdb_constraints() WHERE table_name = :t"
+            " AND constraint_type = 'PRIMARY KEY' AND schema_name = coalesce(:s, current_schema())"
+        )
+        with self.engine.connect() as connection:
+            return list(connection.scalars(query, {"t": self.name, "s": self.schema}))
 
     def _check_view(self, found: Inspector, table: Table) -> None:
         names = {c["name"] for c in found.get_columns(self.view, schema=self.schema)}
