@@ -17,8 +17,8 @@ from flows.steps.serving import (
     champion_to_score_by,
     checked_rows,
     keep_quarantine,
-    record,
     scored,
+    write_down,
 )
 from tasks.errors import KingmakerError, MisuseError
 from tasks.ingest.open_rows import rows_of_batch
@@ -85,7 +85,7 @@ async def score(
                         )
                         keep_quarantine(managed, checked, source.batch.id)
                     for part in scored(managed, champion, checked):
-                        found += record(managed, engine, part, moment, rows.where)
+                        found += write_down(managed, engine, part, moment, rows.where)
             except (UnreadableError, RowsRefusedError) as error:
                 missing.append(f"{model} {source.batch.id}: {error}")
                 continue

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.command import contract_cli, server_cli
+from deployments.command import contract_cli, score_cli, server_cli
 from deployments.server.home import find_servers
 from tasks.configuration import ConfigurationError
 from tasks.errors import ExitCode, KingmakerError
@@ -44,6 +44,7 @@ for drift, and answered with one recorded decision.
 
 app.add_typer(contract_cli.app, name="contract")
 app.add_typer(server_cli.app)
+app.add_typer(score_cli.app)
 
 
 Model = Annotated[str, typer.Argument(help="Name of a directory in deployments/, such as flights.")]

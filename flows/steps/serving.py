@@ -148,7 +148,7 @@ def scored(
         )
 
 
-def record(
+def write_down(
     managed: ManagedModel, engine: Engine, part: ScoredRows, as_of: datetime, source: str
 ) -> tuple[ServedPart, ...]:
     """Write down what the rows were told, those of each batch as a part of its own; what was

@@ -24,6 +24,8 @@ class Predictions(Record):
     sha256: str
     adjusted_by: int | None = None
     """The ledger's number of the recalibration in force; None for the model as it was packaged."""
+    served: int = 0
+    """Rows that had been served before the batch closed: what they were told then stands."""
 
 
 class BatchRecord(Record):

@@ -77,8 +77,6 @@ class ScoringConfig(Config):
     sinks: tuple[SinkConfig, ...] = ()
     include: tuple[str, ...] = ()
     """Columns of the contract that a delivered row carries besides."""
-    reasons: int = Field(default=0, ge=0, le=50)
-    """How many features a delivered row names as its reasons."""
     decision_threshold: float | None = Field(default=None, gt=0, lt=1)
     """Of a binary problem: the probability from which on the delivered decision is yes."""
     costs: DecisionCosts | None = None

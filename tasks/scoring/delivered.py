@@ -95,10 +95,11 @@ def told(
     for name in table.column_names:
         if name.startswith(PROBABILITY):
             columns[_CLASS + name.removeprefix(PROBABILITY)] = table[name]
-    if config.reasons:
-        columns[REASONS] = (
-            table[REASONS] if REASONS in table.column_names else pa.nulls(rows, pa.string())
-        )
+    if REASONS in table.column_names:
+        columns[REASONS] = table[REASONS]
+    for name in (VERSION, SCORED_AT):
+        if name in table.column_names:
+            columns[name] = table[name]
     for name, value in given.items():
         columns[name] = pa.repeat(value, rows)
     return pa.table(columns)

@@ -126,13 +126,13 @@ def newly_served(
     keys = list(key_columns(contract))
     trained = scored.champion.trained
     mine = scored.rows.select(keys).to_pandas()
-    at = mine.merge(
+    at: np.ndarray = mine.merge(
         known[keys].assign(_at=np.arange(len(known), dtype="float64")),
         on=keys,
         how="left",
         validate="many_to_one",
     )["_at"].to_numpy()
-    unknown = np.isnan(at)
+    unknown: np.ndarray = np.isnan(at)
     if not len(known):
         return unknown
     found = known.iloc[np.where(unknown, 0, at).astype("int64")]

@@ -31,6 +31,8 @@ class ServedBatch:
     """(rows,), or (rows, classes) in the order that was asked for."""
     served_by: np.ndarray
     """(rows,) object: version and recalibration, such as ``v3.17``."""
+    scored_at: pd.Series
+    """(rows,) datetime64[us, UTC]: when; missing where a row was never served."""
 
 
 def served_of(
@@ -55,6 +57,7 @@ def served_of(
         rows=rows,
         predicted=values if classes else values[:, 0],
         served_by=found["served_by"].to_numpy(dtype="object"),
+        scored_at=pd.to_datetime(found["scored_at"], utc=True).astype("datetime64[us, UTC]"),
     )
 
 

@@ -15,7 +15,7 @@ from tests.tasks.scoring.served_sales import sales_contract, scored_sales, serve
 def test_row_holds_what_is_promised(tmp_path: Path) -> None:
     """Key, event time, what is passed through, prediction, decision, reasons, and by whom when."""
     contract = sales_contract(tmp_path)
-    config = ScoringConfig(include=("shop",), reasons=2, decision_threshold=0.03)
+    config = ScoringConfig(include=("shop",), decision_threshold=0.03)
     scored = scored_sales(contract, reasons=[f"[{i}]" for i in range(6)], adjusted_by=4)
     part = served_sales(tmp_path, contract, scored, number=9)
 

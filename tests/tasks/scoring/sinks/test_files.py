@@ -168,7 +168,5 @@ def test_any_other_file_system(tmp_path: Path) -> None:
 
 def test_an_address_that_nothing_can_open_is_named(tmp_path: Path) -> None:
     """With what is missing."""
-    with pytest.raises(
-        SinkError, match=r"sink desk: nosuch://x/2013-05-17\.csv: cannot be written"
-    ):
+    with pytest.raises(SinkError, match=r"sink desk: nosuch://x/.*: cannot be written"):
         deliver(sink_of(tmp_path, path="nosuch://x/{batch}.csv"), part_of(tmp_path, 1))

@@ -23,7 +23,7 @@ from tests.tasks.scoring.served_sales import (
 )
 from tests.tasks.scoring.sinks.places import sink_of
 
-CONFIG = ScoringConfig(include=("shop", "paid_on"), decision_threshold=0.03, reasons=1)
+CONFIG = ScoringConfig(include=("shop", "paid_on"), decision_threshold=0.03)
 CANARY = "c4naryc4nary"
 
 
