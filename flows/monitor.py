@@ -56,7 +56,7 @@ async def monitor(
     seen, refused = [], []
     with model_run(model, as_of) as m:
         check_spec(m.managed)
-        check_contract(m.managed)
+        check_contract(m.managed.rows)
         labels, unread = take_in_labels(m)
         if not m.registry_away:
             await finish_trainings(m)
@@ -67,7 +67,7 @@ async def monitor(
             refused.append(f"{model} refused: {error}")
         for source in due:
             try:
-                record = take_in(m, source)
+                record = take_in(m, m.managed.rows, source)
             except UnreadableError as error:
                 refused.append(f"{model} {source.batch.id} refused: {error}")
                 continue
@@ -79,7 +79,7 @@ async def monitor(
         if m.unfinished() or not all(record.completed for record in seen):
             m.need_registry()
     refused += [
-        f"{r.model} {r.batch.id} refused: {r.snapshot.source}: {r.verdict.reason}"
+        f"{r.name} refused: {r.snapshot.source}: {r.verdict.reason}"
         for r in (*labels, *seen)
         if not r.accepted
     ]

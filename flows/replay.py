@@ -31,10 +31,10 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     """
     managed = manage(model, Settings())
     engine = open_ledger(managed.settings.ledger_url)
-    first = managed.batch(start).start if start else datetime.min.replace(tzinfo=UTC)
-    last = managed.batch(end).end if end else datetime.max.replace(tzinfo=UTC)
+    first = managed.rows.batch(start).start if start else datetime.min.replace(tzinfo=UTC)
+    last = managed.rows.batch(end).end if end else datetime.max.replace(tzinfo=UTC)
     now = datetime.now(UTC)
-    waiting = [item.batch for item in waiting_batches(managed, engine, now)]
+    waiting = [item.batch for item in waiting_batches(managed.rows, engine, now)]
     chosen = [batch for batch in waiting if first <= batch.start and batch.end <= last]
     for moment, batch in agenda(managed, chosen, now):
         with suppress(BatchRefusedError):  # the ledger, the pages and the failed run say so by name

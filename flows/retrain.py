@@ -175,7 +175,7 @@ def enter(m: ModelRun, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.nda
             profile=profile,
             trials=tuple(item.trial for item in found),
             spec_text=spec.model_dump_json(indent=2),
-            spec_sha256=m.managed.sha256,
+            spec_sha256=m.managed.rows.sha256,
             contract_version=m.managed.contract.version,
             contract_text=m.managed.contract.file.read_text(encoding="utf-8"),
             seed=spec.training.seed,

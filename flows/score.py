@@ -77,7 +77,7 @@ async def score(
         signs = open_fingerprints(managed, engine, waiting, before)
         for source in waiting:
             try:
-                rows = rows_of_batch(managed, source.batch)
+                rows = rows_of_batch(managed.open_rows, source.batch)
                 with checked_rows(managed, rows, before) as checked:
                     if checked.broken and checked.verdict is not None:
                         log.warning(

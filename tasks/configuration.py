@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 from zoneinfo import available_timezones
 
 import yaml
@@ -17,7 +17,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 from data_contracts.contract import nearest
@@ -25,6 +27,7 @@ from data_contracts.odcs import parse_yaml
 from tasks.errors import MisuseError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = "([0-9]{1,9})([smhdw])"
 
 
 class ConfigurationError(MisuseError, ValueError):
@@ -40,23 +43,46 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class AbbreviatedConfig(Config):
+    """A configuration that may also be given in one word."""
+
+    words: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What each word stands for, such as ``never`` for ``{never: true}``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, given: object) -> object:
+        if isinstance(given, Mapping | cls):
+            return given
+        if not isinstance(given, str) or given not in cls.words:
+            raise ValueError(f"expected {', '.join(map(repr, cls.words))}, or a mapping")
+        return dict(cls.words[given])
+
+
 def parse_duration(value: object) -> object:
     """Read ``90s``, ``15m``, ``6h``, ``1d`` or ``2w`` as a timedelta; ValueError for anything
     else.
     """
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch("([0-9]{1,9})([smhdw])", value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(_DURATION, value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError("expected a duration such as 90s, 15m, 6h, 1d or 2w")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def _duration_text(value: timedelta) -> str:
-    return f"{int(value.total_seconds())}s"
+    seconds = int(value.total_seconds())
+    unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_duration_text)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(_duration_text),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
+]
 
 
 class Schedule(Config):
@@ -65,6 +91,7 @@ class Schedule(Config):
     cron: str = Field(pattern=r"^\S+( +\S+){4}$")
     """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
+    """IANA name of the zone of ``cron``."""
 
     @field_validator("timezone")
     @classmethod

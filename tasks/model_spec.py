@@ -5,15 +5,17 @@ configurations.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import yaml
 from pydantic import Field, model_validator
 
 from data_contracts.contract import Contract, load_contract, nearest
-from tasks.batches import Batch, Every, batch_named, batch_of
+from tasks.batches import Batch, Every
 from tasks.configuration import Config, ConfigurationError, Duration, Schedule, load_config
 from tasks.decisions.config import (
     ApprovalConfig,
@@ -26,9 +28,11 @@ from tasks.decisions.config import (
 from tasks.drift.config import DriftConfig
 from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
 from tasks.features.config import FeaturesConfig
-from tasks.records import Form, Problem
+from tasks.presets import Preset, complete
+from tasks.records import Form, Problem, StreamName
 from tasks.scoring.config import OPEN, ScoringConfig, check_scoring
 from tasks.settings import Settings
+from tasks.streams import Stream
 from tasks.training.config import TrainingConfig
 from tasks.validation.config import ValidationConfig
 
@@ -37,6 +41,9 @@ class BatchConfig(Config):
     """How event time is cut."""
 
     every: Every
+    """The length of a batch. Batches begin with the hour, day, Monday, month, quarter or year of
+    the contract's time zone.
+    """
 
 
 class LabelsConfig(Config):
@@ -75,66 +82,93 @@ class ModelSpec(Config):
     """Everything about one model under management."""
 
     model: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    """The model's name, which is also the name of its directory in ``deployments/``."""
     description: str = ""
+    """One sentence for the pages: what is predicted, and when."""
+    preset: Preset = "balanced"
+    """What is taken for keys that the spec leaves out; what it says itself wins."""
     contract: str
+    """Name of the rows' contract: ``data_contracts/<name>.odcs.yaml``."""
     problem: Problem
+    """What kind of target it is."""
     target: str
+    """The column to predict."""
     batch: BatchConfig
+    """How the rows are cut into batches."""
     labels: LabelsConfig = LabelsConfig()
+    """When the target is known, and where it comes from."""
     validation: ValidationConfig = ValidationConfig()
+    """When a batch is refused as a whole."""
     features: FeaturesConfig = FeaturesConfig()
-    training: TrainingConfig
-    metric: str
+    """What the model learns from."""
+    training: TrainingConfig = TrainingConfig()
+    """What is trained, and on what."""
+    metric: str = Field(default="", min_length=1)
+    """The metric that is reported beside the loss. Left out: ``roc_auc``, ``log_loss`` or ``mae``
+    for a binary, multiclass or regression problem.
+    """
     slices: tuple[str, ...] = ()
+    """Columns whose values are also judged each for itself; no slice may become clearly worse."""
     drift: DriftConfig = DriftConfig()
+    """When a column is reported as drifted."""
     retrain: PolicyConfig = PolicyConfig()
+    """When a challenger is trained."""
     ensemble: EnsembleConfig = EnsembleConfig()
+    """How many trained models are kept and mixed."""
     recalibrate: RecalibrationConfig = RecalibrationConfig()
+    """How far predictions are corrected between trainings."""
     guardrails: GuardrailsConfig = GuardrailsConfig()
+    """What a challenger must pass in any case."""
     fairness: FairnessConfig = FairnessConfig()
+    """Which groups must not be treated worse than before."""
     gate: GateConfig = GateConfig()
+    """How clearly a challenger must be as good as or better than the champion."""
     watch: WatchConfig = WatchConfig()
+    """How long the previous champion may come back by itself."""
     schedule: Schedule | None = None
-    """When the monitor runs."""
+    """When the monitor runs on a server. Left out: only when it is started."""
     scoring: ScoringConfig | None = None
-    """None: rows are scored when their batch has closed."""
+    """Which rows are scored before their batch has closed, when, and where what they are told is
+    delivered. Left out: none are.
+    """
     trust: Form = "skops"
-    """What a stored model may be: ``skops``, held against our own list of types, or also a
-    ``pickle``, which may run anything.
+    """What a stored model may be: ``skops``, whose types are held against an allowed list, or also
+    a ``pickle``, which may run anything.
     """
     approval: ApprovalConfig = ApprovalConfig()
+    """Whether a person approves promotions."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: object) -> object:
+        return complete(given) if isinstance(given, Mapping) else given
+
+    def in_full(self) -> str:
+        """Return the spec as YAML with every key, those from preset and defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 @dataclass(frozen=True)
 class ManagedModel:
-    """A model under management: its spec, its contract, and where things live."""
+    """A model under management: its spec, its streams of batches, and where things live."""
 
     spec: ModelSpec
-    contract: Contract
     settings: Settings
-    sha256: str
-    """Digest of the spec file and the contract file."""
-    labels: ManagedModel | None = None
-    """The stream of its labels, managed like the rows under a name of its own; None when the rows
-    carry them.
-    """
-    open_contract: Contract | None = None
-    """The contract with the server that the rows to be scored come from; None for a stream of
-    labels.
-    """
+    rows: Stream
+    open_rows: Stream
+    """What is scored before its batch has closed: the same rows, or those of another server."""
+    labels: Stream | None = None
+    """None when the rows carry their labels."""
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.spec.model
 
-    def batch(self, id: str) -> Batch:
-        """Return the batch called ``id``; ValueError when this model has no such batches."""
-        return batch_named(id, self.spec.batch.every, self.contract.timezone)
-
-    def batch_of(self, moment: datetime) -> Batch:
-        """Return the batch in which the aware ``moment`` lies."""
-        return batch_of(moment, self.spec.batch.every, self.contract.timezone)
+    @property
+    def contract(self) -> Contract:
+        """The contract of its rows."""
+        return self.rows.contract
 
     def matures(self, batch: Batch) -> datetime:
         """Return the moment from which every label of ``batch`` is known.
@@ -151,10 +185,6 @@ class ManagedModel:
     def label_key(self) -> tuple[str, ...]:
         """The columns that join a label to its row."""
         return self.spec.labels.key or self.contract.key
-
-    def closed(self, batch: Batch, as_of: datetime) -> bool:
-        """Whether ``batch`` has ended and its lateness is over at ``as_of``."""
-        return batch.end + self.contract.lateness <= as_of
 
 
 def managed_models(settings: Settings) -> tuple[str, ...]:
@@ -180,9 +210,7 @@ def manage(name: str, settings: Settings) -> ManagedModel:
             f"{name!r}{nearest(name, known)}",
         )
     spec = load_config(file, ModelSpec)
-    contract, open_contract = _servers(
-        file, spec, load_contract(_contract_file(spec.contract, settings)), settings
-    )
+    rows, open_rows = _streams_of_rows(file, spec, settings)
     labels = None
     if spec.labels.contract is not None:
         if spec.labels.contract == spec.contract:
@@ -192,60 +220,54 @@ def manage(name: str, settings: Settings) -> ManagedModel:
                 "another contract than the rows'; leave it out when they carry their labels",
                 repr(spec.contract),
             )
-        theirs = load_contract(_contract_file(spec.labels.contract, settings)).at(settings.server)
-        labels = _label_stream(file, spec, theirs, settings)
-        _check_labels(file, spec, contract, labels.contract)
-    _check(file, name, spec, contract, labels.contract if labels else contract)
-    return ManagedModel(spec, contract, settings, _digest(file, contract), labels, open_contract)
+        labels = _stream(file, spec, "labels", _contract(spec.labels.contract, settings), settings)
+        _check_labels(file, spec, rows.contract, labels.contract)
+    _check(file, name, spec, rows.contract, (labels or rows).contract)
+    if spec.scoring is not None:
+        check_scoring(file, spec.scoring, rows.contract, spec.problem)
+    return ManagedModel(spec, settings, rows, open_rows, labels)
 
 
-def _servers(
-    file: Path, spec: ModelSpec, contract: Contract, settings: Settings
-) -> tuple[Contract, Contract]:
-    """The contract with the server of the batches, and with that of the open rows."""
-    name = OPEN if spec.scoring is None else spec.scoring.rows
-    if name == OPEN:
-        found = contract.at(settings.server)
-        return found, found
-    named = tuple(server for server in contract.servers if server.name == name)
-    others = tuple(server for server in contract.servers if server.name != name)
-    if not named or not others:
-        names = [server.name for server in contract.servers]
+def _streams_of_rows(file: Path, spec: ModelSpec, settings: Settings) -> tuple[Stream, Stream]:
+    """The rows in batches, and the rows to be scored before theirs has closed."""
+    server = OPEN if spec.scoring is None else spec.scoring.rows
+    contract = _contract(spec.contract, settings)
+    if server == OPEN:
+        rows = _stream(file, spec, "rows", contract, settings)
+        return rows, rows
+    names = [one.name for one in contract.servers]
+    if server not in names or len(names) == 1:
         raise ConfigurationError(
             file,
             "scoring.rows",
             f"'{OPEN}', or a server of contract {contract.name} beside that of the batches",
-            f"{name!r}{nearest(name, [OPEN, *names])}; its servers are {names}",
+            f"{server!r}{nearest(server, [OPEN, *names])}; its servers are {names}",
         )
-    return replace(contract, servers=others).at(settings.server), replace(contract, servers=named)
+    theirs = tuple(one for one in contract.servers if one.name == server)
+    others = tuple(one for one in contract.servers if one.name != server)
+    rows = _stream(file, spec, "rows", replace(contract, servers=others), settings)
+    return rows, replace(rows, contract=replace(contract, servers=theirs))
 
 
-def _contract_file(name: str, settings: Settings) -> Path:
-    return settings.project / "data_contracts" / f"{name}.odcs.yaml"
+def _contract(name: str, settings: Settings) -> Contract:
+    return load_contract(settings.project / "data_contracts" / f"{name}.odcs.yaml")
 
 
-def _digest(file: Path, contract: Contract) -> str:
-    return hashlib.sha256(file.read_bytes() + b"\0" + contract.file.read_bytes()).hexdigest()
-
-
-def _label_stream(
-    file: Path, spec: ModelSpec, contract: Contract, settings: Settings
-) -> ManagedModel:
-    """The labels as a stream of batches of their own: taken in, judged and kept by the same code as
-    the rows.
-
-    No model is called so: a slash stands in no model's name.
-    """
-    cut = spec.batch if spec.labels.every is None else BatchConfig(every=spec.labels.every)
-    stream = spec.model_copy(
-        update={
-            "model": f"{spec.model}/labels",
-            "contract": contract.name,
-            "batch": cut,
-            "labels": LabelsConfig(),
-        }
+def _stream(
+    file: Path, spec: ModelSpec, name: StreamName, found: Contract, settings: Settings
+) -> Stream:
+    """The rows or the labels of the spec in ``file``, under their contract."""
+    every = spec.labels.every if name == "labels" else None
+    digest = hashlib.sha256(file.read_bytes() + b"\0" + found.file.read_bytes()).hexdigest()
+    return Stream(
+        model=spec.model,
+        name=name,
+        contract=found.at(settings.server),
+        every=every or spec.batch.every,
+        settings=settings,
+        sha256=digest,
+        validation=spec.validation,
     )
-    return ManagedModel(stream, contract, settings, _digest(file, contract))
 
 
 def _check_labels(file: Path, spec: ModelSpec, rows: Contract, labels: Contract) -> None:
@@ -364,5 +386,3 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             f"a column of type {' or '.join(expected)} for a {spec.problem} problem",
             f"{spec.target!r} of type {target.logical_type}",
         )
-    if spec.scoring is not None:
-        check_scoring(file, spec.scoring, contract, spec.problem)

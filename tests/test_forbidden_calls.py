@@ -109,15 +109,3 @@ def test_our_own_loader_is_a_safe_one() -> None:
 def test_the_look_finds_what_it_looks_for(source: str) -> None:
     """Each kind of danger, under another name too, is seen."""
     assert list(_dangerous(ast.parse(source)))
-
-
-def test_locked_packages_have_hashes_and_no_other_address() -> None:
-    """Every line of the lock that names a package pins its version, and is followed by the digests
-    of its files.
-    """
-    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
-    packages = [block for block in text.split("\n") if block and not block.startswith((" ", "#"))]
-
-    assert len(packages) > 100
-    assert all("==" in line and line.rstrip().endswith("\\") for line in packages)
-    assert "://" not in text

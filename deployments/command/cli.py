@@ -169,7 +169,7 @@ def replay(
 
     managed = _manage(model)
     for id in filter(None, (start, end)):
-        managed.batch(id)
+        managed.rows.batch(id)
     if is_idle(managed, _ledger(managed), datetime.now(UTC)):
         _nothing_new(managed)
     else:
@@ -317,14 +317,12 @@ def status() -> None:
         if estimated := newest_estimate(list(ledger.known_batches(engine, name).values())):
             print(f"  estimate  {estimate_in_words(estimated, managed.spec.metric)}")
         now = datetime.now(UTC)
-        print(f"  waiting   {unread(managed, engine, now) or 'nothing'}")
+        print(f"  waiting   {unread(managed.rows, engine, now) or 'nothing'}")
         if managed.labels is not None and (labels := unread(managed.labels, engine, now)):
             print(f"  unread    labels: {labels}")
         for line in labels_in_words(managed, engine, now):
             print(f"  labels    {line}")
-        for item in superseded(
-            engine, name, None if managed.labels is None else managed.labels.name
-        ):
+        for item in superseded(engine, name):
             print(f"  replaced  {item}")
         if holder := current_holder(engine, name):
             print(f"  acting    {holder}")
@@ -422,6 +420,12 @@ def check(
     model: Annotated[
         str | None, typer.Argument(help="One model (default: all of the project).")
     ] = None,
+    effective: Annotated[
+        bool,
+        typer.Option(
+            "--effective", help="Also print each key of the spec with its value in force."
+        ),
+    ] = False,
 ) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.training.pipeline import check_candidates
@@ -445,6 +449,8 @@ def check(
             f" {len(managed.contract.rules)} rules, {len(managed.spec.training.candidates)}"
             " candidates"
         )
+        if effective:
+            print(managed.spec.in_full(), end="")
 
 
 def _manage(model: str) -> ManagedModel:

@@ -74,7 +74,7 @@ def predictions(
     from flows.steps.predictions import write_predictions_of
 
     managed = manage(model, Settings())
-    managed.batch(batch)
+    managed.rows.batch(batch)
     with _target(out) as target:
         found = write_predictions_of(managed, batch, target)
     if not found:

@@ -239,7 +239,7 @@ def policy_evidence(
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
         drift_share=None if record.drift is None else record.drift.share,
-        training_age=None if newest is None else m.as_of - m.managed.batch(newest).end,
+        training_age=None if newest is None else m.as_of - m.managed.rows.batch(newest).end,
         rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
         trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
         gains=realised_gains(m.history()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import get_run_logger
@@ -14,11 +13,13 @@ from tasks.ingest.arrivals import SourceBatch, closed_batches
 from tasks.ingest.relabelled import relabelled
 from tasks.ingest.source import SourceError
 from tasks.ingest.task import ingest
+from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.records import BatchRecord
 from tasks.reports.task import write_label_page
 from tasks.settings import Settings
+from tasks.streams import Stream
 from tasks.validation.task import check_contract, validate
 
 
@@ -44,9 +45,9 @@ def due_batches(m: ModelRun, batch: str | None) -> tuple[SourceBatch, ...]:
     not.
     """
     if batch is None:
-        return waiting_batches(m.managed, m.engine, m.as_of)
-    closed = {item.batch.id: item for item in closed_batches(m.managed, m.as_of)}
-    wanted = m.managed.batch(batch).id
+        return waiting_batches(m.managed.rows, m.engine, m.as_of)
+    closed = {item.batch.id: item for item in closed_batches(m.managed.rows, m.as_of)}
+    wanted = m.managed.rows.batch(batch).id
     if wanted not in closed:
         raise BatchNotThereError(
             f"{m.managed.name}: expected batch {batch} to be in the source and closed at"
@@ -67,52 +68,52 @@ def take_in_labels(m: ModelRun) -> tuple[tuple[BatchRecord, ...], SourceError | 
     if stream is None:
         return (), None
     check_contract(stream)
-    own = replace(m, managed=stream)
     try:
         for source in waiting_batches(stream, m.engine, m.as_of):
-            record = take_in(own, source)
+            record = take_in(m, stream, source)
             write_label_page(stream, record)
-            taken.append(own.write_batch(record.model_copy(update={"completed": True})))
+            taken.append(m.write_batch(record.model_copy(update={"completed": True})))
     except SourceError as error:
         return tuple(taken), error
     return tuple(taken), None
 
 
-def take_in(m: ModelRun, source: SourceBatch) -> BatchRecord:
+def take_in(m: ModelRun, stream: Stream, source: SourceBatch) -> BatchRecord:
     """Ingest and validate a batch, and write it down; the same content keeps what is known of
     it.
     """
-    snapshot = ingest(m.managed, source)
-    last = known = m.batches().get(source.batch.id)
+    snapshot = ingest(stream, source)
+    last = known = ledger.known_batches(m.engine, stream.model, stream.name).get(source.batch.id)
     if known is not None and known.snapshot.sha256 != snapshot.sha256:
         known = None
-    if known is not None and known.spec_sha256 == m.managed.sha256:
+    if known is not None and known.spec_sha256 == stream.sha256:
         verdict = known.verdict
     else:
-        verdict = validate(m.managed, snapshot)
+        verdict = validate(stream, snapshot)
     if known is not None and (known.accepted or verdict.refused):
         # What was said of it then is history; only a batch that is let in at last begins anew.
         again = {
             "fingerprint": source.fingerprint,
-            "spec_sha256": m.managed.sha256,
+            "spec_sha256": stream.sha256,
             "verdict": verdict,
         }
         return m.write_batch(known.model_copy(update=again))
     where = "" if verdict.outcome == "accept" else f" {snapshot.source}:"
     get_run_logger().info(
-        "%s %s:%s %s: %s", m.managed.name, source.batch.id, where, verdict.outcome, verdict.reason
+        "%s %s:%s %s: %s", stream, source.batch.id, where, verdict.outcome, verdict.reason
     )
     record = BatchRecord(
-        model=m.managed.name,
+        model=stream.model,
+        stream=stream.name,
         batch=source.batch,
         revision=0,
         snapshot=snapshot,
         verdict=verdict,
         fingerprint=source.fingerprint,
-        spec_sha256=m.managed.sha256,
+        spec_sha256=stream.sha256,
         as_of=m.as_of,
     )
-    if last is not None and relabelled(m.managed, last, record):
+    if last is not None and relabelled(stream, m.managed.spec.target, last, record):
         # Whoever predicted these rows is judged by their labels, not the champion when they come.
         kept = ("as_of", "drift", "estimate", "predictions", "mlflow_run", "completed")
         record = record.model_copy(update={name: getattr(last, name) for name in kept})

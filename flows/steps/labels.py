@@ -80,15 +80,14 @@ def _count_unknown(m: ModelRun, known: KnownLabels) -> None:
     """
     rows = [record for record in m.batches().values() if record.accepted][::-1]
     for one in known.batches:
-        last = m.managed.batch_of(one.batch.end - one.batch.end.resolution)
-        if one.unknown is not None or not one.accepted or not m.managed.closed(last, m.as_of):
+        last = m.managed.rows.batch_of(one.batch.end - one.batch.end.resolution)
+        if one.unknown is not None or not one.accepted or not m.managed.rows.closed(last, m.as_of):
             continue
         unknown = count_unknown(m.managed, one, rows)
         if unknown:
             get_run_logger().warning(
-                "%s %s: %d of %d labels belong to no row that was accepted",
-                one.model,
-                one.batch.id,
+                "%s: %d of %d labels belong to no row that was accepted",
+                one.name,
                 unknown,
                 one.verdict.rows - one.verdict.quarantined,
             )

@@ -19,21 +19,20 @@ from tasks.ledger.lease import left_behind_by
 from tasks.ledger.served import LAKE, any_undelivered, scored_fingerprints
 from tasks.model_spec import ManagedModel
 from tasks.records import Cohort
+from tasks.streams import Stream
 
 SHOWN = 6
 """Batches named in one list; of the others it is said how many there are."""
 
 
-def waiting_batches(
-    managed: ManagedModel, engine: Engine, as_of: datetime
-) -> tuple[SourceBatch, ...]:
+def waiting_batches(stream: Stream, engine: Engine, as_of: datetime) -> tuple[SourceBatch, ...]:
     """Return the closed batches that are new, have changed in the source, or whose run did not come
     to its end.
     """
-    done = ledger.finished_fingerprints(engine, managed.name)
+    done = ledger.finished_fingerprints(engine, stream.model, stream.name)
     return tuple(
         item
-        for item in closed_batches(managed, as_of)
+        for item in closed_batches(stream, as_of)
         if done.get(item.batch.id) != item.fingerprint
     )
 
@@ -71,7 +70,7 @@ def open_to_score(
     """Return the open batches of which there is another than what was scored last, or that another
     champion scored.
     """
-    found = open_batches(managed, as_of, before)
+    found = open_batches(managed.open_rows, as_of, before)
     signs = open_fingerprints(managed, engine, found, before)
     done = scored_fingerprints(engine, managed.name)
     return tuple(one for one in found if done.get(one.batch.id) != signs[one.batch.id])
@@ -89,13 +88,14 @@ def open_fingerprints(
     champion = serves(ledger.history(engine, managed.name))
     until = "" if before is None else f" before {before.isoformat()}"
     return {
-        one.batch.id: f"{one.fingerprint} {champion} {managed.sha256[:16]}{until}" for one in found
+        one.batch.id: f"{one.fingerprint} {champion} {managed.rows.sha256[:16]}{until}"
+        for one in found
     }
 
 
 def _rows_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
     try:
-        return bool(waiting_batches(managed, engine, as_of))
+        return bool(waiting_batches(managed.rows, engine, as_of))
     except UnreadableError:
         return True  # the run will refuse it by name, when it has done what can be done without it
 
@@ -118,7 +118,7 @@ def _label_cohorts(managed: ManagedModel, engine: Engine) -> tuple[Cohort, ...]:
     return (
         ()
         if managed.labels is None
-        else tuple(ledger.cohorts(engine, managed.labels.name).values())
+        else tuple(ledger.cohorts(engine, managed.name, "labels").values())
     )
 
 
@@ -154,12 +154,12 @@ def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> t
     return tuple(line for group in (lines, gaps, unknown) for line in _newest(group))
 
 
-def unread(managed: ManagedModel, engine: Engine, as_of: datetime) -> str:
+def unread(stream: Stream, engine: Engine, as_of: datetime) -> str:
     """Return which batches wait to be read, or why they cannot be looked at; empty when there is
     nothing to say.
     """
     try:
-        return listed(item.batch.id for item in waiting_batches(managed, engine, as_of))
+        return listed(item.batch.id for item in waiting_batches(stream, engine, as_of))
     except SourceError as error:
         return str(error)
 

@@ -197,10 +197,7 @@ class ModelRun:
         """Return what was read of the contract of labels, oldest batch first; nothing when the rows
         carry theirs.
         """
-        stream = self.managed.labels
-        return (
-            () if stream is None else tuple(ledger.known_batches(self.engine, stream.name).values())
-        )
+        return tuple(ledger.known_batches(self.engine, self.managed.name, "labels").values())
 
     def waits(self) -> dict[str, str]:
         """Return batch id -> why its labels may not be used yet."""

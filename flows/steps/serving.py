@@ -112,7 +112,7 @@ def checked_rows(
         if opened.snapshot is None:
             yield CheckedRows(directory, (), None, {})
             return
-        verdict = validate_open(managed, directory, opened.snapshot)
+        verdict = validate_open(contract, directory, opened.snapshot)
         if verdict.refused:
             raise RowsRefusedError(f"{rows.where}: {verdict.reason}; nothing was scored")
         broken = read_reasons(directory, verdict.quarantine) if verdict.quarantine else {}
@@ -156,7 +156,7 @@ def write_down(
     """
     found = []
     moments = part.frame.event_time
-    first = managed.batch_of(moments.min().to_pydatetime())
+    first = managed.rows.batch_of(moments.min().to_pydatetime())
     last = moments.max()
     batch = first
     while batch.start <= last:
@@ -164,7 +164,7 @@ def write_down(
         if mask.any():
             written = _record(managed, engine, part.where(mask), batch.id, as_of, source)
             found += [] if written is None else [written]
-        batch = managed.batch_of(batch.end)
+        batch = managed.rows.batch_of(batch.end)
     return tuple(found)
 
 

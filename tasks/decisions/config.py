@@ -1,11 +1,11 @@
 """The decisions room's slice of the model spec. Defaults are those of docs/decisions.md."""
 
-from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from tasks.configuration import Config, Duration
+from tasks.configuration import AbbreviatedConfig, Config, Duration
 
 
 class Adaptation(Config):
@@ -38,51 +38,58 @@ class Budget(Config):
     """... in any so many accepted batches."""
 
 
-class PolicyConfig(Config):
+class PolicyConfig(AbbreviatedConfig):
     """When to train a challenger; ``retrain: never`` is short for ``retrain: {never: true}``."""
 
+    words: ClassVar = {"never": {"never": True}}
+
     never: bool = False
-    """Train nothing, not even a first champion; a person still can."""
+    """Train nothing, not even a first champion; ``kingmaker retrain`` still does."""
     dry_run: bool = False
-    """Decide, and do nothing."""
+    """Decide and record what would be done, and do nothing."""
     every: int | None = Field(default=2, ge=1)
-    """The clock: train when this many batches have been accepted since the last training."""
+    """The clock: train when this many batches have been accepted since the last training; ``null``
+    switches it off.
+    """
     adapt: Adaptation | None = None
-    """How the clock adapts to what trainings gain; none: it does not."""
+    """How the clock adapts to what trainings gain. Left out: it does not."""
     alarm_sd: float | None = Field(default=2.0, gt=0)
-    """The alarm: the newest loss is this many standard deviations above its own recent mean."""
+    """The alarm: train when the newest loss is this many standard deviations above its own recent
+    mean; ``null`` switches it off.
+    """
     alarm_memory: int = Field(default=12, ge=4)
     """Batches that the alarm remembers."""
     alarm_from: int = Field(default=4, ge=2)
-    """Batches that the alarm needs before it speaks."""
+    """Batches that the alarm needs before it can be raised."""
     stale_after: Duration | None = None
-    """Staleness: train when the newest training is older than this."""
+    """Staleness: train when the newest training is older than this. Left out: never for that
+    reason.
+    """
     volume: int | None = Field(default=None, ge=1)
-    """Volume: train when so many labelled rows have come since the last training."""
+    """Volume: train when so many labelled rows have come since the last training. Left out: never
+    for that reason.
+    """
     cooldown: int = Field(default=1, ge=1)
     """Fewest batches between two trainings, whatever asks for one."""
     budget: Budget | None = None
     """Most trainings in some batches, whatever asks for one; the first champion is outside it."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _never(cls, given: object) -> object:
-        return {"never": True} if given == "never" else given
 
     @model_validator(mode="after")
     def _can_speak(self) -> "PolicyConfig":
         if self.alarm_from > self.alarm_memory:
             raise ValueError(
                 f"expected alarm_from to be at most alarm_memory ({self.alarm_memory}), found"
-                f" {self.alarm_from}: the alarm would never speak"
+                f" {self.alarm_from}: the alarm could never be raised"
             )
         return self
 
 
-class EnsembleConfig(Config):
+class EnsembleConfig(AbbreviatedConfig):
     """The ensemble of kept models, served as one; ``ensemble: single`` is short for ``ensemble:
     {members: 1}``.
     """
+
+    words: ClassVar = {"single": {"members": 1}}
 
     members: int = Field(default=6, ge=1)
     """Most models that are kept; with 1 the newest training stands alone, as without an
@@ -92,7 +99,8 @@ class EnsembleConfig(Config):
     """How fast a member's weight falls with its excess loss."""
     discount: float = Field(default=0.7, ge=0, lt=1)
     """How much of a member's discounted loss is kept from batch to batch; the newest loss is the
-    rest."""
+    rest.
+    """
     join_worse: float = Field(default=0.10, ge=0)
     """A new member joins when its loss on the holdout is above the ensemble's by at most this
     share.
@@ -102,16 +110,13 @@ class EnsembleConfig(Config):
     other_every: int = Field(default=3, ge=2)
     """Every so many trainings the window is of the other kind than the best member's."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _single(cls, given: object) -> object:
-        return {"members": 1} if given == "single" else given
 
-
-class RecalibrationConfig(Config):
+class RecalibrationConfig(AbbreviatedConfig):
     """The gentle correction between trainings; ``recalibrate: never`` is short for ``{strength:
     0}``.
     """
+
+    words: ClassVar = {"never": {"strength": 0.0}}
 
     strength: float = Field(default=0.4, ge=0, le=1)
     """Most of the gap between labels and predictions that is closed ..."""
@@ -119,11 +124,6 @@ class RecalibrationConfig(Config):
     """... half of it when there are so many effective rows."""
     discount: float = Field(default=0.3, ge=0, lt=1)
     """How much a mature batch counts when the next one is mature."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _never(cls, given: object) -> object:
-        return {"strength": 0.0} if given == "never" else given
 
 
 class GateConfig(Config):
@@ -172,20 +172,12 @@ class WatchConfig(Config):
     """... in so many batches freeze the model, and call a person."""
 
 
-class ApprovalConfig(Config):
-    """Whether a person has the last word on a promotion, and how long it is waited for."""
+class ApprovalConfig(AbbreviatedConfig):
+    """Whether a person approves promotions, and how long is waited for the answer."""
+
+    words: ClassVar = {"auto": {"required": False}, "required": {"required": True}}
 
     required: bool = False
+    """Whether the gate's yes waits for a person."""
     within: Duration = timedelta(days=30)
-    """Time from the gate's word until it is refused for want of a person's."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _in_one_word(cls, value: object) -> object:
-        if value in ("auto", "required"):
-            return {"required": value == "required"}
-        if not isinstance(value, Mapping | ApprovalConfig):
-            raise ValueError(
-                "expected 'auto', 'required', or a mapping such as {required: true, within: 7d}"
-            )
-        return value
+    """Time from the gate's yes until the version counts as refused without an answer."""

@@ -104,6 +104,7 @@ class FairnessConfig(Config):
     """
 
     columns: tuple[str, ...] = ()
+    """Columns of the contract whose values form the groups. None: no audit."""
     worse: float = Field(default=0.05, gt=0)
     """Most that a challenger's difference between groups may be above the champion's, beyond
     chance.

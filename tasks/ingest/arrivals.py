@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.batches import Batch
 from tasks.ingest.source import Source, SourceError, fill_in
-from tasks.model_spec import ManagedModel
+from tasks.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -21,26 +21,26 @@ class SourceBatch:
     """
 
 
-def open_source(managed: ManagedModel) -> Source:
+def open_source(stream: Stream) -> Source:
     """Return the source that the contract's server describes.
 
     Raises SourceError when a variable of the environment is not set, or the path cannot be a
     source.
     """
-    contract, settings = managed.contract, managed.settings
+    contract, settings = stream.contract, stream.settings
     if contract.server.table:
         from tasks.ingest.sql import open_table
 
-        return open_table(contract, managed.spec.batch.every, settings.project, settings.home)
-    return _open_files(managed)
+        return open_table(contract, stream.every, settings.project, settings.home)
+    return _open_files(stream)
 
 
-def _open_files(managed: ManagedModel) -> Source:
+def _open_files(stream: Stream) -> Source:
     from tasks.ingest.by_batch import FilesByBatch
     from tasks.ingest.growing import GrowingFiles
     from tasks.ingest.stores import LocalStore, Store, open_store
 
-    contract, settings, every = managed.contract, managed.settings, managed.spec.batch.every
+    contract, settings, every = stream.contract, stream.settings, stream.every
     server, written = contract.server, contract.server.path
     key = "path" if server.type == "local" else "location"
     if written.count("{batch}") > 1 or "**" in written or not written:
@@ -67,31 +67,25 @@ def _open_files(managed: ManagedModel) -> Source:
     return GrowingFiles(contract, every, store, pattern, settings.lake)
 
 
-def closed_batches(managed: ManagedModel, as_of: datetime) -> tuple[SourceBatch, ...]:
+def closed_batches(stream: Stream, as_of: datetime) -> tuple[SourceBatch, ...]:
     """Return the batches of the source that are closed at ``as_of``, oldest first."""
     found = [
-        SourceBatch(managed.batch(id), seen) for id, seen in open_source(managed).batches().items()
+        SourceBatch(stream.batch(id), seen) for id, seen in open_source(stream).batches().items()
     ]
-    return tuple(item for item in found if managed.closed(item.batch, as_of))
+    return tuple(item for item in found if stream.closed(item.batch, as_of))
 
 
 def open_batches(
-    managed: ManagedModel, as_of: datetime, before: datetime | None = None
+    stream: Stream, as_of: datetime, before: datetime | None = None
 ) -> tuple[SourceBatch, ...]:
-    """Return the batches of open rows that are not closed at ``as_of``, oldest first; those that
+    """Return the batches of the source that are not closed at ``as_of``, oldest first; those that
     have not begun are among them, unless they begin at ``before`` or after.
     """
     found = [
-        SourceBatch(managed.batch(id), seen)
-        for id, seen in open_source(of_open_rows(managed)).batches().items()
+        SourceBatch(stream.batch(id), seen) for id, seen in open_source(stream).batches().items()
     ]
     return tuple(
         item
         for item in found
-        if not managed.closed(item.batch, as_of) and (before is None or item.batch.start < before)
+        if not stream.closed(item.batch, as_of) and (before is None or item.batch.start < before)
     )
-
-
-def of_open_rows(managed: ManagedModel) -> ManagedModel:
-    """Return the model with the server that rows to be scored come from."""
-    return replace(managed, contract=managed.open_contract or managed.contract)

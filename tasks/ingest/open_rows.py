@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, nearest
 from tasks.batches import Batch
-from tasks.ingest.arrivals import of_open_rows, open_source
+from tasks.ingest.arrivals import open_source
 from tasks.ingest.formats import read_pieces
 from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import UnreadableError
 from tasks.lake import file_sha256
-from tasks.model_spec import ManagedModel
 from tasks.records import Part, Snapshot
+from tasks.streams import Stream
 
 PART_ROWS = 100_000
 """Most rows that are scored at once."""
@@ -49,9 +49,9 @@ class OpenRows:
     """None when there are no rows."""
 
 
-def rows_of_batch(managed: ManagedModel, batch: Batch) -> Rows:
+def rows_of_batch(stream: Stream, batch: Batch) -> Rows:
     """Return what there is of an open batch; SourceError when it cannot be reached."""
-    return open_source(of_open_rows(managed)).read(batch)
+    return open_source(stream).read(batch)
 
 
 def rows_of_file(file: Path, contract: Contract, name: str = "") -> Rows:

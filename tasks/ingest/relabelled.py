@@ -8,18 +8,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tasks.lake import checked_parts, read_reasons
-from tasks.model_spec import ManagedModel
 from tasks.records import BatchRecord, Snapshot
+from tasks.streams import Stream
 
 
-def relabelled(managed: ManagedModel, before: BatchRecord, after: BatchRecord) -> bool:
-    """Whether a new revision of an accepted batch differs in the target and in columns that become
-    known later alone.
+def relabelled(stream: Stream, target: str, before: BatchRecord, after: BatchRecord) -> bool:
+    """Whether a new revision of an accepted batch differs in the ``target`` and in columns that
+    become known later alone.
     """
     if not (before.accepted and after.accepted):
         return False
-    lake, contract = managed.settings.lake, managed.contract
-    known = [c.name for c in contract.columns if c.available and c.name != managed.spec.target]
+    lake, contract = stream.settings.lake, stream.contract
+    known = [c.name for c in contract.columns if c.available and c.name != target]
     aside = [
         {} if one.verdict.quarantine is None else read_reasons(lake, one.verdict.quarantine)
         for one in (before, after)

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from tasks.ingest.arrivals import SourceBatch, open_source
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import UnreadableError
-from tasks.model_spec import ManagedModel
 from tasks.records import Snapshot
+from tasks.streams import Stream
 
 
 def read_block(reference: str) -> str:
@@ -48,12 +48,12 @@ def _may_pass(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401 - as Pre
     retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
 )
-def ingest(managed: ManagedModel, source: SourceBatch) -> Snapshot:
+def ingest(stream: Stream, source: SourceBatch) -> Snapshot:
     """Read the batch and keep it as an immutable snapshot; the same content is the same
     snapshot.
     """
-    opened = open_source(managed)
+    opened = open_source(stream)
     name = opened.name.replace("{batch}", source.batch.id)
     return write_snapshot(
-        managed.settings.lake, opened.read(source.batch), managed.contract, source.batch, name
+        stream.settings.lake, opened.read(source.batch), stream.contract, source.batch, name
     )

@@ -25,6 +25,7 @@ from tasks.records import (
     Record,
     Reject,
     Shadow,
+    StreamName,
     TrainedModel,
 )
 
@@ -53,7 +54,11 @@ def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecor
         check_lease(connection, held)
         last = connection.execute(
             select(batches)
-            .where(batches.c.model == record.model, batches.c.batch == record.batch.id)
+            .where(
+                batches.c.model == record.model,
+                batches.c.stream == record.stream,
+                batches.c.batch == record.batch.id,
+            )
             .order_by(batches.c.revision.desc())
             .limit(1)
         ).one_or_none()
@@ -71,24 +76,30 @@ def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecor
         else:
             connection.execute(
                 insert(batches).values(
-                    model=record.model, batch=record.batch.id, revision=revision, **values
+                    model=record.model,
+                    stream=record.stream,
+                    batch=record.batch.id,
+                    revision=revision,
+                    **values,
                 )
             )
     return record
 
 
-def known_batches(engine: Engine, model: str) -> dict[str, BatchRecord]:
+def known_batches(
+    engine: Engine, model: str, stream: StreamName = "rows"
+) -> dict[str, BatchRecord]:
     """Return batch id -> newest revision, in the order of the ids."""
     with engine.connect() as connection:
         rows = connection.execute(
             select(batches.c.batch, batches.c.record)
-            .where(batches.c.model == model)
+            .where(batches.c.model == model, batches.c.stream == stream)
             .order_by(batches.c.batch, batches.c.revision)
         )
         return {row.batch: BatchRecord.model_validate(row.record) for row in rows}
 
 
-def cohorts(engine: Engine, model: str) -> dict[str, Cohort]:
+def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str, Cohort]:
     """Return batch id -> what says whether its labels may be used, of the newest revisions, in the
     order of the ids.
 
@@ -107,7 +118,7 @@ def cohorts(engine: Engine, model: str) -> dict[str, Cohort]:
     with engine.connect() as connection:
         rows = connection.execute(
             select(batches.c.batch, batches.c.verdict, *found.values())
-            .where(batches.c.model == model)
+            .where(batches.c.model == model, batches.c.stream == stream)
             .order_by(batches.c.batch, batches.c.revision)
         ).all()
     return {row[0]: _cohort(row[1], dict(zip(found, row[2:], strict=True))) for row in rows}
@@ -124,14 +135,16 @@ def _cohort(outcome: str, found: dict[str, Any]) -> Cohort:
     )
 
 
-def finished_fingerprints(engine: Engine, model: str) -> dict[str, str]:
+def finished_fingerprints(
+    engine: Engine, model: str, stream: StreamName = "rows"
+) -> dict[str, str]:
     """Return batch id -> fingerprint of the source, for the batches whose newest revision was
     monitored to its end.
     """
     with engine.connect() as connection:
         rows = connection.execute(
             select(batches.c.batch, batches.c.fingerprint, batches.c.completed)
-            .where(batches.c.model == model)
+            .where(batches.c.model == model, batches.c.stream == stream)
             .order_by(batches.c.batch, batches.c.revision)
         )
         newest = {row.batch: row for row in rows}

@@ -47,13 +47,15 @@ def needed(engine: Engine) -> Needed:
         ]
     spans = {span.snapshot for one in trained for span in one.trained_on}
     spans |= {labels.snapshot for one in trained for labels in one.labelled_by}
-    newest = {(record.model, record.batch.id): record.snapshot.sha256 for record in records}
+    newest = {
+        (record.model, record.stream, record.batch.id): record.snapshot.sha256 for record in records
+    }
     kept = [
         record
         for record in records
         if record.snapshot.sha256 in spans
         or record.predictions is not None
-        or record.snapshot.sha256 == newest[record.model, record.batch.id]
+        or record.snapshot.sha256 == newest[record.model, record.stream, record.batch.id]
     ]
     return Needed(
         snapshots=frozenset(record.snapshot.path for record in kept),

@@ -12,20 +12,18 @@ from collections import defaultdict
 from sqlalchemy import Engine, select
 
 from tasks.ledger.tables import batches, trainings
-from tasks.records import BatchRecord, Superseded, TrainedModel
+from tasks.records import BatchRecord, StreamName, Superseded, TrainedModel
 
 Versions = dict[tuple[str, str], list[int]]
 """Batch and digest of a snapshot -> versions of the model that rest on it."""
 
 
-def superseded(engine: Engine, model: str, labels: str | None = None) -> tuple[Superseded, ...]:
+def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
     """Return every revision that is not its batch's newest content and that something rests on,
-    oldest first.
+    oldest first; those of rows, then those of labels from a contract of their own.
 
-    ``labels`` is the name under which the ledger has the model's batches of labels, where they have
-    a contract of their
-    own: their revisions come after those of the rows. A revision whose content came back later is
-        not superseded: what rests on it rests on the newest content.
+    A revision whose content came back later is not superseded: what rests on it rests on the newest
+    content.
     """
     with engine.connect() as connection:
         known = connection.execute(
@@ -43,17 +41,19 @@ def superseded(engine: Engine, model: str, labels: str | None = None) -> tuple[S
         members = [one, *(trained[m.version] for m in one.members if m.version in trained)]
         for read in {(s.batch, s.snapshot) for member in members for s in member.labelled_by}:
             on_labels[read].append(version)
-    found = _replaced(engine, model, on_rows)
-    return found if labels is None else (*found, *_replaced(engine, labels, on_labels, labels=True))
+    return (
+        *_replaced(engine, model, "rows", on_rows),
+        *_replaced(engine, model, "labels", on_labels),
+    )
 
 
 def _replaced(
-    engine: Engine, model: str, versions: Versions, *, labels: bool = False
+    engine: Engine, model: str, stream: StreamName, versions: Versions
 ) -> tuple[Superseded, ...]:
     with engine.connect() as connection:
         written = connection.execute(
             select(batches.c.batch, batches.c.record)
-            .where(batches.c.model == model)
+            .where(batches.c.model == model, batches.c.stream == stream)
             .order_by(batches.c.batch, batches.c.revision)
         ).all()
     revisions = defaultdict(list)
@@ -79,7 +79,7 @@ def _replaced(
                         newest_rows=newest.snapshot.rows,
                         versions=trained_on_it,
                         predictions=predictions,
-                        labels=labels,
+                        stream=stream,
                     )
                 )
     return tuple(found)

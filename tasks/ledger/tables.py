@@ -49,15 +49,18 @@ batches = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("model", String(100), nullable=False),
+    Column("stream", String(10), nullable=False),
     Column("batch", String(40), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("verdict", String(30), nullable=False),
     Column("completed", Boolean, nullable=False),
     Column("record", JSON, nullable=False),
-    UniqueConstraint("model", "batch", "revision"),
+    UniqueConstraint("model", "stream", "batch", "revision"),
 )
-"""Every batch of every model, each revision of it; the record is a BatchRecord."""
+"""Every batch of every model, of rows and of labels, each revision of it; the record is a
+BatchRecord.
+"""
 
 trainings = Table(
     "trainings",

@@ -19,6 +19,7 @@ from tasks.records.base import (
     Form,
     Problem,
     Record,
+    StreamName,
     WindowKind,
 )
 from tasks.records.batch import (
@@ -160,6 +161,7 @@ __all__ = [
     "SliceComparison",
     "SliceScore",
     "Snapshot",
+    "StreamName",
     "Superseded",
     "Thaw",
     "TimeBlock",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tasks.batches import Batch
-from tasks.records.base import Record
+from tasks.records.base import Record, StreamName
 from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Performance
 from tasks.records.model import LabelSummary
@@ -32,6 +32,7 @@ class BatchRecord(Record):
     """What the ledger knows of one batch of one model."""
 
     model: str
+    stream: StreamName = "rows"
     batch: Batch
     revision: int
     snapshot: Snapshot
@@ -59,6 +60,11 @@ class BatchRecord(Record):
     """Whether the monitor has come to its end with this revision; if not, the next run takes it up
     again.
     """
+
+    @property
+    def name(self) -> str:
+        """Model, stream and batch, for people."""
+        return f"{self.model} {'labels ' if self.stream == 'labels' else ''}{self.batch.id}"
 
     @property
     def accepted(self) -> bool:
@@ -93,16 +99,16 @@ class Superseded(Record):
     """Versions of the model that were trained on rows of it."""
     predictions: str | None
     """Lake path of what the champion said about it."""
-    labels: bool = False
-    """Whether it is a batch of labels, from a contract of their own."""
+    stream: StreamName = "rows"
 
     def __str__(self) -> str:
         numbers = ", ".join(map(str, self.versions))
         parts = [f"trained on it: version {numbers}"] if numbers else []
         if self.predictions:
             parts.append(f"predictions: {self.predictions}")
+        of = "labels of " if self.stream == "labels" else ""
         return (
-            f"{'labels of ' if self.labels else ''}{self.batch} revision {self.revision}"
+            f"{of}{self.batch} revision {self.revision}"
             f" ({self.rows:,} rows), now revision {self.newest} ({self.newest_rows:,} rows);"
             f" {'; '.join(parts)}"
         )

@@ -16,6 +16,7 @@ from tasks.reports.drift_page import render_drift_page
 from tasks.reports.model_page import render_model_page
 from tasks.reports.timeline import draw_timeline
 from tasks.reports.validation_page import render_validation_page
+from tasks.streams import Stream
 
 PICKLE_TRUSTED = (
     "This model's spec trusts pickles: anyone who can write to the registry and to the ledger can"
@@ -75,9 +76,9 @@ def write_batch_pages(
 
 
 @task(name="write label page", cache_policy=NO_CACHE)
-def write_label_page(stream: ManagedModel, record: BatchRecord) -> Path:
+def write_label_page(stream: Stream, record: BatchRecord) -> Path:
     """Write the page of a batch of labels, which says what its contract found, and return it."""
-    page = stream.settings.reports / stream.name / record.batch.id / VALIDATION
+    page = stream.settings.reports / stream.model / stream.name / record.batch.id / VALIDATION
     write_whole(
         page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode()
     )

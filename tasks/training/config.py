@@ -22,9 +22,13 @@ class Range(Config):
     """Values that the search may try for one hyper-parameter."""
 
     low: int | float | None = None
+    """Smallest value. Two whole numbers make a range of whole numbers."""
     high: int | float | None = None
+    """Largest value."""
     log: bool = False
+    """Whether the range is searched on a logarithmic scale; ``low`` is above 0 then."""
     choices: tuple[Any, ...] | None = None
+    """The values to try, in place of ``low`` and ``high``."""
 
     @model_validator(mode="after")
     def _one_form(self) -> "Range":
@@ -53,6 +57,7 @@ class Candidate(Config):
     """An estimator with scikit-learn's interface, by its import path."""
 
     estimator: str
+    """Import path of the class, such as ``sklearn.linear_model.LogisticRegression``."""
     params: Mapping[str, Any] = Field(default_factory=dict)
     """Arguments of the estimator, fixed."""
     search: Mapping[str, Range] = Field(default_factory=dict)
@@ -77,13 +82,17 @@ class Tuning(Config):
 class TrainingConfig(Config):
     """What is trained, on what, and how the best is found."""
 
-    candidates: tuple[Candidate, ...] = Field(min_length=1)
+    candidates: tuple[Candidate, ...] = Field(default=(), min_length=1)
+    """Estimators to try. Left out: a linear model and gradient boosting, for the spec's problem."""
     first: int = Field(default=3, ge=1)
     """Accepted batches that the first champion waits for."""
     window: Window = Window()
+    """The batches to train on."""
     holdout: float = Field(default=0.2, gt=0, lt=1)
-    """Newest share of the newest batch's rows, kept from the challenger to judge it (DECISIONS:
-    20%).
+    """Newest share of the newest batch's rows, kept from the challenger to judge it (20%:
+    docs/decisions.md).
     """
     tuning: Tuning = Tuning()
+    """How long is searched for the best candidate."""
     seed: int = 0
+    """Seed of everything that is drawn at random, so that a training can be repeated."""

@@ -9,4 +9,4 @@ class ValidationConfig(Config):
     """How much quarantine a batch may need before it is refused as a whole."""
 
     max_quarantined: float = Field(default=0.1, ge=0, le=1)
-    """Largest share of rows in quarantine; above it the batch itself is in doubt."""
+    """Largest share of rows in quarantine; above it the batch is refused."""

@@ -121,7 +121,7 @@ class Shop:
         managed = self.managed
         batch = batch_named(day, "day", managed.contract.timezone)
         try:
-            source = open_source(managed)
+            source = open_source(managed.rows)
             if day not in source.batches():
                 raise LookupError(f"no batch {day}")
             rows = source.read(batch)

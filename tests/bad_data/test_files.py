@@ -131,13 +131,13 @@ def test_growing_file_breaks_behind_what_was_taken_in(tmp_path: Path) -> None:
     shop.file().write_text(WHOLE)
     first = shop.take_in()
     assert first.snapshot is not None
-    seen = open_source(shop.managed).batches()[DAY]
+    seen = open_source(shop.managed.rows).batches()[DAY]
 
     shop.file().write_bytes(TWO_DAYS.encode() + b"\xff\n")
     assert shop.take_in(NEXT_DAY).outcome == "refuse"
 
     shop.file().write_text(TWO_DAYS)
-    assert open_source(shop.managed).batches()[DAY] == seen
+    assert open_source(shop.managed.rows).batches()[DAY] == seen
     assert shop.take_in(NEXT_DAY).outcome == "accept"
     again = shop.take_in()
     assert again.snapshot is not None
@@ -153,7 +153,7 @@ def test_growing_file_cut_at_every_byte(tmp_path: Path, name: str) -> None:
     rows = [f'2013-05-17T1{i}:00:00Z,{i},"a\nb"\n' for i in range(3)]
     text = "sold_at,id,note\n" + "".join(rows)
     whole = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
-    source = open_source(shop.managed)
+    source = open_source(shop.managed.rows)
 
     read, refused = {}, list[SourceError]()
     for length in range(len(whole) + 1):

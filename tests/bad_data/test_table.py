@@ -714,7 +714,7 @@ def test_file_cut_at_every_byte(tmp_path: Path, name: str) -> None:
         if "parquet" in name
         else gzip.compress(csv_text(table.to_pydict()).encode())
     )
-    source = open_source(shop.managed)
+    source = open_source(shop.managed.rows)
 
     for length in range(len(whole)):
         shop.deliver(whole[:length])

@@ -182,9 +182,11 @@ def full_postgres() -> Iterator[str]:
     The one in a wheel lacks pg_trgm, which Prefect's tables need; without another one the test is
     skipped, and says so.
     """
-    control = shutil.which("pg_ctl")
+    # Debian keeps its programs off the PATH, one folder for each version.
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    control = shutil.which("pg_ctl", path=os.pathsep.join([os.environ["PATH"], *map(str, debian)]))
     if control is None:
-        pytest.skip("no PostgreSQL on this machine beside the one in a wheel, which lacks pg_trgm")
+        pytest.skip("no PostgreSQL with pg_trgm is installed: apt-get install postgresql")
     programs = Path(control).resolve().parent
     # Not below pytest's directories: they are closed to the user that the server must run as when
     # we are root.

@@ -99,7 +99,7 @@ def test_values_of_other_blocks(use_home, quick_project, make_weather_home, tmp_
         url=f"postgresql+psycopg2://{block % 'user'}:{block % 'password'}@127.0.0.1:1/shop",
     )
 
-    source = open_source(manage("weather", settings))
+    source = open_source(manage("weather", settings).rows)
 
     assert (source.engine.url.username, source.engine.url.password) == ("reader", CANARY)
     with pytest.raises(SourceError) as caught:
@@ -121,5 +121,5 @@ def test_block_that_is_not_there(use_home, quick_project, make_weather_home, ref
     with pytest.raises(
         SourceError, match=rf"servers\.0\.url: expected \{{\{{ prefect\.blocks\.{reference} "
     ) as caught:
-        open_source(manage("weather", settings)).batches()
+        open_source(manage("weather", settings).rows).batches()
     assert CANARY not in "".join(traceback.format_exception(caught.value))

@@ -1,8 +1,7 @@
 """Every page of a batch whose strings are scripts, in a real browser: nothing planted runs.
 
-Chromium is no Python package: where it is installed (Debian's package ``chromium``) these tests
-run, elsewhere they are skipped by name. A machine for CI gets it with its other system packages,
-before ``.ci/run`` is called.
+Chromium is no Python package: ``make test`` installs it where it may (.ci/debian-packages);
+elsewhere these tests are skipped by name.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _days() -> list[str]:
 def _run(managed: ManagedModel, engine: Engine, held: Lease, clock: datetime) -> list[str]:
     """What a run whose clock shows ``clock`` takes in, and completes."""
     done = []
-    for item in waiting_batches(managed, engine, clock):
+    for item in waiting_batches(managed.rows, engine, clock):
         record: BatchRecord = batch_record(model="weather", batch=item.batch)
         whole = {"fingerprint": item.fingerprint, "completed": True}
         ledger.record_batch(engine, held, record.model_copy(update=whole))
@@ -112,9 +112,9 @@ def test_a_day_closes_when_it_has_ended_there(
 
     assert batch.end - batch.start == timedelta(hours=hours)
     assert batch.id not in {
-        i.batch.id for i in waiting_batches(daily, engine, end - timedelta(seconds=1))
+        i.batch.id for i in waiting_batches(daily.rows, engine, end - timedelta(seconds=1))
     }
-    assert batch.id in {i.batch.id for i in waiting_batches(daily, engine, end)}
+    assert batch.id in {i.batch.id for i in waiting_batches(daily.rows, engine, end)}
 
 
 def test_missed_schedules_are_made_up_in_order(

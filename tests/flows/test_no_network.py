@@ -49,7 +49,8 @@ def _may_unshare() -> bool:
 
 
 @pytest.mark.skipif(
-    not _may_unshare(), reason="this system lets nobody have a network of their own"
+    not _may_unshare(),
+    reason="no right to have a network of one's own: unshare, as root or with user namespaces",
 )
 def test_whole_run_needs_no_network_and_tells_no_secret(
     make_weather_home, quick_project: Path, postgres: str, tmp_path: Path

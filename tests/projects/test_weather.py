@@ -25,12 +25,12 @@ from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 def ingested(settings: Settings) -> dict[str, tuple[Snapshot, Verdict]]:
     """Snapshot and verdict of every week that is there."""
     managed = manage("weather", settings)
-    source = open_source(managed)
+    source = open_source(managed.rows)
     found = {}
     for week in source.batches():
-        table = source.read(managed.batch(week)).table()
+        table = source.read(managed.rows.batch(week)).table()
         snapshot = write_snapshot(
-            settings.lake, table, managed.contract, managed.batch(week), source.name
+            settings.lake, table, managed.contract, managed.rows.batch(week), source.name
         )
         found[week] = (
             snapshot,

@@ -39,7 +39,7 @@ def with_labels(managed: ManagedModel, **changes: Any) -> ManagedModel:
 def cohort(managed: ManagedModel, week: int, **changes: Any) -> Cohort:
     """The rows, or the labels, of a week, in order."""
     values: dict[str, Any] = {"snapshot": f"s{week}", "accepted": True, "verdict": "all is well"}
-    return Cohort(batch=managed.batch(f"2024-W{week:02d}"), **(values | changes))
+    return Cohort(batch=managed.rows.batch(f"2024-W{week:02d}"), **(values | changes))
 
 
 def counted(
@@ -67,15 +67,15 @@ def test_days_of_delay_are_days_of_the_calendar(managed: ManagedModel) -> None:
     """Three weeks over the change of the clocks end at midnight, as the weeks of labels do; hours
     are hours.
     """
-    last = managed.batch("2024-W14")
+    last = managed.rows.batch("2024-W14")
 
     assert (
-        managed.matures(managed.batch("2024-W11"))
+        managed.matures(managed.rows.batch("2024-W11"))
         == last.end
         == datetime(2024, 4, 7, 22, tzinfo=UTC)
     )
     hours = with_labels(managed, delay=timedelta(hours=1))
-    assert hours.matures(managed.batch("2024-W11")) == datetime(2024, 3, 18, 0, tzinfo=UTC)
+    assert hours.matures(managed.rows.batch("2024-W11")) == datetime(2024, 3, 18, 0, tzinfo=UTC)
 
 
 def test_labels_that_are_late_keep_the_batch_waiting(managed: ManagedModel) -> None:
@@ -116,7 +116,7 @@ def test_refused_labels_keep_their_own_batches_waiting_and_no_others(managed: Ma
     """From a batch's start to its moment no labels may be refused; before and after they may."""
     broken = cohort(managed, 6, accepted=False, verdict="column cancelled is missing")
     labels = [cohort(managed, 5), broken, *(cohort(managed, week) for week in range(7, 12))]
-    late = managed.matures(managed.batch("2024-W08"))
+    late = managed.matures(managed.rows.batch("2024-W08"))
 
     def reason(week: int) -> str:
         found = Labelled(rows=100, labelled=95, as_of=late)
@@ -175,7 +175,7 @@ def test_judged_again_when_its_own_labels_come_again(
 def test_neither_refused_nor_long_judged_batches_are_due(managed: ManagedModel) -> None:
     """A refused batch never is; one that was judged before labels were counted is left as it is."""
     labels = [cohort(managed, week) for week in range(5, 10)]
-    as_of = managed.matures(managed.batch("2024-W05"))
+    as_of = managed.matures(managed.rows.batch("2024-W05"))
 
     assert not due(managed, cohort(managed, 5, accepted=False), labels, as_of)
     assert not due(managed, cohort(managed, 5, judged=True), labels, as_of)

@@ -82,7 +82,7 @@ def read_back(home: Path, truth: dict[str, list[Booking]]) -> Replayed:
     managed = manage("bookings", Settings(home=home, project=BOOKINGS))
     engine = open_ledger(managed.settings.ledger_url)
     records, labels = (
-        ledger.known_batches(engine, name) for name in ("bookings", "bookings/labels")
+        ledger.known_batches(engine, "bookings", stream) for stream in ("rows", "labels")
     )
     return Replayed(managed, truth, records, labels, ledger.history(engine, "bookings"))
 
@@ -182,7 +182,7 @@ def test_immature_labels_would_have_poisoned_and_nobody_was_trained_on_them(repl
         used = {span.batch for span in (*trained.trained_on,)} | {
             span["batch"] for span in entry.evidence["holdout"]
         }
-        assert all(managed.matures(managed.batch(batch)) <= entry.as_of for batch in used)
+        assert all(managed.matures(managed.rows.batch(batch)) <= entry.as_of for batch in used)
         assert all(span.rows == ROWS - SILENT for span in trained.trained_on[:-1]), (
             "every row that ever got a label"
         )
@@ -252,13 +252,13 @@ def test_late_labels_are_work_and_judge_their_own_weeks_again(replayed, use_home
     assert is_idle(managed, engine, now)
     silent = replayed.truth[WEEKS[5]][0]
     with outcome_file(home, WEEKS[6]).open("a", encoding="utf-8", newline="") as file:
-        file.write(word(managed.batch(WEEKS[6]).start + HOUR, silent.booking_id, "false"))
+        file.write(word(managed.rows.batch(WEEKS[6]).start + HOUR, silent.booking_id, "false"))
     assert not is_idle(managed, engine, now)
 
     assert run_flow(monitor("bookings", None, now)) == ()
 
     after = ledger.known_batches(engine, "bookings")
-    assert ledger.known_batches(engine, "bookings/labels")[WEEKS[6]].revision == 2
+    assert ledger.known_batches(engine, "bookings", "labels")[WEEKS[6]].revision == 2
     assert after[WEEKS[5]].labelled.labelled == ROWS - SILENT + 1
     assert after[WEEKS[5]].performances[0].rows == ROWS - SILENT + 1
     again = {id for id in after if after[id].labelled != replayed.records[id].labelled}
@@ -299,7 +299,7 @@ def test_labels_that_are_late_or_refused_make_their_weeks_wait(four_weeks, capsy
     counted.
     """
     home, managed, _ = four_weeks
-    engine, moment = open_ledger(managed.settings.ledger_url), managed.batch(WEEKS[4]).end
+    engine, moment = open_ledger(managed.settings.ledger_url), managed.rows.batch(WEEKS[4]).end
     assert not is_idle(managed, engine, moment)
     with pytest.raises(SourceError, match=r"outcomes: no such directory"):
         run_flow(monitor("bookings", None, moment))
@@ -308,7 +308,7 @@ def test_labels_that_are_late_or_refused_make_their_weeks_wait(four_weeks, capsy
     good = outcome_file(home, WEEKS[2]).read_text(encoding="utf-8")
     outcome_file(home, WEEKS[2]).write_text(good.replace("cancelled", "gone"), encoding="utf-8")
 
-    with pytest.raises(BatchRefusedError, match=rf"bookings/labels {WEEKS[2]} refused.*cancelled"):
+    with pytest.raises(BatchRefusedError, match=rf"bookings labels {WEEKS[2]} refused.*cancelled"):
         run_flow(monitor("bookings", None, moment))
 
     page = managed.settings.reports / "bookings" / "labels" / WEEKS[2] / "validation.html"
@@ -348,13 +348,13 @@ def test_killed_between_labels_and_judgement(four_weeks, monkeypatch):
     )  # the machine may be busy
     home, managed, _ = four_weeks
     _deliver(home, WEEKS[:5])
-    engine, moment = open_ledger(managed.settings.ledger_url), managed.batch(WEEKS[4]).end
+    engine, moment = open_ledger(managed.settings.ledger_url), managed.rows.batch(WEEKS[4]).end
     child = multiprocessing.get_context("spawn").Process(target=_monitor_and_die, args=(moment,))
     child.start()
     child.join(240)
     assert child.exitcode == -signal.SIGKILL
     os.killpg(child.pid, signal.SIGKILL)  # the embedded server that it leaves behind
-    assert len(ledger.cohorts(engine, "bookings/labels")) == 5
+    assert len(ledger.cohorts(engine, "bookings", "labels")) == 5
     assert not any(one.labelled for one in ledger.cohorts(engine, "bookings").values())
 
     run_flow(monitor("bookings", None, moment))
@@ -363,7 +363,7 @@ def test_killed_between_labels_and_judgement(four_weeks, monkeypatch):
     assert [id for id, record in records.items() if record.labelled] == list(WEEKS[:2])
     assert all(
         r.revision == 1
-        for r in (*records.values(), *ledger.known_batches(engine, "bookings/labels").values())
+        for r in (*records.values(), *ledger.known_batches(engine, "bookings", "labels").values())
     )
     assert is_idle(managed, engine, moment)
 
@@ -392,7 +392,8 @@ def test_rows_that_carry_their_labels_are_judged_after_the_delay(
     (promotion,) = [e for e in entries if e.decision.kind == "Promote"]
     trained = ledger.training(engine, "weather", promotion.decision.version)
     assert all(
-        managed.matures(managed.batch(span.batch)) <= promotion.as_of for span in trained.trained_on
+        managed.matures(managed.rows.batch(span.batch)) <= promotion.as_of
+        for span in trained.trained_on
     )
     assert is_idle(managed, engine, managed.matures(last.batch))
 

@@ -139,9 +139,9 @@ def test_same_input_same_output() -> None:
     assert evidence == before
 
 
-def test_alarm_that_could_never_speak_is_refused() -> None:
+def test_alarm_that_could_never_be_raised_is_refused() -> None:
     """An alarm that needs more batches than it remembers is a mistake in the spec."""
-    with pytest.raises(ValidationError, match="the alarm would never speak"):
+    with pytest.raises(ValidationError, match="the alarm could never be raised"):
         PolicyConfig(alarm_from=13, alarm_memory=12)
 
 

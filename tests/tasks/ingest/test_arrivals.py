@@ -54,7 +54,7 @@ def test_kinds_of_files(tmp_path: Path, path: str, kind: type, name: str) -> Non
     """With {batch} files are named by period, without it they grow; a relative path counts from the
     project.
     """
-    source = open_source(managed_sales(tmp_path, lambda d: d["servers"][0].update(path=path)))
+    source = open_source(managed_sales(tmp_path, lambda d: d["servers"][0].update(path=path)).rows)
 
     assert isinstance(source, kind)
     assert source.name == str(tmp_path / name)
@@ -66,7 +66,7 @@ def test_bad_patterns_are_refused(tmp_path: Path, path: str) -> None:
     managed = managed_sales(tmp_path, lambda d: d["servers"][0].update(path=path))
 
     with pytest.raises(SourceError, match=r"sales\.odcs\.yaml: servers\.0\.path: expected"):
-        open_source(managed)
+        open_source(managed.rows)
 
 
 def test_closed_batches(tmp_path: Path) -> None:
@@ -77,15 +77,15 @@ def test_closed_batches(tmp_path: Path) -> None:
     for day in ("2013-05-18", "2013-05-17", "2013-05-19"):
         (directory / f"{day}.csv").write_text("id\n1\n")
 
-    found = closed_batches(managed, datetime(2013, 5, 19, 4, tzinfo=UTC))
+    found = closed_batches(managed.rows, datetime(2013, 5, 19, 4, tzinfo=UTC))
 
     assert [item.batch.id for item in found] == ["2013-05-17", "2013-05-18"]
 
 
 def look_and_read(managed: ManagedModel) -> None:
     """Look at the source, and read the sample day."""
-    open_source(managed).batches()
-    open_source(managed).read(BATCH).table()
+    open_source(managed.rows).batches()
+    open_source(managed.rows).read(BATCH).table()
 
 
 @pytest.mark.parametrize("name", ["{batch}.csv", "{batch}/*.csv", "all.csv"])
@@ -109,7 +109,7 @@ def test_environment_is_in_no_error_and_no_manifest(
         told += traceback.format_exception(caught.value)
     file.write_bytes(b"sold_at,id\n2013-05-17T12:00:00Z,1\n")
 
-    snapshot = ingest.fn(managed, SourceBatch(BATCH, "x"))
+    snapshot = ingest.fn(managed.rows, SourceBatch(BATCH, "x"))
 
     assert snapshot.source == "${SHARE}/" + name.replace("{batch}", DAY)
     written = [path.read_text() for path in managed.settings.lake.rglob("*.json")]
@@ -121,13 +121,14 @@ def test_look_at_an_unchanged_growing_file_is_cheap(tmp_path: Path) -> None:
     """With the index in the lake, looking loads neither pandas nor pyarrow nor Prefect."""
     managed = managed_sales(tmp_path, lambda d: d["servers"][0].update(path="all.csv"))
     (tmp_path / "project" / "all.csv").write_text("sold_at,id\n2013-05-17T12:00:00Z,1\n")
-    assert list(open_source(managed).batches()) == [DAY]
+    assert list(open_source(managed.rows).batches()) == [DAY]
     look = (
         "import sys; from pathlib import Path; from tasks.model_spec import manage; from"
         " tasks.settings import Settings; from tasks.ingest.arrivals import open_source; m ="
         f" manage('sales', Settings(home=Path({str(tmp_path / 'home')!r}),"
-        f" project=Path({str(tmp_path / 'project')!r}))); print(list(open_source(m).batches()), [n"
-        " for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
+        f" project=Path({str(tmp_path / 'project')!r})));"
+        " print(list(open_source(m.rows).batches()),"
+        " [n for n in ('pandas', 'pyarrow', 'prefect') if n in sys.modules])"
     )
 
     told = subprocess.run(
@@ -158,6 +159,6 @@ def test_environment_chooses_the_server(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setenv("KINGMAKER_SERVER", "prod")
 
-    assert open_source(managed_sales(tmp_path, lambda d: d.update(servers=servers))).name.endswith(
-        "prod/{batch}.csv"
-    )
+    assert open_source(
+        managed_sales(tmp_path, lambda d: d.update(servers=servers)).rows
+    ).name.endswith("prod/{batch}.csv")

@@ -31,7 +31,7 @@ def managed(tmp_path: Path) -> ManagedModel:
     return replace(
         model,
         spec=model.spec.model_copy(update={"target": "returned"}),
-        contract=sample_contract(tmp_path),
+        rows=replace(model.rows, contract=sample_contract(tmp_path)),
     )
 
 
@@ -67,7 +67,7 @@ def test_same_rows_but_for_their_labels(
     """What was known when the row was predicted must be the same, to the last value."""
     before, after = record_of(managed, sample_table()), record_of(managed, change(sample_table()))
 
-    assert relabelled(managed, before, after) is expected
+    assert relabelled(managed.rows, managed.spec.target, before, after) is expected
 
 
 def test_refused_batch_is_never_the_same(managed: ManagedModel) -> None:
@@ -77,5 +77,5 @@ def test_refused_batch_is_never_the_same(managed: ManagedModel) -> None:
         update={"verdict": one.verdict.model_copy(update={"outcome": "refuse"})}
     )
 
-    assert not relabelled(managed, refused, one)
-    assert not relabelled(managed, one, refused)
+    assert not relabelled(managed.rows, managed.spec.target, refused, one)
+    assert not relabelled(managed.rows, managed.spec.target, one, refused)

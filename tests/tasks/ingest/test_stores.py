@@ -47,7 +47,7 @@ def source_at(tmp_path: Path, location: str, endpoint: str = "${S3_SERVER}") -> 
         "location": location,
         "endpointUrl": endpoint,
     }
-    return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[server])))
+    return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[server])).rows)
 
 
 @pytest.mark.parametrize("name", ["sales/{batch}.csv", "sales/{batch}/part-*.csv", "sales/all.csv"])
@@ -122,7 +122,7 @@ def custom_at(tmp_path: Path, location: str, **options: str) -> Source:
     }
     if options:
         server["customProperties"] = [{"property": "storageOptions", "value": options}]
-    return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[server])))
+    return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[server])).rows)
 
 
 @pytest.mark.parametrize("name", ["sales/{batch}.csv", "sales/{batch}/part-*.csv", "sales/all.csv"])
@@ -202,7 +202,7 @@ def test_options_of_a_store_are_filled_in_and_hidden(
     def source(endpoint: str, **options: str) -> Source:
         custom = [{"property": "storageOptions", "value": options}]
         given = server | {"endpointUrl": endpoint, "customProperties": custom}
-        return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[given])))
+        return open_source(managed_sales(tmp_path, lambda d: d.update(servers=[given])).rows)
 
     account = {"key": "${LAKE_ID}", "secret": "${LAKE_KEY}"}
     assert source(s3_server, **account).read(BATCH).table()["id"].to_pylist() == [1]

@@ -10,6 +10,7 @@ from tasks.model_spec import BatchConfig, ManagedModel, ModelSpec
 from tasks.scoring.config import ScoringConfig, SinkConfig
 from tasks.scoring.sinks.sink import Sink, open_sink
 from tasks.settings import Settings
+from tasks.streams import Stream
 from tasks.training.config import Candidate, TrainingConfig
 from tests.sample_contract import Document, sample_contract
 
@@ -33,8 +34,16 @@ def managed_sales(
         scoring=scoring,
     )
     settings = Settings(home=directory / "home", project=directory / "project")
-    contract = sample_contract(directory / "project" / "data_contracts", change)
-    return ManagedModel(spec, contract, settings, "0" * 64)
+    rows = Stream(
+        model="sales",
+        name="rows",
+        contract=sample_contract(directory / "project" / "data_contracts", change),
+        every="day",
+        settings=settings,
+        sha256="0" * 64,
+        validation=spec.validation,
+    )
+    return ManagedModel(spec, settings, rows, rows)
 
 
 def no_blocks(reference: str) -> str:
