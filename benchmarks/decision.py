@@ -29,6 +29,7 @@ import pandas as pd
 from scipy import stats
 
 from tasks.evaluation.metrics import score_interval
+from tasks.evaluation.objective import Objective
 
 if __name__ == "__main__":  # run from anywhere: the house is two steps up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -41,6 +42,7 @@ from tasks.records import Comparison, Evidence, Guardrail, Interval, SliceCompar
 
 STEPS = ("blocks and paired test", "slices", "gate", "ROC AUC with its interval")
 DECISION = STEPS[:3]
+AUC = Objective("binary", "roc_auc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -94,7 +96,9 @@ def decide(
         greater_is_better=True,
         slices=slices,
     )
-    passed = Guardrail(name="finite predictions", outcome="passed", found="all", limit="all")
+    passed = Guardrail(
+        code="KM001", name="finite predictions", outcome="passed", found="all", limit="all"
+    )
     evidence = Evidence(
         model="bench",
         batch="2020-01",
@@ -152,7 +156,7 @@ def one_run(rows: int) -> dict[str, dict[str, float]]:
     if said != "Promote":  # a decision that did not come about cost nothing worth measuring
         raise RuntimeError(f"expected the planted gain to be promoted, found {said}")
     _, figures[STEPS[3]] = measured(
-        lambda: score_interval("roc_auc", data["label"], data["score"], blocks, "binary")
+        lambda: score_interval(AUC, data["label"], data["score"], blocks)
     )
     return figures
 

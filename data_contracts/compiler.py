@@ -5,29 +5,37 @@ What would be ignored is refused by name.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from data_contracts.contract import (
+    Ambiguous,
     Column,
     Contract,
     ContractError,
+    Epoch,
     LogicalType,
     Rule,
     nearest,
 )
 from data_contracts.quality import Qualities, one_line
 from data_contracts.servers import compile_servers
+from data_contracts.time_format import pattern_of
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
 
 _LOGICAL_TYPES: tuple[LogicalType, ...] = get_args(LogicalType)
+_EPOCHS: tuple[Epoch, ...] = get_args(Epoch)
+_AMBIGUOUS: tuple[Ambiguous, ...] = get_args(Ambiguous)
+_OWN_KEYS: dict[str, tuple[str, ...]] = {
+    "timestamp": ("epoch", "ambiguousTime"),
+    "boolean": ("trueValues", "falseValues"),
+}
 _OPEN = ("public", "internal")
 _SENSITIVE = ("personal", "restricted", "confidential", "sensitive", "secret", "pii")
 _STRING_FORMATS = ("email", "uuid", "uri", "date", "date-time", "ipv4", "ipv6", "hostname")
@@ -79,6 +87,9 @@ class _Compiler:
         rules = _schema_rules(names)
         for i, (column, item) in enumerate(zip(columns, items, strict=True)):
             rules += self._column_rules(f"schema.0.properties.{i}", column, item, key, qualities)
+        rules += [
+            _once_on_clock(one.name, zone) for one in columns if one.ambiguous == "quarantine"
+        ]
         if key:
             rules.append(
                 Rule(
@@ -155,7 +166,9 @@ class _Compiler:
                 f"{where}.relationships", "none: they cannot be checked within a batch", "some"
             )
         custom = self._custom(
-            where, item.customProperties or [], ("availability", "featureKind", "unit")
+            where,
+            item.customProperties or [],
+            ("availability", "featureKind", "unit", *_OWN_KEYS.get(item.logicalType, ())),
         )
         availability = custom.get("availability", "atEventTime")
         if availability not in ("atEventTime", "later"):
@@ -177,7 +190,53 @@ class _Compiler:
             sensitive=self._sensitive(where, item),
             available=availability == "atEventTime",
             categorical=kind == "categorical" or item.logicalType in ("string", "boolean"),
+            format=self._time_format(where, item),
+            epoch=self._one_of(where, custom, "epoch", (None, *_EPOCHS)),
+            ambiguous=self._one_of(where, custom, "ambiguousTime", _AMBIGUOUS),
+            true_values=self._spellings(where, custom, "trueValues"),
+            false_values=self._spellings(where, custom, "falseValues"),
         )
+
+    def _one_of(self, where: str, custom: dict[str, Any], key: str, known: tuple[Any, ...]) -> Any:  # noqa: ANN401 - one of ``known``
+        """The value of ``key``, the first of ``known`` when it is not given."""
+        found = custom.get(key, known[0])
+        if found not in known:
+            self._refuse(
+                f"{where}.{key}",
+                f"one of {[word for word in known if word]}",
+                f"{found!r}{nearest(str(found), [word for word in known if word])}",
+            )
+        return found
+
+    def _spellings(self, where: str, custom: dict[str, Any], key: str) -> tuple[str, ...]:
+        other = {"trueValues": "falseValues", "falseValues": "trueValues"}[key]
+        found = custom.get(key, [])
+        if not isinstance(found, list) or not all(
+            isinstance(value, str | int) and not isinstance(value, bool) for value in found
+        ):
+            hint = " (YAML reads yes, no, on and off as true and false: put them in quotes)"
+            self._refuse(f"{where}.{key}", f"a list of texts or whole numbers{hint}", repr(found))
+        texts = {str(value).lower() for value in found}
+        if bool(found) != bool(custom.get(other)) or texts & {
+            str(value).lower() for value in custom.get(other) or []
+        }:
+            self._refuse(f"{where}.{key}", f"some, and others in {other}", repr(found))
+        return tuple(str(value) for value in found)
+
+    def _time_format(self, where: str, item: SchemaProperty) -> str:
+        """The format in which text of a date or a timestamp is read; of others it is a rule."""
+        format = str((item.logicalTypeOptions or {}).get("format") or "")
+        if not format or item.logicalType not in ("timestamp", "date"):
+            return ""
+        try:
+            pattern_of(format)
+        except ValueError as error:
+            self._refuse(
+                f"{where}.logicalTypeOptions.format ({item.name})",
+                "a format of Java's DateTimeFormatter such as 'dd.MM.yyyy HH:mm' (docs/files.md)",
+                f"{format!r}: {error}",
+            )
+        return format
 
     def _sensitive(self, where: str, item: SchemaProperty) -> bool:
         """A classification that we do not know must not be taken for 'public'."""
@@ -285,30 +344,15 @@ class _Compiler:
         for harmless in ("timezone", "defaultTimezone"):
             options.pop(harmless, None)
         rules = self._format_rules(f"{where}.format ({name})", column, options.pop("format", None))
-        low, open_low = self._bound(where, column, "inimum", options)
-        high, open_high = self._bound(where, column, "aximum", options)
+        low, open_low = self._bound(where, "inimum", options)
+        high, open_high = self._bound(where, "aximum", options)
         if low is not None or high is not None:
-            self._in_order(where, low, high, column)
-            arguments = {"min": low, "max": high, "strict_min": open_low, "strict_max": open_high}
-            left, right = "(" if open_low else "[", ")" if open_high else "]"
-            shown = (
-                f"{left}{'-inf' if low is None else low}, {'inf' if high is None else high}{right}"
-            )
-            rules.append(
-                Rule(
-                    f"{name}:between",
-                    "row",
-                    "between",
-                    (name,),
-                    arguments,
-                    description=f"{name} lies in {shown}",
-                )
-            )
+            rules.append(qualities.between(where, column, low, high, (open_low, open_high)))
         if (pattern := options.pop("pattern", None)) is not None:
             rules.append(qualities.matches(f"{where}.pattern", name, pattern))
         shortest, longest = options.pop("minLength", None), options.pop("maxLength", None)
         if shortest is not None or longest is not None:
-            self._in_order(where, shortest, longest, column)
+            qualities.in_order(where, shortest, longest, column)
             rules.append(
                 Rule(
                     f"{name}:length_between",
@@ -336,9 +380,7 @@ class _Compiler:
         return rules
 
     def _format_rules(self, where: str, column: Column, format: str | None) -> list[Rule]:
-        """A string's format is checked, an integer's is a range; a time's says how a source writes
-        it, no more.
-        """
+        """A string's format is checked, an integer's is a range; a time's says how it is read."""
         name = column.name
         if format is None or column.logical_type in ("timestamp", "date", "number"):
             return []
@@ -370,35 +412,12 @@ class _Compiler:
             )
         ]
 
-    def _bound(
-        self, where: str, column: Column, end: str, options: dict[str, Any]
-    ) -> tuple[Any, bool]:
+    def _bound(self, where: str, end: str, options: dict[str, Any]) -> tuple[Any, bool]:
         """The bound ``minimum`` or ``maximum`` as it is written, and whether it is open."""
         closed, open_ = options.pop(f"m{end}", None), options.pop(f"exclusiveM{end}", None)
         if closed is not None and open_ is not None:
             self._refuse(where, f"m{end} or exclusiveM{end}", "both")
-        bound = closed if open_ is None else open_
-        try:
-            _comparable(bound, column)
-        except ValueError as error:
-            expected = f"a finite {column.logical_type}"
-            if column.logical_type in ("timestamp", "date"):
-                expected = f"a {column.logical_type} in ISO 8601"
-            raise ContractError(
-                self.file, f"{where}.m{end} ({column.name})", expected, repr(bound)
-            ) from error
-        return bound, open_ is not None
-
-    def _in_order(self, where: str, low: Any, high: Any, column: Column) -> None:  # noqa: ANN401 - any ordered type
-        first, last = _comparable(low, column), _comparable(high, column)
-        try:
-            ordered = first is None or last is None or first <= last
-        except TypeError:
-            self._refuse(
-                where, "both bounds with an offset or both without", f"{low!r} and {high!r}"
-            )
-        if not ordered:
-            self._refuse(where, "the smaller bound first", f"{low!r} and {high!r}")
+        return (closed, False) if open_ is None else (open_, True)
 
     # --- service level and server -----------------------------------------------------------------
 
@@ -470,19 +489,15 @@ def _schema_rules(names: tuple[str, ...]) -> list[Rule]:
     return [*rules, known]
 
 
-def _comparable(bound: object, column: Column) -> Any:  # noqa: ANN401 - any ordered type
-    """The bound as a value that can be compared; ValueError when it has no meaning for the
-    column.
-    """
-    if bound is None:
-        return None
-    if column.logical_type == "timestamp":
-        return datetime.fromisoformat(str(bound))
-    if column.logical_type == "date":
-        return date.fromisoformat(str(bound))
-    if isinstance(bound, float) and not math.isfinite(bound):
-        raise ValueError(bound)
-    return bound
+def _once_on_clock(name: str, zone: str) -> Rule:
+    return Rule(
+        f"{name}:once_on_clock",
+        "row",
+        "once_on_clock",
+        (name,),
+        {"timezone": zone},
+        description=f"{name} is a time that stands once on the clock of {zone}",
+    )
 
 
 def _article(word: str) -> str:

@@ -5,14 +5,19 @@ checks it against the standard's own JSON schema, ``compiler.py`` turns it into 
 ``servers.py`` says where the data comes from. What Kingmaker needs beyond the standard stands in
 ``customProperties``, which the standard reserves for that:
 
-=================  ==========  =====================================================================
-property           stands on   meaning =================  ==========
-===================================================================== ``eventTime``      the table
-the column that says when a row happened; batches are cut by it ``availability``   a column
-``atEventTime`` (default), or ``later``: never a feature, only a label ``featureKind``    a column
-``categorical`` for a number that is a code, not a quantity ``unit``           a column    the unit
-of measure, shown in reports =================  ==========
-=====================================================================
+=================  =========  ======================================================================
+property           stands on  meaning
+=================  =========  ======================================================================
+``eventTime``      the table  the column that says when a row happened; batches are cut by it
+``availability``   a column   ``atEventTime`` (default), or ``later``: never a feature, only a label
+``featureKind``    a column   ``categorical`` for a number that is a code, not a quantity
+``unit``           a column   the unit of measure, shown in reports
+``epoch``          a time     it is counted in this unit since 1970, UTC
+``ambiguousTime``  a time     which of the two a local time means that stands twice on the clock
+``trueValues``     a boolean  texts or numbers that mean true, and ``falseValues`` for false
+=================  =========  ======================================================================
+
+docs/files.md is the table of what a file may look like.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -30,6 +36,8 @@ from data_contracts.errors import MisuseError
 LogicalType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
 Severity = Literal["error", "warning", "info"]
 Scope = Literal["schema", "row", "batch"]
+Epoch = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
+Ambiguous = Literal["earlier", "later", "quarantine"]
 Check = Literal[
     "present",
     "known_columns",
@@ -44,6 +52,7 @@ Check = Literal[
     "format",
     "unique",
     "within_batch",
+    "once_on_clock",
     "row_count",
     "null_share",
     "count",
@@ -60,6 +69,10 @@ class ContractError(MisuseError, ValueError):
 
     def __init__(self, file: Path, where: str, expected: str, found: str) -> None:
         super().__init__(f"{file}: {where}: expected {expected}, found {found}")
+
+
+MISSING = ("", "NA", "NaN", "nan", "null", "NULL")
+"""What text says "no value" unless the contract's server says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,17 @@ class Column:
     """Known at event time. A column that becomes known later can be a label, never a feature."""
     categorical: bool = False
     """Strings, booleans, and numbers declared to be codes."""
+    format: str = ""
+    """How a date or a timestamp is written in text, in the letters of Java's DateTimeFormatter, as
+    the standard has it; empty for ISO 8601.
+    """
+    epoch: Epoch | None = None
+    """A timestamp that is a number: what it counts, since 1970-01-01 in UTC."""
+    ambiguous: Ambiguous = "earlier"
+    """Which moment a local time means that stands twice on the clock of the contract's zone."""
+    true_values: tuple[str, ...] = ()
+    """What a boolean is written as, beside true, t, yes, y and 1; not them when it is given."""
+    false_values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +141,21 @@ class Server:
     """Such as ``prod``."""
     encoding: str = "utf-8"
     delimiter: str = ","
-    """Between the cells of a CSV file."""
+    """Between the cells of a CSV file, as are the next three."""
+    quote: str = '"'
+    """Around a cell that holds a delimiter or a line end; empty when there is none."""
+    escape: str = ""
+    """Before a quote within a quoted cell; empty when it is doubled."""
+    skip_lines: int = 0
+    """Lines before the header."""
+    decimal: str = "."
+    """Before the fraction of a number that is text."""
+    thousands: str = ""
+    """Between groups of three digits of a number that is text; empty when there is nothing."""
+    missing: tuple[str, ...] = MISSING
+    """What a CSV cell without quotes, and text in a column of another type than string, says when
+    there is no value.
+    """
     endpoint: str = ""
     """Address of an S3 service; empty for that of Amazon."""
     options: tuple[tuple[str, str], ...] = ()
@@ -192,17 +230,21 @@ class Contract:
         """Return the column called ``name``; KeyError names the nearest column when there is
         none.
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(
-            f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}"
-        )
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise KeyError(
+                f"contract {self.name} has no column {name!r}{nearest(name, self.column_names)}"
+            ) from None
 
-    @property
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
     def column_names(self) -> tuple[str, ...]:
         """All column names, in the contract's order."""
-        return tuple(column.name for column in self.columns)
+        return tuple(self._by_name)
 
     @property
     def feature_columns(self) -> tuple[Column, ...]:

@@ -35,7 +35,7 @@ _ARGUMENTS = {
     "rowCount": (),
     "nullValues": (),
     "missingValues": ("missingValues",),
-    "invalidValues": ("validValues", "pattern"),
+    "invalidValues": ("validValues", "pattern", "minimum", "maximum"),
     "duplicateValues": ("properties",),
 }
 _TABLE_PLACEHOLDERS = ("{table}", "{object}")
@@ -136,6 +136,51 @@ class Qualities:
             description=f"{name} matches {pattern}",
         )
 
+    def between(
+        self,
+        where: str,
+        column: Column,
+        low: Any,  # noqa: ANN401 - any ordered type
+        high: Any,  # noqa: ANN401 - any ordered type
+        strict: tuple[bool, bool] = (False, False),
+    ) -> Rule:
+        """Return the rule that ``column`` lies from ``low`` to ``high``, None for an open end;
+        ``strict`` says which of them are left out.
+        """
+        for end, bound in (("minimum", low), ("maximum", high)):
+            try:
+                comparable(bound, column)
+            except ValueError as error:
+                expected = f"a finite {column.logical_type}"
+                if column.logical_type in ("timestamp", "date"):
+                    expected = f"a {column.logical_type} in ISO 8601"
+                raise ContractError(
+                    self.file, f"{where}.{end} ({column.name})", expected, repr(bound)
+                ) from error
+        self.in_order(where, low, high, column)
+        left, right = "(" if strict[0] else "[", ")" if strict[1] else "]"
+        shown = f"{left}{'-inf' if low is None else low}, {'inf' if high is None else high}{right}"
+        return Rule(
+            f"{column.name}:between",
+            "row",
+            "between",
+            (column.name,),
+            {"min": low, "max": high, "strict_min": strict[0], "strict_max": strict[1]},
+            description=f"{column.name} lies in {shown}",
+        )
+
+    def in_order(self, where: str, low: Any, high: Any, column: Column) -> None:  # noqa: ANN401 - any ordered type
+        """Refuse bounds of which the first is above the second."""
+        first, last = comparable(low, column), comparable(high, column)
+        try:
+            ordered = first is None or last is None or first <= last
+        except TypeError:
+            self._refuse(
+                where, "both bounds with an offset or both without", f"{low!r} and {high!r}"
+            )
+        if not ordered:
+            self._refuse(where, "the smaller bound first", f"{low!r} and {high!r}")
+
     # --- library metrics --------------------------------------------------------------------------
 
     def _library(
@@ -230,8 +275,13 @@ class Qualities:
                         f"one on {name}, {_article(column.logical_type)}",
                     )
                 rules.append(self.matches(f"{where}.arguments.pattern", name, arguments["pattern"]))
+            if "minimum" in arguments or "maximum" in arguments:
+                low, high = arguments.get("minimum"), arguments.get("maximum")
+                rules.append(self.between(f"{where}.arguments", column, low, high))
             if not rules:
-                self._refuse(f"{where}.arguments", "validValues, pattern, or both", "none")
+                self._refuse(
+                    f"{where}.arguments", "validValues, pattern, minimum or maximum", "none"
+                )
             return rules
         rules = [
             Rule(f"{name}:not_null", "row", "not_null", (name,), description=f"{name} has a value")
@@ -452,6 +502,23 @@ class Qualities:
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
         raise ContractError(self.file, where, expected, found)
+
+
+def comparable(bound: object, column: Column) -> Any:  # noqa: ANN401 - any ordered type
+    """Return the bound as a value that can be compared; ValueError when it has no meaning for the
+    column.
+    """
+    if bound is None:
+        return None
+    if column.logical_type == "timestamp":
+        return datetime.fromisoformat(str(bound))
+    if column.logical_type == "date":
+        return date.fromisoformat(str(bound))
+    if not isinstance(bound, int | float) or isinstance(bound, bool):
+        raise ValueError(bound)
+    if isinstance(bound, float) and not math.isfinite(bound):
+        raise ValueError(bound)
+    return bound
 
 
 def _count(metric: str, blamed: list[Rule], operator: Operator, limit: Any, unit: str) -> Rule:  # noqa: ANN401 - a number or a pair

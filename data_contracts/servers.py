@@ -8,13 +8,20 @@ Files: ``local`` (``path``); ``s3`` (``location``, ``endpointUrl``); ``azure``, 
     its ``name``. What the standard has no key for stands in the server's ``customProperties``:
 
 ==================  ==========  ====================================================================
-property            stands on   meaning ==================  ==========
-==================================================================== ``delimiter``       csv files
-the character between two cells (default: the comma) ``storageOptions``  a location  what the file
-system is told beside the address, in fsspec's words ``url``             custom      the database's
-address, as SQLAlchemy writes it ``username``        postgresql  the account; it needs to read the
-table and nothing else ``password``        postgresql  a reference to where it is kept ``changedAt``
-a table     the column that says when a row was changed, to notice replaced values
+property            stands on   meaning
+==================  ==========  ====================================================================
+``delimiter``       csv files   the character between two cells (default: the comma)
+``quote``           csv files   the character around a cell, or ``none`` (default: ``"``)
+``escape``          csv files   the character before a quote in a cell (default: it is doubled)
+``skipLines``       csv files   how many lines stand before the header
+``decimal``         text files  the character before a fraction: ``.`` (default) or ``,``
+``thousands``       text files  the character between groups of three digits (default: none)
+``missingValues``   text files  a list of what means "no value", in place of ``contract.MISSING``
+``storageOptions``  a location  what the file system is told beside the address, in fsspec's words
+``url``             custom      the database's address, as SQLAlchemy writes it
+``username``        postgresql  the account; it needs to read the table and nothing else
+``password``        postgresql  a reference to where it is kept
+``changedAt``       a table     the column that says when a row was changed, to see replaced values
 ==================  ==========  ====================================================================
 
 A reference is filled in when the source is read: ``${NAME}`` is the environment variable of that
@@ -31,7 +38,7 @@ import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 from data_contracts.contract import ContractError, Server, nearest
@@ -43,6 +50,24 @@ FILE_FORMATS = ("csv", "json", "parquet")
 _DATABASES = ("postgresql", "postgres", "duckdb")
 _ADDRESSES = ("s3", "azure", "sftp", "custom")
 _TYPES = ("local", *_ADDRESSES, *_DATABASES)
+
+_CSV = ("delimiter", "quote", "escape", "skipLines")
+_TEXT = ("decimal", "thousands", "missingValues")
+_MARKS = {
+    "delimiter": r"""[^"\r\n\x80-\U0010ffff]""",
+    "quote": r"[^\r\n\x80-\U0010ffff]?",
+    "escape": r"[^\r\n\x80-\U0010ffff]?",
+    "decimal": r"[.,]",
+    "thousands": "[.,' _\u00a0\u202f]?",
+}
+_MARK_NAMES = {
+    "delimiter": "one ASCII character, such as ';' or a tab",
+    "quote": "one ASCII character, or none",
+    "escape": "one ASCII character, or none",
+    "decimal": "'.' or ','",
+    "thousands": "'.', ',', an apostrophe, a blank, '_' or none",
+}
+
 
 REFERENCE = re.compile(
     r"\$\{(?P<variable>[A-Za-z_][A-Za-z0-9_]*)\}|\{\{\s*(?P<block>prefect\.blocks\.[\w.\-\[\]]+)\s*\}\}"
@@ -103,20 +128,15 @@ class _Compiler:
                 "'csv', 'json' or 'parquet'",
                 f"{document.format!r}{nearest(str(document.format), FILE_FORMATS)}",
             )
-        known = ["delimiter"] * (document.format == "csv") + ["storageOptions"] * (
-            document.type in _ADDRESSES
-        )
+        known = [
+            *_CSV * (document.format == "csv"),
+            *_TEXT * (document.format != "parquet"),
+            *("storageOptions",) * (document.type in _ADDRESSES),
+        ]
         custom = self._custom(known)
         if document.format == "json" and document.delimiter not in (None, "new_line"):
             self._refuse(
                 "delimiter", "'new_line': one JSON object a line", repr(document.delimiter)
-            )
-        delimiter = str(custom.get("delimiter", ","))
-        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
-            self._refuse(
-                "customProperties.delimiter",
-                "one ASCII character, such as ';' or a tab",
-                repr(delimiter),
             )
         encoding = document.encoding or "utf-8"
         try:
@@ -142,10 +162,43 @@ class _Compiler:
             where=self.where,
             environment=document.environment or "",
             encoding=encoding,
-            delimiter=delimiter,
+            **self._dialect(custom),
             endpoint=document.endpointUrl or "",
             options=self._options(custom.get("storageOptions", {})),
         )
+
+    def _dialect(self, custom: dict[str, object]) -> dict[str, Any]:
+        """How text is written, as far as it is said."""
+        found: dict[str, Any] = {}
+        for key, allowed in _MARKS.items():
+            if key not in custom:
+                continue
+            given = custom[key]
+            mark = "" if given == "none" and key in ("quote", "escape", "thousands") else given
+            if not isinstance(mark, str) or not re.fullmatch(allowed, mark):
+                self._refuse(f"customProperties.{key}", _MARK_NAMES[key], repr(given))
+            found[key] = mark
+        marks = {"delimiter": ",", "quote": '"', "decimal": ".", "thousands": ""} | found
+        for one, other in (("delimiter", "quote"), ("decimal", "thousands")):
+            if marks[one] == marks[other]:
+                self._refuse(
+                    f"customProperties.{one}", f"another than the {other}", repr(marks[one])
+                )
+        if "skipLines" in custom:
+            lines = custom["skipLines"]
+            if not isinstance(lines, int) or isinstance(lines, bool) or lines < 0:
+                self._refuse("customProperties.skipLines", "a number of lines", repr(lines))
+            found["skip_lines"] = lines
+        if "missingValues" in custom:
+            texts = custom["missingValues"]
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                self._refuse(
+                    "customProperties.missingValues",
+                    "a list of texts in quotes, such as ['', '-999']",
+                    repr(texts),
+                )
+            found["missing"] = tuple(texts)
+        return found
 
     def _options(self, given: object) -> tuple[tuple[str, str], ...]:
         """The options as texts; a nested one is refused, and a secret in clear, and neither is

@@ -5,14 +5,14 @@ promoted or not.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 from prefect import flow, get_run_logger
 
 from flows.steps.ensemble import join_ensemble, window_kind
-from flows.steps.evidence import compared_or_why_not
+from flows.steps.evidence import Holdout, compared_or_why_not, hold_out
 from flows.steps.guardrails import every_guardrail
 from flows.steps.publish import ask_for_approval
 from flows.steps.run import ModelRun, model_run
@@ -21,7 +21,9 @@ from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
 from tasks.errors import MisuseError
 from tasks.evaluation.judgement import importance
-from tasks.evaluation.metrics import mean_loss
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import LabelledRows
+from tasks.evaluation.task import score_labelled
 from tasks.features.task import features_sha256
 from tasks.prediction import predict
 from tasks.records import (
@@ -78,8 +80,10 @@ async def retrain(
             None if champion is None else champion.trained.new_member or champion.trained.recipe
         )
         current_champion = None if champion is None else champion.trained.recipe
-        loss = mean_loss(spec.problem, class_labels(parts.train.target, spec.problem), spec.metric)
+        classes = class_labels(parts.train.target, spec.problem)
+        loss = Objective(spec.problem, spec.metric, classes).mean_loss
         found = search_candidates(m.managed, parts, loss, incumbent)
+        holdout = hold_out(m, parts, champion)
         entry: LedgerEntry
         for contender in contenders(
             found,
@@ -88,9 +92,11 @@ async def retrain(
             current_champion,
             ensemble=spec.ensemble.members,
         ):
-            fitted, checks = join_ensemble(m, train(m.managed, contender, parts), champion, seen)
-            as_fitted, trained = enter(m, fitted, found)
-            evidence = gather_evidence(m, fitted, trained, champion, as_fitted, checks)
+            fitted, as_fitted, checks = join_ensemble(
+                m, train(m.managed, contender, parts), holdout, champion, seen
+            )
+            trained = enter(m, fitted, as_fitted, found)
+            evidence = gather_evidence(m, fitted, trained, holdout, champion, as_fitted, checks)
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
             entry = m.rule(gate, evidence.batch, evidence, trained)
             get_run_logger().info(
@@ -132,31 +138,35 @@ def in_words(m: ModelRun, kind: WindowKind) -> str:
     return str(Window() if kind == "all history" else m.managed.spec.training.window)
 
 
-def enter(m: ModelRun, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.ndarray, TrainedModel]:
-    """Log and register a fitted challenger; return its predictions for the holdout, and its
-    record.
+def enter(
+    m: ModelRun, fitted: Fitted, as_fitted: np.ndarray, found: tuple[Found, ...]
+) -> TrainedModel:
+    """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
+    classes), is what it predicts for the holdout.
     """
+
+    def predicts(features: pd.DataFrame) -> np.ndarray:
+        return predict(fitted.pipeline, features, spec.problem, fitted.classes)
+
     spec, parts = m.managed.spec, fitted.split
     batch = max(span.batch for span in parts.held_out)
-    as_fitted = predict(fitted.pipeline, parts.holdout.features, spec.problem, fitted.classes)
     weights = importance(
-        fitted.pipeline,
-        fitted.classes,
-        parts.holdout,
-        spec.problem,
+        predicts,
+        LabelledRows(parts.holdout),
+        as_fitted,
+        Objective(spec.problem, spec.metric, fitted.classes),
         seed=spec.training.seed,
-        metric=spec.metric,
     )
     profile, baseline = make_baseline(
         m.managed,
         parts.train,
         parts.holdout,
         as_fitted,
-        lambda features: predict(fitted.pipeline, features, spec.problem, fitted.classes),
+        predicts,
         weights,
         history_before(m, parts.train),
     )
-    trained = register(
+    return register(
         m.managed,
         Training(
             model=m.managed.name,
@@ -185,7 +195,6 @@ def enter(m: ModelRun, fitted: Fitted, found: tuple[Found, ...]) -> tuple[np.nda
         ),
         m.fence,
     )
-    return as_fitted, trained
 
 
 def history_before(
@@ -211,36 +220,30 @@ def gather_evidence(
     m: ModelRun,
     fitted: Fitted,
     trained: TrainedModel,
+    holdout: Holdout,
     champion: LoadedModel | None,
     as_fitted: np.ndarray,
     checks: tuple[Guardrail, ...] = (),
 ) -> Evidence:
-    """Judge the challenger, as it comes back from the registry, and the champion on the same unseen
-    rows.
-
-    The champion stands with the weights that it had before these rows came, and both without
-    recalibration, which is not the model's but the throne's: the champion is served with it.
+    """Judge the challenger, as it comes back from the registry, by the rows that the champion
+    predicted too.
     """
-    parts, kind = fitted.split, fitted.contender.kind
-    holdout: FeatureFrame = parts.holdout
-    challenger = m.registered(trained)
-    unseen, comparison, not_compared = None, None, ""
-    if champion is not None:
-        unseen = replace(
-            m.model(champion.trained.version, parts.held_out[0].batch), recalibration=None
-        )
-        comparison, not_compared = compared_or_why_not(
-            m, challenger, unseen, (holdout, parts.held_out)
-        )
-    generalisation, guardrails = every_guardrail(m, fitted, challenger, unseen, as_fitted)
+    kind, comparison, not_compared = fitted.contender.kind, None, holdout.not_compared
+    model = m.registered(trained)
+    challenger = score_labelled(m.managed, model, holdout.rows)
+    if holdout.champion is not None:
+        comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
+    generalisation, guardrails = every_guardrail(
+        m, fitted, model, challenger, holdout.champion, as_fitted
+    )
     return Evidence(
         model=m.managed.name,
-        batch=max(span.batch for span in parts.held_out),
+        batch=holdout.batch,
         kind=kind,
         challenger=trained.version,
         champion=None if champion is None else champion.trained.version,
         attempt=m.attempts() + (kind == "change of recipe"),
-        holdout=parts.held_out,
+        holdout=holdout.spans,
         comparison=comparison,
         not_compared=not_compared,
         guardrails=(*checks, *guardrails),

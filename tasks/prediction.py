@@ -33,9 +33,16 @@ def predict(
     known = list(pipeline.classes_)
     if problem == "binary":
         return probabilities[:, known.index(1.0)] if 1.0 in known else np.zeros(len(probabilities))
+    return align(probabilities, [str(label) for label in known], classes)
+
+
+def align(probabilities: np.ndarray, known: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return ``probabilities`` (rows, known) as (rows, classes): columns by label, 0 for a class
+    that is not known.
+    """
     aligned = np.zeros((len(probabilities), len(classes)))
     for column, label in enumerate(known):
-        aligned[:, list(classes).index(str(label))] = probabilities[:, column]
+        aligned[:, list(classes).index(label)] = probabilities[:, column]
     return aligned
 
 
@@ -45,15 +52,15 @@ def predict_frame(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> 
 
     FeatureMismatchError names the features that differ.
     """
-    raw = predict_raw(model, frame, problem)
-    return raw if model.recalibration is None else correct(raw, model.recalibration)
+    return serve(model, predict_members(model, frame, problem))
 
 
-def predict_raw(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np.ndarray:
-    """Return the model's predictions for ``frame`` before recalibration: what recalibration is
-    learned from.
+def serve(model: LoadedModel, members: Sequence[np.ndarray]) -> np.ndarray:
+    """Return what the model serves where its members predict ``members``, each (rows,) or (rows,
+    classes).
     """
-    return mix(predict_members(model, frame, problem), model.weights or (1.0,))
+    raw = mix(members, model.weights or (1.0,))
+    return raw if model.recalibration is None else correct(raw, model.recalibration)
 
 
 def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:

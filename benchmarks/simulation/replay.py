@@ -25,7 +25,7 @@ from tasks.decisions.gate import decide_promotion
 from tasks.decisions.policy import decide_retrain, realised_gain
 from tasks.decisions.recalibration import decide_recalibration, recalibrate
 from tasks.decisions.watch import decide_freeze, decide_watch
-from tasks.evaluation.metrics import row_losses
+from tasks.evaluation.objective import Objective
 from tasks.mixing import correct, mix, summarise
 from tasks.records import (
     Comparison,
@@ -135,12 +135,13 @@ def replay_bare(
     no ensemble.
     """
     stream, outcome = models.stream, Outcome()
+    losses_of = Objective(stream.setting.problem).losses
     train, first = _Trainer(models, outcome, broken_every, held_out=False), stream.setting.first
     trained, current_champion = first - 1, train(first - 1, window)
     means: list[float] = []
     for batch in range(first, len(stream.batches)):
         rows = stream.rows(batch)
-        losses = row_losses(stream.target[rows], current_champion.of(rows), stream.setting.problem)
+        losses = losses_of(stream.target[rows], current_champion.of(rows))
         _serve(outcome, losses)
         means.append(float(losses.mean()))
         if batch + 1 < len(stream.batches) and asks(batch, trained, means):
@@ -219,7 +220,7 @@ class Replay:
     def losses(self, predicted: np.ndarray, rows: slice) -> np.ndarray:
         """Return the loss of each row."""
         stream = self.models.stream
-        return row_losses(stream.target[rows], predicted, stream.setting.problem)
+        return Objective(stream.setting.problem).losses(stream.target[rows], predicted)
 
     def serve(self, batch: int) -> None:
         """Predict the batch, and learn its labels afterwards."""
@@ -244,11 +245,8 @@ class Replay:
         ):
             return False
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        seats = {
-            "previous": self.predict(self.previous, rows),
-            "champion": self.predict(self.reign, rows),
-        }
-        watched.append(compare_stored(stream, rows, seats, "previous", "champion"))
+        previous, champion = (self.predict(one, rows) for one in (self.previous, self.reign))
+        watched.append(compare_stored(stream, rows, previous, champion))
         evidence = WatchEvidence(
             model=stream.setting.name,
             batch=stream.batches[batch],
@@ -278,7 +276,7 @@ class Replay:
     def refresh(self, reign: Reign, batch: int) -> Reign:
         """Take in the labels of the batch: standings, weights and recalibration follow."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        seats = {"before": self.predict(reign, rows, before=True), "now": self.predict(reign, rows)}
+        before, now = self.predict(reign, rows, before=True), self.predict(reign, rows)
         evidence = RecalibrationEvidence(
             model=stream.setting.name,
             batch=stream.batches[batch],
@@ -294,7 +292,7 @@ class Replay:
             recalibration=reign.recalibration,
             weights_before=reign.weights_before,
             recalibration_before=reign.recalibration_before,
-            comparison=compare_stored(stream, rows, seats, "before", "now"),
+            comparison=compare_stored(stream, rows, before, now),
         )
         spec = self.spec
         made = decide_recalibration(evidence, spec.ensemble, spec.recalibrate, spec.watch)

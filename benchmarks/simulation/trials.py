@@ -13,10 +13,12 @@ from scipy import stats
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import decide_promotion
 from tasks.evaluation.compare import block_test
-from tasks.evaluation.metrics import row_losses
+from tasks.evaluation.objective import Objective
 from tasks.records import Comparison, Evidence, Guardrail, Interval, Promote
 
-_PASSED = Guardrail(name="simulated", outcome="passed", found="nothing is checked", limit="none")
+_PASSED = Guardrail(
+    code="KM001", name="simulated", outcome="passed", found="nothing is checked", limit="none"
+)
 ATTEMPTS = 20
 
 
@@ -40,8 +42,9 @@ class World:
         """Return the challenger's and the champion's log losses and the block of each row, all
         (rows,).
         """
-        target, theirs, its, blocks = self.draw(rng)
-        return row_losses(target, theirs, "binary"), row_losses(target, its, "binary"), blocks
+        target, challenger, champion, blocks = self.draw(rng)
+        losses = Objective("binary").losses
+        return losses(target, challenger), losses(target, champion), blocks
 
     def draw(
         self, rng: np.random.Generator

@@ -94,7 +94,10 @@ def _gate(evidence: Evidence) -> Iterator[str]:
     else:
         yield from _compared(evidence.comparison, "challenger", "champion")
     for check in evidence.guardrails:
-        yield f"guardrail   {check.name}: {check.outcome}: {check.found} (limit: {check.limit})"
+        yield (
+            f"guardrail   {check.code} {check.name}: {check.outcome}: {check.found} (limit:"
+            f" {check.limit})"
+        )
 
 
 def _compared(comparison: Comparison, one: str, other: str) -> Iterator[str]:

@@ -5,20 +5,27 @@ recalibration follow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from flows.steps.evidence import whole
+import numpy as np
+
+from flows.steps.evidence import Holdout, compared_or_why_not, whole
 from flows.steps.run import ModelRun
-from tasks.decisions.ensemble import join, may_join, member_weights, next_window, with_newest_losses
+from tasks.decisions.ensemble import (
+    MayJoin,
+    join,
+    member_weights,
+    next_window,
+    with_newest_losses,
+)
 from tasks.decisions.rules import RecalibrationRule
-from tasks.evaluation.compare import SeenRowsError
-from tasks.evaluation.metrics import EvaluationError, mean_loss
-from tasks.evaluation.task import compare_models
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import LabelledRows
+from tasks.evaluation.task import score_labelled
 from tasks.ledger import entries as ledger
-from tasks.prediction import predict, predict_members, predict_raw
+from tasks.mixing import mix
+from tasks.prediction import align, predict
 from tasks.records import (
     BatchRecord,
-    Comparison,
     EnsembleMember,
     Guardrail,
     LabelSummary,
@@ -61,42 +68,55 @@ def current_members(
 
 
 def join_ensemble(
-    m: ModelRun, fitted: Fitted, champion: LoadedModel | None, kind: WindowKind
-) -> tuple[Fitted, tuple[Guardrail, ...]]:
+    m: ModelRun,
+    fitted: Fitted,
+    holdout: Holdout,
+    champion: LoadedModel | None,
+    kind: WindowKind,
+) -> tuple[Fitted, np.ndarray, tuple[Guardrail, ...]]:
     """Return the challenger, packaged with the members that are kept if it is an ensemble's new
-    member; and whether it may join.
+    member; what it predicts for the holdout, (rows,) or (rows, classes); and whether it may join.
 
     The members stand as they did before the holdout's batch, so that nothing of a contender rests
     on the holdout.
     """
+    spec, rows = m.managed.spec, holdout.rows
+    predicted = predict(fitted.pipeline, rows.frame.features, spec.problem, fitted.classes)
     if fitted.contender.new_member is None:
-        return fitted, ()
-
-    spec, holdout = m.managed.spec, fitted.split.holdout
-    batch = max(span.batch for span in fitted.split.held_out)
-    loss = mean_loss(spec.problem, fitted.classes, spec.metric)
-    target = holdout.target.to_numpy()
-    own = loss(target, predict(fitted.pipeline, holdout.features, spec.problem, fitted.classes))
+        return fitted, predicted, ()
+    loss = Objective(spec.problem, spec.metric, fitted.classes).mean_loss(rows.target, predicted)
     known, checks = tuple[EnsembleMember, ...](), tuple[Guardrail, ...]()
-    if (
-        champion is not None
-        and _same_features(fitted, champion)
-        and not m.contract_broken(champion)
-    ):
-        theirs = mean_loss(spec.problem, champion.trained.classes, spec.metric)
-        its = theirs(
-            target, predict_raw(m.model(champion.trained.version, batch), holdout, spec.problem)
+    if champion is not None and holdout.champion and _same_features(fitted, champion):
+        champion_loss = float(holdout.champion.losses.mean())
+        checks = (MayJoin().check(loss, champion_loss, spec.ensemble),)
+        known = current_members(m, champion, holdout.batch) or (
+            _as_member(champion, champion_loss),
         )
-        checks = (_may_join(own, its, spec.ensemble.join_worse, may_join(own, its, spec.ensemble)),)
-        known = current_members(m, champion, batch) or (_as_member(champion, its),)
-    members = join(known, 0, kind, own, spec.ensemble)
+    members = join(known, 0, kind, loss, spec.ensemble)
+    weights = member_weights(members, spec.ensemble)
     kept = {} if champion is None else _kept(m, champion)
-    return packaged(fitted, members, member_weights(members, spec.ensemble), kept), checks
+    ensemble = packaged(fitted, members, weights, kept)
+    # The kept members have predicted these rows already, as the champion's.
+    told = {0: (predicted, fitted.classes)}
+    if champion is not None and holdout.champion is not None:
+        for version, of in zip(_versions(champion), holdout.champion.members, strict=True):
+            told[version] = of, champion.trained.classes
+    mixed = [
+        align(of, known, ensemble.classes) if ensemble.classes else of
+        for of, known in (told[member.version] for member in members)
+    ]
+    return ensemble, mix(mixed, weights), checks
+
+
+def _versions(champion: LoadedModel) -> tuple[int, ...]:
+    """The versions of its members; its own when it is no ensemble."""
+    trained = champion.trained
+    return tuple(member.version for member in trained.members) or (trained.version,)
 
 
 def _same_features(fitted: Fitted, champion: LoadedModel) -> bool:
-    ours, its = fitted.contender.recipe.features, champion.trained.recipe.features
-    return ours == its and fitted.split.train.schema == champion.trained.schema_
+    same_code = fitted.contender.recipe.features == champion.trained.recipe.features
+    return same_code and fitted.split.train.schema == champion.trained.schema_
 
 
 def _as_member(champion: LoadedModel, loss: float) -> EnsembleMember:
@@ -119,15 +139,6 @@ def _kept(m: ModelRun, champion: LoadedModel) -> dict[int, tuple[object, Sequenc
         )
         for member, pipeline in zip(trained.members, champion.pipeline.members, strict=True)
     }
-
-
-def _may_join(own: float, its: float, worse: float, passed: bool) -> Guardrail:
-    return Guardrail(
-        name="new member may join the ensemble",
-        outcome="passed" if passed else "failed",
-        found=f"loss {own:.4g} alone, against the ensemble's {its:.4g}",
-        limit=f"at most {worse:.0%} worse",
-    )
 
 
 # --- weights and recalibration --------------------------------------------------------------------
@@ -168,24 +179,40 @@ def recalibration_evidence(
     summaries = [
         r.summary for r in judged if r.batch.id <= record.batch.id and r.summary is not None
     ]
+    unseen = frozenset[int]() if record.batch.id <= known_until else _unseen_by(m, packaged, record)
+    served_by_newest = (
+        made and record.predictions is not None and record.predictions.adjusted_by == made[-1].id
+    )
+    losses, comparison = dict[int, float](), None
+    if unseen or served_by_newest:
+        scored = score_labelled(m.managed, packaged, LabelledRows.of(m.features([record])))
+        losses = {
+            member.version: scored.objective.mean_loss(scored.rows.target, predicted)
+            for member, predicted in zip(packaged.trained.members, scored.members, strict=True)
+            if member.version in unseen
+        }
+    if served_by_newest:
+        # What was in force before the newest refresh against that refresh; rows that cannot judge
+        # take nothing back.
+        now = _refresh(made[-1])
+        comparison, _ = compared_or_why_not(
+            scored.adjusted(weights_before, recalibration_before),
+            scored.adjusted(now.weights, now.recalibration),
+            (whole(record),),
+        )
     return RecalibrationEvidence(
         model=record.model,
         batch=record.batch.id,
         champion=version,
         problem=m.managed.spec.problem,
         members=members,
-        losses={} if record.batch.id <= known_until else _member_losses(m, packaged, record),
+        losses=losses,
         summaries=_alike(summaries)[-SUMMARIES:],
         weights=_refresh(made[-1]).weights if made else packaged.weights,
         recalibration=_refresh(made[-1]).recalibration if made else None,
         weights_before=weights_before,
         recalibration_before=recalibration_before,
-        comparison=_effect(
-            m,
-            record,
-            made,
-            replace(packaged, weights=weights_before, recalibration=recalibration_before),
-        ),
+        comparison=comparison,
     )
 
 
@@ -207,43 +234,13 @@ def _taken_over(m: ModelRun, champion: LoadedModel) -> tuple[tuple[EnsembleMembe
     return with_newest_losses(champion.trained.members, _refresh(made[-1]).members), made[-1].batch
 
 
-def _member_losses(m: ModelRun, packaged: LoadedModel, record: BatchRecord) -> dict[int, float]:
-    """Mean loss on the batch of each member that has not seen it, by version."""
-    unseen = {
-        x.version
-        for x in packaged.trained.members
-        if m.training(x.version).trained_until <= record.batch.start
-    }
-    if not unseen:
-        return {}
-    frame = m.features([record])
-    labelled = frame.where(frame.target.notna().to_numpy())
-    loss, target = (
-        mean_loss(m.managed.spec.problem, packaged.trained.classes, m.managed.spec.metric),
-        labelled.target.to_numpy(),
+def _unseen_by(m: ModelRun, packaged: LoadedModel, record: BatchRecord) -> frozenset[int]:
+    """The members that have not seen the batch."""
+    return frozenset(
+        member.version
+        for member in packaged.trained.members
+        if m.training(member.version).trained_until <= record.batch.start
     )
-    predicted = predict_members(packaged, labelled, m.managed.spec.problem)
-    return {
-        member.version: loss(target, p)
-        for member, p in zip(packaged.trained.members, predicted, strict=True)
-        if member.version in unseen
-    }
-
-
-def _effect(
-    m: ModelRun, record: BatchRecord, made: Sequence[LedgerEntry], before: LoadedModel
-) -> Comparison | None:
-    """What was in force before the newest refresh against that refresh, on a batch that was served
-    by it.
-    """
-    if not made or record.predictions is None or record.predictions.adjusted_by != made[-1].id:
-        return None
-
-    frame, spans = m.features([record]), (whole(record),)
-    try:
-        return compare_models(m.managed, before, m.served(record.predictions), frame, spans)
-    except (SeenRowsError, EvaluationError):
-        return None  # rows that cannot judge take nothing back
 
 
 def _refresh(entry: LedgerEntry) -> Recalibrate:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from flows.steps.run import ModelRun
 from tasks.evaluation.task import estimate_performance
-from tasks.records import BatchRecord, Estimate, FeatureFrame, LoadedModel
+from tasks.records import BatchRecord, Estimate, LoadedModel
 
 REFERENCE = 3
 """Newest mature batches that an estimate rests on, as far as the champion was not trained on them.
@@ -12,14 +14,15 @@ REFERENCE = 3
 
 
 def estimated(
-    m: ModelRun, record: BatchRecord, champion: LoadedModel, frame: FeatureFrame
+    m: ModelRun, record: BatchRecord, champion: LoadedModel, predicted: np.ndarray
 ) -> Estimate | None:
-    """Estimate how the champion does on a batch; None once its labels are mature, or when no mature
-    row is unseen.
+    """Estimate how the champion does on a batch for whose rows it predicts ``predicted``; None once
+    its labels are mature, or when no mature row is unseen.
     """
     if record.batch.id not in m.waits():
         return None
     unseen = [r for r in m.trainable() if r.batch.end > champion.trained.trained_until]
     if not unseen:
         return None
-    return estimate_performance(m.managed, champion, m.features(unseen[-REFERENCE:]), frame)
+    reference = m.features(unseen[-REFERENCE:])
+    return estimate_performance(m.managed, champion, reference, record.batch.id, predicted)

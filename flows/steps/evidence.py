@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,8 +16,10 @@ from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.compare import SeenRowsError
 from tasks.evaluation.metrics import EvaluationError
-from tasks.evaluation.task import compare_models
+from tasks.evaluation.scored import LabelledRows, Scored
+from tasks.evaluation.task import compare_models, score_labelled
 from tasks.ledger import entries as ledger
+from tasks.prediction import FeatureMismatchError
 from tasks.records import (
     BatchRecord,
     Comparison,
@@ -33,6 +35,7 @@ from tasks.records import (
     RowSpan,
     WatchEvidence,
 )
+from tasks.training.split import Split
 
 
 def answered(m: ModelRun, record: BatchRecord) -> bool:
@@ -78,19 +81,13 @@ def watch_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> W
         return None
     count, watched = left[-1]
 
-    # Both with what recalibrates the throne: it is not the watch's question.
+    # Both with the recalibration in force: it is not the watch's question.
     previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
-    if broken := m.contract_broken(previous):
+    rows = m.features([watched]), (whole(watched),)
+    comparison, why_not = compared_on(m, previous, champion, rows)
+    if comparison is None:
         get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, broken
-        )
-        return None
-    frame = m.features([watched])
-    try:
-        comparison = compare_models(m.managed, previous, champion, frame, (whole(watched),))
-    except (SeenRowsError, EvaluationError) as error:
-        get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, error
+            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, why_not
         )
         return None
     return WatchEvidence(
@@ -148,7 +145,7 @@ def shadow_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> 
         )
         unseen_from = max(challenger.trained.trained_until, champion.trained.trained_until)
         rows = pooled_rows(m, first, since, unseen_from)
-        comparison, not_compared = compared_or_why_not(m, challenger, current_champion, rows)
+        comparison, not_compared = compared_on(m, challenger, current_champion, rows)
         yield first.model_copy(
             update={
                 "batch": record.batch.id,
@@ -184,23 +181,70 @@ def pooled_rows(
     return (frame, spans) if len(frame) else None
 
 
+@dataclass(frozen=True)
+class Holdout:
+    """The rows that judge a training's challengers, and what the champion predicts for them."""
+
+    rows: LabelledRows
+    spans: tuple[RowSpan, ...]
+    champion: Scored | None
+    """With the weights that it had before these rows came, and without recalibration, which belongs
+    to what is served and not to the model; None when nothing can be compared with it.
+    """
+    not_compared: str
+    """Why not; empty without a champion."""
+
+    @property
+    def batch(self) -> str:
+        """The batch that they are the newest rows of."""
+        return max(span.batch for span in self.spans)
+
+
+def hold_out(m: ModelRun, parts: Split, champion: LoadedModel | None) -> Holdout:
+    """Let the champion predict the holdout, once for every challenger."""
+    rows, spans = LabelledRows(parts.holdout), parts.held_out
+    if champion is None:
+        return Holdout(rows, spans, None, "")
+    if broken := m.contract_broken(champion):
+        return Holdout(rows, spans, None, broken)
+    before = replace(m.model(champion.trained.version, spans[0].batch), recalibration=None)
+    try:
+        return Holdout(rows, spans, score_labelled(m.managed, before, rows), "")
+    except FeatureMismatchError as error:
+        return Holdout(rows, spans, None, str(error))
+
+
 def compared_or_why_not(
+    challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]
+) -> tuple[Comparison | None, str]:
+    """Compare two models on the same rows; or say why they cannot be compared."""
+    try:
+        return compare_models(challenger, champion, spans), ""
+    except (SeenRowsError, EvaluationError) as error:
+        return None, str(error)  # evidence like any other: the gate refuses, and says why
+
+
+def compared_on(
     m: ModelRun,
     challenger: LoadedModel,
     champion: LoadedModel,
     rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
 ) -> tuple[Comparison | None, str]:
-    """Compare two models on ``rows``, their spans beside them; or say why they cannot be
-    compared.
+    """Let two models predict ``rows``, their spans beside them, and compare them; or say why they
+    cannot be compared.
     """
-    if broken := m.contract_broken(champion):
-        return None, broken
+    for model in (champion, challenger):
+        if broken := m.contract_broken(model):
+            return None, broken
     if rows is None:
         return None, "no row is newer than all that both were trained on"
+    frame, spans = rows
     try:
-        return compare_models(m.managed, challenger, champion, *rows), ""
-    except (SeenRowsError, EvaluationError) as error:
-        return None, str(error)  # evidence like any other: the gate refuses, and says why
+        labelled = LabelledRows.of(frame)
+        one, other = (score_labelled(m.managed, x, labelled) for x in (challenger, champion))
+    except (EvaluationError, FeatureMismatchError) as error:
+        return None, str(error)
+    return compared_or_why_not(one, other, spans)
 
 
 def whole(record: BatchRecord) -> RowSpan:

@@ -5,30 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from flows.steps.run import ModelRun
+from tasks.evaluation.scored import Scored
 from tasks.evaluation.task import check_guardrails
 from tasks.features.task import check_features
 from tasks.records import Generalisation, Guardrail, KnownLabels, LoadedModel
-from tasks.registry.task import check_fresh_process, log_metrics
+from tasks.registry.task import check_stored_model, log_metrics
 from tasks.training.fit import Fitted
 
 
 def every_guardrail(
     m: ModelRun,
     fitted: Fitted,
-    challenger: LoadedModel,
-    champion: LoadedModel | None,
+    model: LoadedModel,
+    challenger: Scored,
+    champion: Scored | None,
     as_fitted: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
-    """Check the challenger as it came back from the registry; a champion that the contract has left
-    behind is no measure.
+    """Check the challenger ``model`` as it came back from the registry.
+
+    ``challenger`` and ``champion`` are what both predict for the holdout, ``as_fitted`` what the
+    challenger predicted before it was stored.
     """
-    parts, usable = fitted.split, champion is not None and not m.contract_broken(champion)
-    found, checks = check_guardrails(
-        m.managed, challenger, champion if usable else None, parts.train, parts.holdout, as_fitted
-    )
+    parts = fitted.split
+    found, checks = check_guardrails(m.managed, model, challenger, champion, parts.train, as_fitted)
     log_metrics(
         m.managed,
-        challenger.trained.run_id,
+        model.trained.run_id,
         {
             "train_loss": found.train_loss,
             "holdout_loss": found.holdout_loss,
@@ -40,6 +42,6 @@ def every_guardrail(
     newest = m.batches()[max(span.batch for span in parts.held_out)]
     return found, (
         *checks,
-        *check_features(m.managed, newest, known, challenger),
-        check_fresh_process(m.managed, challenger, fitted.pipeline),
+        *check_features(m.managed, newest, known, model),
+        check_stored_model(m.managed, model, fitted.pipeline),
     )

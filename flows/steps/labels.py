@@ -4,15 +4,20 @@ did.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect import get_run_logger
 
 from flows.steps.run import ModelRun
+from flows.steps.score import served_before
 from tasks.cohorts import due, labels_read, why_waiting
 from tasks.drift.task import measure_target
-from tasks.evaluation.task import judge_performance
+from tasks.evaluation.metrics import EvaluationError
+from tasks.evaluation.scored import LabelledRows, Scored
+from tasks.evaluation.task import judge_apart, judge_performance, score_labelled
 from tasks.features.task import count_labelled, count_unknown
-from tasks.records import BatchRecord, KnownLabels, Labelled
-from tasks.scoring.task import sum_up_labels
+from tasks.records import BatchRecord, FeatureFrame, KnownLabels, Labelled, LoadedModel
+from tasks.scoring.task import told
 
 
 def settle(m: ModelRun) -> tuple[str, ...]:
@@ -31,7 +36,9 @@ def settle(m: ModelRun) -> tuple[str, ...]:
         found = Labelled(rows=rows, labelled=labelled, as_of=m.as_of)
         read = labels_read(m.managed, record.batch, found, labels, m.as_of)
         found = found.model_copy(update={"read": read})
-        record = record.model_copy(update={"labelled": found, "performances": (), "summary": None})
+        record = record.model_copy(
+            update={"labelled": found, "performances": (), "summary": None, "apart": None}
+        )
         if waits := why_waiting(m.managed, record.cohort, labels, m.as_of):
             get_run_logger().warning(
                 "%s %s is not judged: %s", m.managed.name, record.batch.id, waits
@@ -64,14 +71,34 @@ def judge(m: ModelRun, record: BatchRecord) -> BatchRecord:
     if served not in unseen:
         return record
     frame = m.features([record])
+    scored = _scored(m, unseen, frame)
+    summary = scored[0].summary if scored else None
+    apart = None
+    if scored:  # what is judged is what the rows were told
+        parts = served_before(m, record)
+        before = told(m.managed, scored[0].rows.frame, parts, served.trained.classes)
+        if before is not None and before.rows.any():
+            scored[0] = scored[0].instead(before.rows, before.predicted)
+            apart = judge_apart(m.managed, scored[0], before.rows, before.served_by)
     judged = {
-        "performances": judge_performance(m.managed, frame, unseen),
-        "summary": sum_up_labels(m.managed, served, frame),
+        "performances": judge_performance(m.managed, scored),
+        "apart": apart,
+        "summary": summary,
         "drift": (
             None if record.drift is None else measure_target(m.managed, served, frame, record.drift)
         ),
     }
     return record.model_copy(update=judged)
+
+
+def _scored(m: ModelRun, models: Sequence[LoadedModel], frame: FeatureFrame) -> list[Scored]:
+    """What each model predicts for the labelled rows; nothing when there are none."""
+    try:
+        rows = LabelledRows.of(frame)
+    except EvaluationError as refused:
+        get_run_logger().warning("%s is not judged: %s", m.managed.name, refused)
+        return []
+    return [score_labelled(m.managed, model, rows) for model in models]
 
 
 def _count_unknown(m: ModelRun, known: KnownLabels) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 from prefect import get_run_logger
 
 from flows.steps.estimate import estimated
+from flows.steps.events import announce_skew
 from flows.steps.run import ModelRun
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.errors import KingmakerError
-from tasks.records import BatchRecord, LoadedModel
-from tasks.scoring.task import score
+from tasks.ledger.served import served_parts
+from tasks.records import BatchRecord, FeatureFrame, LoadedModel, ServedPart, Skew
+from tasks.scoring.task import score, skew
 
 
 class ContractBrokenError(KingmakerError):
@@ -38,7 +40,8 @@ def observe(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> BatchRec
         champion = m.served(record.predictions)
     _check_usable(m, record, champion)
     frame = m.features([record])
-    predicted, predictions = score(m.managed, champion, frame)
+    parts = served_before(m, record)
+    predicted, predictions = score(m.managed, champion, frame, parts)
     mature = record.batch.id not in m.waits()
     drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
     page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
@@ -46,7 +49,8 @@ def observe(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> BatchRec
     seen = {
         "drift": drift,
         "predictions": predictions,
-        "estimate": estimated(m, record, champion, frame),
+        "skew": seen_skew(m, record, frame, parts),
+        "estimate": estimated(m, record, champion, predicted),
     }
     new = _NOT_SETTLED if record.predictions is None else {}
     return m.write_batch(record.model_copy(update=seen | new))
@@ -59,7 +63,8 @@ def serve(m: ModelRun, record: BatchRecord) -> BatchRecord:
     champion = m.champion()
     if record.accepted and champion is not None and record.predictions is None:
         _check_usable(m, record, champion)
-        _, predictions = score(m.managed, champion, m.features([record]))
+        parts = served_before(m, record)
+        _, predictions = score(m.managed, champion, m.features([record]), parts)
         record = m.write_batch(
             record.model_copy(update={"predictions": predictions} | _NOT_SETTLED)
         )
@@ -71,6 +76,35 @@ def serve(m: ModelRun, record: BatchRecord) -> BatchRecord:
             m.registry_away,
         )
     return record
+
+
+def served_before(m: ModelRun, record: BatchRecord) -> tuple[ServedPart, ...]:
+    """Return what the rows of a batch were told before it was taken in; what came later changes
+    nothing.
+    """
+    parts = served_parts(m.engine, m.managed.name, record.batch.id)
+    return tuple(part for part in parts if part.scored_at <= record.as_of)
+
+
+def seen_skew(
+    m: ModelRun, record: BatchRecord, frame: FeatureFrame, parts: tuple[ServedPart, ...]
+) -> Skew | None:
+    """Hold the batch's features against those that its rows were served by, and raise the alarm."""
+    found = skew(m.managed, frame, parts)
+    if found is not None and found.alarms:
+        worst = found.alarms[0]
+        get_run_logger().warning(
+            "%s: %d features differ from those that the rows were served by, in more than %.1f%%"
+            " of %d rows: %s in %.1f%%",
+            record.name,
+            len(found.alarms),
+            100 * found.limit,
+            found.rows,
+            worst.feature,
+            100 * worst.share,
+        )
+        announce_skew(record)
+    return found
 
 
 def _check_usable(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> None:

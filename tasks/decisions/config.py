@@ -1,10 +1,11 @@
 """The decisions room's slice of the model spec. Defaults are those of docs/decisions.md."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from tasks.checks import known_code
 from tasks.configuration import AbbreviatedConfig, Config, Duration
 
 
@@ -154,6 +155,10 @@ class GateConfig(Config):
     slice_alpha: float = Field(default=0.05, gt=0, lt=1)
     """... and is worse at this level, shared by all slices (Bonferroni): many slices make no false
     alarms.
+    """
+    accept: tuple[Annotated[str, AfterValidator(known_code)], ...] = ()
+    """Codes of guardrails, such as KM005, that refuse nothing; the decision names each that did not
+    pass.
     """
 
 

@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from tasks.checks import Check
 from tasks.decisions.config import EnsembleConfig
-from tasks.records import EnsembleMember, WindowKind
+from tasks.records import EnsembleMember, Guardrail, WindowKind
 
 
 def member_weights(members: Sequence[EnsembleMember], config: EnsembleConfig) -> tuple[float, ...]:
@@ -75,6 +76,20 @@ def may_join(new_member_loss: float, ensemble_loss: float, config: EnsembleConfi
     return not math.isfinite(ensemble_loss) or new_member_loss <= ensemble_loss * (
         1 + config.join_worse
     )
+
+
+class MayJoin(Check):
+    """KM014: a new member is not much worse on the holdout than the ensemble that it is to join."""
+
+    code = "KM014"
+
+    def check(self, loss: float, ensemble_loss: float, config: EnsembleConfig) -> Guardrail:
+        """Compare the new member's mean loss with the ensemble's on the same rows."""
+        return self.result(
+            may_join(loss, ensemble_loss, config),
+            f"loss {loss:.4g} alone, against the ensemble's {ensemble_loss:.4g}",
+            f"at most {config.join_worse:.0%} worse",
+        )
 
 
 def join(

@@ -10,6 +10,7 @@ from tasks.records import (
     AwaitApproval,
     Comparison,
     Evidence,
+    Guardrail,
     Promote,
     Reject,
     Shadow,
@@ -37,11 +38,12 @@ def decide_promotion(
     holdout is too little for that, the challenger predicts up to ``pool`` following batches in
     shadow, and is judged by all of these rows together, after each of them, by a test that may be
     looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly
-    refuses.
+    refuses; one whose check the configuration accepts does not, and the reason names it.
     """
-    if refusal := _guardrail_refusal(evidence):
+    if refusal := _guardrail_refusal(evidence, config):
         return Reject(reason=refusal, version=evidence.challenger)
     verdict, reason = _compared(evidence, config)
+    reason += _accepted(evidence, config)
     if verdict is None and len(evidence.pooled) < config.pool:
         return Shadow(reason=f"{reason}; it goes on in shadow", version=evidence.challenger)
     if not verdict:
@@ -50,16 +52,30 @@ def decide_promotion(
     return kind(reason=reason, version=evidence.challenger, previous=evidence.champion)
 
 
-def _guardrail_refusal(evidence: Evidence) -> str:
+def _guardrail_refusal(evidence: Evidence, config: GateConfig) -> str:
     if not evidence.guardrails:
         return "no guardrail was checked, and a check that was not made has not passed"
     for guardrail in evidence.guardrails:
-        if guardrail.outcome != "passed":
-            return (
-                f"guardrail '{guardrail.name}' {guardrail.outcome}: {guardrail.found}, limit"
-                f" {guardrail.limit}"
-            )
+        if guardrail.outcome != "passed" and guardrail.code not in config.accept:
+            return f"guardrail {_in_full(guardrail)}"
     return ""
+
+
+def _accepted(evidence: Evidence, config: GateConfig) -> str:
+    """What did not pass, and refuses nothing because the model spec accepts it."""
+    accepted = [
+        _in_full(guardrail)
+        for guardrail in evidence.guardrails
+        if guardrail.outcome != "passed" and guardrail.code in config.accept
+    ]
+    return f"; accepted by gate.accept: {'; '.join(accepted)}" if accepted else ""
+
+
+def _in_full(guardrail: Guardrail) -> str:
+    return (
+        f"{guardrail.code} '{guardrail.name}' {guardrail.outcome}: {guardrail.found}, limit"
+        f" {guardrail.limit}"
+    )
 
 
 def _slice_refusal(comparison: Comparison, config: GateConfig) -> str:
@@ -87,9 +103,11 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
     """Yes, no, or None while more rows could still say so; and why."""
     comparison = evidence.comparison
     if evidence.kind == "first" and evidence.champion is None:
+        others = "other " if _accepted(evidence, config) else ""
         return (
             True,
-            "the first champion: every guardrail passed, and there is nothing to compare with",
+            f"the first champion: every {others}guardrail passed, and there is nothing to compare"
+            " with",
         )
     if evidence.kind == "first" or evidence.champion is None or comparison is None:
         why = f" ({evidence.not_compared})" if evidence.not_compared else ""

@@ -15,12 +15,10 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from tasks.evaluation.compare import time_blocks
-from tasks.evaluation.config import quantile_of
-from tasks.evaluation.judgement import labelled_rows
 from tasks.evaluation.metrics import EvaluationError, leave_one_out, score, standard_error
-from tasks.prediction import predict_frame
-from tasks.records import Estimate, FeatureFrame, Interval, LoadedModel, Problem
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import Scored
+from tasks.records import Estimate, Interval
 
 LEVELS = 5
 """Bins of the prediction that residuals of a regression are drawn from."""
@@ -28,16 +26,9 @@ DRAWS = 5
 """Residuals drawn for each row."""
 
 
-def estimate(
-    model: LoadedModel,
-    reference: FeatureFrame,
-    frame: FeatureFrame,
-    problem: Problem,
-    metric: str,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate loss and metric of ``model`` on ``frame`` from the labelled rows of ``reference``,
-    unseen in its training.
+def estimate(reference: Scored, now: np.ndarray, seed: int = 0) -> Estimate:
+    """Estimate loss and metric of a model on rows for which it predicts ``now``, (rows,) or (rows,
+    classes), from the ``reference``: labelled rows that it was not trained on.
 
     Classification: expected metric under calibrated probabilities (CBPE, Garg et al. 2022; Platt
     1999, on the log of all classes). Regression: residuals of reference rows with a like
@@ -46,35 +37,33 @@ def estimate(
     on the reference, by the block jackknife, for reference and batch together. Raises
     EvaluationError when the reference cannot calibrate, as one class cannot.
     """
-    known = labelled_rows(reference)
-    target, classes = known.target.to_numpy(), model.trained.classes
-    before, now = predict_frame(model, known, problem), predict_frame(model, frame, problem)
-    blocks, _ = time_blocks(known.moments)
-    if problem == "regression":
+    objective, rows = reference.objective, reference.rows
+    target, before, blocks = rows.target, reference.predicted, rows.blocks
+    if objective.problem == "regression":
         rng = np.random.default_rng(seed)
         residuals = target.astype("float64") - before
         expected, predicted = _drawn(before, residuals, now, rng), np.tile(now, DRAWS)
         was_expected, was_predicted = _drawn(before, residuals, before, rng), np.tile(before, DRAWS)
         was_blocks = np.tile(blocks, DRAWS)
     else:
-        expected, was_expected = _calibrated(target, before, (now, before), problem, classes)
+        expected, was_expected = _calibrated(target, before, (now, before), objective)
         predicted, was_predicted, was_blocks = now, before, blocks
 
-    def interval(name: str) -> Interval:
-        _, realised = leave_one_out(name, target, before, blocks, problem, classes)
-        _, thought = leave_one_out(name, was_expected, was_predicted, was_blocks, problem, classes)
-        value = score(name, expected, predicted, problem, classes)
-        return _around(value, realised - thought, len(known) / len(frame))
+    def interval(asked: Objective) -> Interval:
+        _, realised = leave_one_out(asked, target, before, blocks)
+        _, thought = leave_one_out(asked, was_expected, was_predicted, was_blocks)
+        value = score(asked, expected, predicted)
+        return _around(value, realised - thought, len(rows) / len(now))
 
-    loss = "log_loss" if problem != "regression" else metric if quantile_of(metric) else "mae"
+    loss = "log_loss" if objective.problem != "regression" else "mae"
     return Estimate(
-        version=model.trained.version,
-        rows=len(frame),
-        reference=tuple(sorted(set(known.batch))),
-        reference_rows=len(known),
-        metric=metric,
-        score=interval(metric),
-        loss=interval(loss),
+        version=reference.version,
+        rows=len(now),
+        reference=tuple(sorted(set(rows.frame.batch))),
+        reference_rows=len(rows),
+        metric=objective.metric,
+        score=interval(objective),
+        loss=interval(objective if objective.quantile else objective.by(loss)),
     )
 
 
@@ -90,10 +79,10 @@ def _calibrated(
     target: np.ndarray,
     before: np.ndarray,
     scores: tuple[np.ndarray, np.ndarray],
-    problem: Problem,
-    classes: tuple[str, ...],
+    objective: Objective,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of each label that ``scores`` lead one to expect, in their shapes."""
+    problem, classes = objective.problem, objective.classes
     labels = target.astype("str") if problem == "multiclass" else target.astype("float64")
     if len(set(labels.tolist())) < 2:
         raise EvaluationError(

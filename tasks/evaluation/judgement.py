@@ -1,163 +1,151 @@
-"""What the house says of models: performance on a batch, comparison on a holdout, importance."""
+"""How models did: one on a batch, two against each other, one on seen and unseen rows; and which
+features matter to one.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
-from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows, time_blocks
+from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows
 from tasks.evaluation.config import greater_is_better
-from tasks.evaluation.metrics import EvaluationError, row_losses, score_interval
+from tasks.evaluation.metrics import EvaluationError, score_interval
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.slices import compare_slices, slice_scores
-from tasks.prediction import predict, predict_frame
-from tasks.records import (
-    Comparison,
-    FeatureFrame,
-    Interval,
-    LoadedModel,
-    Performance,
-    Problem,
-    RowSpan,
-)
+from tasks.records import Comparison, Generalisation, Interval, Performance, RowSpan
 
 
-def performance(
-    model: LoadedModel, frame: FeatureFrame, problem: Problem, metric: str, metrics: tuple[str, ...]
-) -> Performance:
-    """Judge ``model`` on the labelled rows of one batch, by ``metric`` and by ``metrics`` as far as
-    they are defined.
+def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
+    """Judge one model on the labelled rows of one batch, by its objective's metric and by
+    ``metrics`` as far as they are defined.
 
     Raises EvaluationError when the rows cannot judge a model, as one class cannot by AUC.
     """
-    labelled = labelled_rows(frame)
-    target, predicted = labelled.target.to_numpy(), predict_frame(model, labelled, problem)
-    losses = row_losses(target, predicted, problem, model.trained.classes, metric)
-    blocks, _ = time_blocks(labelled.moments)
-    test = block_test(losses, blocks)
+    rows, objective = scored.rows, scored.objective
+    test = block_test(scored.losses, rows.blocks)
 
-    def interval(name: str, rows: np.ndarray | slice = slice(None)) -> Interval:
+    def interval(name: str, of: np.ndarray | slice = slice(None)) -> Interval:
         return score_interval(
-            name, target[rows], predicted[rows], blocks[rows], problem, model.trained.classes
+            objective.by(name), rows.target[of], scored.predicted[of], rows.blocks[of]
         )
 
-    def defined(name: str, rows: np.ndarray | slice = slice(None)) -> Interval | None:
+    def defined(name: str, of: np.ndarray | slice = slice(None)) -> Interval | None:
         try:
-            return interval(name, rows)
+            return interval(name, of)
         except EvaluationError:
             return None
 
     return Performance(
-        batch=max(frame.snapshots),
-        version=model.trained.version,
-        rows=len(labelled),
+        batch=max(rows.frame.snapshots),
+        version=scored.version,
+        rows=len(rows),
         blocks=test.blocks,
-        metric=metric,
-        score=interval(metric),
+        metric=objective.metric,
+        score=interval(objective.metric),
         loss=test.mean,
         metrics={name: found for name in metrics if (found := defined(name)) is not None},
-        slices=slice_scores(losses, blocks, labelled.slices, lambda rows: defined(metric, rows)),
+        slices=slice_scores(
+            scored.losses,
+            rows.blocks,
+            rows.frame.slices,
+            lambda of: defined(objective.metric, of),
+        ),
     )
 
 
-def compare(
-    challenger: LoadedModel,
-    champion: LoadedModel,
-    frame: FeatureFrame,
-    spans: tuple[RowSpan, ...],
-    problem: Problem,
-    metric: str,
-) -> Comparison:
-    """Compare two models on the labelled rows of ``frame``, whose spans are ``spans``.
+def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) -> Comparison:
+    """Compare what two models predict for the same rows, whose spans are ``spans``.
 
     A metric that cannot be computed, because a prediction is no number or there is one class only,
     has the value NaN, and the losses are what they are: the gate says what follows. Raises
-    SeenRowsError when either model was trained on a row as new, EvaluationError when no row is
-    labelled.
+    SeenRowsError when either model was trained on a row as new.
     """
-    for model in (challenger, champion):
-        refuse_seen_rows(spans, model.trained.trained_on, f"version {model.trained.version}")
-    labelled = labelled_rows(frame)
-    target = labelled.target.to_numpy()
-    blocks, hours = time_blocks(labelled.moments)
-    predictions = [predict_frame(model, labelled, problem) for model in (challenger, champion)]
-    theirs, its = (
-        row_losses(target, predicted, problem, model.trained.classes, metric)
-        for predicted, model in zip(predictions, (challenger, champion), strict=True)
-    )
-    test = paired_test(theirs, its, blocks)
-    scores = [
-        _score_or_nan(metric, target, predicted, blocks, problem, model.trained.classes)
-        for predicted, model in zip(predictions, (challenger, champion), strict=True)
-    ]
+    for scored in (challenger, champion):
+        refuse_seen_rows(spans, scored.trained_on, f"version {scored.version}")
+    rows, metric = challenger.rows, challenger.objective.metric
+    test = paired_test(challenger.losses, champion.losses, rows.blocks)
     return Comparison(
-        rows=len(labelled),
+        rows=len(rows),
         blocks=test.blocks,
-        block_hours=hours,
-        challenger_loss=float(theirs.mean()),
-        champion_loss=float(its.mean()),
+        block_hours=rows.block_hours,
+        challenger_loss=float(challenger.losses.mean()),
+        champion_loss=float(champion.losses.mean()),
         difference=test.mean,
         t=test.t,
         p_better=test.p_below,
         metric=metric,
-        challenger_score=scores[0],
-        champion_score=scores[1],
+        challenger_score=_score_or_nan(challenger),
+        champion_score=_score_or_nan(champion),
         greater_is_better=greater_is_better(metric),
-        slices=compare_slices(theirs, its, blocks, labelled.slices),
+        slices=compare_slices(challenger.losses, champion.losses, rows.blocks, rows.frame.slices),
         block_means=test.block_means,
     )
 
 
-def importance(
-    pipeline: Any,  # noqa: ANN401 - a fitted pipeline
-    classes: tuple[str, ...],
-    frame: FeatureFrame,
-    problem: Problem,
-    *,
-    rows: int = 2000,
-    seed: int = 0,
-    metric: str = "",
-) -> dict[str, float]:
-    """Return feature -> loss added when its values are shuffled (Breiman 2001), on a seeded sample
-    of ``frame``.
-
-    Negative values, which are noise, are given as 0.
-    """
-    rng = np.random.default_rng(seed)
-    labelled = labelled_rows(frame).sample(rows, seed)
-    target, features = labelled.target.to_numpy(), labelled.features
-    order = rng.permutation(len(labelled))
-
-    def loss(features: object) -> float:
-        predicted = predict(pipeline, features, problem, classes)
-        return float(row_losses(target, predicted, problem, classes, metric).mean())
-
-    whole = loss(features)
-    return {
-        name: max(0.0, loss(features.assign(**{name: features[name].to_numpy()[order]})) - whole)
-        for name in features.columns
-    }
-
-
-def _score_or_nan(
-    metric: str,
-    target: np.ndarray,
-    predicted: np.ndarray,
-    blocks: np.ndarray,
-    problem: Problem,
-    classes: tuple[str, ...],
-) -> Interval:
+def _score_or_nan(scored: Scored) -> Interval:
+    rows = scored.rows
     try:
-        return score_interval(metric, target, predicted, blocks, problem, classes)
+        return score_interval(scored.objective, rows.target, scored.predicted, rows.blocks)
     except EvaluationError:
         return Interval(value=float("nan"), low=float("-inf"), high=float("inf"))
 
 
-def labelled_rows(frame: FeatureFrame) -> FeatureFrame:
-    """Return the rows whose label is known; EvaluationError when there are none."""
-    labelled = frame.where(frame.target.notna().to_numpy())
-    if not len(labelled):
-        raise EvaluationError(
-            f"batch {max(frame.snapshots)}: expected labelled rows, found none of {len(frame):,}"
-        )
-    return labelled
+def generalisation(challenger: Scored, train: Scored) -> Generalisation:
+    """Return the mean losses on training rows and on the holdout, of the challenger and of one
+    answer for all rows.
+
+    The one answer is made from the training rows: the base rates, the mean, or the quantile that is
+    asked for.
+    """
+    objective, seen, unseen = challenger.objective, train.rows.target, challenger.rows.target
+    if objective.problem == "multiclass":
+        answer = (seen[:, np.newaxis] == np.array(objective.classes)).mean(axis=0)[np.newaxis]
+    elif objective.quantile is not None:
+        answer = np.array([np.quantile(seen.astype("float64"), objective.quantile)])
+    else:
+        answer = np.array([seen.astype("float64").mean()])
+
+    def constant(target: np.ndarray) -> np.ndarray:
+        return objective.losses(target, np.repeat(answer, len(target), axis=0))
+
+    constant_losses = constant(unseen)
+    worse = block_test(challenger.losses - constant_losses, challenger.rows.blocks)
+    return Generalisation(
+        train_loss=float(train.losses.mean()),
+        holdout_loss=float(challenger.losses.mean()),
+        constant_train_loss=float(constant(seen).mean()),
+        constant_holdout_loss=float(constant_losses.mean()),
+        worse_than_constant=worse.mean,
+    )
+
+
+def importance(
+    predict: Callable[[pd.DataFrame], np.ndarray],
+    rows: LabelledRows,
+    predicted: np.ndarray,
+    objective: Objective,
+    *,
+    size: int = 2000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return feature -> loss added when its values are shuffled (Breiman 2001), on a seeded sample
+    of ``rows``.
+
+    ``predict`` goes from features to predictions; ``predicted``, (rows,) or (rows, classes), are
+    its predictions for ``rows``. Negative values, which are noise, are given as 0.
+    """
+    drawn = np.arange(len(rows))
+    if len(rows) > size:
+        drawn = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False))
+    target, features = rows.target[drawn], rows.frame.features.iloc[drawn]
+    whole = objective.mean_loss(target, predicted[drawn])
+    order = np.random.default_rng(seed).permutation(len(drawn))
+
+    def shuffled(name: str) -> float:
+        changed = features.assign(**{name: features[name].to_numpy()[order]})
+        return objective.mean_loss(target, predict(changed))
+
+    return {name: max(0.0, shuffled(name) - whole) for name in features.columns}

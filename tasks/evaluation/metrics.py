@@ -1,4 +1,4 @@
-"""Losses a row, and the metrics that users ask for, with intervals that respect time.
+"""The metrics that users ask for, with intervals that respect time.
 
 Every metric here is a function of sums over rows: of losses, of hits and misses, of rows by bin of
 their score. So it is known without a block of time as soon as the sums of that block are taken
@@ -19,15 +19,12 @@ from scipy import stats
 
 from tasks.errors import KingmakerError
 from tasks.evaluation.config import quantile_of
-from tasks.records import Interval, Problem
+from tasks.evaluation.objective import CLIP, Objective, log_loss, pinball
+from tasks.records import Interval
 
 BINS = 4096
 """Bins of scores that stand for single scores where a block is left out: the interval's width
 changes by under 1%.
-"""
-_CLIP = 1e-7
-"""Probabilities are kept this far from 0 and 1: one row may cost at most -log(1e-7) = 16 in log
-loss.
 """
 
 
@@ -35,71 +32,11 @@ class EvaluationError(KingmakerError, ValueError):
     """The rows cannot judge a model: too few, one class only, or a prediction that is no number."""
 
 
-def row_losses(
-    target: np.ndarray,
-    predicted: np.ndarray,
-    problem: Problem,
-    classes: Sequence[str] = (),
-    metric: str = "",
-) -> np.ndarray:
-    """Return the loss of each row, shape (rows,): log loss in nats, or the absolute error in the
-    target's unit.
-
-    These are the primary losses of the gate: they have more power than AUC or accuracy. A
-    regression that is asked for a quantile, by the metric ``pinball_Q``, has that loss instead: the
-    absolute error would prefer the median.
-    """
-    if problem == "regression":
-        return _pinball(target.astype("float64") - predicted, quantile_of(metric))
-    if problem == "binary":
-        return _log_loss(target.astype("float64"), predicted)
-    position = {label: i for i, label in enumerate(classes)}
-    columns = np.array([position.get(str(label), -1) for label in target])
-    own = np.where(columns >= 0, predicted[np.arange(len(columns)), columns], 0.0)
-    losses: np.ndarray = -np.log(np.clip(own, _CLIP, 1.0))
-    return losses
-
-
-def mean_loss(
-    problem: Problem, classes: Sequence[str] = (), metric: str = ""
-) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Return the function from target and prediction to the mean loss."""
-
-    def loss(target: np.ndarray, predicted: np.ndarray) -> float:
-        return float(row_losses(target, predicted, problem, classes, metric).mean())
-
-    return loss
-
-
-def _pinball(errors: np.ndarray, quantile: float | None) -> np.ndarray:
-    """The pinball loss of target minus prediction (Koenker and Bassett 1978); without a quantile,
-    the absolute error.
-    """
-    losses: np.ndarray = (
-        np.abs(errors)
-        if quantile is None
-        else np.where(errors >= 0, quantile, quantile - 1) * errors
-    )
-    return losses
-
-
-def _log_loss(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    p = np.clip(predicted, _CLIP, 1 - _CLIP)
-    losses: np.ndarray = -(y * np.log(p) + (1 - y) * np.log1p(-p))
-    return losses
-
-
 # --- metrics --------------------------------------------------------------------------------------
 
 
-def score(
-    metric: str,
-    target: np.ndarray,
-    predicted: np.ndarray,
-    problem: Problem,
-    classes: Sequence[str] = (),
-) -> float:
-    """Return one metric; classes are cut at 0.5, or at the largest probability.
+def score(objective: Objective, target: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the objective's metric; classes are cut at 0.5, or at the largest probability.
 
     The target of a binary problem may hold probabilities, that of a multiclass one may be (rows,
     classes) of them: the metric is then what labels drawn from them would give. ``_ovr`` is the
@@ -108,16 +45,11 @@ def score(
     these rows, as AUC is not on one class.
     """
     _refuse_no_numbers(predicted)
-    return _exact(metric, tuple(_parts(metric, target, predicted, problem, classes)), len(target))
+    return _exact(objective, tuple(_parts(objective, target, predicted)), len(target))
 
 
 def leave_one_out(
-    metric: str,
-    target: np.ndarray,
-    predicted: np.ndarray,
-    blocks: np.ndarray,
-    problem: Problem,
-    classes: Sequence[str] = (),
+    objective: Objective, target: np.ndarray, predicted: np.ndarray, blocks: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Return the metric, and the metric without each block in turn, (blocks with rows,), in the
     order of ``blocks``.
@@ -126,8 +58,8 @@ def leave_one_out(
     not defined without a block it is NaN there. Raises as ``score`` does.
     """
     _refuse_no_numbers(predicted)
-    parts = tuple(_parts(metric, target, predicted, problem, classes))
-    value = _exact(metric, parts, len(target))
+    parts = tuple(_parts(objective, target, predicted))
+    value = _exact(objective, parts, len(target))
     used = np.bincount(blocks) > 0
     without = []
     for part in parts:
@@ -160,21 +92,18 @@ def standard_error(without: np.ndarray) -> float:
 
 
 def score_interval(
-    metric: str,
-    target: np.ndarray,
-    predicted: np.ndarray,
-    blocks: np.ndarray,
-    problem: Problem,
-    classes: Sequence[str] = (),
+    objective: Objective, target: np.ndarray, predicted: np.ndarray, blocks: np.ndarray
 ) -> Interval:
     """Return the metric with its 95% interval over blocks of time; raises as ``score`` does."""
-    return jackknife(*leave_one_out(metric, target, predicted, blocks, problem, classes))
+    return jackknife(*leave_one_out(objective, target, predicted, blocks))
 
 
-def _exact(metric: str, parts: Sequence[Terms | _Ranked | _Median], rows: int) -> float:
+def _exact(objective: Objective, parts: Sequence[Terms | _Ranked | _Median], rows: int) -> float:
     value = statistics.fmean(part.exact() for part in parts)
     if not math.isfinite(value):
-        raise EvaluationError(f"{metric}: expected a number on {rows:,} rows, found {value}")
+        raise EvaluationError(
+            f"{objective.metric}: expected a number on {rows:,} rows, found {value}"
+        )
     return value
 
 
@@ -343,15 +272,15 @@ def _mean(losses: np.ndarray) -> Terms:
 
 
 def _parts(
-    metric: str, target: np.ndarray, predicted: np.ndarray, problem: Problem, classes: Sequence[str]
+    objective: Objective, target: np.ndarray, predicted: np.ndarray
 ) -> Iterator[Terms | _Ranked | _Median]:
     """What the metric is the mean of."""
-    if problem == "regression":
-        yield _regression(metric, target.astype("float64"), predicted)
-    elif problem == "multiclass":
-        yield from _multiclass(metric, target, predicted, classes)
+    if objective.problem == "regression":
+        yield _regression(objective.metric, target.astype("float64"), predicted)
+    elif objective.problem == "multiclass":
+        yield from _multiclass(objective.metric, target, predicted, objective.classes)
     else:
-        yield _binary(metric, target.astype("float64"), predicted)
+        yield _binary(objective.metric, target.astype("float64"), predicted)
 
 
 def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranked:
@@ -368,7 +297,7 @@ def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranke
             (y * called, called, y), lambda sums: of(sums[..., 0], sums[..., 1], sums[..., 2])
         )
     losses: dict[str, Callable[[], np.ndarray]] = {
-        "log_loss": lambda: _log_loss(y, predicted),
+        "log_loss": lambda: log_loss(y, predicted),
         "brier": lambda: y * (1 - predicted) ** 2 + (1 - y) * predicted**2,
         "accuracy": lambda: y * called + (1 - y) * (1 - called),
     }
@@ -404,7 +333,7 @@ def _multiclass(
         yield Terms((*(shares * called).T, *called.T, *shares.T), macro)
         return
     losses = {
-        "log_loss": lambda: -(shares * np.log(np.clip(predicted, _CLIP, 1.0))).sum(axis=1),
+        "log_loss": lambda: -(shares * np.log(np.clip(predicted, CLIP, 1.0))).sum(axis=1),
         "brier": lambda: (shares * (1 - 2 * predicted)).sum(axis=1) + (predicted**2).sum(axis=1),
         "accuracy": lambda: (shares * called).sum(axis=1),
     }
@@ -443,4 +372,4 @@ def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _M
         "mape": lambda: np.abs(errors) / np.maximum(np.abs(y), np.finfo("float64").eps),
     }
     quantile = quantile_of(metric)
-    return _mean(losses[metric]() if quantile is None else _pinball(errors, quantile))
+    return _mean(losses[metric]() if quantile is None else pinball(errors, quantile))

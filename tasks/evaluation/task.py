@@ -8,13 +8,13 @@ import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.evaluation.checks import make_checks
+from tasks.evaluation.checks.base import CheckContext
 from tasks.evaluation.config import METRICS
 from tasks.evaluation.estimate import estimate
-from tasks.evaluation.fairness import fairness
-from tasks.evaluation.guardrails import TRAIN_ROWS, CheckContext, guardrails, measure_generalisation
 from tasks.evaluation.judgement import compare, performance
-from tasks.evaluation.leakage import leaks
 from tasks.evaluation.metrics import EvaluationError
+from tasks.evaluation.scored import LabelledRows, Scored, score_model
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     Comparison,
@@ -25,13 +25,21 @@ from tasks.records import (
     LoadedModel,
     Performance,
     RowSpan,
+    ServedPerformance,
 )
+
+TRAIN_ROWS = 20_000
+"""Training rows, drawn with a seed, that a challenger's checks look at again."""
+
+
+@task(name="score labelled rows", cache_policy=NO_CACHE)
+def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows) -> Scored:
+    """Let a model predict labelled rows, once for everything that judges it by them."""
+    return score_model(model, rows, managed.spec.problem, managed.spec.metric)
 
 
 @task(name="judge performance", cache_policy=NO_CACHE)
-def judge_performance(
-    managed: ManagedModel, frame: FeatureFrame, models: Sequence[LoadedModel]
-) -> tuple[Performance, ...]:
+def judge_performance(managed: ManagedModel, models: Sequence[Scored]) -> tuple[Performance, ...]:
     """Judge each model on the labelled rows of one batch, which none of them was trained on.
 
     The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it,
@@ -39,25 +47,52 @@ def judge_performance(
     """
     spec, judged = managed.spec, list[Performance]()
     metrics = tuple(dict.fromkeys((spec.metric, *METRICS[spec.problem])))
-    for model in models:
+    for scored in models:
         try:
-            judged.append(performance(model, frame, spec.problem, spec.metric, metrics))
+            judged.append(performance(scored, metrics))
         except EvaluationError as refused:
-            name = f"{managed.name} version {model.trained.version}"
-            get_run_logger().warning(
-                "%s is not judged on %s: %s", name, max(frame.snapshots), refused
-            )
+            name = f"{managed.name} version {scored.version}"
+            batch = max(scored.rows.frame.snapshots)
+            get_run_logger().warning("%s is not judged on %s: %s", name, batch, refused)
             if not judged:
                 return ()
     return tuple(judged)
 
 
+def judge_apart(
+    managed: ManagedModel, scored: Scored, served: np.ndarray, by: np.ndarray
+) -> ServedPerformance:
+    """Judge the rows that were ``served``, (rows,) bool, before their batch closed, and the others,
+    each for themselves.
+
+    ``by``, (rows,), says which version served a row.
+    """
+    metrics = tuple(dict.fromkeys((managed.spec.metric, *METRICS[managed.spec.problem])))
+
+    def judged(rows: np.ndarray) -> Performance | None:
+        try:
+            return performance(scored.where(rows), metrics) if rows.any() else None
+        except EvaluationError:  # too few rows of their own, or of one class: it is not told apart
+            return None
+
+    names, counts = np.unique(by[served].astype("str"), return_counts=True)
+    return ServedPerformance(
+        served=judged(served),
+        others=judged(~served),
+        by=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+    )
+
+
 @task(name="estimate performance", cache_policy=NO_CACHE)
 def estimate_performance(
-    managed: ManagedModel, champion: LoadedModel, reference: FeatureFrame, frame: FeatureFrame
+    managed: ManagedModel,
+    champion: LoadedModel,
+    reference: FeatureFrame,
+    batch: str,
+    predicted: np.ndarray,
 ) -> Estimate | None:
-    """Estimate how the champion does on a batch without labels; None when the reference cannot
-    calibrate it.
+    """Estimate how the champion does on a batch without labels, for whose rows it predicts
+    ``predicted``; None when the reference cannot calibrate it.
 
     Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not
     trained on.
@@ -65,56 +100,42 @@ def estimate_performance(
     spec = managed.spec
     unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
     try:
-        return estimate(
-            champion, reference.where(unseen), frame, spec.problem, spec.metric, spec.training.seed
-        )
+        rows = LabelledRows.of(reference.where(unseen))
+        scored = score_model(champion, rows, spec.problem, spec.metric)
+        return estimate(scored, predicted, spec.training.seed)
     except EvaluationError as refused:
-        get_run_logger().info(
-            "%s %s has no estimate: %s", managed.name, max(frame.snapshots), refused
-        )
+        get_run_logger().info("%s %s has no estimate: %s", managed.name, batch, refused)
         return None
 
 
 @task(name="compare on unseen rows", cache_policy=NO_CACHE)
-def compare_models(
-    managed: ManagedModel,
-    challenger: LoadedModel,
-    champion: LoadedModel,
-    frame: FeatureFrame,
-    spans: tuple[RowSpan, ...],
-) -> Comparison:
-    """Compare two models on the labelled rows of ``frame``; refused when either was trained on one
-    of them.
+def compare_models(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) -> Comparison:
+    """Compare two models on the same labelled rows; refused when either was trained on one of
+    them.
     """
-    return compare(challenger, champion, frame, spans, managed.spec.problem, managed.spec.metric)
+    return compare(challenger, champion, spans)
 
 
 @task(name="check guardrails", cache_policy=NO_CACHE)
 def check_guardrails(
     managed: ManagedModel,
-    challenger: LoadedModel,
-    champion: LoadedModel | None,
+    model: LoadedModel,
+    challenger: Scored,
+    champion: Scored | None,
     train: FeatureFrame,
-    holdout: FeatureFrame,
     as_fitted: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
-    """Check the challenger as it came back from the registry, and the features that it was
-    given.
+    """Check the challenger ``model`` as it came back from the registry, by what it predicts for the
+    holdout and for a sample of its training rows.
     """
-    spec, known = managed.spec, train.target.notna().to_numpy()
-    exam = CheckContext(
-        challenger,
-        champion,
-        train.where(known).sample(TRAIN_ROWS, spec.training.seed),
-        holdout,
-        as_fitted,
-        spec.problem,
-        spec.metric,
-        spec.guardrails,
+    spec = managed.spec
+    sample = train.where(train.target.notna().to_numpy()).sample(TRAIN_ROWS, spec.training.seed)
+    context = CheckContext(
+        challenger=challenger,
+        champion=champion,
+        train=score_model(model, LabelledRows(sample), spec.problem, spec.metric),
+        as_fitted=as_fitted,
+        config=spec.guardrails,
+        fairness=spec.fairness,
     )
-    found = measure_generalisation(exam)
-    return found, (
-        *guardrails(exam, found),
-        leaks(exam.train, spec.problem, spec.guardrails),
-        *fairness(exam, spec.fairness),
-    )
+    return context.generalisation, make_checks(context)

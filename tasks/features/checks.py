@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.contract import Column, Contract, Rule
+from tasks.checks import Check
 from tasks.records import FeatureFrame, Guardrail
 
 if TYPE_CHECKING:
@@ -82,71 +83,76 @@ def _lets_unseen_pass(rule: Rule) -> bool:
     return rule.check in ("not_null", "type")
 
 
-def accepts_contract(
-    table: pa.Table,
-    contract: Contract,
-    target: str,
-    build: Build,
-    predict: Callable[[FeatureFrame], np.ndarray],
-) -> Guardrail:
-    """Check that features can be built of every row that the contract allows, and that the model
-    predicts numbers for it.
+class AcceptsContract(Check):
+    """KM011: features can be built of every row that the contract allows, and the model predicts
+    numbers for them.
 
-    The last row's features hold, besides, no category that any training row had.
+    The last of the rows has, besides, no category that any training row had.
     """
-    try:
-        frame = build(allowed_rows(table, contract, target))
-        last = frame.features.index[-1]
-        frame.features.loc[last, list(frame.schema.categorical)] = UNSEEN
-        predicted = predict(frame)
-    except Exception as error:  # noqa: BLE001 - a project's code may raise anything, and that is the finding
-        passed, found = False, f"{type(error).__name__}: {error}"[:300]
-    else:
-        passed = bool(np.isfinite(predicted).all())
-        found = (
-            f"{len(predicted)} rows, {np.isfinite(predicted).mean():.0%} of the predictions are"
-            " numbers"
+
+    code = "KM011"
+
+    def check(
+        self,
+        table: pa.Table,
+        contract: Contract,
+        target: str,
+        build: Build,
+        predict: Callable[[FeatureFrame], np.ndarray],
+    ) -> Guardrail:
+        """Build and predict rows of ``table``, each changed as far as the contract allows."""
+        try:
+            frame = build(allowed_rows(table, contract, target))
+            last = frame.features.index[-1]
+            frame.features.loc[last, list(frame.schema.categorical)] = UNSEEN
+            predicted = predict(frame)
+        except Exception as error:  # noqa: BLE001 - a project's code may raise anything, and that is the finding
+            passed, found = False, f"{type(error).__name__}: {error}"[:300]
+        else:
+            passed = bool(np.isfinite(predicted).all())
+            found = (
+                f"{len(predicted)} rows, {np.isfinite(predicted).mean():.0%} of the predictions are"
+                " numbers"
+            )
+        return self.result(
+            passed,
+            found,
+            "numbers for empty values where they are allowed, and for an unseen category",
         )
-    return Guardrail(
-        name="accepts the contract's schema",
-        outcome="passed" if passed else "failed",
-        found=found,
-        limit="numbers for empty values where they are allowed, and for an unseen category",
-    )
 
 
-def knows_no_future(
-    table: pa.Table, event_time: str, build: Build, known_early: tuple[str, ...]
-) -> Guardrail:
-    """Check that the features of a row are the same when the rows after it are not there yet; name
-    those that are not.
+class KnowsNoFuture(Check):
+    """KM010: the features of a row are the same when the rows after it are not there yet; those
+    that are not are named.
 
     The rows are cut at a quarter, a half and three quarters of their time. A feature that differs
     rests on later rows: its training values are not those that it would have had at its event time.
     What a cut does not touch, such as a look ahead within the last hour before it, is touched by
     another one only by chance: passing is no proof.
     """
-    name = "features know no future"
-    limit = (
-        "the same without later rows; make it of the row alone, or name it in"
-        " guardrails.known_early if it is known in time"
-    )
-    try:
-        rows, differing = _change_without_later_rows(table, event_time, build)
-    except Exception as error:  # noqa: BLE001 - a project's code may raise anything, and what is not known refuses
-        found = f"with earlier rows alone: {type(error).__name__}: {error}"[:300]
-        return Guardrail(name=name, outcome="not made", found=found, limit=limit)
-    suspects = sorted(differing.difference(known_early))
-    return Guardrail(
-        name=name,
-        outcome="failed" if suspects else "passed",
-        limit=limit,
-        found=(
+
+    code = "KM010"
+
+    def check(
+        self, table: pa.Table, event_time: str, build: Build, known_early: tuple[str, ...]
+    ) -> Guardrail:
+        """Build the features of ``table`` with and without its later rows."""
+        limit = (
+            "the same without later rows; make it of the row alone, or name it in"
+            " guardrails.known_early if it is known in time"
+        )
+        try:
+            rows, differing = _change_without_later_rows(table, event_time, build)
+        except Exception as error:  # noqa: BLE001 - a project's code may raise anything, and what is not known refuses
+            found = f"with earlier rows alone: {type(error).__name__}: {error}"[:300]
+            return self.result("not made", found, limit)
+        suspects = sorted(differing.difference(known_early))
+        found = (
             f"{', '.join(suspects)} change when later rows are taken away"
             if suspects
             else f"{rows:,} rows, none changes"
-        ),
-    )
+        )
+        return self.result(not suspects, found, limit)
 
 
 def _change_without_later_rows(

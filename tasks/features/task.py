@@ -11,7 +11,7 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.features.checks import accepts_contract, knows_no_future
+from tasks.features.checks import AcceptsContract, KnowsNoFuture
 from tasks.features.frame import build_frame, code_sha256, load_code
 from tasks.features.labels import add_labels, newest_labels, without_row
 from tasks.lake import arrow_type, read_accepted
@@ -66,8 +66,8 @@ def check_features(
         return predict_frame(challenger, frame, spec.problem)
 
     return (
-        accepts_contract(table, contract, spec.target, build, predict),
-        knows_no_future(table, contract.event_time, build, spec.guardrails.known_early),
+        AcceptsContract().check(table, contract, spec.target, build, predict),
+        KnowsNoFuture().check(table, contract.event_time, build, spec.guardrails.known_early),
     )
 
 

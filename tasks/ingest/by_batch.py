@@ -80,7 +80,7 @@ class FilesByBatch:
             partial(self._pieces, batch, where), self.contract, where, partial(self._refused, batch)
         )
 
-    def _pieces(self, batch: Batch, where: str, as_text: frozenset[str]) -> Iterator[Piece]:
+    def _pieces(self, batch: Batch, where: str, _: frozenset[str]) -> Iterator[Piece]:
         from tasks.ingest.formats import read_pieces
         from tasks.ingest.rows import Piece
 
@@ -93,7 +93,7 @@ class FilesByBatch:
                 )
             for path in paths:
                 with opened(self.store, path) as stream:
-                    for table in read_pieces(stream, path, self.contract, as_text):
+                    for table in read_pieces(stream, path, self.contract):
                         yield Piece(path, table)
             if self.files().get(batch.id) != paths:
                 raise SourceError(

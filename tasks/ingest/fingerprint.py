@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from tasks.ingest.conform import as_text
+from tasks.conform import as_text
 
 if TYPE_CHECKING:
     Hashes = npt.NDArray[np.uint64]

@@ -1,11 +1,13 @@
 """From one file to tables of what stands in it, piece by piece; nothing is guessed, and a file that
 cannot be read to its end is refused.
 
-CSV cells are all read as text and JSON values as what they are: the contract says what they mean,
-not the reader. The end of the name says how a file is compressed: ``.gz``, ``.bz2``, ``.zst``. A
-compressed or Parquet file that broke off is refused wherever it broke; a plain CSV or JSON file
-that broke off just behind a whole row, or within the last cell of one that is not quoted, cannot be
-told from a shorter one, so deliver those compressed, or have the contract count its rows.
+CSV cells and JSON values are all read as the text that they are: the contract says what they mean,
+not the reader. A CSV column without a name is not read: its lines end with a delimiter, or it is
+the row numbers of whatever wrote it. The end of the name says how a file is compressed: ``.gz``,
+``.bz2``, ``.zst``. A compressed or Parquet file that broke off is refused wherever it broke; a
+plain CSV or JSON file that broke off just behind a whole row, or within the last cell of one that
+is not quoted, cannot be told from a shorter one, so deliver those compressed, or have the contract
+count its rows.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -22,7 +24,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.ingest.source import MISSING, UnreadableError
+from tasks.ingest.source import UnreadableError
 
 ROWS_AT_ONCE = 50_000
 """Most rows of a piece."""
@@ -43,15 +45,14 @@ def read_pieces(
     stream: BinaryIO,
     name: str,
     contract: Contract,
-    as_text: Collection[str] = (),
     at_once: int | None = ROWS_AT_ONCE,
 ) -> Iterator[pa.Table]:
     """Give what stands in the file called ``name``, piece by piece, in the file's order; one piece
     at least.
 
     ``stream`` can be read from its beginning more than once. A piece of text is about 16 MB, and
-    has at most ``at_once`` rows of Parquet and JSON; None means JSON all in one piece. Values of
-    JSON are of the one type that those of a piece have; those of the columns ``as_text`` are text.
+    has at most ``at_once`` rows of Parquet and JSON; None means JSON all in one piece. Columns of
+    CSV and JSON are text, those of Parquet what the file says.
 
     Raises UnreadableError, which names the file and shows no value of a contract with sensitive
     columns.
@@ -68,7 +69,7 @@ def read_pieces(
                 pieces = _csv_pieces(stream, name, contract)
             case "json":
                 lines = io.BufferedReader(_text(stream, name, contract), _BYTES_AT_ONCE)
-                pieces = _json_pieces(lines, name, as_text, at_once)
+                pieces = _json_pieces(lines, name, at_once)
             case _:
                 pieces = _parquet_pieces(stream, name)
         for piece in pieces:
@@ -77,13 +78,26 @@ def read_pieces(
     except UnicodeError as error:
         raise UnreadableError(
             f"{name}: cannot be read as {server.encoding}: {_position(error)}; if the file is"
-            f" whole, set {server.where}.encoding of {contract.file.name} to what it is written in"
+            f" whole, {how_to_say('encoding', contract)} what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
         shown = _shown(error, contract)
+        if "columns, got" in shown:
+            say = how_to_say("delimiter", contract)
+            shown += f"; if every line is whole, {say} what stands between two cells"
         raise UnreadableError(
             f"{name}: cannot be read as {server.format}: {shown}; have it delivered again"
         ) from error
+
+
+def how_to_say(key: str, contract: Contract) -> str:
+    """Return where a person says how the contract's files are written: in the contract, or as an
+    option when there is none yet.
+    """
+    if not contract.columns:
+        return f"say with --{key}"
+    where = "" if key == "encoding" else "customProperties."
+    return f"say as {contract.server.where}.{where}{key} of {contract.file.name}"
 
 
 def _each_column_once(names: list[str], file: str) -> None:
@@ -155,7 +169,7 @@ def _text(stream: BinaryIO, name: str, contract: Contract) -> _Utf8:
     """The file from its beginning as UTF-8, without its compression, its encoding and the mark
     before it.
     """
-    return _Utf8(_decompressed(stream, name), _encoding(contract))
+    return _Utf8(_decompressed(stream, name), _encoding(contract), contract.server.quote)
 
 
 class _Utf8(io.RawIOBase):
@@ -165,9 +179,10 @@ class _Utf8(io.RawIOBase):
     One line end more comes at the end: an empty line, unless a quoted cell is open there.
     """
 
-    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+    def __init__(self, stream: BinaryIO, encoding: str, quote: str) -> None:
         self.quotes = 0
         """How many of them were read."""
+        self._quote = quote
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._ready = b""
@@ -187,7 +202,7 @@ class _Utf8(io.RawIOBase):
                 error.start += before
                 raise
             self._read += len(content)
-            self.quotes += text.count('"')
+            self.quotes += text.count(self._quote) if self._quote else 0
             self._ready = text.encode()
             if not content:
                 self._ready += b"" if self._ended else b"\n"
@@ -236,22 +251,30 @@ def _parquet_pieces(stream: BinaryIO, name: str) -> Iterator[pa.Table]:
 
 
 def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.Table]:
-    read = pc.ReadOptions(block_size=CELL_BYTES)
-    parse = pc.ParseOptions(newlines_in_values=True, delimiter=contract.server.delimiter)
+    server = contract.server
+    read = pc.ReadOptions(block_size=CELL_BYTES, skip_rows=server.skip_lines)
+    parse = pc.ParseOptions(
+        newlines_in_values=True,
+        delimiter=server.delimiter,
+        quote_char=server.quote or False,
+        escape_char=server.escape or False,
+    )
     convert = pc.ConvertOptions(
         default_column_type=pa.string(),
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
-        null_values=MISSING,
+        null_values=server.missing,
     )
     text = _text(stream, name, contract)
     file = pa.PythonFile(io.BufferedReader(text, _BYTES_AT_ONCE), mode="r")
     reader = pc.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
-    yield reader.schema.empty_table()
+    wanted = contract.column_names
+    named = [i for i, column in enumerate(reader.schema.names) if column or column in wanted]
+    yield reader.schema.empty_table().select(named)
     last = ""
     for batch in reader:
         last = batch.column(batch.num_columns - 1)[-1].as_py() or "" if batch.num_rows else last
-        yield pa.Table.from_batches([batch])
+        yield pa.Table.from_batches([batch]).select(named)
     if text.quotes % 2 and last.endswith("\n"):  # Arrow takes what there is for the cell
         raise UnreadableError(
             f"{name}: expected the quotes of the last row to be closed, found the end of the file;"
@@ -259,32 +282,26 @@ def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.
         )
 
 
-def _json_pieces(
-    lines: Iterable[bytes], name: str, as_text: Collection[str], at_once: int | None
-) -> Iterator[pa.Table]:
+def _json_pieces(lines: Iterable[bytes], name: str, at_once: int | None) -> Iterator[pa.Table]:
     """One object a line; a key that a line does not have is missing there."""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[str | None]] = {}
     rows = size = 0
     given = False
 
     def piece() -> pa.Table:
-        return pa.table(
-            {key: _json_column(values, key in as_text) for key, values in columns.items()}
-        )
+        return pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()})
 
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode(), object_pairs_hook=_each_once)
+            row = _json_row(line.decode())
         except ValueError:
-            row = None
-        if not isinstance(row, dict):
             # The line is not quoted: it may hold what must not be shown.
             raise UnreadableError(
                 f"{name}: line {number}: expected one whole JSON object with each key once, found"
                 " something else; have it delivered again"
-            )
+            ) from None
         for key, value in row.items():
             columns.setdefault(key, [None] * rows).append(value)
         rows += 1
@@ -299,6 +316,24 @@ def _json_pieces(
         yield piece()
 
 
+def _json_row(line: str) -> dict[str, str | None]:
+    """The object in ``line``, each value as the text that stands there; ValueError when it is
+    none.
+    """
+    row = _AS_WRITTEN.decode(line)
+    if not isinstance(row, dict):
+        raise ValueError("no object")
+    if any(isinstance(value, dict | list) for value in row.values()):
+        whole = json.loads(line)
+        row = {
+            key: json.dumps(whole[key]) if isinstance(value, dict | list) else value
+            for key, value in row.items()
+        }
+    return {
+        key: _JSON_TEXTS[value] if isinstance(value, bool) else value for key, value in row.items()
+    }
+
+
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object; ValueError when it has a key twice, of which JSON readers keep the last and say
     nothing.
@@ -309,26 +344,8 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _json_column(values: list[Any], as_text: bool) -> pa.Array:
-    """The values in the one type that all of them have; else, or when asked for, each as the JSON
-    text that it was.
-    """
-    kinds = {type(value) for value in values if value is not None}
-    try:
-        if kinds == {int, float} and not as_text:
-            whole = [value for value in values if isinstance(value, int)]
-            pa.array(whole, pa.int64())  # beyond 64 bits they are text, whatever stands beside them
-            return pa.array(
-                [None if value is None else float(value) for value in values], pa.float64()
-            )
-        if not kinds or kinds == {str} or (not as_text and kinds in ({int}, {float}, {bool})):
-            return pa.array(values, pa.string() if not kinds else None)
-    except (pa.ArrowException, OverflowError):
-        pass  # a whole number beyond 64 bits
-    return pa.array(
-        [
-            value if value is None or isinstance(value, str) else json.dumps(value)
-            for value in values
-        ],
-        pa.string(),
-    )
+_AS_WRITTEN = json.JSONDecoder(
+    object_pairs_hook=_each_once, parse_int=str, parse_float=str, parse_constant=str
+)
+"""Gives numbers as they are written, to the last digit."""
+_JSON_TEXTS = {True: "true", False: "false"}

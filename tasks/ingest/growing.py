@@ -1,25 +1,27 @@
 """Files that grow: no period in their path, so they are cut into batches by event time.
 
 Which batches such a file holds can only be known by reading it. It is read once for each state that
-it has: what was found, a digest of the rows for each batch, is kept in the lake
-(``sources/<contract>/``) beside the file's fingerprint, and a look at an unchanged file reads that
+it has. What was found is kept in the lake (``sources/<contract>/``): an index with the file's
+fingerprint and a digest of the rows for each batch, and beside it the rows as they were read, batch
+by batch, so that reading a batch costs what the batch holds. A look at an unchanged file reads the
 index and no row. A batch's fingerprint is made of these digests, so rows that are appended for June
-leave May as it is, and late rows for May make a new revision of May and of nothing else. The index
-is a cache: without it the file is read again.
+leave May as it is, and late rows for May make a new revision of May and of nothing else. Both are a
+cache: without them the file is read again.
 
 A row without a legible event time belongs to no batch. It is not dropped: the file is refused until
-it is put right, and so is one that cannot be read. Nobody knows which batches it holds, so none is
+it is put right, and so is one that cannot be read. Which batches it holds is not known, so none is
 taken in meanwhile; it is kept as it is in the lake (``refused/<contract>/growing/``), once for each
-state. Files are read piece by piece, and no more than a piece is held in memory.
+state. Files are read piece by piece, and a few pieces at most are held in memory.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -40,6 +42,26 @@ if TYPE_CHECKING:
     Cuts = list[tuple[Batch, pa.Array]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HELD_BYTES = 64 * 2**20
+"""About how much of a file is held in memory before it is written, batch by batch."""
+Chunk = tuple[int, int, int]
+"""Offset, length and CRC-32 of rows in the file of rows."""
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What was found in one state of a file."""
+
+    batches: dict[str, str]
+    """Batch id -> digest of its rows."""
+    rows: Path
+    """The rows as they were read, as Arrow streams one after another."""
+    chunks: dict[str, list[Chunk]]
+    """Batch id -> where its rows are; those of the empty id are none, with all columns."""
+
+
+class _DamagedRowsError(ValueError):
+    """The rows that were kept are not those that were written."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ class GrowingFiles:
                     index = self._index(file)
                 except UnreadableError as error:
                     raise self._refused(error, [file.path]) from error
-                for id, digest in index.items():
+                for id, digest in index.batches.items():
                     found[id][file.path] = digest
         return {id: digest_of(digests) for id, digests in sorted(found.items())}
 
@@ -94,28 +116,37 @@ class GrowingFiles:
 
         return Rows(partial(self._pieces, batch), self.contract, self.name, self._refused)
 
-    def _pieces(self, batch: Batch, as_text: frozenset[str]) -> Iterator[Piece]:
-        """Give all pieces of the files that hold the batch: what columns a file has, all of its
-        rows say.
-        """
-        import pyarrow as pa
-
+    def _pieces(self, batch: Batch, _: frozenset[str]) -> Iterator[Piece]:
+        """Give the rows of the batch, and before those of each file none with its columns."""
         from tasks.ingest.rows import Piece
 
         found = False
         with self.pattern.hidden_in_errors():
             for file in self.files():
-                if batch.id not in self._index(file):
+                if batch.id not in self._index(file).batches:
                     continue
-                for table, cuts in self._cut(file, as_text):
-                    rows = [positions for cut, positions in cuts if cut.id == batch.id]
-                    found = found or bool(rows)
-                    yield Piece(file.path, table, rows[0] if rows else pa.array([], pa.int64()))
+                found = True
+                for table in self._kept(file, batch):
+                    yield Piece(file.path, table)
         if not found:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; have them delivered"
                 " again"
             )
+
+    def _kept(self, file: File, batch: Batch) -> Iterator[pa.Table]:
+        """The rows of the batch as they were kept in the lake."""
+        index = self._index(file)
+        try:
+            with index.rows.open("rb") as stream:
+                for chunk in (*index.chunks[""], *index.chunks[batch.id]):
+                    yield _read_chunk(stream, chunk)
+        except (OSError, _DamagedRowsError) as error:
+            index.rows.unlink(missing_ok=True)
+            raise SourceError(
+                f"{file.path}: expected its rows in {index.rows}, found them damaged; the file will"
+                " be read again at the next run"
+            ) from error
 
     def _refused(self, error: UnreadableError, paths: Sequence[str] = ()) -> UnreadableError:
         """Keep the files, or all of the source, and say where."""
@@ -124,72 +155,143 @@ class GrowingFiles:
             kept = keep(self.store, paths, self.lake / "refused" / self.contract.name / "growing")
         return UnreadableError(f"{self.pattern.hide(str(error))}; it is kept in {kept}")
 
-    def _index(self, file: File) -> dict[str, str]:
-        """Batch id -> digest of its rows in the file: from the lake, or from the file when it has
-        changed.
-        """
-        server = self.contract.server
-        how = [
-            server.format,
-            server.encoding,
-            server.delimiter,
-            self.contract.event_time,
-            self.contract.timezone,
-        ]
-        state = digest_of({"file": file.fingerprint, "how": json.dumps([*how, self.every])})
-        index = (
-            self.lake / "sources" / self.contract.name / f"{digest_of({'path': file.path})}.json"
+    def _index(self, file: File) -> _Index:
+        """What the file holds: from the lake, or from the file when it has changed."""
+        dialect = replace(self.contract.server, name="", path="", where="", options=())
+        how = [repr(dialect), repr(self.contract.column(self.contract.event_time)), self.every]
+        state = digest_of(
+            {"file": file.fingerprint, "how": repr(how), "zone": self.contract.timezone}
         )
+        directory, name = self.lake / "sources" / self.contract.name, digest_of({"path": file.path})
+        found, rows = directory / f"{name}.json", directory / f"{name}-{state}.rows"
         try:
-            known = json.loads(index.read_text(encoding="utf-8"))
-            if known["state"] == state:
-                return dict(known["batches"])
+            known = json.loads(found.read_text(encoding="utf-8"))
+            if known["state"] == state and rows.exists():
+                return _Index(dict(known["batches"]), rows, dict(known["chunks"]))
         except (OSError, ValueError, KeyError, TypeError):
             pass  # no index yet, or a damaged one: it is written anew
+        index = self._read(file, rows)
+        content = {"state": state, "batches": index.batches, "chunks": index.chunks}
+        write_whole(found, json.dumps(content).encode())
+        for old in directory.glob(f"{name}-*.rows"):
+            if old != rows:
+                old.unlink(missing_ok=True)
+        return index
+
+    def _read(self, file: File, rows: Path) -> _Index:
+        """Read the file once: count its rows by batch, and keep them in ``rows``."""
         from tasks.ingest.fingerprint import rows_fingerprint
 
-        rows: dict[str, int] = defaultdict(int)
+        counts: dict[str, int] = defaultdict(int)
         sums: dict[str, int] = defaultdict(int)
-        for table, cuts in self._cut(file):
-            for batch, positions in cuts:
-                rows[batch.id] += len(positions)
-                sums[batch.id] += rows_fingerprint(table.take(positions))
-        batches = {id: f"{rows[id]}-{sums[id] % 2**64:016x}" for id in sorted(rows)}
-        write_whole(index, json.dumps({"state": state, "batches": batches}, indent=1).encode())
-        return batches
+        kept = _KeptRows()
 
-    def _cut(
-        self, file: File, as_text: frozenset[str] = frozenset()
-    ) -> Iterator[tuple[pa.Table, Cuts]]:
+        def written() -> Iterator[bytes]:
+            for table, cuts in self._cut(file):
+                for batch, positions in cuts:
+                    some = table.take(positions)
+                    counts[batch.id] += some.num_rows
+                    sums[batch.id] += rows_fingerprint(some)
+                    kept.add(batch.id, some)
+                yield from kept.flushed(HELD_BYTES)
+                kept.knows(table.schema)
+            yield from kept.flushed(0)
+
+        write_whole(rows, written())
+        batches = {id: f"{counts[id]}-{sums[id] % 2**64:016x}" for id in sorted(counts)}
+        return _Index(batches, rows, kept.chunks)
+
+    def _cut(self, file: File) -> Iterator[tuple[pa.Table, Cuts]]:
         """Give the file piece by piece, as it was read, each with the batches in it and the
         positions of their rows.
 
-        Raises UnreadableError, at the end of the file, when there are rows that belong to no batch.
+        Raises UnreadableError, at the end of the file, when there are rows that belong to no batch;
+        SourceError instead when the last line has no end: it may be half written.
         """
         from tasks.ingest.formats import read_pieces
 
         moments = _Moments(self.contract, self.every, file.path)
         with opened(self.store, file.path) as stream:
-            if self.contract.server.format in ("csv", "json") and file.path.endswith(
-                (".csv", ".json", ".jsonl")
-            ):
-                self._ends_whole(stream, file.path)
-            for table in read_pieces(stream, file.path, self.contract, as_text):
-                cuts = moments.cut(table)
-                if moments.sound:
-                    yield table, cuts
-        moments.complain()
+            ended = self._last_line_ends(stream, file.path)
+            try:
+                for table in read_pieces(stream, file.path, self.contract):
+                    cuts = moments.cut(table)
+                    if moments.sound:
+                        yield table, cuts
+                moments.complain()
+            except UnreadableError as error:
+                if ended:
+                    raise
+                raise SourceError(
+                    f"{error}; its last line has no end and may be half written: it will be read"
+                    " again at the next run"
+                ) from error
 
-    def _ends_whole(self, stream: BinaryIO, path: str) -> None:
+    def _last_line_ends(self, stream: BinaryIO, path: str) -> bool:
+        """Whether a file of lines ends with the end of one; True for any other file."""
+        if self.contract.server.format == "parquet" or path.endswith((".gz", ".bz2", ".zst")):
+            return True
         size = stream.seek(0, io.SEEK_END)
         stream.seek(max(0, size - 2))
-        if size and not stream.read(2).endswith(
-            (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-16-be"))
-        ):
-            raise SourceError(
-                f"{path}: expected a line end after the last row, found none: the row may be half"
-                " written; it will be read again at the next run"
-            )
+        ends = (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-16-be"))
+        return not size or stream.read(2).endswith(ends)
+
+
+class _KeptRows:
+    """Rows on their way to the lake, held until there are enough of them, then written by batch."""
+
+    def __init__(self) -> None:
+        self.chunks: dict[str, list[Chunk]] = defaultdict(list)
+        self._held: dict[str, list[pa.Table]] = defaultdict(list)
+        self._columns: dict[str, pa.DataType] = {}
+        self._bytes = self._written = 0
+
+    def knows(self, schema: pa.Schema) -> None:
+        """Remember the columns of a piece."""
+        for name, kind in zip(schema.names, schema.types, strict=True):
+            self._columns.setdefault(name, kind)
+
+    def add(self, id: str, rows: pa.Table) -> None:
+        """Take rows of a batch."""
+        self._held[id].append(rows)
+        self._bytes += rows.nbytes
+
+    def flushed(self, most: int) -> Iterator[bytes]:
+        """Give what is to be written when more than ``most`` bytes are held; with 0 it is the last,
+        and the columns come behind it.
+        """
+        import pyarrow as pa
+
+        if self._bytes > most:
+            for id, tables in self._held.items():
+                yield self._chunk(id, pa.concat_tables(tables, promote_options="default"))
+            self._held.clear()
+            self._bytes = 0
+        if not most:
+            yield self._chunk("", pa.schema(list(self._columns.items())).empty_table())
+
+    def _chunk(self, id: str, rows: pa.Table) -> bytes:
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_stream(sink, rows.schema, options=options) as out:
+            out.write_table(rows.combine_chunks())
+        content: bytes = sink.getvalue().to_pybytes()
+        self.chunks[id].append((self._written, len(content), zlib.crc32(content)))
+        self._written += len(content)
+        return content
+
+
+def _read_chunk(stream: BinaryIO, chunk: Chunk) -> pa.Table:
+    import pyarrow as pa
+
+    offset, length, checksum = chunk
+    stream.seek(offset)
+    content = stream.read(length)
+    if zlib.crc32(content) != checksum:
+        raise _DamagedRowsError
+    return pa.ipc.open_stream(content).read_all()
 
 
 class _Moments:
@@ -238,18 +340,18 @@ class _Moments:
         """When each row happened; None when that is not to be read in one of them."""
         import pyarrow as pa
 
-        from tasks.ingest.conform import conform, has_offset
+        from tasks.conform import conform, has_offset
 
         name = self._contract.event_time
         if name not in table.column_names:
             raise UnreadableError(
                 f"{self._path}: expected the column {name} once, to cut the file into batches,"
-                f" found {table.column_names[:20]}"
+                f" found {table.column_names[:20]}{self._other_delimiter(table.column_names)}"
             )
         values = table[name]
         times = conform(values, self._contract, name)
         if pa.types.is_string(values.type):
-            offset = has_offset(values)
+            offset = has_offset(values, self._contract)
             self._offset = offset if self._offset is None else self._offset
             if offset is not None and offset != self._offset:
                 self._foreign = self._foreign or self._why_foreign(values)
@@ -259,32 +361,33 @@ class _Moments:
         self._missing += values.null_count if self._foreign else times.null_count
         return times if self.sound else None
 
+    def _other_delimiter(self, names: list[str]) -> str:
+        from tasks.ingest.formats import how_to_say
+
+        if self._contract.server.format != "csv" or len(names) > 1:
+            return ""
+        say = how_to_say("delimiter", self._contract)
+        return f"; if that is several columns, {say} what stands between two cells"
+
     def _why_foreign(self, values: pa.ChunkedArray) -> str:
         """What of the first piece with such values is no moment, with three examples where they may
         be shown.
         """
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        from tasks.ingest.conform import conform
+        from tasks.conform import misfits
 
         name = self._contract.event_time
         if pa.types.is_nested(values.type):
             return f"values of type {values.type}"
-        distinct, counts = pc.value_counts(values.drop_null()).flatten()
-        bad, examples = 0, list[str]()
-        for i in range(len(distinct)):
-            alone = conform(pa.chunked_array([distinct.slice(i, 1)]), self._contract, name)
-            if not pa.types.is_timestamp(alone.type):
-                bad += counts[i].as_py()
-                examples.append(repr(alone[0].as_py())[:80])
+        found = misfits(values, self._contract, name)
         first, last = self._rows + 1, self._rows + len(values)
-        if not bad:
+        if not found.rows:
             return f"it with an offset and without one by row {last}"
-        shown = (
-            "" if self._contract.column(name).sensitive else f", such as {', '.join(examples[:3])}"
-        )
-        return f"{bad} of the rows {first} to {last} with something else{shown}"
+        examples = ", ".join(repr(text)[:80] for text in found.examples)
+        shown = "" if self._contract.column(name).sensitive else f", such as {examples}"
+        advice = f" ({found.advice})" if found.advice else ""
+        return f"{found.rows} of the rows {first} to {last} with something else{shown}{advice}"
 
     def complain(self) -> None:
         """Raise UnreadableError when there was a row that belongs to no batch."""

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import yaml
 
 from data_contracts.contract import Column, Contract, LogicalType, Server
-from tasks.ingest.conform import conform
+from tasks.conform import conform
 from tasks.ingest.formats import parse_file
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole

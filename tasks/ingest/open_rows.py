@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_contracts.contract import Contract, nearest
+from data_contracts.contract import Contract, Server, nearest
 from tasks.batches import Batch
 from tasks.ingest.arrivals import open_source
 from tasks.ingest.formats import read_pieces
@@ -55,7 +55,8 @@ def rows_of_batch(stream: Stream, batch: Batch) -> Rows:
 
 
 def rows_of_file(file: Path, contract: Contract, name: str = "") -> Rows:
-    """Return the rows of a CSV, JSON lines or Parquet file.
+    """Return the rows of a CSV, JSON lines or Parquet file; its dialect is that of the contract's
+    server, if that has such files.
 
     The end of its name says which of them it is; with a ``name`` for people, such as that of
     standard input, how it begins. Raises UnreadableError when the name says nothing, or the file
@@ -66,14 +67,14 @@ def rows_of_file(file: Path, contract: Contract, name: str = "") -> Rows:
         file.stat()
     except OSError as error:
         raise UnreadableError(f"{file}: cannot be read: {error.strerror}") from None
-    server = contract.servers[0]
-    delimiter = server.delimiter if server.format == "csv" else ","
-    own = replace(contract, servers=(replace(server, format=kind, delimiter=delimiter),))
-    shown = name or str(file)
+    server, shown = contract.server, name or str(file)
+    if server.format != kind:  # how the source writes its files says nothing of this one
+        server = Server(name=server.name, type="local", path=shown, format=kind, where=server.where)
+    own = replace(contract, servers=(server,))
 
-    def read(as_text: frozenset[str]) -> Iterator[Piece]:
+    def read(_: frozenset[str]) -> Iterator[Piece]:
         with file.open("rb") as stream:
-            for table in read_pieces(stream, shown, own, as_text):
+            for table in read_pieces(stream, shown, own):
                 yield Piece(shown, table)
 
     return Rows(read, own, shown)

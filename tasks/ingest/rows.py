@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from data_contracts.contract import Contract
-from tasks.ingest.conform import as_numbers, as_text, conform, has_offset, plain
+from tasks.conform import as_text, conform, has_offset, plain
 from tasks.ingest.source import SourceError, UnreadableError
 from tasks.lake import arrow_type
 
@@ -104,7 +104,7 @@ class _Reading:
         self._columns = known.columns
         self._kinds: dict[str, pa.DataType] = {}  # of the pieces with a value
         self._empty: dict[str, pa.DataType] = {}  # of those without
-        self._taken = dict(known.kinds)
+        self._taken: dict[str, pa.DataType] = {}
         self._as_text, self._unfit = set(known.as_text), set(known.unfit)
         self._widened: set[str] = set()
         """Columns that the pieces of this reading hold in more than one type, and that no earlier
@@ -124,8 +124,9 @@ class _Reading:
     def _read(self) -> Iterator[pa.Table]:
         for piece in self._rows.read(self._known.as_text):
             self._names.setdefault(piece.file, {}).update(dict.fromkeys(piece.table.column_names))
-            self._learn(piece.table)
-            chosen = piece.table if piece.chosen is None else piece.table.take(piece.chosen)
+            table = _plain(piece.table)
+            self._learn(table)
+            chosen = table if piece.chosen is None else table.take(piece.chosen)
             if self.held:
                 fitted = self._fitted(chosen)
                 if self.held:
@@ -149,7 +150,7 @@ class _Reading:
         """
         for field_, values in zip(table.schema, table.columns, strict=True):
             name = field_.name
-            kind = pa.string() if name in self._as_text else plain(values.slice(0, 0)).type
+            kind = pa.string() if name in self._as_text else field_.type
             kind = _common(self._known.kinds.get(name, kind), kind) or kind
             if values.null_count == len(values):  # a piece without a value has no say
                 self._empty.setdefault(name, kind)
@@ -176,40 +177,33 @@ class _Reading:
         return pa.table(columns)
 
     def _column(self, name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        values = plain(values)
         if name in self._as_text and not pa.types.is_string(values.type):
             values = as_text(values)
-        elif (kind := self._known.kinds.get(name, values.type)) != values.type:
-            # What the whole file holds: whole numbers beyond 2^53 among decimals are rounded.
-            empty = values.null_count == len(values)
-            values = (
-                pa.chunked_array([pa.nulls(len(values), kind)])
-                if empty
-                else values.cast(kind, safe=False)
-            )
         contract = self._rows.contract
         if name in contract.column_names and name not in self._unfit:
             wanted = arrow_type(contract.column(name))
             fitting = conform(values, contract, name)
             agree = True
             if pa.types.is_timestamp(wanted) and pa.types.is_string(values.type):
-                offset = has_offset(values)  # mixed within a piece, they did not fit
+                offset = has_offset(values, contract)  # mixed within a piece, they did not fit
                 agree = offset is None or self._offsets.setdefault(name, offset) == offset
             if fitting.type == wanted and agree:
                 return fitting
             self._unfit.add(name)
             self.held = False
             return values
-        taken = self._taken.setdefault(name, values.type)
+        kind = self._known.kinds.get(name, values.type)
+        if name in self._unfit and pa.types.is_temporal(kind):
+            kind, values = pa.string(), as_text(values)  # some of it may lie beyond the calendar
+        taken = self._taken.setdefault(name, kind)
         if values.null_count == len(values):
-            values = pa.chunked_array(
-                [pa.nulls(len(values), taken)]
-            )  # a piece without a value has no say
-        if name in self._unfit and pa.types.is_temporal(values.type):
-            return as_numbers(values)  # some moment lies beyond the calendar
-        if values.type == taken:
-            return values
-        self.held = False
+            return pa.chunked_array([pa.nulls(len(values), taken)])  # it has no say
+        if values.type != kind:  # what the whole of it is
+            try:
+                values = values.cast(kind)
+            except pa.ArrowInvalid:  # whole numbers that no double holds, among decimals
+                self._as_text.add(name)
+        self.held = self.held and values.type == taken
         return values
 
     def _same_columns(self) -> None:
@@ -227,6 +221,11 @@ class _Reading:
             f" found {odd[:5]} only in some of them ({odd[0]!r} {fewer}); have the odd ones"
             " delivered again"
         )
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table without Arrow's encodings."""
+    return pa.table(dict(zip(table.column_names, map(plain, table.columns), strict=True)))
 
 
 def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:

@@ -7,7 +7,7 @@ Three kinds, opened by ``arrivals.open_source`` from the contract's server:
 - ``sql.py``: a table in a database, cut by event time.
 
 Files lie where ``stores.py`` can reach them, and are read by ``formats.py``, piece by piece.
-Whatever the kind, ``rows.py`` and ``conform.py`` give the columns the contract's types.
+Whatever the kind, ``rows.py`` and ``tasks/conform.py`` give the columns the contract's types.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ from tasks.errors import RefusedError
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
     from tasks.ingest.rows import Rows
-
-MISSING = ["", "NA", "NaN", "nan", "null", "NULL"]
-"""What text says "no value"; in a column of type string only where it is not quoted."""
 
 
 class SourceError(AddressError):

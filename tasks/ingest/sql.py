@@ -56,7 +56,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from data_contracts.contract import Contract
 from tasks.addresses import Address, hiding
 from tasks.batches import Batch, Every, batch_of, next_batch
-from tasks.ingest.conform import conform
+from tasks.conform import conform
 from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import SourceError, digest_of, fill_in
 
@@ -196,7 +196,7 @@ class SqlTable:
             for rows in result.partitions():
                 columns = zip(*rows, strict=True)
                 arrays = [
-                    self._array(name, values, name in as_text)
+                    self._array(values, name in as_text)
                     for name, values in zip(names, columns, strict=True)
                 ]
                 piece = pa.table(dict(zip(names, arrays, strict=True)))
@@ -254,31 +254,19 @@ class SqlTable:
             )
         return table(server.table, *[column(name) for name in names], schema=server.schema or None)
 
-    def _array(self, name: str, values: Sequence[Any], as_text: bool) -> pa.Array:
-        """The values as Arrow, or all as text; exact decimals become what the contract says the
-        column is.
-        """
+    def _array(self, values: Sequence[Any], as_text: bool) -> pa.Array:
+        """The values as Arrow, or all as text."""
         kinds = {type(value) for value in values}
-        kind = self.contract.column(name).logical_type if name in self.contract.column_names else ""
-        if Decimal in kinds and kind in ("number", "integer"):
-            whole = kind == "integer" and all(
-                value is None or value == int(value) for value in values
-            )
-            values = [
-                None if value is None else int(value) if whole else float(value) for value in values
-            ]
-        elif UUID in kinds:
+        if UUID in kinds:
             values = [None if value is None else str(value) for value in values]
-        elif (
-            kind == "boolean" and self._is_sqlite and set(values) <= {0, 1, None}
-        ):  # SQLite has no booleans
-            values = [None if value is None else bool(value) for value in values]
         try:
             if not as_text:
                 return pa.array(values)
         except (pa.ArrowException, OverflowError):
             pass  # no type holds them all
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        return pa.array(
+            [None if value is None else _text_of(value) for value in values], pa.string()
+        )
 
     # --- the windows ------------------------------------------------------------------------------
 
@@ -381,3 +369,8 @@ class SqlTable:
             signs.append(func.max(table.columns[changed_at]))
         signs += [func.count(column) for column in table.columns]
         return select(literal(number), func.count(), *signs).select_from(table).where(within)
+
+
+def _text_of(value: object) -> str:
+    """The value as text, to the last digit."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -89,6 +89,7 @@ from tasks.records.model import (
 from tasks.records.served import (
     FeatureSkew,
     ServedPart,
+    ServedPerformance,
     Skew,
     SkewExample,
     served_by,
@@ -155,6 +156,7 @@ __all__ = [
     "RowSpan",
     "RuleOutcome",
     "ServedPart",
+    "ServedPerformance",
     "Shadow",
     "Skew",
     "SkewExample",

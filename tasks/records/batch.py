@@ -9,6 +9,7 @@ from tasks.records.base import Record, StreamName
 from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Performance
 from tasks.records.model import LabelSummary
+from tasks.records.served import ServedPerformance, Skew
 from tasks.records.snapshot import Cohort, Labelled, Snapshot, Verdict
 
 
@@ -51,6 +52,12 @@ class BatchRecord(Record):
     performances: tuple[Performance, ...] = ()
     """The champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
+    skew: Skew | None = None
+    """Features against those that the rows were served by; None when none was served."""
+    apart: ServedPerformance | None = None
+    """How the served rows and the others did, each for itself; None while labels are not mature, or
+    when none was served.
+    """
     labelled: Labelled | None = None
     """None until its labels were mature, or have come again since."""
     unknown: int | None = None

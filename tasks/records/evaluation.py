@@ -111,6 +111,8 @@ class Comparison(Record):
 class Guardrail(Record):
     """One sanity check on the challenger. A check that could not be made has not passed."""
 
+    code: str
+    """Which check it is, such as KM004 (tasks/checks.py)."""
     name: str
     outcome: Literal["passed", "failed", "not made"]
     found: str

@@ -4,9 +4,11 @@ their batch had closed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from tasks.records.base import Record
+from tasks.records.evaluation import Performance
 
 
 class ServedPart(Record):
@@ -42,6 +44,18 @@ class ServedPart(Record):
 def served_by(version: int, adjusted_by: int | None) -> str:
     """Return version and recalibration in one word: ``v3`` or ``v3.17``."""
     return f"v{version}" if adjusted_by is None else f"v{version}.{adjusted_by}"
+
+
+class ServedPerformance(Record):
+    """How the rows of a batch did that were served before it closed, by what they were told then;
+    and the others, by the champion that scored the batch.
+    """
+
+    served: Performance | None
+    """None when the labels of these rows cannot judge it."""
+    others: Performance | None
+    by: Mapping[str, int]
+    """Version and recalibration, such as ``v3.17`` -> labelled rows that it served."""
 
 
 class SkewExample(Record):

@@ -1,7 +1,7 @@
-"""Whether a registered model can be used by a process that knows nothing of the one that trained
+"""KM012: whether a stored model can be used by a process that knows nothing of the one that trained
 it.
 
-    python -m tasks.registry.fresh FILE SHA256 FORM TRUST ROWS PROBLEM [CLASS ...]
+    python -P -m tasks.registry.fresh FILE SHA256 FORM TRUST ROWS PROBLEM [CLASS ...]
 
 loads the packaged pipeline, an ensemble's included, from FILE by the safe loader, predicts the rows
 of the Parquet file ROWS, and prints them as JSON.
@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from tasks.checks import Check
 from tasks.prediction import predict
 from tasks.records import Form, Guardrail, LoadedModel, Problem, TrainedModel
 from tasks.registry.runs import SAMPLE
@@ -30,61 +31,80 @@ TIMEOUT = 300
 """Seconds until a process that does not answer is given up."""
 
 
-def predicts_in_a_fresh_process(
-    golden: np.ndarray, trained: TrainedModel, problem: Problem, copy: Path, trust: Form
-) -> Guardrail:
-    """Check that a new interpreter, given the registered files alone, predicts the golden rows as
-    the fitted pipeline did.
+class PredictsByItself(Check):
+    """KM012: the registered files alone predict the golden rows bit for bit as the fitted pipeline
+    did.
 
-    ``golden`` holds those predictions, (rows,) or (rows, classes). ``copy`` is the directory of the
-    version's files as they came from the registry. The process looks for modules where this one
-    does, since an estimator may be a project's.
+    A pickle holds references to code, a project's own among them, and may lean on what the process
+    that trained it had loaded, set or kept: it is read in a new interpreter. A skops file holds
+    values of types on the list of ``safe_load.py``, all of them libraries' and ours, and nothing
+    else is constructed in reading it: another process would read the same, so the model that was
+    read from the registered bytes here is asked, and no interpreter is started.
     """
-    command = [
-        sys.executable,
-        "-m",
-        __name__,
-        str(copy / FILES[trained.form]),
-        trained.artifact_sha256,
-    ]
-    command += [trained.form, trust, str(copy / SAMPLE), problem, *trained.classes]
-    places = os.pathsep.join(filter(None, sys.path))
-    try:
-        said = subprocess.run(  # noqa: S603 - ourselves
-            command,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-            env=os.environ | {"PYTHONPATH": places},
-        )
-    except subprocess.TimeoutExpired:
-        return _guardrail("not made", f"no answer in {TIMEOUT} s")
-    if said.returncode:
-        last = said.stderr.strip().splitlines()[-1:] or [f"exit code {said.returncode}"]
-        return _guardrail("failed", last[0][:300])
-    found = np.array(json.loads(said.stdout), dtype="float64")
-    same = found.shape == golden.shape and bool(np.array_equal(found, golden))
-    return _guardrail(
-        "passed" if same else "failed",
-        f"{len(found)} rows, {'identical' if same else 'other predictions'}",
+
+    code = "KM012"
+
+    def check(
+        self,
+        golden: np.ndarray,
+        challenger: LoadedModel,
+        problem: Problem,
+        copy: Path,
+        trust: Form,
+        timeout: float = TIMEOUT,
+    ) -> Guardrail:
+        """Compare with ``golden``, the fitted pipeline's predictions, (rows,) or (rows, classes).
+
+        ``copy`` is the directory of the version's files as they came from the registry; the new
+        interpreter is given ``timeout`` seconds.
+        """
+        if challenger.trained.form == "skops":
+            found = golden_predictions(challenger.pipeline, challenger, problem)
+            return self._compared(golden, found, "read here")
+        try:
+            answer = _ask(challenger.trained, problem, copy, trust, timeout)
+        except subprocess.TimeoutExpired:
+            return self.result("not made", f"no answer in {timeout:g} s", "bit for bit")
+        if answer.returncode:
+            last = answer.stderr.strip().splitlines()[-1:] or [f"exit code {answer.returncode}"]
+            return self.result("failed", last[0][:300], "bit for bit")
+        # The last line: code that the pickle refers to may print when it is imported.
+        found = np.array(json.loads(answer.stdout.splitlines()[-1]), dtype="float64")
+        return self._compared(golden, found, "read by a new interpreter")
+
+    def _compared(self, golden: np.ndarray, found: np.ndarray, how: str) -> Guardrail:
+        same = found.shape == golden.shape and bool(np.array_equal(found, golden))
+        told = f"{len(found)} rows, {'identical' if same else 'other predictions'}, {how}"
+        return self.result(same, told, "bit for bit")
+
+
+def _ask(
+    trained: TrainedModel, problem: Problem, copy: Path, trust: Form, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Have a new interpreter predict.
+
+    It looks for modules where this process does, since an estimator may be a project's, and nowhere
+    else: not in the directory that this process was started in, where a user's files may have the
+    names of our packages.
+    """
+    command = [sys.executable, "-P", "-m", __name__]
+    command += [str(copy / FILES[trained.form]), trained.artifact_sha256, trained.form, trust]
+    command += [str(copy / SAMPLE), problem, *trained.classes]
+    places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
+    return subprocess.run(  # noqa: S603 - ourselves
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": places},
     )
 
 
 def golden_predictions(pipeline: Any, challenger: LoadedModel, problem: Problem) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline
-    """Return what the pipeline that was fitted predicts for the golden rows of the registered
-    challenger.
-    """
+    """Return what ``pipeline`` predicts for the golden rows of the registered challenger."""
     return predict(pipeline, challenger.baseline.head(ROWS), problem, challenger.trained.classes)
-
-
-def _guardrail(outcome: Any, found: str) -> Guardrail:  # noqa: ANN401 - one of the record's outcomes
-    return Guardrail(
-        name="loads and scores in a fresh process",
-        outcome=outcome,
-        found=found,
-        limit="bit for bit",
-    )
 
 
 def main(

@@ -13,7 +13,7 @@ from tasks.model_spec import ManagedModel
 from tasks.records import Fence, Guardrail, LoadedModel, Promote, RollBack, TrainedModel
 from tasks.registry import aliases, runs
 from tasks.registry.aliases import CHAMPION, PREVIOUS, aliased_version, copy_of, fetch
-from tasks.registry.fresh import golden_predictions, predicts_in_a_fresh_process
+from tasks.registry.fresh import PredictsByItself, golden_predictions
 from tasks.registry.runs import Training, answering_server, client, log_training
 
 
@@ -31,16 +31,13 @@ def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
         return fetch(managed.settings, trained, managed.spec.trust)
 
 
-@task(name="check in a fresh process", cache_policy=NO_CACHE)
-def check_fresh_process(managed: ManagedModel, challenger: LoadedModel, pipeline: Any) -> Guardrail:  # noqa: ANN401 - a fitted pipeline
-    """Check that a new interpreter loads the registered challenger and predicts as the fitted
-    ``pipeline`` did.
-    """
-    spec, trained = managed.spec, challenger.trained
+@task(name="check the stored model", cache_policy=NO_CACHE)
+def check_stored_model(managed: ManagedModel, challenger: LoadedModel, pipeline: Any) -> Guardrail:  # noqa: ANN401 - a fitted pipeline
+    """Check that the registered files alone predict as the fitted ``pipeline`` did."""
+    spec = managed.spec
     golden = golden_predictions(pipeline, challenger, spec.problem)
-    return predicts_in_a_fresh_process(
-        golden, trained, spec.problem, copy_of(managed.settings, trained), spec.trust
-    )
+    copy = copy_of(managed.settings, challenger.trained)
+    return PredictsByItself().check(golden, challenger, spec.problem, copy, spec.trust)
 
 
 @task(name="log metrics", cache_policy=NO_CACHE)

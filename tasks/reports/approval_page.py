@@ -66,14 +66,16 @@ def _command(verb: str, evidence: Evidence) -> str:
 
 
 def _tables(evidence: Evidence) -> tuple[Table, ...]:
-    checks = tuple((one.name, one.outcome, one.found, one.limit) for one in evidence.guardrails)
+    checks = tuple(
+        (one.code, one.name, one.outcome, one.found, one.limit) for one in evidence.guardrails
+    )
     rows = tuple(
         (s.batch, f"{s.rows:,}", figures.moment(s.start), figures.moment(s.end))
         for s in evidence.holdout
     )
     return (
         *(_compared(evidence.comparison, evidence) if evidence.comparison else ()),
-        Table("Guardrails", ("check", "outcome", "found", "limit"), checks),
+        Table("Guardrails", ("code", "check", "outcome", "found", "limit"), checks),
         Table(
             "Rows that judged, seen by neither in training", ("batch", "rows", "from", "to"), rows
         ),

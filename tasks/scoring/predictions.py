@@ -45,7 +45,7 @@ def write_predictions(
         table = table.append_column(f"{PROBABILITY}{label}", values)
     name = served_by(trained.version, model.adjusted_by)
     version = pd.Series(name, index=range(len(frame)), dtype="object")
-    moments = pd.Series(pd.NaT, index=range(len(frame))).astype("datetime64[us, UTC]")
+    moments = pd.Series(pd.NaT, index=range(len(frame)), dtype="datetime64[us, UTC]")
     if served is not None:
         version = version.where(~served.rows, served.served_by)
         moments = served.scored_at

@@ -121,7 +121,8 @@ def newly_served(
 
     ``known`` are the newest served rows of the batch, as ``newest_served`` gives them. A row that
     was never served is; one that was, only if its event is still to come at ``as_of`` and it, or
-    the champion in force, is another by now: what was said before the event stands.
+    the champion in force, is another by now: what was said before the event stands. No row is
+    that the champion may have been trained on.
     """
     keys = list(key_columns(contract))
     trained = scored.champion.trained
@@ -133,14 +134,15 @@ def newly_served(
         validate="many_to_one",
     )["_at"].to_numpy()
     unknown: np.ndarray = np.isnan(at)
+    unseen = (scored.frame.event_time >= pd.Timestamp(trained.trained_until)).to_numpy()
     if not len(known):
-        return unknown
+        return np.asarray(unknown & unseen)
     found = known.iloc[np.where(unknown, 0, at).astype("int64")]
     changed = found[DIGEST].to_numpy(dtype="uint64") != row_digests(scored.rows)
     name = served_by(trained.version, scored.champion.adjusted_by)
     by_another = (found["served_by"] != name).to_numpy()
     ahead = (scored.frame.event_time >= pd.Timestamp(as_of)).to_numpy()
-    return np.asarray(unknown | (ahead & (changed | by_another)))
+    return np.asarray(unseen & (unknown | (ahead & (changed | by_another))))
 
 
 def newest_served(

@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.mixing import summarise
 from tasks.model_spec import ManagedModel
-from tasks.prediction import predict_frame, predict_raw
-from tasks.records import FeatureFrame, LabelSummary, LoadedModel, Predictions
+from tasks.prediction import predict_frame
+from tasks.records import FeatureFrame, LoadedModel, Predictions, ServedPart, Skew
 from tasks.scoring.predictions import write_predictions
+from tasks.scoring.skew import ServedBatch, measure_skew, served_of
 
 
 @task(name="score", cache_policy=NO_CACHE)
 def score(
-    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame
+    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, parts: Sequence[ServedPart]
 ) -> tuple[np.ndarray, Predictions]:
-    """Predict every accepted row of the batch, and keep the predictions in the lake."""
-    predicted = predict_frame(champion, frame, managed.spec.problem)
-    return predicted, write_predictions(managed.settings.lake, champion, frame, predicted)
-
-
-@task(name="sum up labels", cache_policy=NO_CACHE)
-def sum_up_labels(
-    managed: ManagedModel, served: LoadedModel, frame: FeatureFrame
-) -> LabelSummary | None:
-    """Hold the labels of a batch against what was predicted before recalibration; None without a
-    label.
+    """Return what every accepted row of the batch was told, and keep it in the lake: by ``parts``
+    where it was served before the batch closed, else by the champion now.
     """
-    labelled = frame.where(frame.target.notna().to_numpy())
-    if not len(labelled):
+    predicted = predict_frame(champion, frame, managed.spec.problem)
+    served = told(managed, frame, parts, champion.trained.classes)
+    if served is not None:
+        predicted = np.where(
+            served.rows if predicted.ndim == 1 else served.rows[:, np.newaxis],
+            served.predicted,
+            predicted,
+        )
+    written = write_predictions(managed.settings.lake, champion, frame, predicted, served)
+    return predicted, written
+
+
+def told(
+    managed: ManagedModel,
+    frame: FeatureFrame,
+    parts: Sequence[ServedPart],
+    classes: Sequence[str],
+) -> ServedBatch | None:
+    """Return what the rows of a batch had been told before it closed; None when none had."""
+    if not parts:
         return None
-    raw, problem = predict_raw(served, labelled, managed.spec.problem), managed.spec.problem
-    return summarise(
-        max(frame.snapshots), labelled.target.to_numpy(), raw, problem, served.trained.classes
-    )
+    return served_of(managed.settings.lake, parts, frame, managed.contract, classes)
+
+
+@task(name="measure skew", cache_policy=NO_CACHE)
+def skew(managed: ManagedModel, frame: FeatureFrame, parts: Sequence[ServedPart]) -> Skew | None:
+    """Hold the features of a closed batch against those that its rows were served by; None when
+    none was served, or the spec says nothing of scoring.
+    """
+    scoring = managed.spec.scoring
+    if scoring is None:
+        return None
+    return measure_skew(managed.settings.lake, parts, frame, managed.contract, scoring.skew)

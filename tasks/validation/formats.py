@@ -1,5 +1,5 @@
-"""The row rules that Great Expectations has no expectation for: multiples, and how a string is
-written.
+"""The row rules that Great Expectations has no expectation for: multiples, how a string is written,
+and local times that stand twice on the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from data_contracts.contract import Rule
 
-CHECKS = ("multiple_of", "format")
+CHECKS = ("multiple_of", "format", "once_on_clock")
 """The checks that are judged here."""
 _TOLERANCE = 1e-9
 """Largest distance from a whole multiple, in multiples: 0.3 is one of 0.1, in spite of binary
@@ -33,6 +33,11 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#$%&'()*+,/:;=?@\[\]\w.~-]+", re.A
 def broken_positions(rule: Rule, column: pd.Series) -> tuple[int, ...]:
     """Return the positions of the rows whose value breaks ``rule``; a gap breaks none."""
     values = column.reset_index(drop=True).dropna()
+    if rule.check == "once_on_clock":
+        zone = rule.arguments["timezone"]
+        local = values.dt.tz_convert(zone).dt.tz_localize(None)
+        twice = local.dt.tz_localize(zone, ambiguous="NaT").isna()
+        return tuple(int(i) for i in values.index[twice])
     if rule.check == "multiple_of":
         return tuple(int(i) for i in values.index[~_is_multiple(values, rule.arguments["factor"])])
     sound = _FORMATS[rule.arguments["format"]]

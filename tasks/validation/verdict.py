@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Column, Contract, Rule, nearest
+from tasks.conform import as_text, misfits
 from tasks.lake import (
     POSITION,
     REASONS,
@@ -180,39 +180,26 @@ def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
     kind = pq.read_schema(parts[0]).field(name).type
     if kind == arrow_type(column):
         return ""
-    if not pa.types.is_string(kind):
-        first = next(pq.ParquetFile(parts[0]).iter_batches(EXAMPLES, columns=[name]), None)
-        try:
-            texts = [] if first is None else first[0].drop_null().cast(pa.string()).to_pylist()
-        except pa.ArrowException:  # a type that has no text, such as a list
-            texts = []
-        return f"it is of type {kind}" + (f", such as {_shown(texts, column)}" if texts else "")
-    by_part = [pq.ParquetFile(part).read([name])[name].unique() for part in parts]
-    distinct = [
-        value for value in pa.chunked_array(by_part).unique().to_pylist() if value is not None
-    ]
-    misfits = [value for value in distinct if not _fits(value, column, contract.timezone)]
-    if not misfits:
-        return f"its values are written in more than one form: {_examples(distinct, column)}"
-    return f"{len(misfits)} distinct values are not: {_examples(misfits, column)}"
+    rows, examples, advice = 0, list[str](), ""
+    for part in parts:
+        found = misfits(_column_of(part, name), contract, name)
+        rows, advice = rows + found.rows, advice or found.advice
+        examples += found.examples
+    if not examples and not pa.types.is_string(kind):
+        return f"it is of type {kind}"
+    if not examples:
+        first = as_text(_column_of(parts[0], name).drop_null().slice(0, EXAMPLES)).to_pylist()
+        return f"its values are written in more than one form: {_examples(first, column)}"
+    what = "" if pa.types.is_string(kind) else f" (the column is of type {kind})"
+    return (
+        f"{rows:,} row{' is' if rows == 1 else 's are'} not{what}, such as"
+        f" {_examples(list(dict.fromkeys(examples)), column)}" + (f"; {advice}" if advice else "")
+    )
 
 
-def _fits(value: str, column: Column, timezone: str) -> bool:
-    """Whether the text has the column's type.
-
-    An hour that the zone has twice, or not at all, is no timestamp.
-    """
-    text = pa.array([value.strip()])
-    try:
-        text.cast(arrow_type(column))
-    except pa.ArrowInvalid:
-        if column.logical_type != "timestamp":
-            return False
-        try:
-            pc.assume_timezone(text.cast(pa.timestamp("us")), timezone)
-        except pa.ArrowInvalid:
-            return False
-    return True
+def _column_of(part: Path, name: str) -> pa.ChunkedArray:
+    # A dot in a name would mean a field within a column.
+    return pq.ParquetFile(part).read(None if "." in name else [name])[name]
 
 
 def _outcome(result: RuleResult, frame: pd.DataFrame, contract: Contract) -> RuleOutcome:

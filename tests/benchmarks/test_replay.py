@@ -19,7 +19,7 @@ from tasks.decisions.config import (
     RecalibrationConfig,
     WatchConfig,
 )
-from tasks.evaluation.metrics import row_losses
+from tasks.evaluation.objective import Objective
 
 CLOCK = PolicyConfig(every=2, alarm_sd=None)
 WEEKS, ROWS = 12, 70
@@ -153,7 +153,7 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
         for batch in range(4, WEEKS)
     ]
     losses = [
-        row_losses(models.stream.target[rows], one, models.stream.setting.problem).sum()
+        Objective(models.stream.setting.problem).losses(models.stream.target[rows], one).sum()
         for rows, one in zip(served, newest, strict=True)
     ]
     assert len(ours.reign.members) == 1
@@ -167,7 +167,7 @@ def test_broken_model_is_worse(models: Models, kind: int) -> None:
     made, stream = models.get(8, "sliding", True), models.stream
     rows = stream.rows(9)
     sound, ruined = (
-        row_losses(stream.target[rows], one.of(rows), stream.setting.problem).mean()
+        Objective(stream.setting.problem).losses(stream.target[rows], one.of(rows)).mean()
         for one in (made, broken(made, stream, kind))
     )
 

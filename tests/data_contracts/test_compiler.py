@@ -554,8 +554,8 @@ def _two_tables(document: Document) -> None:
         (
             with_quality("note", metric="invalidValues", mustBe=0),
             (
-                "schema.0.properties.4.quality.0.arguments: expected validValues, pattern, or both,"
-                " found none"
+                "schema.0.properties.4.quality.0.arguments: expected validValues, pattern, minimum"
+                " or maximum, found none"
             ),
         ),
         (
@@ -623,7 +623,8 @@ def _two_tables(document: Document) -> None:
                 customProperties=[{"property": "delimeter", "value": ";"}]
             ),
             (
-                "servers.0.customProperties: expected one of ['delimiter'], once, found 'delimeter'"
+                "servers.0.customProperties: expected one of ['delimiter', 'quote', 'escape',"
+                " 'skipLines', 'decimal', 'thousands', 'missingValues'], once, found 'delimeter'"
                 " (did you mean 'delimiter'?)"
             ),
         ),

@@ -107,7 +107,7 @@ def test_a_day_closes_when_it_has_ended_there(
     """The day of the change is as long as it was in New York; one second before its end it does not
     exist yet.
     """
-    batch = daily.batch(turn.date().isoformat())
+    batch = daily.rows.batch(turn.date().isoformat())
     end = batch.end + daily.contract.lateness
 
     assert batch.end - batch.start == timedelta(hours=hours)

@@ -136,7 +136,7 @@ def test_every_decision_is_made_again_from_its_record(replayed_home):
     for entry in entries:
         assert "made again  the same decision, to the letter" in explain(entry)
     judged = next(e for e in entries if e.decision.kind == "Promote" and e.decision.previous)
-    assert "guardrail   finite predictions: passed" in explain(judged)
+    assert "guardrail   KM001 finite predictions: passed" in explain(judged)
 
     forged = judged.model_copy(update={"evidence": {**judged.evidence, "batch": "2013-W01"}})
     with pytest.raises(NotAsRecordedError, match="CHANGED since it was written"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.batches import Batch
-from tasks.evaluation.guardrails import CheckContext, guardrails, measure_generalisation
+from tasks.evaluation.checks import make_checks
+from tasks.evaluation.checks.base import CheckContext
+from tasks.evaluation.config import FairnessConfig, GuardrailsConfig
+from tasks.evaluation.scored import LabelledRows, Scored, score_model
 from tasks.records import (
     BaselineProfile,
     BatchRecord,
@@ -35,7 +38,9 @@ from tasks.records import (
 )
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-PASSED = Guardrail(name="finite predictions", outcome="passed", found="100.0% finite", limit="all")
+PASSED = Guardrail(
+    code="KM001", name="finite predictions", outcome="passed", found="100.0% finite", limit="all"
+)
 
 OPEN = Fence(token=1, hold=nullcontext)
 """The fence of a run that nobody can take the lease from."""
@@ -134,28 +139,51 @@ def loaded_model(pipeline: Any, frame: FeatureFrame, **changes: Any) -> LoadedMo
     )
 
 
-def judged(
+def scored(
+    model: LoadedModel, frame: FeatureFrame, problem: Problem = "binary", metric: str = "log_loss"
+) -> Scored:
+    """What a model predicts for the labelled rows of ``frame``."""
+    return score_model(model, LabelledRows.of(frame), problem, metric)
+
+
+def check_context(
     challenger: LoadedModel,
-    frame: FeatureFrame,
-    problem: Problem,
-    as_fitted: np.ndarray,
+    holdout: FeatureFrame,
+    problem: Problem = "binary",
+    *,
+    as_fitted: np.ndarray | None = None,
     champion: LoadedModel | None = None,
     train: FeatureFrame | None = None,
-    **changes: Any,
-) -> tuple[Guardrail, ...]:
-    """The guardrails of a challenger on the holdout ``frame``, which stands for its training rows
-    too if none are given.
+    metric: str = "",
+    config: GuardrailsConfig | None = None,
+    fairness: FairnessConfig | None = None,
+) -> CheckContext:
+    """A challenger before its checks; the holdout stands for its training rows if none are given,
+    and it predicts as it was fitted unless another prediction is.
     """
-    metric = "rmse" if problem == "regression" else "log_loss"
-    exam = CheckContext(
-        challenger,
-        champion,
-        frame if train is None else train,
-        frame,
-        as_fitted,
-        **({"problem": problem, "metric": metric} | changes),
+    asked = metric or ("rmse" if problem == "regression" else "log_loss")
+    own = scored(challenger, holdout, problem, asked)
+    return CheckContext(
+        challenger=own,
+        champion=None if champion is None else scored(champion, holdout, problem, asked),
+        train=own if train is None else scored(challenger, train, problem, asked),
+        as_fitted=own.predicted if as_fitted is None else as_fitted,
+        config=config or GuardrailsConfig(),
+        fairness=fairness or FairnessConfig(),
     )
-    return guardrails(exam, measure_generalisation(exam))
+
+
+def judged(
+    challenger: LoadedModel, holdout: FeatureFrame, problem: Problem, **others: Any
+) -> dict[str, Guardrail]:
+    """Code -> what each check of a challenger finds on the holdout; see ``check_context``."""
+    made = make_checks(check_context(challenger, holdout, problem, **others))
+    return {guardrail.code: guardrail for guardrail in made}
+
+
+def refused(found: Mapping[str, Guardrail]) -> set[str]:
+    """The codes of the checks that did not pass."""
+    return {code for code, guardrail in found.items() if guardrail.outcome != "passed"}
 
 
 class FixedProbability:

@@ -145,13 +145,15 @@ def test_change_of_recipe(p: float, attempt: int, kind: type) -> None:
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
 def test_guardrail_refuses(kind: str, outcome: str) -> None:
     """A guardrail that failed, or was not made, refuses whatever the comparison says."""
-    broken = Guardrail(name="not constant", outcome=outcome, found="spread 0", limit="above 0")
+    broken = Guardrail(
+        code="KM002", name="not constant", outcome=outcome, found="spread 0", limit="above 0"
+    )
     changes = {} if kind == "first" else {"comparison": comparison(**BETTER)}
 
     decision = decide_promotion(evidence(kind, guardrails=(PASSED, broken), **changes), CONFIG)
 
     assert isinstance(decision, Reject)
-    assert decision.reason == f"guardrail 'not constant' {outcome}: spread 0, limit above 0"
+    assert decision.reason == f"guardrail KM002 'not constant' {outcome}: spread 0, limit above 0"
 
 
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
@@ -295,6 +297,7 @@ comparisons = st.builds(
 )
 guardrails = st.builds(
     Guardrail,
+    code=st.sampled_from(["KM001", "KM005"]),
     name=st.just("g"),
     outcome=st.sampled_from(["passed", "failed", "not made"]),
     found=st.just(""),
@@ -314,6 +317,43 @@ passed = st.builds(
     attempt=st.integers(1, 30),
     comparison=comparisons,
 )
+
+
+BROKEN = Guardrail(
+    code="KM005", name="calibration", outcome="failed", found="slope 3", limit="0.5 to 2"
+)
+
+
+@pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
+def test_an_accepted_check_refuses_nothing_and_is_named(kind: str) -> None:
+    """The model spec may accept a check by its code: the decision is that of the others, and says
+    what did not pass; another check still refuses.
+    """
+    accepting = CONFIG.model_copy(update={"accept": ("KM005",)})
+    seen = evidence(kind, guardrails=(PASSED, BROKEN))
+    without = decide_promotion(evidence(kind), CONFIG)
+
+    accepted = decide_promotion(seen, accepting)
+
+    assert isinstance(decide_promotion(seen, CONFIG), Reject)
+    assert accepted.kind == without.kind
+    assert accepted.reason.endswith(
+        "; accepted by gate.accept: KM005 'calibration' failed: slope 3, limit 0.5 to 2"
+    )
+    assert ("every other guardrail passed" in accepted.reason) == (kind == "first")
+    other = BROKEN.model_copy(update={"code": "KM004"})
+    assert isinstance(
+        decide_promotion(evidence(kind, guardrails=(BROKEN, other)), accepting), Reject
+    )
+
+
+def test_a_check_that_passed_is_not_called_accepted() -> None:
+    """Only what did not pass is reported."""
+    accepting = CONFIG.model_copy(update={"accept": ("KM001",)})
+
+    assert decide_promotion(evidence("first"), accepting) == decide_promotion(
+        evidence("first"), CONFIG
+    )
 
 
 @given(evidences, st.booleans())

@@ -9,8 +9,10 @@ from sklearn import metrics as sk
 
 from tasks.evaluation.estimate import estimate
 from tasks.evaluation.metrics import EvaluationError, score
-from tasks.records import Evidence, FeatureFrame, PolicyEvidence, Problem
-from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
+from tasks.evaluation.objective import Objective
+from tasks.prediction import predict_frame
+from tasks.records import Estimate, Evidence, FeatureFrame, LoadedModel, PolicyEvidence, Problem
+from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model, scored
 
 
 def _batch(
@@ -37,6 +39,12 @@ def _model(problem: Problem, frame: FeatureFrame):
     return loaded_model(FixedValue() if problem == "regression" else FixedProbability(), frame)
 
 
+def _estimate(
+    model: LoadedModel, reference: FeatureFrame, now: FeatureFrame, problem: Problem, metric: str
+) -> Estimate:
+    return estimate(scored(model, reference, problem, metric), predict_frame(model, now, problem))
+
+
 @pytest.mark.parametrize(
     ("problem", "metric"), [("binary", "roc_auc"), ("binary", "log_loss"), ("regression", "mae")]
 )
@@ -50,8 +58,10 @@ def test_intervals_cover_what_the_labels_later_say(problem: Problem, metric: str
             _batch(rng, problem, 0),
             _batch(rng, problem, 20, hard=0.7 if run % 2 else 1.0),
         )
-        found = estimate(_model(problem, now), reference, now, problem, metric)
-        truth = score(metric, now.target.to_numpy(), now.features["p"].to_numpy(), problem)
+        found = _estimate(_model(problem, now), reference, now, problem, metric)
+        truth = score(
+            Objective(problem, metric), now.target.to_numpy(), now.features["p"].to_numpy()
+        )
         covered += found.score.low <= truth <= found.score.high
 
     assert covered / runs >= 0.85
@@ -84,9 +94,11 @@ def test_of_several_classes_it_covers_what_the_labels_later_say() -> None:
     for run in range(runs):
         reference, now = batch(0, 1.0), batch(20, 0.5 if run % 2 else 1.0)
         model = loaded_model(_Softmax(), now, classes=("a", "b", "c"))
-        found = estimate(model, reference, now, "multiclass", "accuracy")
+        found = _estimate(model, reference, now, "multiclass", "accuracy")
         said = _Softmax().predict_proba(now.features)
-        truth = score("accuracy", now.target.to_numpy(), said, "multiclass", ("a", "b", "c"))
+        truth = score(
+            Objective("multiclass", "accuracy", ("a", "b", "c")), now.target.to_numpy(), said
+        )
         covered += found.score.low <= truth <= found.score.high
 
     assert covered / runs >= 0.85
@@ -102,7 +114,7 @@ def test_a_harder_batch_is_seen_and_miscalibration_is_taken_out() -> None:
     )
     model = _model("binary", easy)
 
-    losses = [estimate(model, reference, f, "binary", "roc_auc").loss.value for f in (easy, hard)]
+    losses = [_estimate(model, reference, f, "binary", "roc_auc").loss.value for f in (easy, hard)]
 
     for found, frame in zip(losses, (easy, hard), strict=True):
         assert found == pytest.approx(sk.log_loss(frame.target, frame.features["p"]), abs=0.03)
@@ -117,11 +129,11 @@ def test_it_is_blind_to_concept_drift() -> None:
     reference, now = _batch(rng, "binary", 0), _batch(rng, "binary", 20)
     turned = FeatureFrame(**(vars(now) | {"target": 1 - now.target}))
 
-    ours, theirs = (
-        estimate(_model("binary", now), reference, f, "binary", "roc_auc") for f in (now, turned)
+    before, after = (
+        _estimate(_model("binary", now), reference, f, "binary", "roc_auc") for f in (now, turned)
     )
 
-    assert ours == theirs
+    assert before == after
 
 
 def test_one_class_cannot_calibrate() -> None:
@@ -130,7 +142,7 @@ def test_one_class_cannot_calibrate() -> None:
     reference, now = _batch(rng, "binary", 0), _batch(rng, "binary", 20)
 
     with pytest.raises(EvaluationError, match="at least two classes"):
-        estimate(
+        _estimate(
             _model("binary", now),
             reference.where(reference.target.to_numpy() == 1),
             now,

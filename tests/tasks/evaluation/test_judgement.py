@@ -1,4 +1,4 @@
-"""Tests of what the house says of models: performance, comparison, guardrails, importance."""
+"""Tests of how models did: performance, comparison, importance."""
 
 import math
 
@@ -12,23 +12,26 @@ from tasks.evaluation.compare import SeenRowsError
 from tasks.evaluation.config import METRICS
 from tasks.evaluation.judgement import compare, importance, performance
 from tasks.evaluation.metrics import EvaluationError
-from tasks.records import FeatureFrame
-from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model, span
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import LabelledRows
+from tasks.prediction import predict
+from tasks.records import Comparison, FeatureFrame, LoadedModel, Problem
+from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model, scored, span
+from tests.tasks.evaluation.frames import binary
 
-
-def _binary(rows: int = 400, days: float = 20, seed: int = 0) -> FeatureFrame:
-    rng = np.random.default_rng(seed)
-    p = rng.uniform(0.05, 0.95, rows)
-    target = (rng.random(rows) < p).astype("float64")
-    features = pd.DataFrame({"p": p, "noisy": np.clip(p + rng.normal(0, 0.3, rows), 0.01, 0.99)})
-    slices = pd.DataFrame({"origin": rng.choice(["JFK", "LGA"], rows)})
-    return frame_of(
-        features, target, days=np.linspace(20, 20 + days, rows, endpoint=False), slices=slices
-    )
-
-
-FRAME = _binary()
+FRAME = binary()
 HELD = (span(20, 40),)
+
+
+def _compared(
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    frame: FeatureFrame = FRAME,
+    problem: Problem = "binary",
+    metric: str = "roc_auc",
+) -> Comparison:
+    rows = (scored(model, frame, problem, metric) for model in (challenger, champion))
+    return compare(*rows, HELD)
 
 
 def test_performance() -> None:
@@ -39,9 +42,9 @@ def test_performance() -> None:
     known = target.notna().to_numpy()
     y, p = target[known].to_numpy(), FRAME.features["p"][known].to_numpy()
 
-    found = performance(
-        loaded_model(FixedProbability(), FRAME), frame, "binary", "roc_auc", METRICS["binary"]
-    )
+    model = loaded_model(FixedProbability(), FRAME)
+
+    found = performance(scored(model, frame, metric="roc_auc"), METRICS["binary"])
 
     assert (found.rows, found.blocks, found.version) == (360, 20, 1)
     assert found.loss.value == pytest.approx(sk.log_loss(y, p))
@@ -61,19 +64,11 @@ def test_performance_on_one_class() -> None:
     frame = FRAME.where(FRAME.target.to_numpy() == 1)
     model = loaded_model(FixedProbability(), FRAME)
 
-    by_loss = performance(model, frame, "binary", "log_loss", METRICS["binary"])
+    by_loss = performance(scored(model, frame), METRICS["binary"])
 
     assert set(METRICS["binary"]) - set(by_loss.metrics) == {"roc_auc", "average_precision"}
     with pytest.raises(EvaluationError, match="at least two classes"):
-        performance(model, frame, "binary", "roc_auc", METRICS["binary"])
-
-
-def test_performance_without_labels_is_refused() -> None:
-    """Where no label is known there is nothing to judge by."""
-    frame = FeatureFrame(**(vars(FRAME) | {"target": FRAME.target * np.nan}))
-
-    with pytest.raises(EvaluationError, match="expected labelled rows, found none of 400"):
-        performance(loaded_model(FixedProbability(), FRAME), frame, "binary", "roc_auc", ())
+        performance(scored(model, frame, metric="roc_auc"), METRICS["binary"])
 
 
 def test_performance_of_no_numbers_is_refused() -> None:
@@ -81,7 +76,7 @@ def test_performance_of_no_numbers_is_refused() -> None:
     frame = frame_of(FRAME.features.assign(p=np.nan), FRAME.target, days=np.linspace(20, 40, 400))
 
     with pytest.raises(EvaluationError, match="expected finite predictions"):
-        performance(loaded_model(FixedProbability(), FRAME), frame, "binary", "log_loss", ())
+        performance(scored(loaded_model(FixedProbability(), FRAME), frame), ())
 
 
 def test_compare() -> None:
@@ -93,8 +88,8 @@ def test_compare() -> None:
         loaded_model(FixedProbability("noisy"), FRAME),
     )
 
-    found = compare(better, worse, FRAME, HELD, "binary", "roc_auc")
-    swapped = compare(worse, better, FRAME, HELD, "binary", "roc_auc")
+    found = _compared(better, worse)
+    swapped = _compared(worse, better)
 
     assert found.challenger_loss == pytest.approx(sk.log_loss(FRAME.target, FRAME.features["p"]))
     assert found.champion_loss == pytest.approx(sk.log_loss(FRAME.target, FRAME.features["noisy"]))
@@ -118,7 +113,7 @@ def test_compare_refuses_seen_rows(who: str) -> None:
     pair = (seen, unseen) if who == "challenger" else (unseen, seen)
 
     with pytest.raises(SeenRowsError, match="version 7"):
-        compare(*pair, FRAME, HELD, "binary", "roc_auc")
+        _compared(*pair)
 
 
 def test_differences_in_the_last_digits_are_none() -> None:
@@ -132,7 +127,7 @@ def test_differences_in_the_last_digits_are_none() -> None:
         loaded_model(FixedProbability("q"), frame),
     )
 
-    found = compare(gained, same, frame, HELD, "binary", "roc_auc")
+    found = _compared(gained, same, frame)
 
     assert (found.difference.value, found.t, found.p_better) == (0.0, 0.0, 0.5)
 
@@ -151,11 +146,11 @@ def test_compare_with_predictions_that_are_no_numbers(who: str) -> None:
     )
     pair = (broken, whole) if who == "challenger" else (whole, broken)
 
-    found = compare(*pair, frame, HELD, "binary", "roc_auc")
+    found = _compared(*pair, frame)
 
-    ours, theirs = (found.challenger_loss, found.champion_loss)[:: 1 if who == "challenger" else -1]
-    assert math.isnan(ours)
-    assert math.isfinite(theirs)
+    losses = {"challenger": found.challenger_loss, "champion": found.champion_loss}
+    assert math.isnan(losses.pop(who))
+    assert all(map(math.isfinite, losses.values()))
     assert math.isnan(found.challenger_score.value) == (who == "challenger")
     assert math.isnan(found.champion_score.value) == (who == "champion")
 
@@ -165,12 +160,9 @@ def test_compare_on_one_class_has_no_score() -> None:
     reason.
     """
     frame = FRAME.where(FRAME.target.to_numpy() == 0)
-    ours, theirs = (
-        loaded_model(FixedProbability(), FRAME),
-        loaded_model(FixedProbability("noisy"), FRAME),
-    )
+    challenger, champion = (loaded_model(FixedProbability(name), FRAME) for name in ("p", "noisy"))
 
-    found = compare(ours, theirs, frame, HELD, "binary", "roc_auc")
+    found = _compared(challenger, champion, frame)
 
     assert math.isnan(found.challenger_score.value)
     assert math.isnan(found.champion_score.value)
@@ -186,11 +178,10 @@ def test_compare_regression() -> None:
         days=np.linspace(20, 35, 300, endpoint=False),
     )
 
-    found = compare(
+    found = _compared(
         loaded_model(FixedValue(), frame),
         loaded_model(FixedValue("noisy"), frame),
         frame,
-        HELD,
         "regression",
         "rmse",
     )
@@ -202,6 +193,14 @@ def test_compare_regression() -> None:
 
 
 # --- importance -----------------------------------------------------------------------------------
+
+
+def _importance(pipeline, frame: FeatureFrame, problem: Problem) -> dict[str, float]:
+    def predicts(features: pd.DataFrame) -> np.ndarray:
+        return predict(pipeline, features, problem)
+
+    predicted = predicts(frame.features)
+    return importance(predicts, LabelledRows(frame), predicted, Objective(problem))
 
 
 def test_importance_finds_the_feature_that_matters() -> None:
@@ -216,8 +215,8 @@ def test_importance_finds_the_feature_that_matters() -> None:
     frame = frame_of(features, target, days=np.linspace(0, 30, 3000))
     model = LogisticRegression().fit(features, target)
 
-    found = importance(model, (), frame, "binary")
-    again = importance(model, (), frame, "binary")
+    found = _importance(model, frame, "binary")
+    again = _importance(model, frame, "binary")
 
     assert found["strong"] > 5 * found["weak"] > 5 * found["noise"] >= 0
     assert found == again
@@ -229,9 +228,8 @@ def test_importance_for_regression_and_few_rows() -> None:
     frame = frame_of(features, 3 * np.arange(50.0), days=np.linspace(0, 30, 50))
     before = features.copy()
 
-    found = importance(
-        LinearRegression().fit(features[["x", "unused"]], frame.target), (), frame, "regression"
-    )
+    model = LinearRegression().fit(features[["x", "unused"]], frame.target)
+    found = _importance(model, frame, "regression")
 
     assert found["x"] > 10
     assert found["unused"] == pytest.approx(0.0, abs=1e-9)

@@ -1,4 +1,4 @@
-"""Tests of losses and metrics, against scikit-learn and against simulation."""
+"""Tests of metrics, against scikit-learn and against simulation."""
 
 import math
 
@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from tasks.evaluation import metrics as house
-from tasks.evaluation.config import METRICS, greater_is_better, known_metric, quantile_of
+from tasks.evaluation.config import METRICS
 from tasks.evaluation.metrics import (
     EvaluationError,
+    jackknife,
     leave_one_out,
-    mean_loss,
-    row_losses,
     score,
     score_interval,
 )
+from tasks.evaluation.objective import Objective
 
 RNG = np.random.default_rng(1)
 Y = RNG.integers(0, 2, 300).astype("float64")
@@ -27,90 +26,6 @@ LABELS = np.array([CLASSES[i] for i in RNG.integers(0, 3, 300)], dtype="object")
 SHARES = RNG.dirichlet([2.0, 2.0, 2.0], 300)
 VALUES = RNG.normal(10, 3, 300)
 GUESSES = VALUES + RNG.normal(0, 1, 300)
-
-
-def test_binary_loss_is_log_loss() -> None:
-    """The mean of the binary row losses is scikit-learn's log loss."""
-    losses = row_losses(Y, P, "binary")
-
-    assert losses.shape == (300,)
-    assert losses.mean() == pytest.approx(sk.log_loss(Y, P))
-
-
-def test_multiclass_loss_is_log_loss() -> None:
-    """The mean of the multiclass row losses is scikit-learn's log loss."""
-    losses = row_losses(LABELS, SHARES, "multiclass", CLASSES)
-
-    assert losses.mean() == pytest.approx(sk.log_loss(LABELS, SHARES, labels=list(CLASSES)))
-
-
-def test_regression_loss_is_absolute_error() -> None:
-    """The mean of the regression row losses is the mean absolute error."""
-    assert row_losses(VALUES, GUESSES, "regression").mean() == pytest.approx(
-        sk.mean_absolute_error(VALUES, GUESSES)
-    )
-
-
-def test_certain_and_wrong_costs_a_bounded_loss() -> None:
-    """A probability of 0 for what happened costs 16 nats, not infinity; so does a class never
-    seen.
-    """
-    binary = row_losses(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]), "binary")
-    unseen = row_losses(
-        np.array(["d"], dtype="object"), np.array([[0.5, 0.3, 0.2]]), "multiclass", CLASSES
-    )
-
-    assert binary == pytest.approx([16.118, 16.118, 0.0], abs=1e-3)
-    assert unseen == pytest.approx([16.118], abs=1e-3)
-
-
-@pytest.mark.parametrize("problem", ["binary", "regression"])
-def test_loss_of_no_number_is_no_number(problem: str) -> None:
-    """A prediction of NaN has a loss of NaN: it is never taken for a good one."""
-    losses = row_losses(np.array([0.0, 1.0]), np.array([math.nan, 0.5]), problem)
-
-    assert np.isnan(losses).tolist() == [True, False]
-    assert math.isnan(mean_loss(problem)(np.array([0.0, 1.0]), np.array([math.nan, 0.5])))
-
-
-def test_every_metric_has_a_direction() -> None:
-    """Of what a spec may name, less is better of losses and errors, and more of everything else."""
-    less = {"log_loss", "brier", "mae", "rmse", "mape", "median_absolute_error"}
-    assert {n for names in METRICS.values() for n in names if not greater_is_better(n)} == less
-    assert not greater_is_better("pinball_0.9")
-
-
-@pytest.mark.parametrize(
-    ("metric", "quantile"),
-    [
-        ("pinball_0.9", 0.9),
-        ("pinball_0.05", 0.05),
-        ("pinball_0.0", None),
-        ("pinball_1.0", None),
-        ("pinball", None),
-        ("mae", None),
-    ],
-)
-def test_quantile_stands_in_the_name(metric: str, quantile: float | None) -> None:
-    """The pinball loss carries its quantile, above 0 and below 1; only a regression may ask
-    for it.
-    """
-    assert quantile_of(metric) == quantile
-    assert known_metric(metric, "regression") == (quantile is not None or metric == "mae")
-    assert not known_metric(metric, "binary")
-
-
-def test_loss_of_a_quantile_is_its_pinball_loss() -> None:
-    """A regression that is asked for a quantile is trained and judged by it, not by the absolute
-    error.
-    """
-    expected = sk.mean_pinball_loss(VALUES, GUESSES, alpha=0.9)
-
-    assert row_losses(VALUES, GUESSES, "regression", metric="pinball_0.9").mean() == pytest.approx(
-        expected
-    )
-    assert mean_loss("regression", metric="pinball_0.9")(VALUES, GUESSES) == pytest.approx(expected)
-    assert score("pinball_0.9", VALUES, GUESSES, "regression") == pytest.approx(expected)
 
 
 HARD = (P >= 0.5).astype("float64")
@@ -156,7 +71,7 @@ def test_every_metric(problem: str, metric: str) -> None:
     """Each metric that a spec may name is scikit-learn's."""
     target, predicted, classes = DATA[problem]
 
-    assert score(metric, target, predicted, problem, classes) == pytest.approx(
+    assert score(Objective(problem, metric, classes), target, predicted) == pytest.approx(
         EXPECTED[problem, metric]
     )
 
@@ -168,14 +83,16 @@ def test_one_class_refuses(metric: str, label: float) -> None:
     with pytest.raises(
         EvaluationError, match="expected at least two classes in the target, found one"
     ):
-        score(metric, np.full(10, label), P[:10], "binary")
+        score(Objective("binary", metric), np.full(10, label), P[:10])
 
 
 def test_one_class_of_several_refuses() -> None:
     """Rows of one class of three cannot be ranked either."""
     with pytest.raises(EvaluationError, match="expected at least two classes"):
         score(
-            "roc_auc_ovr", np.array(["a"] * 10, dtype="object"), SHARES[:10], "multiclass", CLASSES
+            Objective("multiclass", "roc_auc_ovr", CLASSES),
+            np.array(["a"] * 10, dtype="object"),
+            SHARES[:10],
         )
 
 
@@ -186,8 +103,10 @@ def test_auc_of_classes_that_are_there() -> None:
         [sk.roc_auc_score(LABELS[rows] == CLASSES[i], SHARES[rows][:, i]) for i in (0, 1)]
     )
 
-    of_three = score("roc_auc_ovr", LABELS[rows], SHARES[rows], "multiclass", CLASSES)
-    of_two = score("roc_auc_ovr", LABELS[rows], SHARES[rows][:, :2], "multiclass", CLASSES[:2])
+    of_three = score(Objective("multiclass", "roc_auc_ovr", CLASSES), LABELS[rows], SHARES[rows])
+    of_two = score(
+        Objective("multiclass", "roc_auc_ovr", CLASSES[:2]), LABELS[rows], SHARES[rows][:, :2]
+    )
 
     assert of_three == pytest.approx(expected)
     assert of_two == pytest.approx(expected)
@@ -205,13 +124,13 @@ def test_prediction_that_is_no_number_refuses(problem: str, bad: float) -> None:
         with pytest.raises(
             EvaluationError, match="expected finite predictions, found 1 that are not"
         ):
-            score(metric, target, broken, problem, classes)
+            score(Objective(problem, metric, classes), target, broken)
 
 
 def test_metric_that_is_no_number_refuses() -> None:
     """R squared on one row is not defined, and is not reported as NaN."""
     with pytest.raises(EvaluationError, match="r2: expected a number on 1 rows, found nan"):
-        score("r2", VALUES[:1], GUESSES[:1], "regression")
+        score(Objective("regression", "r2"), VALUES[:1], GUESSES[:1])
 
 
 def test_interval_of_a_mean_is_the_classical_one() -> None:
@@ -219,7 +138,7 @@ def test_interval_of_a_mean_is_the_classical_one() -> None:
     errors = np.abs(VALUES - GUESSES)
     half = 1.9679 * errors.std(ddof=1) / np.sqrt(300)
 
-    found = score_interval("mae", VALUES, GUESSES, np.arange(300), "regression")
+    found = score_interval(Objective("regression", "mae"), VALUES, GUESSES, np.arange(300))
 
     assert found.value == pytest.approx(errors.mean())
     assert found.high - found.value == pytest.approx(half, rel=1e-4)
@@ -229,7 +148,7 @@ def test_interval_of_a_mean_is_the_classical_one() -> None:
 @pytest.mark.parametrize("blocks", [np.zeros(300, "int64"), np.arange(300) // 150])
 def test_too_few_blocks_for_an_interval(blocks: np.ndarray) -> None:
     """One or two blocks say nothing of the uncertainty: the interval is endless."""
-    found = score_interval("mae", VALUES, GUESSES, blocks, "regression")
+    found = score_interval(Objective("regression", "mae"), VALUES, GUESSES, blocks)
 
     assert (found.low, found.high) == (-math.inf, math.inf)
 
@@ -240,7 +159,7 @@ def test_interval_that_hangs_on_one_block() -> None:
     """
     target = np.array([1.0] * 10 + [0.0] * 40)
 
-    found = score_interval("roc_auc", target, P[:50], np.arange(50) // 10, "binary")
+    found = score_interval(Objective("binary", "roc_auc"), target, P[:50], np.arange(50) // 10)
 
     assert math.isfinite(found.value)
     assert (found.low, found.high) == (-math.inf, math.inf)
@@ -256,7 +175,9 @@ def test_interval_covers_the_truth_on_correlated_blocks() -> None:
 
     for _ in range(runs):
         errors = np.repeat(rng.normal(0, 1, days), rows) + rng.normal(0, 1, days * rows)
-        found = score_interval("mae", errors, np.zeros_like(errors), blocks, "regression")
+        found = score_interval(
+            Objective("regression", "mae"), errors, np.zeros_like(errors), blocks
+        )
         covered += found.low <= truth <= found.high
 
     assert 0.91 <= covered / runs <= 0.98
@@ -300,10 +221,12 @@ def test_without_a_block_is_the_metric_of_the_other_rows(
     """
     target, predicted, blocks, classes = data.draw(judged_rows(problem))
     try:
-        value, without = leave_one_out(metric, target, predicted, blocks, problem, classes)
+        value, without = leave_one_out(
+            Objective(problem, metric, classes), target, predicted, blocks
+        )
     except EvaluationError:
         return
-    assert value == score(metric, target, predicted, problem, classes)
+    assert value == score(Objective(problem, metric, classes), target, predicted)
     assert len(without) == len(set(blocks.tolist()))
     if (
         metric == "median_absolute_error"
@@ -312,7 +235,7 @@ def test_without_a_block_is_the_metric_of_the_other_rows(
     for block, found in zip(sorted(set(blocks.tolist())), without, strict=True):
         rows = blocks != block
         try:
-            expected = score(metric, target[rows], predicted[rows], problem, classes)
+            expected = score(Objective(problem, metric, classes), target[rows], predicted[rows])
         except EvaluationError:
             expected = math.nan
         if problem == "multiclass" and metric.endswith("_ovr") and set(target[rows]) != set(target):
@@ -321,21 +244,21 @@ def test_without_a_block_is_the_metric_of_the_other_rows(
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
-def test_bins_stand_for_single_scores(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a bin for every few rows the interval is that of single scores, to a hundredth; the
-    value is exact.
+def test_bins_stand_for_single_scores(metric: str) -> None:
+    """With a bin for ten rows the interval is that of single scores, to a hundredth; the value is
+    exact.
     """
-    rng = np.random.default_rng(3)
-    day = np.arange(8000) // 400
-    y = (rng.random(8000) < 0.3 + 0.1 * rng.normal(size=20)[day]).astype("float64")
-    p = np.clip(0.3 + 0.2 * y + rng.normal(0, 0.2, 8000), 0, 1)
-    monkeypatch.setattr(house, "BINS", 8000)
-    single = score_interval(metric, y, p, day, "binary")
-    monkeypatch.setattr(house, "BINS", 1000)
+    rng, rows, objective = np.random.default_rng(3), 40_000, Objective("binary", metric)
+    day = np.arange(rows) // (rows // 20)
+    y = (rng.random(rows) < 0.3 + 0.1 * rng.normal(size=20)[day]).astype("float64")
+    p = np.clip(0.3 + 0.2 * y + rng.normal(0, 0.2, rows), 0, 1)
+    value = score(objective, y, p)
+    without = [score(objective, y[day != one], p[day != one]) for one in range(20)]
+    single = jackknife(value, np.array(without))
 
-    binned = score_interval(metric, y, p, day, "binary")
+    binned = score_interval(objective, y, p, day)
 
-    assert binned.value == single.value
+    assert binned.value == value
     assert binned.high - binned.low == pytest.approx(single.high - single.low, rel=0.01)
 
 
@@ -348,10 +271,11 @@ def test_expected_metric_is_the_mean_over_drawn_labels(metric: str) -> None:
     p = rng.beta(2, 3, 4000)
     q = np.clip(p + 0.1, 0.0, 1.0)
     drawn = [
-        score(metric, (rng.random(4000) < q).astype("float64"), p, "binary") for _ in range(40)
+        score(Objective("binary", metric), (rng.random(4000) < q).astype("float64"), p)
+        for _ in range(40)
     ]
 
-    assert score(metric, q, p, "binary") == pytest.approx(
+    assert score(Objective("binary", metric), q, p) == pytest.approx(
         np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(40) + 2e-3
     )
 
@@ -389,12 +313,12 @@ def test_intervals_cover_the_truth_on_clustered_data(problem: str, metric: str) 
     """
     classes = CLASSES if problem == "multiclass" else ()
     target, predicted, _ = _clustered(problem, np.random.default_rng(1), 4000)
-    truth = score(metric, target, predicted, problem, classes)
+    truth = score(Objective(problem, metric, classes), target, predicted)
     rng, runs, covered = np.random.default_rng(2), 150, 0
 
     for _ in range(runs):
         target, predicted, day = _clustered(problem, rng, 25)
-        found = score_interval(metric, target, predicted, day, problem, classes)
+        found = score_interval(Objective(problem, metric, classes), target, predicted, day)
         covered += found.low <= truth <= found.high
 
     assert 0.88 <= covered / runs <= 0.995, covered / runs

@@ -17,10 +17,27 @@ from tasks.evaluation.compare import block_test
 from tasks.evaluation.judgement import compare
 from tasks.evaluation.slices import compare_slices
 from tasks.prediction import predict
-from tasks.records import Evidence, FeatureFrame, LoadedModel, Promote, Recipe, Reject
+from tasks.records import (
+    Comparison,
+    Evidence,
+    FeatureFrame,
+    Guardrail,
+    LoadedModel,
+    Promote,
+    Recipe,
+    Reject,
+)
 from tasks.training.fit import Contender, fit
 from tasks.training.split import Split, split_by_time
-from tests.tasks.builders import comparison, evidence, frame_of, judged, loaded_model, recipe
+from tests.tasks.builders import (
+    comparison,
+    evidence,
+    frame_of,
+    judged,
+    loaded_model,
+    recipe,
+    scored,
+)
 
 GOOD = recipe(estimator="sklearn.linear_model.LogisticRegression")
 POOR = recipe(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 1})
@@ -61,6 +78,24 @@ def _trained(
     return model, predict(fitted.pipeline, parts.holdout.features, problem)
 
 
+def _compared(
+    challenger: LoadedModel, champion: LoadedModel, parts: Split, problem: str, metric: str
+) -> Comparison:
+    one, other = (scored(m, parts.holdout, problem, metric) for m in (challenger, champion))
+    return compare(one, other, parts.held_out)
+
+
+def _checked(
+    challenger: LoadedModel,
+    champion: LoadedModel,
+    parts: Split,
+    problem: str,
+    as_fitted: np.ndarray,
+) -> tuple[Guardrail, ...]:
+    others = {"as_fitted": as_fitted, "champion": champion, "train": parts.train}
+    return tuple(judged(challenger, parts.holdout, problem, **others).values())
+
+
 def _judge(
     challenger_recipe: Recipe,
     champion_recipe: Recipe,
@@ -77,8 +112,8 @@ def _judge(
     metric = "roc_auc" if problem == "binary" else "rmse"
     seen = evidence(
         kind,
-        comparison=compare(challenger, champion, parts.holdout, parts.held_out, problem, metric),
-        guardrails=judged(challenger, parts.holdout, problem, as_fitted, champion, parts.train),
+        comparison=_compared(challenger, champion, parts, problem, metric),
+        guardrails=_checked(challenger, champion, parts, problem, as_fitted),
         holdout=parts.held_out,
     )
     return decide_promotion(seen, GateConfig()), seen
@@ -142,12 +177,8 @@ def test_broken_challenger_never_reigns() -> None:
     for kind in ("refresh", "change of recipe"):
         seen = evidence(
             kind,
-            comparison=compare(
-                challenger, champion, parts.holdout, parts.held_out, "binary", "roc_auc"
-            ),
-            guardrails=judged(
-                challenger, parts.holdout, "binary", as_fitted, champion, parts.train
-            ),
+            comparison=_compared(challenger, champion, parts, "binary", "roc_auc"),
+            guardrails=_checked(challenger, champion, parts, "binary", as_fitted),
         )
         assert isinstance(decide_promotion(seen, GateConfig()), Reject)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from data_contracts.contract import Contract
-from tasks.features.checks import UNSEEN, accepts_contract, allowed_rows, knows_no_future
+from tasks.features.checks import UNSEEN, AcceptsContract, KnowsNoFuture, allowed_rows
 from tasks.features.config import FeaturesConfig
 from tasks.features.frame import build_frame
 from tasks.records import FeatureFrame, Guardrail
@@ -62,7 +62,7 @@ def test_rows_hold_what_the_contract_allows(contract: Contract) -> None:
 def _accepts(
     contract: Contract, predict, code: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 ) -> Guardrail:
-    return accepts_contract(
+    return AcceptsContract().check(
         sample_table(4), contract, "returned", _builder(contract, code), predict
     )
 
@@ -115,8 +115,8 @@ def test_features_of_later_rows_are_named(contract: Contract, how: str) -> None:
     def code(rows: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"peek": PEEKS[how](rows, rows["amount"]), "twice": 2 * rows["amount"]})
 
-    found = knows_no_future(table, contract.event_time, _builder(contract, code), ())
-    vouched = knows_no_future(table, contract.event_time, _builder(contract, code), ("peek",))
+    found = KnowsNoFuture().check(table, contract.event_time, _builder(contract, code), ())
+    vouched = KnowsNoFuture().check(table, contract.event_time, _builder(contract, code), ("peek",))
 
     assert (found.outcome, found.found) == ("failed", "peek change when later rows are taken away")
     assert vouched.outcome == "passed"
@@ -130,7 +130,7 @@ def test_features_of_the_row_and_of_earlier_ones_pass(contract: Contract) -> Non
         return pd.DataFrame({"twice": 2 * rows["amount"], "last": rows["amount"].shift(1)})
 
     assert (
-        knows_no_future(table, contract.event_time, _builder(contract, code), ()).outcome
+        KnowsNoFuture().check(table, contract.event_time, _builder(contract, code), ()).outcome
         == "passed"
     )
 
@@ -144,7 +144,7 @@ def test_code_that_fails_on_earlier_rows_is_not_proven(contract: Contract) -> No
         return pd.DataFrame({"twice": 2 * rows["amount"]})
 
     table = sample_table(40, sold_at=TIMES, amount=[float(i % 7) for i in range(40)])
-    found = knows_no_future(table, contract.event_time, _builder(contract, code), ())
+    found = KnowsNoFuture().check(table, contract.event_time, _builder(contract, code), ())
 
     assert (found.outcome, found.found) == (
         "not made",

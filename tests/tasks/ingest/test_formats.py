@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.contract import Contract
-from tasks.ingest.conform import conform
+from tasks.conform import conform
 from tasks.ingest.formats import parse_file
 from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.source import SourceError
@@ -93,7 +93,7 @@ def test_encoding(tmp_path: Path) -> None:
     assert read(latin, "note\nZürich\n".encode("latin-1"))["note"].to_pylist() == ["Zürich"]
     with pytest.raises(
         SourceError,
-        match=r"x\.csv: cannot be read as utf-8: .* at byte 6; if the file is whole, set",
+        match=r"x\.csv: cannot be read as utf-8: .* at byte 6; if the file is whole, say as",
     ):
         read(utf, "note\nZürich\n".encode("latin-1"))
 
@@ -250,13 +250,12 @@ def test_moments(contract: Contract, cells: tuple[str, ...]) -> None:
     ("header", "cells"),
     [
         ("sold_at", ("2013-05-17T12:00:00Z", "2013-05-17T12:00:00")),
-        ("sold_at", ("2013-11-03T01:30:00",)),
         ("sold_at", ("2013-03-10T02:30:00",)),
         ("sold_at", ("17.05.2013 12:00",)),
         ("id", ("1", "2.5")),
         ("id", ("1", "99999999999999999999")),
         ("amount", ("1.5", "1,5".replace(",", ";"))),
-        ("returned", ("true", "yes")),
+        ("returned", ("true", "perhaps")),
         ("paid_on", ("2013-02-30",)),
     ],
 )
@@ -317,12 +316,20 @@ def test_parquet_reads_as_it_is(parquet: Contract) -> None:
             pa.array([0, None], pa.timestamp("s", tz="Asia/Tokyo")),
             pa.timestamp("us", tz="UTC"),
         ),
-        ("id", pa.array([1.0, None]), pa.float64()),
-        ("shop", pa.array([1, 2]), pa.int64()),
+        ("id", pa.array([1.0, None, float("nan")]), pa.int64()),
+        ("id", pa.array([1.5, None]), pa.float64()),
+        ("id", pa.array([2.0**53 + 2]), pa.float64()),
+        ("shop", pa.array([1, 2]), pa.string()),
+        ("shop", pa.array([1.0, 2.0]), pa.float64()),
         ("id", pa.array([2**63, 1], pa.uint64()), pa.uint64()),
         ("amount", pa.array([2**53 + 1, 1]), pa.int64()),
-        ("sold_at", pa.array([1, 2], pa.timestamp("ns", tz="UTC")), pa.timestamp("ns", tz="UTC")),
-        ("returned", pa.array([0, 1]), pa.int64()),
+        (
+            "sold_at",
+            pa.array([1, 2], pa.timestamp("ns", tz="UTC")),
+            pa.timestamp("us", tz="UTC"),
+        ),
+        ("returned", pa.array([0, 1]), pa.bool_()),
+        ("returned", pa.array([0, 2]), pa.int64()),
     ],
 )
 def test_widened_only_without_loss(

@@ -121,7 +121,7 @@ def test_order_of_rows_does_not_matter(source: GrowingFiles) -> None:
             "yesterday,1,a\nnow,2,a\nnow,3,a\nx,4,a\ny,5,a\n",
             (
                 "expected a moment in each row of sold_at, .* found 5 of the rows 1 to 6 with"
-                " something else, such as 'yesterday', 'now', 'x';"
+                " something else, such as 'yesterday', 'now', 'x'"
             ),
         ),
         ("2013-05-17T12:00:00,1,a\n", ".* found it with an offset and without one by row 2"),
@@ -129,7 +129,7 @@ def test_order_of_rows_does_not_matter(source: GrowingFiles) -> None:
             "10000-01-01T12:00:00Z,1,a\n",
             ".* found 1 of the rows 1 to 2 with something else, such as '10000-",
         ),
-        ("2013-05-17T12:00:00Z,1", "expected a line end after the last row"),
+        ("2013-05-17T12:00:00Z,1", ".* its last line has no end and may be half written"),
     ],
 )
 def test_rows_that_belong_to_no_batch(source: GrowingFiles, text: str, says: str) -> None:

@@ -47,8 +47,8 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 def lines(contract: Contract, content: bytes, at_once: int | None) -> Rows:
     """The rows of one file of JSON lines, read ``at_once``."""
 
-    def read(as_text: frozenset[str]) -> Iterator[Piece]:
-        for table in read_pieces(io.BytesIO(content), "x.jsonl", contract, as_text, at_once):
+    def read(_: frozenset[str]) -> Iterator[Piece]:
+        for table in read_pieces(io.BytesIO(content), "x.jsonl", contract, at_once):
             yield Piece("x.jsonl", table)
 
     return Rows(read, contract, "x.jsonl")
@@ -162,9 +162,9 @@ def test_memory_does_not_grow_with_the_rows(
         file.write_text(text)
         del text
 
-        def read(as_text: frozenset[str]) -> Iterator[Piece]:
+        def read(_: frozenset[str]) -> Iterator[Piece]:
             with file.open("rb") as stream:
-                for table in read_pieces(stream, file.name, contract, as_text, 1000):
+                for table in read_pieces(stream, file.name, contract, 1000):
                     yield Piece(file.name, table)
 
         pool = pa.proxy_memory_pool(pa.default_memory_pool())

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info
 
-from tasks.evaluation.metrics import mean_loss
+from tasks.evaluation.objective import Objective
 from tasks.records import FeatureFrame
 from tasks.training.config import Candidate, Range, TrainingConfig, Tuning
 from tasks.training.search import Found, SearchFailedError, search
@@ -28,6 +28,7 @@ BOOSTING = Candidate(
     },
 )
 FEW = Tuning(trials=3, folds=2, rows=500)
+LOSS = Objective("binary").mean_loss
 
 
 def _frame(rows: int = 800, seed: int = 0) -> FeatureFrame:
@@ -45,8 +46,8 @@ def test_same_inputs_same_result() -> None:
     """The search is a function of its inputs and its seed; another seed tries other values."""
     config = TrainingConfig(candidates=(LINEAR, STUMP, BOOSTING), tuning=FEW)
 
-    first, second = (search(_frame(), config, "binary", mean_loss("binary")) for _ in range(2))
-    other = search(_frame(), config.model_copy(update={"seed": 1}), "binary", mean_loss("binary"))
+    first, second = (search(_frame(), config, "binary", LOSS) for _ in range(2))
+    other = search(_frame(), config.model_copy(update={"seed": 1}), "binary", LOSS)
 
     assert _without_time(first) == _without_time(second)
     assert _without_time(first) != _without_time(other)
@@ -56,7 +57,7 @@ def test_best_first() -> None:
     """Candidates come back with their best parameters, the best candidate first."""
     config = TrainingConfig(candidates=(STUMP, LINEAR), tuning=FEW)
 
-    found = search(_frame(), config, "binary", mean_loss("binary"))
+    found = search(_frame(), config, "binary", LOSS)
 
     assert [item.candidate for item in found] == [LINEAR, STUMP]
     assert found[0].trial.loss < found[1].trial.loss
@@ -70,7 +71,11 @@ def test_incumbent_is_tried() -> None:
     config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=2, rows=500))
 
     found = search(
-        _frame(), config, "binary", mean_loss("binary"), incumbent=recipe(params={"C": 0.123})
+        _frame(),
+        config,
+        "binary",
+        LOSS,
+        incumbent=recipe(params={"C": 0.123}),
     )
 
     assert found[0].trial.params == {"C": 0.123}
@@ -82,7 +87,7 @@ def test_incumbent_that_the_spec_no_longer_allows(params: dict[str, object]) -> 
     """A value out of the range is left to the sampler."""
     config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=2, rows=500))
 
-    found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=recipe(params=params))
+    found = search(_frame(), config, "binary", LOSS, incumbent=recipe(params=params))
 
     assert 0.001 <= found[0].trial.params["C"] <= 10.0
 
@@ -94,7 +99,7 @@ def test_incumbent_with_a_choice_that_is_gone() -> None:
         estimator=BOOSTING.estimator, params={"early_stopping": "auto", "max_leaf_nodes": 7}
     )
 
-    found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=old)
+    found = search(_frame(), config, "binary", LOSS, incumbent=old)
 
     assert found[0].trial.params["max_leaf_nodes"] == 7
     assert found[0].trial.params["early_stopping"] in (False, True)
@@ -114,7 +119,7 @@ def test_incumbent_with_a_choice_of_several_numbers() -> None:
 
     for sizes in ([4], [5, 2]):
         old = recipe(estimator=net.estimator, params={"hidden_layer_sizes": sizes})
-        found = search(_frame(), config, "binary", mean_loss("binary"), incumbent=old)
+        found = search(_frame(), config, "binary", LOSS, incumbent=old)
         assert list(found[0].trial.params["hidden_layer_sizes"]) == sizes
 
 
@@ -143,7 +148,10 @@ def test_one_class_is_refused() -> None:
 
     with pytest.raises(NoTrainingRowsError, match="expected at least two classes"):
         search(
-            alike, TrainingConfig(candidates=(LINEAR,), tuning=FEW), "binary", mean_loss("binary")
+            alike,
+            TrainingConfig(candidates=(LINEAR,), tuning=FEW),
+            "binary",
+            LOSS,
         )
 
 
@@ -156,7 +164,7 @@ def test_folds_that_start_with_one_class_are_passed_over() -> None:
     late = FeatureFrame(**(vars(frame) | {"target": target}))
     config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=3, rows=800))
 
-    found = search(late, config, "binary", mean_loss("binary"))
+    found = search(late, config, "binary", LOSS)
 
     assert len(found[0].trial.loss_by_fold) == 1
 
@@ -172,7 +180,7 @@ def test_one_moment_is_searched_on_its_training_rows() -> None:
         frame,
         TrainingConfig(candidates=(LINEAR,), tuning=FEW),
         "binary",
-        mean_loss("binary"),
+        LOSS,
         say=said.append,
     )
 
@@ -188,7 +196,7 @@ def test_threads_are_given_back() -> None:
         _frame(),
         TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=FEW),
         "binary",
-        mean_loss("binary"),
+        LOSS,
     )
 
     assert [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()][

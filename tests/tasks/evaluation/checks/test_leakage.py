@@ -1,4 +1,4 @@
-"""Tests of leaks: a feature that alone tells the target is named, whatever the problem; a strong
+"""Tests of KM009: a feature that alone tells the target is named, whatever the problem; a strong
 honest one is not.
 """
 
@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.evaluation.checks.base import CheckContext
+from tasks.evaluation.checks.leakage import NoLeak, explained_by_one
 from tasks.evaluation.config import GuardrailsConfig
-from tasks.evaluation.leakage import explained_by_one, leaks
-from tasks.records import FeatureFrame, Problem
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import LabelledRows, Scored
+from tasks.records import FeatureFrame, Guardrail, Problem
 from tests.tasks.builders import frame_of
 
 RNG = np.random.default_rng(0)
@@ -29,6 +32,13 @@ def _frame(problem: Problem, **features: object) -> FeatureFrame:
     return frame_of(table, TARGETS[problem], days=np.linspace(0, 30, ROWS), categorical=categorical)
 
 
+def _found(frame: FeatureFrame, problem: Problem, **config: object) -> Guardrail:
+    """What the check finds of a training on ``frame``; it looks at no prediction."""
+    train = Scored(LabelledRows(frame), Objective(problem), ())
+    context = CheckContext(train, None, train, np.empty(0), GuardrailsConfig(**config))
+    return NoLeak().guardrail(context)
+
+
 def _number(problem: str) -> np.ndarray:
     """A number that the target was made of, as a delay is of being late, or that was made of the
     target.
@@ -44,8 +54,8 @@ def _number(problem: str) -> np.ndarray:
 @pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
 def test_a_number_that_tells_the_target_is_named(problem: Problem) -> None:
     """It is refused by name, with the way out; without it, the strongest honest feature passes."""
-    found = leaks(_frame(problem, oracle=_number(problem)), problem, GuardrailsConfig())
-    without = leaks(_frame(problem), problem, GuardrailsConfig())
+    found = _found(_frame(problem, oracle=_number(problem)), problem)
+    without = _found(_frame(problem), problem)
 
     assert found.outcome == "failed"
     assert found.found.startswith("oracle alone explains ")
@@ -59,16 +69,14 @@ def test_a_category_that_tells_the_target_is_named(problem: Problem) -> None:
     """A status that is written after the fact is a leak."""
     status = pd.Series(TARGETS[problem]).astype("str").map(lambda label: f"closed: {label}")
 
-    assert leaks(_frame(problem, status=status), problem, GuardrailsConfig()).found.startswith(
-        "status alone"
-    )
+    assert _found(_frame(problem, status=status), problem).found.startswith("status alone")
 
 
 def test_a_gap_that_tells_the_target_is_named() -> None:
     """A number that is missing exactly where the target is 1 tells it by its absence."""
     refund = np.where(TARGETS["binary"] == 1, np.nan, RNG.normal(size=ROWS))
 
-    assert "refund" in leaks(_frame("binary", refund=refund), "binary", GuardrailsConfig()).found
+    assert "refund" in _found(_frame("binary", refund=refund), "binary").found
 
 
 def test_an_identifier_tells_nothing() -> None:
@@ -90,8 +98,8 @@ def test_a_feature_known_in_time_is_let_pass_by_name() -> None:
     """A lag of a slow series looks like a leak; the spec can say that it is none."""
     frame = _frame("regression", lag=TARGETS["regression"] * 1.001)
 
-    assert leaks(frame, "regression", GuardrailsConfig()).outcome == "failed"
-    assert leaks(frame, "regression", GuardrailsConfig(known_early=("lag",))).outcome == "passed"
+    assert _found(frame, "regression").outcome == "failed"
+    assert _found(frame, "regression", known_early=("lag",)).outcome == "passed"
 
 
 def test_a_few_rows_tell_no_leak() -> None:
@@ -99,8 +107,6 @@ def test_a_few_rows_tell_no_leak() -> None:
     tell.
     """
     first = np.arange(ROWS) < 99
-    found = leaks(
-        _frame("binary", oracle=_number("binary")).where(first), "binary", GuardrailsConfig()
-    )
+    found = _found(_frame("binary", oracle=_number("binary")).where(first), "binary")
 
     assert (found.outcome, found.found) == ("passed", "too few rows to tell: 99 of 100")

@@ -1,47 +1,52 @@
-"""A feature that alone tells the target nearly perfectly is no feature but a leak: it is found, and
-named.
-"""
+"""KM009: whether a feature alone tells the target."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from tasks.evaluation.config import GuardrailsConfig
-from tasks.evaluation.guardrails import check
+from tasks.evaluation.checks.base import CheckContext, ModelCheck
 from tasks.records import FeatureFrame, Guardrail, Problem
 
 BINS = 256
 """Bins of equal counts that a number is cut in: a threshold that makes the target lies within one
 of them.
 """
-
-
 ROWS = 100
 """Training rows from which on a feature that tells the target does so by more than chance."""
 
 
-def leaks(train: FeatureFrame, problem: Problem, config: GuardrailsConfig) -> Guardrail:
-    """Check that no single feature explains the target of the labelled rows of ``train``, and name
-    those that do.
+class NoLeak(ModelCheck):
+    """KM009: no single feature explains the target of the training rows; those that do are named.
+
+    A feature that alone tells the target nearly perfectly is no feature but a leak.
     """
-    name = "no feature tells the target"
-    limit = (
-        f"below {config.leak:.0%}; exclude it (features.exclude), or name it in"
-        " guardrails.known_early if it is known in time"
-    )
-    if len(train) < ROWS:
-        return check(name, True, f"too few rows to tell: {len(train)} of {ROWS}", limit)
-    shares = explained_by_one(train, problem)
-    suspects = [
-        n for n, share in shares.items() if share >= config.leak and n not in config.known_early
-    ]
-    strongest = max(shares, key=lambda name: shares[name])
-    found = (
-        ", ".join(f"{name} alone explains {shares[name]:.1%} of the target" for name in suspects)
-        or f"{strongest} explains most: {shares[strongest]:.1%}"
-    )
-    return check(name, not suspects, found, limit)
+
+    code = "KM009"
+
+    def check(self, context: CheckContext) -> Guardrail:
+        """Find the share of the target that each feature alone explains."""
+        frame, config = context.train.rows.frame, context.config
+        limit = (
+            f"below {config.leak:.0%}; exclude it (features.exclude), or name it in"
+            " guardrails.known_early if it is known in time"
+        )
+        if len(frame) < ROWS:
+            return self.result(True, f"too few rows to tell: {len(frame)} of {ROWS}", limit)
+        shares = explained_by_one(frame, context.train.objective.problem)
+        suspects = [
+            name
+            for name, share in shares.items()
+            if share >= config.leak and name not in config.known_early
+        ]
+        strongest = max(shares, key=lambda name: shares[name])
+        found = (
+            ", ".join(
+                f"{name} alone explains {shares[name]:.1%} of the target" for name in suspects
+            )
+            or f"{strongest} explains most: {shares[strongest]:.1%}"
+        )
+        return self.result(not suspects, found, limit)
 
 
 def explained_by_one(frame: FeatureFrame, problem: Problem) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Tests of fairness: a challenger that treats groups more unequally than the champion fails; chance
+"""Tests of KM013: a challenger that treats groups more unequally than the champion fails; chance
 does not make it.
 """
 
@@ -7,11 +7,17 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
+from tasks.evaluation.checks.fairness import MEASURES, Fairness, cells
 from tasks.evaluation.config import FairnessConfig
-from tasks.evaluation.fairness import _cells, _demographic_parity, _equalised_odds, fairness
-from tasks.evaluation.guardrails import CheckContext
-from tasks.records import FeatureFrame, Problem
-from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
+from tasks.records import FeatureFrame, Guardrail, Problem
+from tests.tasks.builders import (
+    FixedProbability,
+    FixedValue,
+    check_context,
+    frame_of,
+    loaded_model,
+    scored,
+)
 
 CONFIG = FairnessConfig(columns=("sex",))
 
@@ -33,12 +39,20 @@ def _frame(seed: int = 0, rows: int = 2000, tilt: float = 0.0) -> FeatureFrame:
     return FeatureFrame(**(vars(frame) | {"audit": pd.DataFrame({"sex": sex})}))
 
 
-def _exam(
-    frame: FeatureFrame, challenger: str, champion: str | None, problem: Problem = "binary"
-) -> CheckContext:
+def _found(
+    frame: FeatureFrame,
+    challenger: str,
+    champion: str | None,
+    config: FairnessConfig = CONFIG,
+    problem: Problem = "binary",
+) -> Guardrail:
     kind = FixedValue if problem == "regression" else FixedProbability
-    models = [None if f is None else loaded_model(kind(f), frame) for f in (challenger, champion)]
-    return CheckContext(models[0], models[1], frame, frame, np.zeros(len(frame)), problem, "")
+    own, other = (
+        None if feature is None else loaded_model(kind(feature), frame)
+        for feature in (challenger, champion)
+    )
+    context = check_context(own, frame, problem, champion=other, fairness=config)
+    return Fairness("sex").guardrail(context)
 
 
 def test_a_challenger_that_favours_a_group_fails() -> None:
@@ -47,11 +61,12 @@ def test_a_challenger_that_favours_a_group_fails() -> None:
     """
     frame = _frame(tilt=0.25)
 
-    (tilted,) = fairness(_exam(frame, "tilted", "p"), CONFIG)
-    (as_before,) = fairness(_exam(frame, "tilted", "tilted"), CONFIG)
-    (better,) = fairness(_exam(frame, "p", "tilted"), CONFIG)
+    tilted = _found(frame, "tilted", "p")
+    as_before = _found(frame, "tilted", "tilted")
+    better = _found(frame, "p", "tilted")
 
-    assert (tilted.name, tilted.outcome) == ("fairness by sex", "failed")
+    assert (tilted.code, tilted.name) == ("KM013", "fairness by sex")
+    assert tilted.outcome == "failed"
     assert "demographic parity 0.3" in tilted.found
     assert as_before.outcome == better.outcome == "passed"
 
@@ -60,30 +75,23 @@ def test_chance_makes_no_unfairness() -> None:
     """Of equally fair challengers on 400 rows, of which most differ by more than is allowed, hardly
     one fails.
     """
-    failed = sum(
-        fairness(_exam(_frame(seed, 400), "q", "p"), FairnessConfig(columns=("sex",), worse=0.01))[
-            0
-        ].outcome
-        == "failed"
-        for seed in range(5)
-    )
+    config = FairnessConfig(columns=("sex",), worse=0.01)
+    outcomes = [_found(_frame(seed, 400), "q", "p", config).outcome for seed in range(5)]
 
-    assert failed <= 1
+    assert outcomes.count("failed") <= 1
 
 
 def test_differences_are_fairlearns() -> None:
     """Counted by cells, the differences are those that fairlearn gives for the rows."""
     frame = _frame(tilt=0.2)
-    cells = _cells(
-        _exam(frame, "tilted", None), loaded_model(FixedProbability("tilted"), frame), "sex", 2
-    )
+    counted = cells(scored(loaded_model(FixedProbability("tilted"), frame), frame), "sex", least=2)
     given = (frame.target, (frame.features["tilted"] >= 0.5).astype(float))
     groups = frame.audit["sex"]
 
-    assert _demographic_parity(cells) == pytest.approx(
+    assert MEASURES["demographic parity"](counted) == pytest.approx(
         demographic_parity_difference(*given, sensitive_features=groups)
     )
-    assert _equalised_odds(cells) == pytest.approx(
+    assert MEASURES["equalised odds"](counted) == pytest.approx(
         equalized_odds_difference(*given, sensitive_features=groups)
     )
 
@@ -94,8 +102,8 @@ def test_the_first_champion_is_reported_and_small_groups_are_not_made() -> None:
     """
     frame = _frame(rows=300)
 
-    (first,) = fairness(_exam(frame, "p", None), CONFIG)
-    (small,) = fairness(_exam(frame, "p", "q"), FairnessConfig(columns=("sex",), rows=200))
+    first = _found(frame, "p", None)
+    small = _found(frame, "p", "q", FairnessConfig(columns=("sex",), rows=200))
 
     assert first.outcome == "passed"
     assert (small.outcome, small.found.partition(";")[0]) == (
@@ -118,5 +126,5 @@ def test_losses_of_a_regression_by_group() -> None:
     frame = frame_of(features, y, days=np.linspace(0, 20, 1000, endpoint=False))
     frame = FeatureFrame(**(vars(frame) | {"audit": pd.DataFrame({"sex": sex})}))
 
-    assert fairness(_exam(frame, "unfair", "p", "regression"), CONFIG)[0].outcome == "failed"
-    assert fairness(_exam(frame, "p", "unfair", "regression"), CONFIG)[0].outcome == "passed"
+    assert _found(frame, "unfair", "p", problem="regression").outcome == "failed"
+    assert _found(frame, "p", "unfair", problem="regression").outcome == "passed"

@@ -1,4 +1,4 @@
-"""Fairness: whether a challenger treats the groups of an audited column more unequally than the
+"""KM013: whether a challenger treats the groups of an audited column more unequally than the
 champion, by fairlearn.
 
 Groups come from ``fairness.columns`` of the spec. Values of a personal column are numbered where
@@ -16,68 +16,68 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, demographic_parity_difference, equalized_odds_difference
 from scipy import stats
 
-from tasks.evaluation.compare import time_blocks
-from tasks.evaluation.config import FairnessConfig
-from tasks.evaluation.guardrails import CheckContext, check
-from tasks.evaluation.metrics import row_losses, standard_error
-from tasks.prediction import predict_frame
-from tasks.records import Guardrail, LoadedModel
+from tasks.evaluation.checks.base import CheckContext, ModelCheck
+from tasks.evaluation.metrics import standard_error
+from tasks.evaluation.scored import Scored
+from tasks.records import Guardrail
 
 ALPHA = 0.05
 """Chance that an equally fair challenger fails, over all measures and columns (Bonferroni)."""
 
 
-def fairness(exam: CheckContext, config: FairnessConfig) -> tuple[Guardrail, ...]:
-    """Check each audited column on the holdout: no difference between groups may be clearly above
-    the champion's.
+class Fairness(ModelCheck):
+    """KM013: on the holdout no difference between groups is clearly above the champion's.
 
     Binary: demographic parity and equalised odds of the decision at 0.5 (Agarwal et al. 2018), and
     mean loss; other problems: mean loss, as a share of the whole holdout's. A difference is that of
     the largest and the smallest group.
     """
-    measures = {n: d for n, d in _MEASURES.items() if n == "loss" or exam.problem == "binary"}
-    tests = len(measures) * len(config.columns)
-    return tuple(_column(exam, column, config, measures, tests) for column in config.columns)
 
+    code = "KM013"
 
-def _column(
-    exam: CheckContext,
-    column: str,
-    config: FairnessConfig,
-    measures: dict[str, Callable[[pd.DataFrame], float]],
-    tests: int,
-) -> Guardrail:
-    name = f"fairness by {column}"
-    limit = (
-        f"not clearly more than {config.worse} above the champion's, over groups of {config.rows:,}"
-        " rows or more"
-    )
-    cells = _cells(exam, exam.challenger, column, config.rows)
-    groups = cells["group"].nunique()
-    if groups < 2:
-        found = (
-            f"too few rows to tell: {groups} of 2 such groups; lower fairness.rows, or hold out"
-            " more (training.holdout)"
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    @property
+    def title(self) -> str:
+        """What is checked, with the audited column."""
+        return f"{super().title} by {self.column}"
+
+    def check(self, context: CheckContext) -> Guardrail:
+        """Compare the differences between groups with the champion's."""
+        config, binary = context.fairness, context.challenger.objective.problem == "binary"
+        limit = (
+            f"not clearly more than {config.worse} above the champion's, over groups of"
+            f" {config.rows:,} rows or more"
         )
-        return check(name, True, found, limit)
-    champion = None if exam.champion is None else _cells(exam, exam.champion, column, config.rows)
-    said, passed = [], True
-    for measure, difference in measures.items():
-        ours = difference(cells)
-        if champion is None:
-            said.append(f"{measure} {ours:.3f}")
-            continue
-        theirs = difference(champion)
-        said.append(f"{measure} {ours:.3f} (champion {theirs:.3f})")
-        passed = passed and not _clearly_above(
-            cells, champion, difference, config.worse, ALPHA / tests
+        challenger = cells(context.challenger, self.column, config.rows)
+        groups = challenger["group"].nunique()
+        if groups < 2:
+            found = (
+                f"too few rows to tell: {groups} of 2 such groups; lower fairness.rows, or hold out"
+                " more (training.holdout)"
+            )
+            return self.result(True, found, limit)
+        champion = (
+            None if context.champion is None else cells(context.champion, self.column, config.rows)
         )
-    return check(name, passed, f"differences over {groups} groups: {', '.join(said)}", limit)
+        measures = {n: of for n, of in MEASURES.items() if n == "loss" or binary}
+        alpha = ALPHA / (len(measures) * len(config.columns))
+        told, passed = list[str](), True
+        for name, difference in measures.items():
+            own = f"{name} {difference(challenger):.3f}"
+            if champion is not None:
+                own += f" (champion {difference(champion):.3f})"
+                passed = passed and not _clearly_above(
+                    challenger, champion, difference, config.worse, alpha
+                )
+            told.append(own)
+        return self.result(passed, f"differences over {groups} groups: {', '.join(told)}", limit)
 
 
 def _clearly_above(
-    ours: pd.DataFrame,
-    theirs: pd.DataFrame,
+    challenger: pd.DataFrame,
+    champion: pd.DataFrame,
     difference: Callable[[pd.DataFrame], float],
     allowed: float,
     alpha: float,
@@ -85,39 +85,38 @@ def _clearly_above(
     """Whether the worsening is above ``allowed``, and above nothing by more than chance over blocks
     of time.
     """
-    worse = difference(ours) - difference(theirs)
+    worse = difference(challenger) - difference(champion)
     if not worse > allowed:
         return False
-    blocks = ours["block"].unique()
+    blocks = challenger["block"].unique()
     without = [
-        difference(ours[ours["block"] != b]) - difference(theirs[theirs["block"] != b])
+        difference(challenger[challenger["block"] != b])
+        - difference(champion[champion["block"] != b])
         for b in blocks
     ]
     error = standard_error(np.array(without))
     return math.isfinite(error) and worse > float(stats.t.ppf(1 - alpha, len(blocks) - 1)) * error
 
 
-def _cells(exam: CheckContext, model: LoadedModel, column: str, least: int) -> pd.DataFrame:
-    """The holdout counted by block, group, label and decision, with the rows and the mean loss of
-    each cell.
+def cells(scored: Scored, column: str, least: int) -> pd.DataFrame:
+    """Return the rows of groups of at least ``least``, counted by block, group, label and decision,
+    with the rows and the mean loss of each cell.
 
     Rows of a cell are alike to every measure, so that what is left out a block at a time is small,
     whatever the holdout.
     """
-    holdout = exam.holdout
-    if holdout.audit is None:
+    audit, target, losses = scored.rows.frame.audit, scored.rows.target, scored.losses
+    if audit is None:
         raise ValueError(
             f"fairness: expected a holdout with the audited column {column!r}, found none"
         )
-    target, predicted = holdout.target.to_numpy(), predict_frame(model, holdout, exam.problem)
-    losses = row_losses(target, predicted, exam.problem, model.trained.classes, exam.metric)
-    binary = exam.problem == "binary"
+    binary = scored.objective.problem == "binary"
     rows = pd.DataFrame(
         {
-            "block": time_blocks(holdout.moments)[0],
-            "group": holdout.audit[column].to_numpy(),
+            "block": scored.rows.blocks,
+            "group": audit[column].to_numpy(),
             "label": target if binary else np.zeros(len(target)),
-            "decision": predicted >= 0.5 if binary else np.zeros(len(target)),
+            "decision": scored.predicted >= 0.5 if binary else np.zeros(len(target)),
             "loss": losses if binary else losses / (losses.mean() or 1.0),
         }
     )
@@ -167,8 +166,9 @@ def _equalised_odds(cells: pd.DataFrame) -> float:
     )
 
 
-_MEASURES: dict[str, Callable[[pd.DataFrame], float]] = {
+MEASURES: dict[str, Callable[[pd.DataFrame], float]] = {
     "demographic parity": _demographic_parity,
     "equalised odds": _equalised_odds,
     "loss": _loss_difference,
 }
+"""What is measured -> from cells to the difference between groups."""
