@@ -17,6 +17,9 @@ from tasks.records import FeatureFrame, FeatureSkew, ServedPart, Skew, SkewExamp
 from tasks.scoring.config import SkewConfig
 from tasks.scoring.served import FEATURE, PREDICTION, PROBABILITY, key_columns, newest_served
 
+_CLOSED = "closed:"
+"""Before a feature of the closed batch: it may be called as a column of the key is."""
+
 
 @dataclass(frozen=True)
 class ServedBatch:
@@ -79,12 +82,12 @@ def measure_skew(
     names = _in_all(lake, parts, frame)
     newest = newest_served(lake, parts, contract, [f"{FEATURE}{name}" for name in names])
     keys = list(key_columns(contract))
-    closed = pd.concat([frame.keys, frame.features[names]], axis=1)
+    closed = pd.concat([frame.keys, frame.features[names].add_prefix(_CLOSED)], axis=1)
     both = newest.merge(closed, on=keys, how="inner", validate="one_to_one")
     hidden = any(contract.column(name).sensitive for name in keys)
     features = []
     for name in names:
-        served, now = both[f"{FEATURE}{name}"], both[name]
+        served, now = both[f"{FEATURE}{name}"], both[f"{_CLOSED}{name}"]
         differ = _differ(served, now)
         if differ.any():
             shown = both[differ].head(config.examples)
@@ -92,7 +95,7 @@ def measure_skew(
                 SkewExample(
                     key="(hidden)" if hidden else ", ".join(str(row[key]) for key in keys),
                     served=_text(row[f"{FEATURE}{name}"]),
-                    closed=_text(row[name]),
+                    closed=_text(row[f"{_CLOSED}{name}"]),
                 )
                 for _, row in shown.iterrows()
             )

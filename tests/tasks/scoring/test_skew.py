@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_a_column_that_arrives_late_is_found(tmp_path: Path) -> None:
     assert (found.feature, found.differing, found.share) == ("amount", 3, 0.5)
     assert [(e.served, e.closed) for e in found.examples] == [("missing", "0"), ("missing", "1.5")]
     assert found.examples[0].key == "2013-05-17 12:00:00+00:00, 1"
+
+
+def test_a_part_of_the_key_may_be_a_feature(tmp_path: Path) -> None:
+    """The shop is both: rows are found by it, and it is the same."""
+
+    def keyed(document):
+        column(document, "shop").update(primaryKey=True, primaryKeyPosition=3)
+
+    contract = sales_contract(tmp_path, keyed)
+    part = served_sales(tmp_path, contract, scored_sales(contract))
+    frame = features_of(open_table(contract))
+    keyed_frame = replace(frame, keys=frame.keys.assign(shop=frame.features["shop"]))
+
+    skew = measure_skew(tmp_path, [part], keyed_frame, contract, SkewConfig())
+
+    assert skew is not None
+    assert (skew.rows, skew.features) == (6, ())
 
 
 def test_within_the_limit_there_is_no_alarm(tmp_path: Path) -> None:
