@@ -63,7 +63,7 @@ async def score(
     engine = open_ledger(managed.settings.ledger_url)
     moment = (as_of or datetime.now(UTC)).astimezone(UTC)
     if scoring_idle(managed, engine, moment, before):
-        log.info("%s: nothing is new to be scored", model)
+        log.debug("%s: nothing is new to be scored", model)
         return ()
     found: list[ServedPart] = []
     missing: list[str] = []
@@ -91,7 +91,8 @@ async def score(
                 continue
             mark_scored(engine, model, source.batch.id, signs[source.batch.id])
     missing += [str(error) for error in deliver(managed, engine)]
-    log.info("%s: %d rows scored", model, sum(part.rows for part in found))
+    by_batch = ", ".join(f"{part.batch}: {part.rows:,}" for part in found)
+    log.info("%s: open rows scored: %s", model, by_batch or "none is new")
     if missing:
         raise ScoringIncompleteError("; ".join(missing))
     return tuple(found)

@@ -86,7 +86,7 @@ def score_file(
     with checked_rows(managed, rows) as checked, table_writer(target) as write:
         for part in scored(managed, champion, checked, reasons, k):
             table = served_table(part, managed.contract, config.include)
-            write(told(table, managed.contract, config, given))
+            write(told(table, managed.contract, config.include, config.threshold, given))
             if record:
                 written = write_down(managed, engine, part, as_of, rows.where)
                 recorded += sum(one.rows for one in written)

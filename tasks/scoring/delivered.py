@@ -67,11 +67,15 @@ def delivered_rows(
         SCORED_AT: pa.scalar(part.scored_at, pa.timestamp("us", tz="UTC")),
         PART: pa.scalar(part.number, pa.int64()),
     }
-    return told(table, contract, config, given)
+    return told(table, contract, config.include, config.threshold, given)
 
 
 def told(
-    table: pa.Table, contract: Contract, config: ScoringConfig, given: Mapping[str, pa.Scalar]
+    table: pa.Table,
+    contract: Contract,
+    include: Sequence[str],
+    threshold: float | None,
+    given: Mapping[str, pa.Scalar],
 ) -> pa.Table:
     """Return the rows of ``table``, named as in a part, as people and systems read them.
 
@@ -79,7 +83,7 @@ def told(
     was written without is missing there.
     """
     keys, rows = key_columns(contract), table.num_rows
-    names = delivered_names(contract, [*keys, *config.include])
+    names = delivered_names(contract, [*keys, *include])
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     for name, new in names.items():
         stored = f"{KEY if name in keys else VALUE}{name}"
@@ -90,8 +94,8 @@ def told(
         )
     if PREDICTION in table.column_names:
         columns[PREDICTION] = table[PREDICTION]
-        if config.threshold is not None:
-            columns[DECISION] = pc.greater_equal(table[PREDICTION], config.threshold)
+        if threshold is not None:
+            columns[DECISION] = pc.greater_equal(table[PREDICTION], threshold)
     for name in table.column_names:
         if name.startswith(PROBABILITY):
             columns[_CLASS + name.removeprefix(PROBABILITY)] = table[name]

@@ -79,4 +79,4 @@ def read_predictions(
     if found != predictions.sha256:
         raise DamagedFileError(path, predictions.sha256, found)
     table = pq.ParquetFile(path).read()
-    return told(table, contract, config, {BATCH: pa.scalar(predictions.batch)})
+    return told(table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)})

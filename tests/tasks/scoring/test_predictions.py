@@ -135,7 +135,6 @@ def test_they_are_read_as_delivered_rows_are(tmp_path: Path) -> None:
     assert rows.column_names == [
         "sold_at",
         "id",
-        "shop",
         "prediction",
         "decision",
         "version",
