@@ -20,11 +20,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.steps.pending import is_idle
+from flows.steps.pending import is_idle, scoring_idle
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.settings import Settings
 
+_LOOKS = {"monitor": is_idle, "score": scoring_idle}
+"""Flow -> whether nothing waits for it."""
 _SECONDS = 30
 """The longest that the server may take to answer; then the engine asks it, and has more patience.
 """
@@ -33,7 +35,7 @@ _SECONDS = 30
 def main() -> None:
     """End the run that the environment names, when nothing waits for it; else run it."""
     try:
-        done = os.environ.get("PREFECT__FLOW_NAME") == "monitor" and ended_idle(os.environ)
+        done = os.environ.get("PREFECT__FLOW_NAME") in _LOOKS and ended_idle(os.environ)
     except Exception:  # noqa: BLE001 - whatever keeps us from looking is met again by the engine, which tells the server
         done = False
     if not done:
@@ -41,26 +43,27 @@ def main() -> None:
 
 
 def ended_idle(environment: Mapping[str, str]) -> bool:
-    """Look whether anything waits for this monitor run, end it on the server when nothing does, and
-    say whether it ended.
+    """Look whether anything waits for this run, end it on the server when nothing does, and say
+    whether it ended.
 
     A run that asks for a batch or for a moment is not looked at, and of a model that trusts pickles
     the engine must say so.
     """
-    run = _ask(environment, "GET")
+    run, flow = _ask(environment, "GET"), environment.get("PREFECT__FLOW_NAME", "monitor")
+    idle = _LOOKS[flow]
     given = {name: value for name, value in run["parameters"].items() if value is not None}
     if set(given) != {"model"}:
         return False
     managed = manage(given["model"], Settings())
     engine = open_ledger(managed.settings.ledger_url)
-    while managed.spec.trust != "pickle" and is_idle(managed, engine, datetime.now(UTC)):
+    while managed.spec.trust != "pickle" and idle(managed, engine, datetime.now(UTC)):
         begun = _ask(environment, "POST", "/set_state", {"state": {"type": "RUNNING"}})
         if begun["status"] == "WAIT":  # workers take runs some seconds before they are due
             time.sleep(begun["details"]["delay_seconds"])
             continue
         if begun["status"] != "ACCEPT":
             return False
-        _ask(environment, "PATCH", "", {"name": f"monitor {managed.name}"})
+        _ask(environment, "PATCH", "", {"name": f"{flow} {managed.name}"})
         said = {"type": "COMPLETED", "message": "nothing is new"}
         return bool(_ask(environment, "POST", "/set_state", {"state": said})["status"] == "ACCEPT")
     return False

@@ -40,6 +40,7 @@ RECONCILE = "all models"
 
 _FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
+    "score": "scores rows whose batch has not closed, and delivers what they were told",
     "retrain": "trains a challenger now, and lets the gate decide",
     "promote": "promotes a judged version, by a person's word",
     "refuse": "refuses a version that awaits approval, by a person's word",
@@ -48,7 +49,9 @@ _FLOWS = {
     "thaw": "lets a frozen model go on, by a person's word",
     "replay": "runs history through the production code",
 }
-_MODULES = {"refuse": "promote", "rollback": "by_hand", "freeze": "by_hand", "thaw": "by_hand"}
+_SCORING = "-scoring"
+"""After a model's name: the queue of its scoring, which waits for no training."""
+_MODULES = {"refuse": "promote", "rollback": "manual", "freeze": "manual", "thaw": "manual"}
 """The module of flows/ that a flow stands in, where it has another name."""
 _HEADER = """\
 # Written by 'kingmaker deploy --write'; change the model specs, then write it anew. It registers
@@ -81,7 +84,12 @@ def definitions(models: Sequence[ManagedModel]) -> list[dict[str, Any]]:
     """Return every deployment of ``models`` and the one for all, in the words of Prefect's own
     file.
     """
-    found = [_definition(managed, flow) for managed in models for flow in _FLOWS]
+    found = [
+        _definition(managed, flow)
+        for managed in models
+        for flow in _FLOWS
+        if flow != "score" or managed.spec.scoring is not None
+    ]
     found.append(
         _versioned(
             {
@@ -155,7 +163,8 @@ async def afinish(settings: Settings, *, prune: bool = False) -> None:
     async with get_client() as client:
         await _begin_with_a_look(client)
         names = managed_models(settings)
-        for queue in (*names, "reconcile"):
+        scoring = [f"{name}{_SCORING}" for name in names if manage(name, settings).spec.scoring]
+        for queue in (*names, *scoring, "reconcile"):
             try:
                 there = await client.read_work_queue_by_name(queue, work_pool_name=POOL)
             except ObjectNotFound:
@@ -168,7 +177,11 @@ async def afinish(settings: Settings, *, prune: bool = False) -> None:
 
 
 def _definition(managed: ManagedModel, flow: str) -> dict[str, Any]:
+    scoring = managed.spec.scoring
     schedule = managed.spec.schedule if flow == "monitor" else None
+    queue = managed.name
+    if flow == "score" and scoring is not None:
+        schedule, queue = scoring.schedule, f"{managed.name}{_SCORING}"
     described = f"{managed.name}: {_FLOWS[flow]}."
     schedules = (
         [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}] if schedule else []
@@ -183,7 +196,7 @@ def _definition(managed: ManagedModel, flow: str) -> dict[str, Any]:
             "parameters": {"model": managed.name},
             "enforce_parameter_schema": True,
             "schedules": schedules,
-            "work_pool": {"name": POOL, "work_queue_name": managed.name},
+            "work_pool": {"name": POOL, "work_queue_name": queue},
         }
     )
 

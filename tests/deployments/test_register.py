@@ -19,6 +19,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from deployments import register
+from tasks.model_spec import manage
+from tasks.settings import REPOSITORY, Settings
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 from tests.deployments.conftest import Servers, until
 
@@ -150,6 +153,24 @@ def test_each_model_has_its_deployments(servers):
         assert (one["work_pool_name"], one["work_queue_name"]) == ("kingmaker", "weather")
     queue = servers.api("/work_pools/kingmaker/queues/weather")
     assert queue["concurrency_limit"] == 1
+
+
+def test_scoring_has_a_schedule_and_a_queue_of_its_own():
+    """It waits for no training; a model that scores closed batches alone has no such deployment."""
+    flights = manage("flights", Settings(project=REPOSITORY))
+    weather = manage("weather", Settings(project=WEATHER_PROJECT))
+
+    found = {
+        (one["entrypoint"], one["name"]): one for one in register.definitions([flights, weather])
+    }
+
+    assert ("flows.score.score", "weather") not in found
+    scoring = found["flows.score.score", "flights"]
+    assert scoring["work_pool"]["work_queue_name"] == "flights-scoring"
+    assert scoring["schedules"] == [
+        {"cron": "0 4 * * 1", "timezone": "America/New_York", "active": True}
+    ]
+    assert found["flows.monitor.monitor", "flights"]["work_pool"]["work_queue_name"] == "flights"
 
 
 def test_deploying_twice_changes_nothing(servers):
