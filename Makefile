@@ -1,13 +1,13 @@
-# The one vocabulary of commands: demo, up; test, check, coverage, crash, bench, docs, audit, lock.
+# The one vocabulary of commands: demo, up; test, check, coverage, crash, bench, docs, reference, audit, lock.
 # requirements.lock is what runs, requirements-dev.lock what develops and tests too. Both pin each file by its hash, with the
 # same versions, and are complete: pip need not look for more (--no-deps); some versions of pip also trip over extras beside hashes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
-SOURCES := data_contracts tasks flows deployments tests benchmarks
+SOURCES := data_contracts tasks flows deployments tests benchmarks docs
 
-.PHONY: demo up test coverage check crash bench docs audit lock clean
+.PHONY: demo up test coverage check crash bench docs reference audit lock clean
 
 demo: .venv/installed
 	@$(BIN)/kingmaker demo
@@ -47,7 +47,12 @@ bench: .venv/installed-dev
 
 # The documentation as a site in site/, which needs no network to be read.
 docs: .venv/installed-dev
-	$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+# The pages and JSON Schemas of docs/reference/ that are made from the code; a test fails when they are stale.
+reference: .venv/installed-dev
+	$(BIN)/python -m docs.generate
 
 # Is anything known against a version in the locks (the second holds the first)? It asks the advisory database, so it needs the network; a package that
 # could not be looked up is a failure too (--strict).

@@ -1,7 +1,7 @@
 """What a promotion decision costs once both models have predicted: the paired comparison by blocks,
 and the gate.
 
-    python benchmarks/decision.py [--rows MILLION] [--repeat N]
+    python -m benchmarks.decision [--quick] [--rows MILLION] [--repeat N]
 
 Losses of two models, event times over thirty days, a label, a score and two slice columns of 19
 values are drawn with a seed. Prints a Markdown table: medians of wall and CPU seconds, and the most
@@ -14,10 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,15 +25,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tasks.evaluation.metrics import score_interval
-from tasks.evaluation.objective import Objective
-
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.harness import arguments, cost_of_module, heading, machine, row
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import decide_promotion
 from tasks.evaluation.compare import BlockTest, paired_test, time_blocks
+from tasks.evaluation.metrics import score_interval
+from tasks.evaluation.objective import Objective
 from tasks.evaluation.slices import compare_slices
 from tasks.records import Comparison, Evidence, Guardrail, Interval, SliceComparison
 
@@ -152,9 +146,9 @@ def one_run(rows: int) -> dict[str, dict[str, float]]:
 
     (found, blocks, hours), figures[STEPS[0]] = measured(test)
     compared, figures[STEPS[1]] = measured(slices)
-    said, figures[STEPS[2]] = measured(lambda: decide(found, compared, data, hours))
-    if said != "Promote":  # a decision that did not come about cost nothing worth measuring
-        raise RuntimeError(f"expected the planted gain to be promoted, found {said}")
+    decided, figures[STEPS[2]] = measured(lambda: decide(found, compared, data, hours))
+    if decided != "Promote":  # a decision that did not come about cost nothing worth measuring
+        raise RuntimeError(f"expected the planted gain to be promoted, found {decided}")
     _, figures[STEPS[3]] = measured(
         lambda: score_interval(AUC, data["label"], data["score"], blocks)
     )
@@ -163,25 +157,23 @@ def one_run(rows: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Run every step in processes of their own, and print the table."""
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("--rows", type=float, default=10.0, help="million rows")
-    arguments.add_argument("--repeat", type=int, default=5)
-    arguments.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    given, _ = arguments.parse_known_args()
-    rows = round(given.rows * 1e6)
+    parser = arguments(__doc__, quick="a tenth of the rows, once")
+    parser.add_argument("--rows", type=float, default=10.0, help="million rows")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    rows = round(given.rows * (1e5 if given.quick else 1e6))
+    repeat = 1 if given.quick else given.repeat
     if given.one:
         print(json.dumps(one_run(rows)))
         return
-    command = [sys.executable, __file__, "--one", "--rows", str(given.rows)]
+    machine(repeat)
     runs = [
-        json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        for _ in range(given.repeat)
+        json.loads(cost_of_module("benchmarks.decision", "--one", "--rows", str(rows / 1e6)).said)
+        for _ in range(repeat)
     ]
-    print(
-        f"{rows:,} rows, losses {16 * rows / 1e6:,.0f} MB, {given.repeat} runs,"
-        f" {platform.machine()}\n"
-    )
-    print("| step | wall s | CPU s | memory beyond the data, MB |\n|---|--:|--:|--:|")
+    print(f"{rows:,} rows, losses {16 * rows / 1e6:,.0f} MB")
+    heading("step", "wall s", "CPU s", "memory beyond the data, MB")
     for step in STEPS:
         _print(step, [run[step] for run in runs])
         if step == DECISION[-1]:
@@ -200,7 +192,7 @@ def _print(step: str, figures: list[dict[str, float]]) -> None:
     wall, cpu, extra = (
         statistics.median(f[what] for f in figures) for what in ("wall", "cpu", "extra")
     )
-    print(f"| {step} | {wall:.2f} | {cpu:.2f} | {extra:,.0f} |")
+    row(step, f"{wall:.2f}", f"{cpu:.2f}", f"{extra:,.0f}")
 
 
 if __name__ == "__main__":

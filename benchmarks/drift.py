@@ -1,10 +1,10 @@
 """How often a drift report is wrong, what it finds, and what it costs.
 
-    python benchmarks/drift.py [DATA] [--quick] [--reports N] [--sizes N ...] [--only shuffled
-    autocorrelated evidently speed] [--parts DIR] [--work DIR]
+    python -m benchmarks.drift [--data DIR] [--quick] [--reports N] [--sizes N ...]
+    [--only shuffled autocorrelated evidently speed] [--parts DIR] [--work DIR]
 
-DATA is a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features and ``y``;
-without it the built-in example's flights are the one stream. Prints Markdown tables:
+``--data`` names a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features
+and ``y``; without it the built-in example's flights are the one stream. Prints Markdown tables:
 
 - shuffled: rows drawn at random, so nothing has drifted; the share of reports that name anything at
   all (95% interval by Clopper and Pearson), and the share of planted shifts that are found, by size
@@ -19,9 +19,6 @@ without it the built-in example's flights are the one stream. Prints Markdown ta
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -29,7 +26,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -39,9 +35,18 @@ from scipy import stats
 from scipy.signal import lfilter
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.harness import (
+    COSTS,
+    Cost,
+    arguments,
+    cells,
+    cost_of_module,
+    folder,
+    heading,
+    ratios_to,
+    row,
+    takes_data,
+)
 from tasks.drift.config import DriftConfig
 from tasks.drift.histograms import count_part
 from tasks.drift.profile import make_profile
@@ -196,8 +201,10 @@ def plant(
     column.
     """
     moved = features.copy()
-    numbers = [c for c in features if features[c].dtype == "float64" and features[c].nunique() > 20]
-    words = [c for c in features if features[c].dtype != "float64"]
+    numbers = [
+        c for c in features.columns if features[c].dtype == "float64" and features[c].nunique() > 20
+    ]
+    words = [c for c in features.columns if features[c].dtype != "float64"]
     if shift == "share doubled":
         if not words:
             return None
@@ -231,12 +238,7 @@ def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: in
     """False alarms and power on rows drawn at random (with replacement: the larger batches need
     more than there are).
     """
-    print(
-        "| rows a batch | reports that name anything | "
-        + " | ".join(f"found: {s}" for s in SHIFTS)
-        + " |"
-    )
-    print("|--:|---|" + "---|" * len(SHIFTS))
+    heading("rows a batch", "reports that name anything", *(f"found: {s}" for s in SHIFTS))
     for size in sizes:
         each = round(reports / max(1, size / 500) ** 0.5)
         each = -(-max(each, min(reports, LEAST)) // len(sources))
@@ -252,8 +254,8 @@ def shuffled(sources: list[Stream], sizes: Sequence[int], reports: int, seed: in
                 if (planted := plant(stream.features.iloc[after], shift, rng)) is not None:
                     hit = planted[1] in named(report(profile, stream, after, repeat, planted[0]))
                     found[shift] = [found[shift][0] + hit, found[shift][1] + 1]
-        power = " | ".join(f"{hits / of:.0%} of {of}" if of else "-" for hits, of in found.values())
-        print(f"| {size:,} | {interval(alarms, tried)} | {power} |", flush=True)
+        power = (f"{hits / of:.0%} of {of}" if of else "-" for hits, of in found.values())
+        row(f"{size:,}", interval(alarms, tried), *power)
 
 
 def autoregressive(phi: float, rows: int, columns: int, rng: np.random.Generator) -> Stream:
@@ -276,9 +278,12 @@ def autocorrelated(cases: tuple[tuple[float, int, int], ...], reports: int, seed
     """False alarms on consecutive blocks of a stationary series, and those of thresholds for
     independent rows.
     """
-    print(
-        "| autocorrelation | rows a batch | batches in the baseline | reports that name anything | "
-        "with thresholds for independent rows |\n|--:|--:|--:|---|---|"
+    heading(
+        "autocorrelation",
+        "rows a batch",
+        "batches in the baseline",
+        "reports that name anything",
+        "with thresholds for independent rows",
     )
     for phi, size, batches in cases:
         alarms, naive = 0, 0
@@ -290,11 +295,8 @@ def autocorrelated(cases: tuple[tuple[float, int, int], ...], reports: int, seed
             alarms += bool(named(report(profile, stream, rows[-size:], repeat)))
             alone = profile.model_copy(update={"blocks": ()})
             naive += bool(named(report(alone, stream, rows[-size:], repeat)))
-        print(
-            f"| {phi} | {size:,} | {batches} | {interval(alarms, reports)} |"
-            f" {interval(naive, reports)} |",
-            flush=True,
-        )
+        shares = (interval(alarms, reports), interval(naive, reports))
+        row(str(phi), f"{size:,}", str(batches), *shares)
 
 
 def evidently(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed: int = 0) -> None:
@@ -305,10 +307,7 @@ def evidently(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed:
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    print(
-        "| rows a batch | Evidently's preset names any column | it calls the data set drifted"
-        " |\n|--:|---|---|"
-    )
+    heading("rows a batch", "Evidently's preset names any column", "it calls the data set drifted")
     for size in sizes:
         any_, whole, tried = 0, 0, 0
         for number, stream in enumerate(sources):
@@ -342,7 +341,7 @@ def evidently(sources: list[Stream], sizes: tuple[int, ...], reports: int, seed:
                     whole + (share["share"] >= 0.5),
                     tried + 1,
                 )
-        print(f"| {size:,} | {interval(any_, tried)} | {interval(whole, tried)} |", flush=True)
+        row(f"{size:,}", interval(any_, tried), interval(whole, tried))
 
 
 # --- speed ----------------------------------------------------------------------------------------
@@ -465,61 +464,27 @@ def run_one(way: str, parts: Path) -> str:
 
 
 def speed(parts: Path, repeat: int) -> None:
-    """Measure each way in processes of its own, alternating: medians."""
-    measured: dict[str, list[tuple[float, float, float, str]]] = {way: [] for way in WAYS}
+    """Measure each way in processes of its own, by turns, and print the table."""
+    took: dict[str, list[Cost]] = {way: [] for way in WAYS}
     for _ in range(repeat):
         for way in WAYS:
-            start = time.perf_counter()
-            child = subprocess.Popen(
-                [sys.executable, __file__, "--one", way, "--parts", str(parts)],
-                stdout=subprocess.PIPE,
-                text=True,
+            took[way].append(
+                cost_of_module("benchmarks.drift", "--one", way, "--parts", str(parts))
             )
-            said = child.stdout.read() if child.stdout else ""
-            _, status, usage = os.wait4(child.pid, 0)
-            if status:
-                raise SystemExit(f"{way} ended with {status}")
-            measured[way].append(
-                (
-                    time.perf_counter() - start,
-                    usage.ru_utime + usage.ru_stime,
-                    usage.ru_maxrss / 1024,
-                    said.strip(),
-                )
-            )
-    print(
-        "| way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said"
-        " |\n|---|--:|--:|--:|--:|--:|---|"
-    )
-    for way, runs in measured.items():
-        ratios = [
-            median(run[i] / scan[i] for run, scan in zip(runs, measured[WAYS[0]], strict=True))
-            for i in (0, 1)
-        ]
-        wall, cpu, peak = (median(run[i] for run in runs) for i in range(3))
-        print(
-            f"| {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
-            f" {runs[-1][3]} |"
-        )
+    heading("way", *COSTS, *ratios_to("scan"), "it said", left=("it said",))
+    for way, costs in took.items():
+        row(way, *cells(costs, took[WAYS[0]]), costs[-1].said)
 
 
 def main() -> None:
     """Run what is asked for, and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path, nargs="?", help="folder of streams")
-    parser.add_argument(
-        "--quick", action="store_true", help="few reports, small sizes, half a million rows"
-    )
+    parser = arguments(__doc__, quick="few reports, small sizes, half a million rows")
+    takes_data(parser)
     parser.add_argument(
         "--only", nargs="+", choices=("shuffled", "autocorrelated", "evidently", "speed")
     )
     parser.add_argument(
-        "--parts", type=Path, help="folder of Parquet parts to take instead of making them"
-    )
-    parser.add_argument(
-        "--work", type=Path, help="where parts are made; a temporary directory by default"
+        "--parts", type=folder, help="folder of Parquet parts to take instead of making them"
     )
     parser.add_argument("--reports", type=int, default=300)
     parser.add_argument(
@@ -534,10 +499,10 @@ def main() -> None:
     reports = 10 if given.quick else given.reports
     sources = list(streams(given.data)) if {"shuffled", "evidently"} & set(wanted) else []
     if "shuffled" in wanted:
-        print(f"\n## Shuffled rows: {', '.join(stream.name for stream in sources)}\n")
+        print(f"\n## Shuffled rows: {', '.join(stream.name for stream in sources)}")
         shuffled(sources, given.sizes[:3] if given.quick else given.sizes, reports)
     if "autocorrelated" in wanted:
-        print("\n## Autocorrelated rows\n")
+        print("\n## Autocorrelated rows")
         cases = (
             (0.9, 500, 6),
             (0.98, 500, 6),
@@ -549,10 +514,10 @@ def main() -> None:
         )
         autocorrelated(cases[:1] if given.quick else cases, reports)
     if "evidently" in wanted:
-        print("\n## Evidently's preset on the same shuffled rows\n")
+        print("\n## Evidently's preset on the same shuffled rows")
         evidently(sources, (91,) if given.quick else (91, 500), 10 if given.quick else 100)
     if "speed" in wanted:
-        print("\n## A verdict on many rows\n")
+        print("\n## A verdict on many rows")
         with tempfile.TemporaryDirectory(dir=given.work) as directory:
             parts = given.parts or Path(directory)
             if given.parts is None:

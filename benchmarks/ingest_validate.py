@@ -1,8 +1,8 @@
 """What ingest and validation cost against one bare SQL scan and Great Expectations on the whole
 frame.
 
-    python benchmarks/ingest_validate.py [--quick] [--repeat N] [--data CSV] [--work DIR] [--rows M
-    ...]
+    python -m benchmarks.ingest_validate [--quick] [--repeat N] [--data DIR] [--work DIR]
+    [--rows M ...]
 
 Rows are those of flights, drawn with a seed and delivered as files of 500,000, each of the whole
 year (0.33 million: as they are). Ingest reads, sorts and keeps them; the scan and validation read
@@ -14,15 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import duckdb
@@ -31,19 +27,26 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.harness import (
+    COSTS,
+    Cost,
+    arguments,
+    cells,
+    cost_of_module,
+    heading,
+    machine,
+    ratios_to,
+    row,
+    takes_data,
+)
+from data_contracts.contract import Contract, load_contract
+from tasks.batches import Batch
 from tasks.ingest.snapshot import GROUP_ROWS
 from tasks.lake import file_sha256, read_snapshot, to_frame
-from tasks.records import Part
+from tasks.records import Part, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
 from tasks.validation.expectations import run_rules
 from tasks.validation.verdict import judge
-
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from data_contracts.contract import Contract, load_contract
-from tasks.batches import Batch
-from tasks.records import Snapshot, Verdict
 
 PART = 500_000
 BATCH = Batch(
@@ -53,7 +56,7 @@ NOISY = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "pressure", "visib",
 WAYS = ("scan alone", "validate", "ingest", "Great Expectations, whole frame")
 FITS = 4_000_000
 """Most rows that are worth one frame on a machine of 24 GB."""
-CONTRACT = {
+CONTRACT: dict[str, tuple[str, dict[str, Any], bool]] = {
     "ts": ("timestamp", {}, True),
     "carrier": ("string", {"pattern": "^[A-Z0-9]{2}$"}, True),
     "origin": ("string", {"pattern": "^[A-Z]{3}$"}, True),
@@ -76,7 +79,11 @@ CONTRACT = {
     "y": ("integer", {}, True),
     "id": ("integer", {}, True),
 }
-SETS = {"origin": ["EWR", "JFK", "LGA"], "y": [0, 1], "engines": [1.0, 2.0, 3.0, 4.0]}
+SETS: dict[str, list[Any]] = {
+    "origin": ["EWR", "JFK", "LGA"],
+    "y": [0, 1],
+    "engines": [1.0, 2.0, 3.0, 4.0],
+}
 SHARES = {"temp": 0.05, "wind_speed": 0.05, "pressure": 0.5}
 
 
@@ -193,7 +200,7 @@ def prepare(work: Path, data: Path | None, rows: int) -> None:
     (directory / "manifest.json").write_text(snapshot.model_dump_json(), encoding="utf-8")
 
 
-def flights(data: Path | None, work: Path) -> Any:  # noqa: ANN401 - a frame
+def flights(data: Path | None, work: Path) -> pd.DataFrame:
     """A year of flights with the columns of the contract."""
     if data is not None:
         file = next(
@@ -276,9 +283,9 @@ def run_one(way: str, work: Path, rows: int) -> str:
         verdict = judge(work, snapshot, contract, ValidationConfig())
         return verdict.reason
     if way == "ingest":
+        from tasks.addresses import Address
         from tasks.ingest.by_batch import FilesByBatch
         from tasks.ingest.snapshot import write_snapshot
-        from tasks.ingest.source import Address
         from tasks.ingest.stores import LocalStore
 
         pattern = Address(f"{work}/{rows}/{{batch}}/*.parquet")
@@ -292,108 +299,55 @@ def run_one(way: str, work: Path, rows: int) -> str:
     return f"{sum(result.success for result in results)} of {len(results)} rules kept"
 
 
-def measured(way: str, work: Path, rows: int, data: Path | None = None) -> dict[str, Any]:
-    """Run one way in a process of its own: wall and CPU seconds, peak resident memory in MB.
-
-    A child's peak counts from that of its parent, so this process stays small: even the data are
-    made by another.
-    """
-    start = time.perf_counter()
-    command = [
-        sys.executable,
-        __file__,
-        "--one",
-        way,
-        "--work",
-        str(work),
-        "--rows",
-        str(rows / 1e6),
-    ]
-    command += ["--data", str(data)] if data else []
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    output = child.stdout.read() if child.stdout else ""
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{way} with {rows:,} rows ended with {status}")
-    return {
-        "wall": time.perf_counter() - start,
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "peak": usage.ru_maxrss / 1024,
-        "found": output.strip(),
-    }
+def measured(way: str, work: Path, rows: int, *more: str) -> Cost:
+    """Run one way in a process of its own; even the data are made by one."""
+    return cost_of_module(
+        "benchmarks.ingest_validate",
+        *("--one", way, "--work", str(work), "--rows", str(rows / 1e6), *more),
+    )
 
 
 def main() -> None:
     """Prepare, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="0.33 million rows only")
+    parser = arguments(__doc__, quick="0.33 million rows only")
+    takes_data(parser)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--rows", type=float, nargs="+", default=[0.327, 3.5, 16], help="millions")
-    data = os.environ.get("BENCH_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(data) if data else None,
-        help="folder with data.csv.gz or flights/data.csv.gz",
-    )
-    parser.add_argument(
-        "--work", type=Path, help="where parts are written; a temporary directory by default"
-    )
     parser.add_argument("--one", choices=(*WAYS, "prepare"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    sizes = [round(million * 1e6) for million in (given.rows[:1] if given.quick else given.rows)]
     if given.one == "prepare":
-        prepare(given.work, given.data, round(given.rows[0] * 1e6))
+        prepare(given.work, given.data, sizes[0])
         return
     if given.one:
-        print(run_one(given.one, given.work, round(given.rows[0] * 1e6)))
+        print(run_one(given.one, given.work, sizes[0]))
         return
-    sizes = [round(million * 1e6) for million in (given.rows[:1] if given.quick else given.rows)]
     with tempfile.TemporaryDirectory(dir=given.work) as temporary:
-        work = Path(temporary)
-        contract_at(work)
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        print(
-            f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; "
-            f"n = {given.repeat}, medians, imports included\n"
-        )
-        print(
-            "| rows | way | wall s | CPU s | peak MB | wall / scan | CPU / scan | it said"
-            " |\n|--:|---|--:|--:|--:|--:|--:|---|"
-        )
-        peaks: dict[tuple[str, int], float] = {}
-        for rows in sizes:
-            measured("prepare", work, rows, given.data)
-            ways = [
-                way for way in WAYS if rows <= FITS or way in ("scan alone", "validate", "ingest")
-            ]
-            runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-            for _ in range(given.repeat):
-                for way in ways:
-                    runs[way].append(measured(way, work, rows))
-            base = runs["scan alone"]
+        compare(Path(temporary), given.data, sizes, given.repeat)
+
+
+def compare(work: Path, data: Path | None, sizes: Sequence[int], repeat: int) -> None:
+    """Run every way at each size by turns, and print the table."""
+    contract_at(work)
+    machine(repeat)
+    heading("rows", "way", *COSTS, *ratios_to("scan"), "it said", left=("way", "it said"))
+    runs: dict[int, dict[str, list[Cost]]] = {}
+    for rows in sizes:
+        measured("prepare", work, rows, *(("--data", str(data)) if data else ()))
+        ways = [way for way in WAYS if rows <= FITS or way != "Great Expectations, whole frame"]
+        runs[rows] = {way: [] for way in ways}
+        for _ in range(repeat):
             for way in ways:
-                wall, cpu, peak = (
-                    statistics.median(run[key] for run in runs[way])
-                    for key in ("wall", "cpu", "peak")
-                )
-                peaks[way, rows] = peak
-                ratios = [
-                    statistics.median(
-                        run[key] / scan[key] for run, scan in zip(runs[way], base, strict=True)
-                    )
-                    for key in ("wall", "cpu")
-                ]
-                print(
-                    f"| {rows:,} | {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {ratios[0]:.2f} |"
-                    f" {ratios[1]:.2f} | {runs[way][-1]['found']} |",
-                    flush=True,
-                )
-        for way in ("validate", "ingest") if len(sizes) > 1 else ():
-            small, large = sizes[-2:]
-            ratio = peaks[way, large] / peaks[way, small]
-            print(f"\n{way}: the peak at {large:,} rows is {ratio:.2f} times that at {small:,}")
+                runs[rows][way].append(measured(way, work, rows))
+        base = runs[rows]["scan alone"]
+        for way, took in runs[rows].items():
+            row(f"{rows:,}", way, *cells(took, base), took[-1].said)
+    for way in ("validate", "ingest") if len(sizes) > 1 else ():
+        small, large = (median(cost.peak for cost in runs[rows][way]) for rows in sizes[-2:])
+        print(
+            f"\n{way}: the peak at {sizes[-1]:,} rows is {large / small:.2f} times that at"
+            f" {sizes[-2]:,}"
+        )
 
 
 if __name__ == "__main__":

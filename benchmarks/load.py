@@ -1,8 +1,8 @@
 """What many models cost: due at the same moment on one server and one worker, idle, and after a
 long past.
 
-    python benchmarks/load.py [--quick] [--models N] [--past N] [--repeat N] [--only storm idle
-    past] [--database URL] [--work DIR]
+    python -m benchmarks.load [--quick] [--models N] [--past N] [--repeat N]
+    [--only storm idle past] [--database URL] [--work DIR]
 
 The servers are those of ``kingmaker up`` in a temporary home, with authentication, on SQLite (the
 storm on PostgreSQL, with ``--database postgresql://user:password@host:port/name``, a name that is
@@ -17,14 +17,11 @@ storm   every model has a run that is due at the same moment, and nothing new. O
         MLflow, by turns. They are copies of runs that the product made, under ids and moments of
         their own.
 
-Prints Markdown tables. Ratios are of medians in one session.
+Prints Markdown tables.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import signal
 import statistics
 import sys
@@ -37,12 +34,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import psutil
 
-from benchmarks.servers.home import Home, measured, weeks
+from benchmarks.harness import (
+    COSTS,
+    Cost,
+    arguments,
+    cells,
+    cost_of,
+    heading,
+    machine,
+    ratios_to,
+    row,
+)
+from benchmarks.servers.home import Home, weeks
 from benchmarks.servers.past import mlflow_past, prefect_past
 
 PARTS = ("storm", "idle", "past")
@@ -194,7 +199,7 @@ def _tell_storm(
     memory: Mapping[str, Any],
     scheduled: int,
 ) -> None:
-    print(f"\n| {count} models due at the same moment, nothing new | |\n|---|--:|")
+    heading(f"{count} models due at the same moment, nothing new", "")
     for what, value in (
         (
             "completed / failed / crashed / cancelled",
@@ -222,7 +227,7 @@ def _tell_storm(
         ("`kingmaker deploy` of all, s", f"{deployed:.0f}"),
         ("runs that the scheduler holds for the days to come", f"{scheduled:,}"),
     ):
-        print(f"| {what} | {value} |", flush=True)
+        row(what, value)
 
 
 # --- nothing new ----------------------------------------------------------------------------------
@@ -238,7 +243,7 @@ def idle(root: Path, repeat: int) -> None:
         home.deliver(name, week)
     (root / "empty.py").write_text(EMPTY, encoding="utf-8")
     importing = [sys.executable, "-c", "import prefect"]
-    runs: dict[str, list[dict[str, float]]] = {}
+    runs: dict[str, list[Cost]] = {}
     with home.up():
         home.kingmaker("replay", name)
         home.kingmaker("deploy")
@@ -248,7 +253,7 @@ def idle(root: Path, repeat: int) -> None:
         )
         environment = home.worker().environ()
         for _ in range(repeat):
-            runs.setdefault("`import prefect`", []).append(measured(importing, environment))
+            runs.setdefault("`import prefect`", []).append(cost_of(importing, environment))
             runs.setdefault("a Prefect flow that does nothing, as the worker begins it", []).append(
                 _run(home, empty)
             )
@@ -257,23 +262,20 @@ def idle(root: Path, repeat: int) -> None:
             )
             command = home.command("run", name)
             runs.setdefault("idle `kingmaker run`, servers up", []).append(
-                measured(command, home.environment())
+                cost_of(command, home.environment())
             )
     for _ in range(repeat):
         runs.setdefault("`import prefect`, servers down", []).append(
-            measured(importing, home.environment())
+            cost_of(importing, home.environment())
         )
         command = home.command("run", name)
         runs.setdefault("idle `kingmaker run`, servers down", []).append(
-            measured(command, home.environment())
+            cost_of(command, home.environment())
         )
-    print(
-        "\n| nothing new | wall s | CPU s | peak MB | wall / import | CPU / import"
-        " |\n|---|--:|--:|--:|--:|--:|"
-    )
+    heading("nothing new", *COSTS, *ratios_to("import"))
     for way, took in runs.items():
         base = runs["`import prefect`" + (", servers down" if way.endswith("down") else "")]
-        print(f"| {way} | {line(took, base)} |", flush=True)
+        row(way, *cells(took, base))
 
 
 def _deploy_empty(home: Home, file: Path) -> str:
@@ -284,25 +286,13 @@ def _deploy_empty(home: Home, file: Path) -> str:
     return str(made["id"])
 
 
-def _run(home: Home, deployment: str) -> dict[str, float]:
+def _run(home: Home, deployment: str) -> Cost:
     ended, took = home.run_as_scheduled(deployment)
     if ended != "COMPLETED":
         raise RuntimeError(
             f"a run of deployment {deployment} ended {ended}; see {home.home / 'logs'}"
         )
     return took
-
-
-def line(took: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]) -> str:
-    """Cells of a table: medians, and the ratios of medians to those of ``base``."""
-    wall, cpu, peak = (median(took, what) for what in ("wall", "cpu", "peak"))
-    ratios = f"{wall / median(base, 'wall'):.2f} | {cpu / median(base, 'cpu'):.2f}"
-    return f"{wall:.2f} | {cpu:.2f} | {peak:.0f} | {ratios}"
-
-
-def median(took: Sequence[Mapping[str, float]], what: str) -> float:
-    """Median of one figure over runs."""
-    return statistics.median(run[what] for run in took)
 
 
 # --- a long past ----------------------------------------------------------------------------------
@@ -331,7 +321,7 @@ def past(root: Path, copies: int, repeat: int) -> None:
                 f"\n{copies:,} past runs in Prefect and in MLflow: {rows:,} rows, written in"
                 f" {time.perf_counter() - start:.0f} s"
             )
-    took: dict[str, list[dict[str, float]]] = {way: [] for way in homes}
+    took: dict[str, list[Cost]] = {way: [] for way in homes}
     with ExitStack() as stack:
         for home in homes.values():
             stack.enter_context(home.up())
@@ -340,14 +330,11 @@ def past(root: Path, copies: int, repeat: int) -> None:
             for way, home in homes.items():
                 home.deliver(name, week)
                 took[way].append(_one_week(home)["took"])
-    print(
-        "\n| past runs | wall s | CPU s | peak MB | wall / few | CPU / few"
-        " |\n|---|--:|--:|--:|--:|--:|"
-    )
+    heading("past runs", *COSTS, *ratios_to("few"))
     for way, runs in took.items():
-        print(f"| {way} | {line(runs, took['few'])} |", flush=True)
+        row(way, *cells(runs, took["few"]))
     pairs = " ".join(
-        f"{many['wall'] / few['wall']:.2f}" for few, many in zip(*took.values(), strict=True)
+        f"{many.wall / few.wall:.2f}" for few, many in zip(*took.values(), strict=True)
     )
     print(f"\nWeek by week, wall / few: {pairs}")
 
@@ -365,21 +352,13 @@ def _one_week(home: Home) -> dict[str, Any]:
 
 def main() -> None:
     """Run what was asked for, and print its tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="10 models, 100 past runs, each run once"
-    )
+    parser = arguments(__doc__, quick="10 models, 100 past runs, each run once")
     parser.add_argument("--models", type=int, help="default: 200")
     parser.add_argument("--past", type=int, help="past runs; default: 5000")
     parser.add_argument("--repeat", type=int, help="default: 5")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
         "--database", default="", help="PostgreSQL server for the storm; SQLite by default"
-    )
-    parser.add_argument(
-        "--work", type=Path, help="where homes are made; a temporary directory by default"
     )
     given = parser.parse_args()
     usual = (10, 100, 1) if given.quick else (200, 5000, 5)
@@ -388,12 +367,7 @@ def main() -> None:
         for asked, default in zip((given.models, given.past, given.repeat), usual, strict=True)
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # our servers end with us
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(
-        f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before"
-        f" the first run {os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included",
-        flush=True,
-    )
+    machine(repeat)
     with tempfile.TemporaryDirectory(dir=given.work) as work:
         for part in given.only:
             root = Path(work) / part

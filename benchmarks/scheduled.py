@@ -1,6 +1,6 @@
 """What one whole scheduled run costs against the same job in one process of bare libraries.
 
-    python benchmarks/scheduled.py [--quick] [--floor DIR] [--data DIR] [--repeat N] [--work DIR]
+    python -m benchmarks.scheduled [--quick] [--floor DIR] [--data DIR] [--repeat N] [--work DIR]
 
 A year of flights, as months. A champion was trained up to November; December comes in, and the run
 validates it, builds features, searches a linear model and a boosting, trains the better one on all
@@ -16,23 +16,29 @@ same turn.
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import shutil
-import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
-
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
 
+from benchmarks.harness import (
+    COSTS,
+    Cost,
+    arguments,
+    cells,
+    cost_of,
+    folder,
+    heading,
+    machine,
+    ratios_to,
+    row,
+    takes_data,
+)
 from benchmarks.ingest_validate import CONTRACT, document, flights
-from benchmarks.servers.home import Home, measured
+from benchmarks.servers.home import Home
 
 FIRST = 11
 """Months that the first champion waits for."""
@@ -92,19 +98,19 @@ def deliver(home: Home, name: str, files: list[Path]) -> None:
         shutil.copy(file, directory)
 
 
-def bare(floor: Path, work: Path, environment: dict[str, str]) -> dict[str, float]:
+def bare(floor: Path, work: Path, environment: dict[str, str]) -> Cost:
     """Run the floor's script once, on a fresh copy of what its champion left."""
     directory = work / "floor-run"
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(work / "floor", directory)
-    return measured(
+    return cost_of(
         [sys.executable, str(floor / "floor.py"), str(work / "months"), str(directory)], environment
     )
 
 
 def compare(
     work: Path, data: Path | None, floor: Path | None, repeat: int
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, list[Cost]]:
     """Prepare both, and run them by turns."""
     files = months(work, data)
     home, names = Home(work / "ours"), [f"flights-{turn}" for turn in range(repeat + 1)]
@@ -114,10 +120,10 @@ def compare(
             f"import sys; sys.path.insert(0, {str(floor)!r}); import steps;"
             f" steps.setup_champion({str(work / 'months')!r}, {str(work / 'floor')!r})"
         )
-        measured([sys.executable, "-c", setup], environment)
+        cost_of([sys.executable, "-c", setup], environment)
     for name in names:
         describe(home, name, files)
-    took: dict[str, list[dict[str, float]]] = {OURS: []} if floor is None else {FLOOR: [], OURS: []}
+    took: dict[str, list[Cost]] = {OURS: []} if floor is None else {FLOOR: [], OURS: []}
     with home.up():
         for name in names:
             home.kingmaker("replay", name)
@@ -139,58 +145,29 @@ def compare(
     return took
 
 
-def tell(took: dict[str, list[dict[str, float]]]) -> None:
+def tell(took: dict[str, list[Cost]]) -> None:
     """Print the table."""
     base = took.get(FLOOR)
-    print(
-        "| December comes in | wall s | CPU s | peak MB | wall / bare | CPU / bare"
-        " |\n|---|--:|--:|--:|--:|--:|"
-    )
-    for way, runs in took.items():
-        wall, cpu, peak = (
-            statistics.median(run[what] for run in runs) for what in ("wall", "cpu", "peak")
-        )
-        pairs = list(zip(runs, base or [], strict=base is not None))
-        ratios = [
-            f"{statistics.median(r[what] / b[what] for r, b in pairs):.2f}" if pairs else ""
-            for what in ("wall", "cpu")
-        ]
-        print(f"| {way} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {' | '.join(ratios)} |", flush=True)
+    heading("December comes in", *COSTS, *(ratios_to("bare") if base else ()))
+    for way, costs in took.items():
+        row(way, *cells(costs, base))
 
 
 def main() -> None:
     """Prepare, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    folders: dict[str, Any] = {
-        name: os.environ.get(f"BENCH_{name.upper()}") for name in ("data", "floor")
-    }
-    parser.add_argument("--quick", action="store_true", help="each once")
+    parser = arguments(__doc__, quick="each once")
+    takes_data(parser)
+    floor = os.environ.get("BENCH_FLOOR")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument(
-        "--data",
-        type=Path,
-        default=folders["data"] and Path(folders["data"]),
-        help="folder with data.csv.gz or flights/data.csv.gz",
-    )
-    parser.add_argument(
         "--floor",
-        type=Path,
-        default=folders["floor"] and Path(folders["floor"]),
+        type=folder,
+        default=folder(floor) if floor else None,
         help="folder with floor.py",
-    )
-    parser.add_argument(
-        "--work", type=Path, help="where homes are made; a temporary directory by default"
     )
     given = parser.parse_args()
     repeat = 1 if given.quick else given.repeat
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(
-        f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}; load before"
-        f" the first run {os.getloadavg()[0]:.1f}; n = {repeat}, medians, imports included\n",
-        flush=True,
-    )
+    machine(repeat)
     with tempfile.TemporaryDirectory(dir=given.work) as work:
         tell(compare(Path(work), given.data, given.floor, repeat))
 

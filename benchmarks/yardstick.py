@@ -1,7 +1,6 @@
-"""What the house's decisions are worth: five streams replayed under the usual policies and under
-its own.
+"""What our decisions are worth: five streams replayed under the usual policies and under ours.
 
-    python benchmarks/yardstick.py [--data DIR] [--streams NAME ...] [--cache DIR] [--plot PNG]
+    python -m benchmarks.yardstick [--data DIR] [--streams NAME ...] [--cache DIR] [--plot PNG]
     [--trials N] [--quick]
 
 ``--data`` names the folder with ``<stream>/data.csv.gz`` for flights, elec2, noaa_weather,
@@ -13,18 +12,13 @@ tables. The settings are those of docs/yardstick.md.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__":  # run from anywhere: the house is two steps up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.harness import arguments, heading, row, takes_data
 from benchmarks.ingest_validate import CONTRACT, flights
 from benchmarks.simulation.models import Models, Window
 from benchmarks.simulation.plot import Point, draw
@@ -81,16 +75,15 @@ class Row:
         """Mean share of always-retrain's gain."""
         return sum(self.gains) / len(self.gains)
 
-    def __str__(self) -> str:
-        cells = [f"{o.loss:.4g} ({g:.2f})" for o, g in zip(self.outcomes, self.gains, strict=True)]
+    def cells(self) -> list[str]:
+        """Return its line of the table."""
+        losses = [f"{o.loss:.4g} ({g:.2f})" for o, g in zip(self.outcomes, self.gains, strict=True)]
         trained, seconds = (
             sum(one) for one in zip(*((o.trainings, o.seconds) for o in self.outcomes), strict=True)
         )
         name = f"{self.policy.name}{', broken' if self.broken else ''}"
-        return (
-            f"| {name} | {' | '.join(cells)} | {self.gain:.2f} | {min(self.gains):.2f} | {trained}"
-            f" ({self.trainings:.0%}) | {seconds:.0f} |"
-        )
+        gains = (f"{self.gain:.2f}", f"{min(self.gains):.2f}")
+        return [name, *losses, *gains, f"{trained} ({self.trainings:.0%})", f"{seconds:.0f}"]
 
 
 def measure(policy: Policy, broken: bool, scales: Sequence[Scale]) -> Row:
@@ -123,18 +116,15 @@ def replay_table(given: Sequence[Stream], cache: Path) -> list[Row]:
     """Print the table of the policies, and return its rows."""
     started = time.process_time()
     scales = [scale(Models(stream, cache)) for stream in given]
-    print(
-        f"| policy | {' | '.join(s.setting.name for s in given)} | mean gain | worst | trainings |"
-        " training CPU s |"
-    )
-    print("|---|" + "--:|" * (len(given) + 4))
+    names = [s.setting.name for s in given]
+    heading("policy", *names, "mean gain", "worst", "trainings", "training CPU s")
     rows = []
     for broken in (False, True):
         for policy in POLICIES:
             if broken and policy is STATIC:
                 continue  # it has one training, and the tenth is broken
             rows.append(measure(policy, broken, scales))
-            print(rows[-1], flush=True)
+            row(*rows[-1].cells())
     print(
         "\nLoss, and in brackets the share of always-retrain's gain. All of it took"
         f" {time.process_time() - started:.0f} s of CPU."
@@ -160,45 +150,33 @@ def points(rows: Sequence[Row]) -> list[Point]:
 
 def trials_table(times: int) -> None:
     """Print how often the gate promotes an equal recipe, and finds a better one."""
-    print(f"\n| gate, {times} seeded worlds of 2,000 rows | |\n|---|--:|")
+    heading(f"gate, {times} seeded worlds of 2,000 rows", "")
     for name, world in EQUAL.items():
-        print(
-            f"| P(any promotion) in {ATTEMPTS} attempts of an equal recipe, {name} |"
-            f" {any_promotion(world, times):.3f} |",
-            flush=True,
+        row(
+            f"P(any promotion) in {ATTEMPTS} attempts of an equal recipe, {name}",
+            f"{any_promotion(world, times):.3f}",
         )
     found = {errors: power(world, times) for errors, world in BETTER.items()}
-    print(
-        f"\n| power at +0.02 AUC, errors in log odds of | {' | '.join(found)}"
-        f" |\n|---|{'--:|' * len(found)}"
-    )
+    heading("power at +0.02 AUC, errors in log odds of", *map(str, found))
     for way in next(iter(found.values())):
-        print(f"| {way} | {' | '.join(f'{shares[way]:.3f}' for shares in found.values())} |")
+        row(way, *(f"{shares[way]:.3f}" for shares in found.values()))
 
 
 def main() -> None:
     """Replay, simulate, print, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data = os.environ.get("BENCH_DATA")
-    parser.add_argument("--data", type=Path, default=Path(data) if data else None)
+    parser = arguments(__doc__, quick=f"the first {QUICK} batches, a tenth of the trials")
+    takes_data(parser)
     parser.add_argument("--streams", nargs="+", default=[one.name for one in SETTINGS])
-    parser.add_argument(
-        "--cache", type=Path, help="where predictions are kept; a temporary directory by default"
-    )
+    parser.add_argument("--cache", type=Path, help="where predictions are kept; --work by default")
     parser.add_argument("--plot", type=Path, help="where the picture goes; none by default")
     parser.add_argument(
         "--trials", type=int, default=1000, help="seeded worlds of the gate's simulations"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help=f"the first {QUICK} batches, a tenth of the trials"
     )
     given = parser.parse_args()
     chosen = streams(given.data, given.streams)
     if given.quick:
         chosen = [stream.head(stream.setting.first + QUICK) for stream in chosen]
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=given.work) as temporary:
         rows = replay_table(chosen, given.cache or Path(temporary))
     if given.plot:
         draw(given.plot, points(rows))

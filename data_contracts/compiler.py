@@ -93,7 +93,7 @@ class _Compiler:
         if key:
             rules.append(
                 Rule(
-                    "key:unique",
+                    "primaryKey:unique" if "key" in names else "key:unique",
                     "row",
                     "unique",
                     key,
@@ -155,6 +155,13 @@ class _Compiler:
         self, i: int, item: SchemaProperty, key: tuple[str, ...], event_time: str
     ) -> Column:
         name, where = item.name or "", f"schema.0.properties.{i}"
+        if not name.strip() or "\0" in name:
+            self._refuse(
+                f"{where}.name",
+                "a name that can be seen; a column without one is left out of the contract, or"
+                " named where the data is made",
+                repr(name),
+            )
         if item.logicalType not in _LOGICAL_TYPES:
             self._refuse(
                 f"{where}.logicalType ({name})",

@@ -1,0 +1,12 @@
+"""What runs where and when: model specs, the command, schedules and servers.
+
+Where do I go to change ...?
+
+    <model>          a model spec, and the model's own feature code
+    command          the ``kingmaker`` command
+    server           servers on this machine, compose file, Dockerfile
+    register.py      specs as Prefect deployments; automations.py: what the server does by itself
+    launcher.py      how a worker begins a run
+
+This is the top layer: it may import everything, and nothing imports it.
+"""

@@ -4,22 +4,30 @@ promoted or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from prefect import flow, get_run_logger
 
 from flows.steps.ensemble import join_ensemble, window_kind
-from flows.steps.evidence import Holdout, compared_or_why_not, hold_out
+from flows.steps.evidence import (
+    Holdout,
+    compared_or_why_not,
+    enough_to_judge,
+    hold_out,
+    unseen_from,
+)
 from flows.steps.guardrails import every_guardrail
 from flows.steps.publish import ask_for_approval
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from tasks.decisions.rules import GateRule
 from tasks.drift.task import make_baseline
-from tasks.errors import MisuseError
+from tasks.errors import MisuseError, first_line
 from tasks.evaluation.judgement import importance
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
@@ -33,8 +41,10 @@ from tasks.records import (
     FeatureFrame,
     Guardrail,
     LedgerEntry,
+    LeftOut,
     LoadedModel,
     Promote,
+    Recipe,
     Reject,
     Shadow,
     TrainedModel,
@@ -44,8 +54,9 @@ from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
 from tasks.training.config import Window
-from tasks.training.fit import Fitted, class_labels, contenders
-from tasks.training.search import Found
+from tasks.training.fit import Contender, Fitted, class_labels, contenders
+from tasks.training.search import Found, Searched, SearchFailedError
+from tasks.training.split import Split, spans
 from tasks.training.task import search_candidates, split, train
 
 
@@ -75,28 +86,28 @@ async def retrain(
         spec, champion = m.managed.spec, m.champion()
         seen = window_kind(m, champion)
         frame = m.features(window(m, seen))
-        parts = split(m.managed, frame)
+        parts = split(m.managed, frame, unseen_from(m, champion), enough_to_judge(m))
         incumbent = (
             None if champion is None else champion.trained.new_member or champion.trained.recipe
         )
         current_champion = None if champion is None else champion.trained.recipe
         classes = class_labels(parts.train.target, spec.problem)
         loss = Objective(spec.problem, spec.metric, classes).mean_loss
-        found = search_candidates(m.managed, parts, loss, incumbent)
+        searched = search_candidates(m.managed, parts, loss, incumbent)
         holdout = hold_out(m, parts, champion)
-        entry: LedgerEntry
-        for contender in contenders(
-            found,
-            features_sha256(m.managed, frame),
-            in_words(m, seen),
-            current_champion,
+        in_turn = partial(
+            contenders,
+            features_sha256=features_sha256(m.managed, frame),
+            window=in_words(m, seen),
+            champion=current_champion,
             ensemble=spec.ensemble.members,
-        ):
-            fitted, as_fitted, checks = join_ensemble(
-                m, train(m.managed, contender, parts), holdout, champion, seen
-            )
-            trained = enter(m, fitted, as_fitted, found)
+        )
+        entry: LedgerEntry
+        for member, left_out in fitted_in_turn(m, searched, in_turn, parts):
+            fitted, as_fitted, checks = join_ensemble(m, member, holdout, champion, seen)
+            trained = enter(m, fitted, as_fitted, searched.found, left_out)
             evidence = gather_evidence(m, fitted, trained, holdout, champion, as_fitted, checks)
+            evidence = evidence.model_copy(update={"left_out": left_out})
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
             entry = m.rule(gate, evidence.batch, evidence, trained)
             get_run_logger().info(
@@ -116,6 +127,44 @@ async def retrain(
                 case Reject() | Shadow():
                     continue
         return entry
+
+
+def fitted_in_turn(
+    m: ModelRun,
+    searched: Searched,
+    in_turn: Callable[[Sequence[Found]], tuple[Contender, ...]],
+    parts: Split,
+) -> Iterator[tuple[Fitted, tuple[LeftOut, ...]]]:
+    """Yield each contender, fitted, with the candidates that are left out by then: in place of one
+    that cannot be fitted comes the next best.
+
+    Raises SearchFailedError when none can be fitted.
+    """
+    found, left_out, tried = searched.found, searched.left_out, set[str]()
+    any_fitted = False
+    while found:
+        waiting = [one for one in in_turn(found) if one.trained.hash not in tried]
+        if not waiting:
+            break
+        tried.add(waiting[0].trained.hash)
+        fitted = train(m.managed, waiting[0], parts)
+        if isinstance(fitted, LeftOut):
+            left_out = (*left_out, fitted)
+            failed = waiting[0].trained
+            found = tuple(one for one in found if not _same(one, failed))
+            continue
+        any_fitted = True
+        yield fitted, left_out
+    if not any_fitted:
+        raise SearchFailedError(
+            f"{m.managed.name}: expected a candidate that can be fitted, found none:"
+            f" {'; '.join(map(str, left_out))}"
+        )
+
+
+def _same(found: Found, recipe: Recipe) -> bool:
+    trial = found.trial
+    return trial.estimator == recipe.estimator and dict(trial.params) == dict(recipe.params)
 
 
 def window(m: ModelRun, kind: WindowKind) -> list[BatchRecord]:
@@ -139,7 +188,11 @@ def in_words(m: ModelRun, kind: WindowKind) -> str:
 
 
 def enter(
-    m: ModelRun, fitted: Fitted, as_fitted: np.ndarray, found: tuple[Found, ...]
+    m: ModelRun,
+    fitted: Fitted,
+    as_fitted: np.ndarray,
+    found: tuple[Found, ...],
+    left_out: tuple[LeftOut, ...],
 ) -> TrainedModel:
     """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
     classes), is what it predicts for the holdout.
@@ -150,13 +203,19 @@ def enter(
 
     spec, parts = m.managed.spec, fitted.split
     batch = max(span.batch for span in parts.held_out)
-    weights = importance(
-        predicts,
-        LabelledRows(parts.holdout),
-        as_fitted,
-        Objective(spec.problem, spec.metric, fitted.classes),
-        seed=spec.training.seed,
-    )
+    weights = dict[str, float]()
+    try:
+        weights = importance(
+            predicts,
+            LabelledRows(parts.holdout),
+            as_fitted,
+            Objective(spec.problem, spec.metric, fitted.classes),
+            seed=spec.training.seed,
+        )
+    except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
+        get_run_logger().warning(
+            "%s: which features matter cannot be told: %s", m.managed.name, first_line(error)
+        )
     profile, baseline = make_baseline(
         m.managed,
         parts.train,
@@ -184,6 +243,7 @@ def enter(
             baseline=baseline,
             profile=profile,
             trials=tuple(item.trial for item in found),
+            left_out=left_out,
             spec_text=spec.model_dump_json(indent=2),
             spec_sha256=m.managed.rows.sha256,
             contract_version=m.managed.contract.version,
@@ -226,15 +286,19 @@ def gather_evidence(
     checks: tuple[Guardrail, ...] = (),
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, by the rows that the champion
-    predicted too.
+    predicted too; where it was trained on them, by what the fits of its folds predicted.
     """
     kind, comparison, not_compared = fitted.contender.kind, None, holdout.not_compared
     model = m.registered(trained)
-    challenger = score_labelled(m.managed, model, holdout.rows)
+    loaded = score_labelled(m.managed, model, holdout.rows)
+    challenger, folds = loaded, fitted.split.folds
+    if fitted.unseen is not None:
+        before = spans(folds[0].train)
+        challenger = replace(loaded, members=(fitted.unseen,), weights=(1.0,), trained_on=before)
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        m, fitted, model, challenger, holdout.champion, as_fitted
+        m, fitted, model, challenger, holdout.champion, as_fitted, loaded.predicted
     )
     return Evidence(
         model=m.managed.name,
@@ -248,4 +312,5 @@ def gather_evidence(
         not_compared=not_compared,
         guardrails=(*checks, *guardrails),
         generalisation=generalisation,
+        folds=len(folds),
     )

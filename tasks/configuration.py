@@ -71,7 +71,8 @@ def parse_duration(value: object) -> object:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
-def _duration_text(value: timedelta) -> str:
+def duration_text(value: timedelta) -> str:
+    """Return ``value`` in the largest unit that measures it, such as ``36h``."""
     seconds = int(value.total_seconds())
     unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0)
     return f"{seconds // _UNITS[unit]}{unit}"
@@ -80,7 +81,7 @@ def _duration_text(value: timedelta) -> str:
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    PlainSerializer(_duration_text),
+    PlainSerializer(duration_text),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
 ]
 

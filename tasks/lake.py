@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 POSITION = "_row"
-"""Column of a quarantine file: the row's position in its snapshot."""
+"""Column of a quarantine file, the last but one: the row's position in its snapshot."""
 REASONS = "_reasons"
-"""Column of a quarantine file: the ids of the rules that the row breaks, joined by ``;``."""
+"""Column of a quarantine file, the last: the ids of the rules that the row breaks, joined by ``;``.
+"""
 _ABANDONED = 24 * 3600
 """Seconds after which a scratch directory belongs to no run any more."""
 _EXACT = 2**53
@@ -267,9 +268,8 @@ def read_span(part: Path, first: int, rows: int, columns: Sequence[str]) -> pa.T
             before = before if groups else start
             groups.append(number)
         start = end
-    # A dot in a name would mean a field within a column.
-    wanted = None if any("." in name for name in columns) else list(columns)
-    return file.read_row_groups(groups, wanted).select(list(columns)).slice(first - before, rows)
+    wanted = file.read_row_groups(groups, list(columns)).select(list(columns))
+    return wanted.slice(first - before, rows)
 
 
 def read_accepted(
@@ -312,18 +312,30 @@ def read_reasons(lake: Path, path: str) -> dict[int, str]:
 
     expected = Path(path).stem.rpartition("-")[2]
     try:
-        table = pq.ParquetFile(lake / path).read([POSITION, REASONS])
-        reasons = dict(zip(table[POSITION].to_pylist(), table[REASONS].to_pylist(), strict=True))
-    except (pa.ArrowException, OSError, KeyError) as error:
+        table = pq.ParquetFile(lake / path).read()
+        positions, found = table.columns[-2:]
+        reasons = dict(zip(positions.to_pylist(), found.to_pylist(), strict=True))
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFileError(lake / path, expected, "nothing") from error
-    found = _reasons_sha256(reasons)
-    if not found.startswith(expected):
-        raise DamagedFileError(lake / path, expected, found)
+    digest = _reasons_sha256(reasons)
+    if not digest.startswith(expected):
+        raise DamagedFileError(lake / path, expected, digest)
     return reasons
 
 
 def _reasons_sha256(reasons: Mapping[int, str]) -> str:
     return hashlib.sha256(json.dumps(list(reasons.items())).encode()).hexdigest()
+
+
+def own_columns(theirs: Iterable[str], ours: Sequence[str]) -> tuple[str, ...]:
+    """Return names for columns of ours beside ``theirs``: with ``kingmaker_`` before each when one
+    of them is taken, in whatever case.
+    """
+    taken = {name.casefold() for name in theirs}
+    prefix = ""
+    while any((prefix + name).casefold() in taken for name in ours):
+        prefix += "kingmaker_"
+    return tuple(prefix + name for name in ours)
 
 
 def arrow_type(column: Column) -> pa.DataType:

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from tasks.errors import KingmakerError
+from tasks.errors import KingmakerError, first_line
 from tasks.mixing import correct, mix
 from tasks.records import FeatureFrame, LoadedModel, Problem
+
+MOST_CALLS = 200
+"""Calls that a pipeline may raise in, until no more is asked which of the rows it raises for."""
+
+
+class PredictionFailedError(KingmakerError):
+    """A model in service predicts for no row."""
 
 
 class FeatureMismatchError(KingmakerError, ValueError):
@@ -44,6 +52,43 @@ def align(probabilities: np.ndarray, known: Sequence[str], classes: Sequence[str
     for column, label in enumerate(known):
         aligned[:, list(classes).index(label)] = probabilities[:, column]
     return aligned
+
+
+def predict_rows(
+    pipeline: Any,  # noqa: ANN401 - fitted, of scikit-learn's interface
+    features: pd.DataFrame,
+    problem: Problem,
+    classes: Sequence[str] = (),
+) -> np.ndarray:
+    """Return predictions as ``predict`` does, with NaN for each row for which the pipeline raises
+    or gives no finite number: one value must not cost the other rows theirs.
+
+    A pipeline that raises is given the rows by halves until those that it raises for are found, or
+    ``MOST_CALLS`` are made; NaN then stands for what is left beside them. Raises
+    PredictionFailedError when it raises for all.
+    """
+    errors: list[Exception] = []
+
+    def halved(rows: pd.DataFrame) -> np.ndarray:
+        try:
+            return predict(pipeline, rows, problem, classes)
+        except Exception as error:  # noqa: BLE001 - an estimator may raise anything
+            errors.append(error)
+        if len(rows) < 2 or len(errors) > MOST_CALLS:
+            return np.full((len(rows), len(classes)) if classes else len(rows), np.nan)
+        middle = len(rows) // 2
+        return np.concatenate([halved(rows.iloc[:middle]), halved(rows.iloc[middle:])])
+
+    predicted = halved(features)
+    finite = np.isfinite(predicted) if predicted.ndim == 1 else np.isfinite(predicted).all(axis=1)
+    if errors and not finite.any():
+        raise PredictionFailedError(
+            f"expected predictions for {len(features):,} rows, found none: {first_line(errors[0])}"
+        ) from errors[0]
+    if not finite.all():
+        predicted = predicted.copy()
+        predicted[~finite] = np.nan
+    return predicted
 
 
 def predict_frame(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> np.ndarray:
@@ -83,4 +128,4 @@ def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -
         )
     features = frame.features[list(expected.names)]
     members = model.pipeline.members if model.trained.members else [model.pipeline]
-    return [predict(member, features, problem, model.trained.classes) for member in members]
+    return [predict_rows(member, features, problem, model.trained.classes) for member in members]

@@ -1,15 +1,6 @@
 """Where things live. Nothing is read or made at import: call ``Settings()`` when the work begins.
 
-=========================  =========================================
-===================================== variable                   default
-what =========================  =========================================
-===================================== ``KINGMAKER_HOME``         ``.kingmaker``
-everything that Kingmaker writes ``KINGMAKER_PROJECT``      the directory of this repository
-``data_contracts/``, ``deployments/`` ``KINGMAKER_LEDGER``       ``sqlite:///<home>/ledger.db``
-SQLAlchemy URL of the ledger ``KINGMAKER_TRACKING``     ``sqlite:///<home>/mlflow.db``
-MLflow tracking URI ``KINGMAKER_SERVER``       the only one that there is                 which of a
-contract's ``servers`` to read from, by its name or its environment =========================
-=========================================  =====================================
+The variables of the environment are listed in docs/reference/environment.md.
 """
 
 from __future__ import annotations
@@ -49,10 +40,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KINGMAKER_", frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=lambda: Path(".kingmaker"))
+    """Directory that everything is written to."""
     project: Path = REPOSITORY
+    """Directory with ``data_contracts/`` and ``deployments/``."""
     ledger: str = ""
+    """SQLAlchemy URL of the ledger. Left out: a file in the home."""
     tracking: str = ""
+    """MLflow tracking URI. Left out: a file in the home."""
     server: str = ""
+    """Which of a contract's ``servers`` to read from, by its name or its environment. Left out: the
+    only one there is.
+    """
 
     @property
     def lake(self) -> Path:

@@ -13,11 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +28,7 @@ import psutil
 import yaml
 from sqlalchemy import insert, select
 
+from benchmarks.harness import Cost, cost_of
 from deployments.register import POOL
 from deployments.server.home import USER, read_secrets, running
 from tasks.batches import batch_named
@@ -284,7 +284,7 @@ class Home:
         """Id of the deployment ``flow/name``."""
         return str(self.api(f"/deployments/name/{name}")["id"])
 
-    def run_as_scheduled(self, deployment: str) -> tuple[str, dict[str, float]]:
+    def run_as_scheduled(self, deployment: str) -> tuple[str, Cost]:
         """Run a deployment in a process as the worker's own, at once, and return how it ended and
         what it cost.
 
@@ -298,28 +298,8 @@ class Home:
             "PREFECT__FLOW_NAME": flow,
         }
         pool = self.api(f"/work_pools/{POOL}")["base_job_template"]["variables"]["properties"]
-        took = measured(shlex.split(pool["command"]["default"]), environment)
+        took = cost_of(shlex.split(pool["command"]["default"]), environment)
         return str(self.api(f"/flow_runs/{run['id']}")["state"]["type"]), took
-
-
-def measured(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """Run a command to its end in a directory of its own: wall and CPU seconds, peak resident
-    memory in MB.
-    """
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as said:
-        start = time.perf_counter()
-        child = subprocess.Popen(
-            command, env=dict(environment), cwd=directory, stdout=said, stderr=said
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            said.seek(0)
-            raise RuntimeError(
-                f"{command}: exit code {child.returncode}: {said.read()[-2000:].decode()}"
-            )
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
 
 
 def _free_port() -> str:

@@ -1,0 +1,10 @@
+"""The yardstick's parts: stored predictions, and policies replayed over them.
+
+Where do I go to change ...?
+
+    streams.py    the public streams, cut into batches
+    models.py     every model that a policy may ask for, trained once
+    policies.py   the rows of the table; replay.py: a stream under one of them
+    judging.py    stored predictions in the production comparison
+    trials.py     how often the gate errs; plot.py: the picture
+"""

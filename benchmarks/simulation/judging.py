@@ -27,12 +27,14 @@ def compare_stored(
 
 
 def refresh_evidence(
-    stream: Stream, batch: int, challenger: np.ndarray, champion: np.ndarray, version: int
+    stream: Stream,
+    batch: int,
+    rows: slice,
+    challenger: np.ndarray,
+    champion: np.ndarray,
+    version: int,
 ) -> Evidence:
-    """Return the evidence on a refresh from both models' predictions for the holdout of
-    ``batch``.
-    """
-    rows = stream.holdout(batch)
+    """Return the evidence on a refresh at ``batch`` from both models' predictions for ``rows``."""
     frame = _frame(stream, rows)
     scored = _scored(stream, LabelledRows(frame), challenger)
     return Evidence(
@@ -44,7 +46,9 @@ def refresh_evidence(
         attempt=0,
         holdout=(_span(frame),),
         comparison=compare_stored(stream, rows, challenger, champion),
-        guardrails=make_checks(CheckContext(scored, None, scored, challenger), PREDICTION_CHECKS),
+        guardrails=make_checks(
+            CheckContext(scored, None, scored, challenger, challenger), PREDICTION_CHECKS
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""The rows of the yardstick's table: the usual policies, without a gate, and the house's."""
+"""The rows of the yardstick's table: the usual policies, without a gate, and ours."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Policy:
 
 
 def by_policy(config: PolicyConfig) -> Asks:
-    """Ask as the house's retrain policy does, from the losses of what was served."""
+    """Ask as our retrain policy does, from the losses of what was served."""
 
     def asks(batch: int, trained: int, means: Sequence[float]) -> bool:
         evidence = PolicyEvidence(

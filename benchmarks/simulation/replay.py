@@ -25,6 +25,7 @@ from tasks.decisions.gate import decide_promotion
 from tasks.decisions.policy import decide_retrain, realised_gain
 from tasks.decisions.recalibration import decide_recalibration, recalibrate
 from tasks.decisions.watch import decide_freeze, decide_watch
+from tasks.evaluation.compare import time_blocks
 from tasks.evaluation.objective import Objective
 from tasks.mixing import correct, mix, summarise
 from tasks.records import (
@@ -49,11 +50,13 @@ whether to train.
 """
 SUMMARIES = 12
 """Mature batches that recalibration looks back on, as in flows/steps/ensemble.py."""
+POOLED = 8
+"""Most batches that are pooled to judge by, as in tasks/training/split.py."""
 _WINDOWS: dict[WindowKind, Window] = {"all history": "all", "sliding": "sliding"}
 
 
 class Spec(Config):
-    """What a model spec says of decisions; the defaults are the house's."""
+    """What a model spec says of decisions, with its defaults."""
 
     retrain: PolicyConfig = PolicyConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
@@ -105,27 +108,72 @@ def broken(made: Made, stream: Stream, kind: int) -> Made:
     return replace(made, predictions=0.999 * np.median(p) + 0.001 * p)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What one training made: the model that would serve, and what judges it."""
+
+    serves: Made
+    rows: slice
+    """Those that judge."""
+    first: int
+    """The oldest batch of them."""
+    unseen: np.ndarray
+    """What is predicted for them by the model itself, or by fits on the batches before, (rows,)."""
+
+
 class _Trainer:
     """Trains what is asked for, ruins every so many, and keeps the bill."""
 
-    def __init__(
-        self, models: Models, outcome: Outcome, broken_every: int | None, held_out: bool
-    ) -> None:
-        self.models, self.outcome, self.broken_every, self.held_out = (
-            models,
-            outcome,
-            broken_every,
-            held_out,
-        )
+    def __init__(self, models: Models, outcome: Outcome, broken_every: int | None) -> None:
+        self.models, self.outcome, self.broken_every = models, outcome, broken_every
 
     def __call__(self, batch: int, window: Window) -> Made:
-        made = self.models.get(batch, window, self.held_out)
+        """Train on all rows of the window."""
+        return self._counted(self.models.get(batch, window, False))
+
+    def judged(
+        self, batch: int, window: Window, unseen_from: int | None, gate: GateConfig
+    ) -> Trained:
+        """Train as tasks/training/split.py splits: the newest share is held out where it is enough,
+        or there is no champion, whose unseen rows begin at ``unseen_from``; else whole batches are
+        pooled, each predicted by a fit on what was there before it, and all rows are trained on.
+        """
+        stream, holdout = self.models.stream, self.models.stream.holdout(batch)
+        parts: list[tuple[slice, int]] = []
+        while unseen_from is not None and len(parts) < POOLED:
+            oldest = batch - len(parts)
+            if oldest < 1 or stream.rows(oldest).start < unseen_from:
+                break
+            parts.insert(0, (stream.rows(oldest), oldest - 1))
+            if _enough(stream, slice(parts[0][0].start, parts[-1][0].stop), gate):
+                break
+        if not parts or _enough(stream, holdout, gate):
+            made = self._counted(self.models.get(batch, window, True))
+            return Trained(made, holdout, batch, made.of(holdout))
+        made = self._counted(self.models.get(batch, window, False))
+        folds = [(rows, self.models.get(before, window, False)) for rows, before in parts]
+        self.outcome.seconds += sum(fold.seconds for _, fold in folds)
+        unseen = np.concatenate([self._ruined(fold).of(rows) for rows, fold in folds])
+        rows = slice(parts[0][0].start, parts[-1][0].stop)
+        return Trained(made, rows, batch + 1 - len(parts), unseen)
+
+    def _counted(self, made: Made) -> Made:
         self.outcome.trainings += 1
         self.outcome.seconds += made.seconds
+        return self._ruined(made)
+
+    def _ruined(self, made: Made) -> Made:
         number = self.outcome.trainings
         if self.broken_every and number % self.broken_every == 0:
             return broken(made, self.models.stream, number // self.broken_every - 1)
         return made
+
+
+def _enough(stream: Stream, rows: slice, gate: GateConfig) -> bool:
+    if rows.stop - rows.start < gate.min_rows:
+        return False
+    blocks, _ = time_blocks(stream.moments[rows])
+    return len(np.unique(blocks)) >= gate.min_blocks
 
 
 def replay_bare(
@@ -136,7 +184,7 @@ def replay_bare(
     """
     stream, outcome = models.stream, Outcome()
     losses_of = Objective(stream.setting.problem).losses
-    train, first = _Trainer(models, outcome, broken_every, held_out=False), stream.setting.first
+    train, first = _Trainer(models, outcome, broken_every), stream.setting.first
     trained, current_champion = first - 1, train(first - 1, window)
     means: list[float] = []
     for batch in range(first, len(stream.batches)):
@@ -155,7 +203,7 @@ def _serve(outcome: Outcome, losses: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Reign:
+class Served:
     """What is served: an ensemble, the weights and the recalibration in force, and those in force
     before.
     """
@@ -178,9 +226,12 @@ class Replay:
     def run(self) -> Outcome:
         """Serve every batch after the first window, and answer each as the monitor does."""
         stream, self.outcome = self.models.stream, Outcome()
-        self.train = _Trainer(self.models, self.outcome, self.broken_every, held_out=True)
+        self.train = _Trainer(self.models, self.outcome, self.broken_every)
         self.made: dict[int, Made] = {}
-        self.previous: Reign | None = None
+        self.served: Served
+        self.served_at: dict[int, Served] = {}
+        """What served each batch, after its watch."""
+        self.previous: Served | None = None
         """Who was champion before the newest promotion, while it is watched."""
         self.summaries: list[LabelSummary] = []
         self.means: list[float] = []
@@ -191,7 +242,8 @@ class Replay:
         for batch in range(stream.setting.first, len(stream.batches)):
             self.serve(batch)
             rolled_back = self.watch(batch)
-            served, self.reign = self.reign, self.refresh(self.reign, batch)
+            self.served_at[batch] = self.served
+            self.served = self.refresh(self.served, batch)
             if self.previous is not None:
                 self.previous = self.refresh(self.previous, batch)
             if not rolled_back and batch + 1 < len(stream.batches):
@@ -199,7 +251,7 @@ class Replay:
                 if isinstance(
                     decide_retrain(evidence, self.spec.retrain, stream.setting.first), Retrain
                 ):
-                    self.challenge(batch, served)
+                    self.challenge(batch)
         return self.outcome
 
     # --- the way of one batch ---
@@ -210,11 +262,11 @@ class Replay:
         """Return the mix of ``members`` for ``rows``, before recalibration."""
         return mix([self.made[member.version].of(rows) for member in members], weights)
 
-    def predict(self, reign: Reign, rows: slice, *, before: bool = False) -> np.ndarray:
-        """Return what ``reign`` serves for ``rows``, or would by what was in force before."""
-        weights = reign.weights_before if before else reign.weights
-        recalibration = reign.recalibration_before if before else reign.recalibration
-        raw = self.raw(reign.members, weights, rows)
+    def predict(self, served: Served, rows: slice, *, before: bool = False) -> np.ndarray:
+        """Return what ``served`` serves for ``rows``, or would by what was in force before."""
+        weights = served.weights_before if before else served.weights
+        recalibration = served.recalibration_before if before else served.recalibration
+        raw = self.raw(served.members, weights, rows)
         return raw if recalibration is None else correct(raw, recalibration)
 
     def losses(self, predicted: np.ndarray, rows: slice) -> np.ndarray:
@@ -225,10 +277,10 @@ class Replay:
     def serve(self, batch: int) -> None:
         """Predict the batch, and learn its labels afterwards."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        losses = self.losses(self.predict(self.reign, rows), rows)
+        losses = self.losses(self.predict(self.served, rows), rows)
         _serve(self.outcome, losses)
         self.means.append(float(losses.mean()))
-        raw = self.raw(self.reign.members, self.reign.weights, rows)
+        raw = self.raw(self.served.members, self.served.weights, rows)
         self.summaries.append(
             summarise(stream.batches[batch], stream.target[rows], raw, stream.setting.problem)
         )
@@ -245,7 +297,7 @@ class Replay:
         ):
             return False
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        previous, champion = (self.predict(one, rows) for one in (self.previous, self.reign))
+        previous, champion = (self.predict(one, rows) for one in (self.previous, self.served))
         watched.append(compare_stored(stream, rows, previous, champion))
         evidence = WatchEvidence(
             model=stream.setting.name,
@@ -258,7 +310,7 @@ class Replay:
         )
         if not isinstance(decide_watch(evidence, self.spec.watch), RollBack):
             return False
-        self.reign, self.previous = self.previous, None
+        self.served, self.previous = self.previous, None
         self.outcome.rollbacks += 1
         self.rollbacks.append(stream.batches[batch])
         freeze = FreezeEvidence(
@@ -273,32 +325,32 @@ class Replay:
             self.rollbacks = []  # a person looks before the next batch, and thaws the model
         return True
 
-    def refresh(self, reign: Reign, batch: int) -> Reign:
+    def refresh(self, served: Served, batch: int) -> Served:
         """Take in the labels of the batch: standings, weights and recalibration follow."""
         stream, rows = self.models.stream, self.models.stream.rows(batch)
-        before, now = self.predict(reign, rows, before=True), self.predict(reign, rows)
+        before, now = self.predict(served, rows, before=True), self.predict(served, rows)
         evidence = RecalibrationEvidence(
             model=stream.setting.name,
             batch=stream.batches[batch],
             champion=len(self.made),
             problem=stream.setting.problem,
-            members=reign.members,
+            members=served.members,
             losses={
                 m.version: float(self.losses(self.made[m.version].of(rows), rows).mean())
-                for m in reign.members
+                for m in served.members
             },
             summaries=tuple(self.summaries[-SUMMARIES:]),
-            weights=reign.weights,
-            recalibration=reign.recalibration,
-            weights_before=reign.weights_before,
-            recalibration_before=reign.recalibration_before,
+            weights=served.weights,
+            recalibration=served.recalibration,
+            weights_before=served.weights_before,
+            recalibration_before=served.recalibration_before,
             comparison=compare_stored(stream, rows, before, now),
         )
         spec = self.spec
         made = decide_recalibration(evidence, spec.ensemble, spec.recalibrate, spec.watch)
         self.outcome.taken_back += made.taken_back
-        return Reign(
-            made.members, made.weights, made.recalibration, reign.weights, reign.recalibration
+        return Served(
+            made.members, made.weights, made.recalibration, served.weights, served.recalibration
         )
 
     def evidence(self, batch: int) -> PolicyEvidence:
@@ -324,49 +376,58 @@ class Replay:
 
     # --- trainings ---
 
-    def new_member(self, batch: int, kind: WindowKind) -> tuple[int, float]:
-        """Train a model; return its version, and its loss on the holdout."""
-        version, rows = len(self.made) + 1, self.models.stream.holdout(batch)
-        self.made[version] = self.train(batch, _WINDOWS[kind])
+    def new_member(
+        self, batch: int, kind: WindowKind, unseen_from: int | None
+    ) -> tuple[int, Trained, float]:
+        """Train a model; return its version, what was made, and its loss on what judges it."""
+        version = len(self.made) + 1
+        trained = self.train.judged(batch, _WINDOWS[kind], unseen_from, self.spec.gate)
+        self.made[version] = trained.serves
         self.trained_at.append(batch)
-        return version, float(self.losses(self.made[version].of(rows), rows).mean())
+        return version, trained, float(self.losses(trained.unseen, trained.rows).mean())
 
     def promote_first(self, batch: int) -> None:
         """Train the first champion."""
         kind = next_window((), 0, self.spec.ensemble)
-        version, loss = self.new_member(batch, kind)
+        version, _, loss = self.new_member(batch, kind, None)
         members = join((), version, kind, loss, self.spec.ensemble)
-        self.reign = Reign(members, (1.0,), None, (1.0,), None)
+        self.served = Served(members, (1.0,), None, (1.0,), None)
 
-    def challenge(self, batch: int, served: Reign) -> None:
+    def _before(self, batch: int) -> Served:
+        """The champion with the weights it had before ``batch`` was mature, if it served it."""
+        versions = {member.version for member in self.served.members}
+        then = self.served_at[batch]
+        return then if {member.version for member in then.members} == versions else self.served
+
+    def challenge(self, batch: int) -> None:
         """Train a new member; it joins the ensemble if it may, and the new ensemble is champion if
         the gate lets it.
 
-        The members stand as when the batch was ``served``, so that nothing of a contender rests on
-        the holdout.
+        The members stand as they did when the oldest row that judges was served, so that nothing of
+        a contender rests on these rows.
         """
-        stream, ensemble, rows = (
-            self.models.stream,
-            self.spec.ensemble,
-            self.models.stream.holdout(batch),
-        )
-        kind = next_window(self.reign.members, len(self.trained_at), ensemble)
-        version, loss = self.new_member(batch, kind)
+        stream, ensemble = self.models.stream, self.spec.ensemble
+        kind = next_window(self.served.members, len(self.trained_at), ensemble)
+        unseen_from = max(self.made[member.version].start for member in self.served.members)
+        version, trained, loss = self.new_member(batch, kind, unseen_from)
         self.gains.append(0.0)
+        rows, served = trained.rows, self._before(trained.first)
         champion = self.raw(served.members, served.weights, rows)
         if not may_join(loss, float(self.losses(champion, rows).mean()), ensemble):
             return
         members = join(served.members, version, kind, loss, ensemble)
         weights = member_weights(members, ensemble)
-        evidence = refresh_evidence(
-            stream, batch, self.raw(members, weights, rows), champion, version
-        )
+        told = [
+            trained.unseen if m.version == version else self.made[m.version].of(rows)
+            for m in members
+        ]
+        evidence = refresh_evidence(stream, batch, rows, mix(told, weights), champion, version)
         if not isinstance(decide_promotion(evidence, self.spec.gate), Promote):
             return
-        settled = with_newest_losses(members, self.reign.members)
+        newest = with_newest_losses(members, self.served.members)
         now = recalibrate(
             self.summaries[-SUMMARIES:], stream.setting.problem, self.spec.recalibrate
         )
-        self.previous, self.gains[-1] = self.reign, []
-        self.reign = Reign(settled, member_weights(settled, ensemble), now, weights, None)
+        self.previous, self.gains[-1] = self.served, []
+        self.served = Served(newest, member_weights(newest, ensemble), now, weights, None)
         self.outcome.promotions += 1

@@ -78,7 +78,7 @@ LEVEL = 0.05
 
 
 def promoted(world: World, rng: np.random.Generator, attempt: int, config: GateConfig) -> bool:
-    """Judge one change of recipe by the house's block test and gate, on a holdout of its own."""
+    """Judge one change of recipe by our block test and gate, on a holdout of its own."""
     challenger, champion, blocks = world.losses(rng)
     test = block_test(challenger - champion, blocks)
     losses = [
@@ -144,7 +144,7 @@ def power(world: World, times: int, seed: int = 0) -> dict[str, float]:
 
 
 def _paired(world: World, rng: np.random.Generator) -> float:
-    """The one-sided p-value of the house's test that the challenger's loss is lower."""
+    """The one-sided p-value of the gate's test that the challenger's loss is lower."""
     challenger, champion, blocks = world.losses(rng)
     return block_test(challenger - champion, blocks).p_below
 

@@ -90,7 +90,7 @@ def _gate(evidence: Evidence) -> Iterator[str]:
     if evidence.pooled:
         yield f"in shadow   {', '.join(evidence.pooled)}"
     if evidence.comparison is None:
-        yield f"compared    no: {evidence.not_compared or 'nobody reigned'}"
+        yield f"compared    no: {evidence.not_compared or 'there was no champion'}"
     else:
         yield from _compared(evidence.comparison, "challenger", "champion")
     for check in evidence.guardrails:

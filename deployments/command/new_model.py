@@ -4,6 +4,7 @@ they are.
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from tasks.configuration import ConfigurationError
 from tasks.ingest.infer import TypedFile, infer_contract, read_typed
 from tasks.lake import write_whole
 from tasks.records import Problem
+from tasks.settings import REPOSITORY
 
+SPEC_SCHEMA = REPOSITORY / "docs" / "reference" / "model-spec.schema.json"
+"""What an editor completes and checks a spec by."""
 FEWEST_ROWS = 200
 """Rows that a batch should have: with fewer, too little can be said about it (docs/decisions.md).
 """
@@ -98,7 +102,8 @@ def draft_model(
     )
     spec = _spec(typed, model, target, time)
     write_whole(contract_file, contract.encode())
-    write_whole(spec_file, spec.encode())
+    schema = os.path.relpath(SPEC_SCHEMA, spec_file.parent)
+    write_whole(spec_file, f"# yaml-language-server: $schema={schema}\n{spec}".encode())
     return contract_file, spec_file
 
 

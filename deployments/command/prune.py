@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from tasks.ledger.entries import champion_changes, history
 from tasks.ledger.lease import holder_name, lease
 from tasks.ledger.retention import models_known, needed
-from tasks.ledger.tables import open_ledger
+from tasks.ledger.tables import Engine, open_ledger
 from tasks.settings import Settings
 
 
@@ -87,7 +85,7 @@ def _removals(settings: Settings, engine: Engine, before: datetime) -> Iterator[
     yield from _old(
         _seldom_read(settings, engine),
         before,
-        "a copy of a version that does not reign; MLflow has it",
+        "a copy of a version that is not champion; MLflow has it",
     )
     yield from _old(sorted((home / "cache" / "tmp").glob("*")), before, "left by a run that died")
 

@@ -149,7 +149,7 @@ def prune(
     ] = False,
 ) -> None:
     """Say what may go from the disk, since nothing rests on it: no training, no prediction, no
-    reign.
+    champion.
     """
     from deployments.command.prune import prune as prune_lake
     from tasks.configuration import parse_duration

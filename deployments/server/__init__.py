@@ -1,0 +1,10 @@
+"""Servers: those of ``kingmaker up``, the embedded one, and what a team starts in containers.
+
+Where do I go to change ...?
+
+    up.py               Prefect, MLflow and a worker until Ctrl-C
+    home.py             where they listen, and their secrets
+    embedded.py         Prefect's server for the time of one command
+    authentication.py   passwords before both servers; health.py: are they ready?
+    compose.yaml, Dockerfile, kubernetes-job.json   for a team
+"""

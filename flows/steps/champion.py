@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Engine
-
 from tasks.ledger import entries as ledger
+from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.records import LedgerEntry, LoadedModel, TrainedModel, served_by
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from tasks.ingest.task import read_block
 from tasks.ledger.served import LAKE, any_undelivered, mark_delivered, served_parts, undelivered
+from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.scoring.config import SinkConfig
 from tasks.scoring.current import update_current

@@ -5,6 +5,7 @@ recalibration follow.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from tasks.evaluation.scored import LabelledRows
 from tasks.evaluation.task import score_labelled
 from tasks.ledger import entries as ledger
 from tasks.mixing import mix
-from tasks.prediction import align, predict
+from tasks.prediction import align
 from tasks.records import (
     BatchRecord,
     EnsembleMember,
@@ -77,19 +78,20 @@ def join_ensemble(
     """Return the challenger, packaged with the members that are kept if it is an ensemble's new
     member; what it predicts for the holdout, (rows,) or (rows, classes); and whether it may join.
 
-    The members stand as they did before the holdout's batch, so that nothing of a contender rests
-    on the holdout.
+    The members stand as they did before the holdout's batches, so that nothing of a contender rests
+    on the holdout. Where folds predicted the holdout, their predictions are the new member's.
     """
     spec, rows = m.managed.spec, holdout.rows
-    predicted = predict(fitted.pipeline, rows.frame.features, spec.problem, fitted.classes)
+    predicted = fitted.predicted
     if fitted.contender.new_member is None:
         return fitted, predicted, ()
-    loss = Objective(spec.problem, spec.metric, fitted.classes).mean_loss(rows.target, predicted)
+    unseen = predicted if fitted.unseen is None else fitted.unseen
+    loss = Objective(spec.problem, spec.metric, fitted.classes).mean_loss(rows.target, unseen)
     known, checks = tuple[EnsembleMember, ...](), tuple[Guardrail, ...]()
     if champion is not None and holdout.champion and _same_features(fitted, champion):
         champion_loss = float(holdout.champion.losses.mean())
         checks = (MayJoin().check(loss, champion_loss, spec.ensemble),)
-        known = current_members(m, champion, holdout.batch) or (
+        known = current_members(m, champion, holdout.first_batch) or (
             _as_member(champion, champion_loss),
         )
     members = join(known, 0, kind, loss, spec.ensemble)
@@ -97,15 +99,22 @@ def join_ensemble(
     kept = {} if champion is None else _kept(m, champion)
     ensemble = packaged(fitted, members, weights, kept)
     # The kept members have predicted these rows already, as the champion's.
-    told = {0: (predicted, fitted.classes)}
+    told = dict[int, tuple[np.ndarray, tuple[str, ...]]]()
     if champion is not None and holdout.champion is not None:
         for version, of in zip(_versions(champion), holdout.champion.members, strict=True):
             told[version] = of, champion.trained.classes
-    mixed = [
-        align(of, known, ensemble.classes) if ensemble.classes else of
-        for of, known in (told[member.version] for member in members)
-    ]
-    return ensemble, mix(mixed, weights), checks
+
+    def mixed(new: np.ndarray) -> np.ndarray:
+        all_told = told | {0: (new, fitted.classes)}
+        aligned = [
+            align(of, known, ensemble.classes) if ensemble.classes else of
+            for of, known in (all_told[member.version] for member in members)
+        ]
+        return mix(aligned, weights)
+
+    if fitted.unseen is not None:
+        ensemble = replace(ensemble, unseen=mixed(fitted.unseen))
+    return ensemble, mixed(predicted), checks
 
 
 def _versions(champion: LoadedModel) -> tuple[int, ...]:
@@ -187,9 +196,9 @@ def recalibration_evidence(
     if unseen or served_by_newest:
         scored = score_labelled(m.managed, packaged, LabelledRows.of(m.features([record])))
         losses = {
-            member.version: scored.objective.mean_loss(scored.rows.target, predicted)
-            for member, predicted in zip(packaged.trained.members, scored.members, strict=True)
-            if member.version in unseen
+            version: scored.objective.mean_loss(scored.rows.target, predicted)
+            for version, predicted in zip(_versions(packaged), scored.members, strict=True)
+            if version in unseen
         }
     if served_by_newest:
         # What was in force before the newest refresh against that refresh; rows that cannot judge

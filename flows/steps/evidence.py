@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from prefect import get_run_logger
 from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
 from tasks.decisions.rules import RULE, made_by
-from tasks.evaluation.compare import SeenRowsError
+from tasks.evaluation.compare import SeenRowsError, time_blocks
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import compare_models, score_labelled
@@ -198,6 +198,33 @@ class Holdout:
     def batch(self) -> str:
         """The batch that they are the newest rows of."""
         return max(span.batch for span in self.spans)
+
+    @property
+    def first_batch(self) -> str:
+        """The oldest batch that they are rows of."""
+        return min(span.batch for span in self.spans)
+
+
+def enough_to_judge(m: ModelRun) -> Callable[[FeatureFrame], bool]:
+    """Return the function that says whether labelled rows are enough for the gate to compare by."""
+    gate = m.managed.spec.gate
+
+    def enough(frame: FeatureFrame) -> bool:
+        if len(frame) < gate.min_rows:
+            return False
+        blocks, _ = time_blocks(frame.moments)
+        return len(np.unique(blocks)) >= gate.min_blocks
+
+    return enough
+
+
+def unseen_from(m: ModelRun, champion: LoadedModel | None) -> datetime | None:
+    """Return the moment from which on the champion was trained on no row; None when there is no
+    champion that can be compared with.
+    """
+    if champion is None or m.contract_broken(champion):
+        return None
+    return champion.trained.trained_until
 
 
 def hold_out(m: ModelRun, parts: Split, champion: LoadedModel | None) -> Holdout:

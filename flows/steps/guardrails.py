@@ -20,14 +20,17 @@ def every_guardrail(
     challenger: Scored,
     champion: Scored | None,
     as_fitted: np.ndarray,
+    as_loaded: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
     """Check the challenger ``model`` as it came back from the registry.
 
-    ``challenger`` and ``champion`` are what both predict for the holdout, ``as_fitted`` what the
-    challenger predicted before it was stored.
+    ``challenger`` and ``champion`` are what both predict for the holdout unseen; ``as_fitted`` and
+    ``as_loaded`` what the challenger itself predicts for it before and after it was stored.
     """
     parts = fitted.split
-    found, checks = check_guardrails(m.managed, model, challenger, champion, parts.train, as_fitted)
+    found, checks = check_guardrails(
+        m.managed, model, challenger, champion, parts.train, as_fitted, as_loaded
+    )
     log_metrics(
         m.managed,
         model.trained.run_id,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from prefect import get_run_logger
 
 from flows.steps.run import ModelRun
@@ -92,13 +93,27 @@ def judge(m: ModelRun, record: BatchRecord) -> BatchRecord:
 
 
 def _scored(m: ModelRun, models: Sequence[LoadedModel], frame: FeatureFrame) -> list[Scored]:
-    """What each model predicts for the labelled rows; nothing when there are none."""
+    """What each model predicts for the labelled rows for which the first of ``models`` has a
+    number; nothing when there are none.
+    """
     try:
         rows = LabelledRows.of(frame)
+        first = score_labelled(m.managed, models[0], rows)
+        known = np.isfinite(first.predicted.reshape(len(rows), -1)).all(axis=1)
+        if not known.all():
+            get_run_logger().warning(
+                "%s %s: %d of %d labelled rows have no finite prediction, and are not judged",
+                m.managed.name,
+                max(frame.snapshots),
+                int((~known).sum()),
+                len(rows),
+            )
+            rows = LabelledRows.of(rows.frame.where(known))
+            first = score_labelled(m.managed, models[0], rows)
     except EvaluationError as refused:
         get_run_logger().warning("%s is not judged: %s", m.managed.name, refused)
         return []
-    return [score_labelled(m.managed, model, rows) for model in models]
+    return [first, *(score_labelled(m.managed, model, rows) for model in models[1:])]
 
 
 def _count_unknown(m: ModelRun, known: KnownLabels) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Engine
-
 from flows.steps.champion import serves
 from tasks.cohorts import due, why_waiting
 from tasks.ingest.arrivals import SourceBatch, closed_batches, open_batches
@@ -17,6 +15,7 @@ from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by
 from tasks.ledger.served import LAKE, any_undelivered, scored_fingerprints
+from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.records import Cohort
 from tasks.streams import Stream

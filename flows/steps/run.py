@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import prefect.runtime
 from prefect import get_run_logger
-from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
 from flows.steps.events import announce
@@ -22,7 +21,7 @@ from tasks.errors import KingmakerError
 from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
-from tasks.ledger.tables import open_ledger
+from tasks.ledger.tables import Engine, open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
     BatchRecord,

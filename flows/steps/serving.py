@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Engine
 
 from data_contracts.diff import broken_promises
 from data_contracts.open_rows import open_contract
@@ -25,6 +24,7 @@ from tasks.ingest.open_rows import write_open_rows
 from tasks.ingest.rows import Rows
 from tasks.lake import read_reasons, scratch_directory, write_whole
 from tasks.ledger.served import PartTakenError, record_served, served_parts
+from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import FeatureFrame, LoadedModel, ServedPart, Verdict

@@ -41,6 +41,7 @@ async def train(m: ModelRun, entry: LedgerEntry) -> None:
     try:
         await retrain(m.managed.name, entry.decision.reason, entry.as_of)
     except (NoTrainingRowsError, SearchFailedError) as error:
+        get_run_logger().warning("%s: nothing could be trained: %s", m.managed.name, error)
         m.decide(
             entry.batch,
             Hold(reason=f"nothing could be trained: {error}"),

@@ -1,7 +1,7 @@
 """The decisions room's slice of the model spec. Defaults are those of docs/decisions.md."""
 
 from datetime import timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -141,9 +141,15 @@ class GateConfig(Config):
     promoted.
     """
     min_rows: int = Field(default=200, ge=1)
-    """Rows of the holdout below which a change of recipe is not judged."""
+    """Rows below which nothing is compared: where the newest share of the newest batch has fewer,
+    whole batches that the champion has not seen are pooled.
+    """
     min_blocks: int = Field(default=8, ge=3)
     """Blocks of time below which an interval is not believed."""
+    without_evidence: Literal["refresh", "keep"] = "refresh"
+    """What becomes of a refresh where all unseen rows are too few to compare by: it is promoted
+    when it passes its guardrails (``refresh``), or the champion is kept (``keep``).
+    """
     pool: int = Field(default=4, ge=0)
     """Following batches that a change of recipe may predict in shadow when the holdout has too few
     rows or blocks.

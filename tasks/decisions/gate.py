@@ -41,9 +41,9 @@ def decide_promotion(
     refuses; one whose check the configuration accepts does not, and the reason names it.
     """
     if refusal := _guardrail_refusal(evidence, config):
-        return Reject(reason=refusal, version=evidence.challenger)
+        return Reject(reason=refusal + _left_out(evidence), version=evidence.challenger)
     verdict, reason = _compared(evidence, config)
-    reason += _accepted(evidence, config)
+    reason += _accepted(evidence, config) + _left_out(evidence)
     if verdict is None and len(evidence.pooled) < config.pool:
         return Shadow(reason=f"{reason}; it goes on in shadow", version=evidence.challenger)
     if not verdict:
@@ -69,6 +69,11 @@ def _accepted(evidence: Evidence, config: GateConfig) -> str:
         if guardrail.outcome != "passed" and guardrail.code in config.accept
     ]
     return f"; accepted by gate.accept: {'; '.join(accepted)}" if accepted else ""
+
+
+def _left_out(evidence: Evidence) -> str:
+    """The candidates that could not be trained."""
+    return f"; left out: {'; '.join(map(str, evidence.left_out))}" if evidence.left_out else ""
 
 
 def _in_full(guardrail: Guardrail) -> str:
@@ -154,6 +159,8 @@ def _short(comparison: Comparison, config: GateConfig) -> str:
 
 def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     if short := _short(comparison, config):
+        if config.without_evidence == "keep":
+            return False, f"too little to compare, so the champion is kept: {short}"
         return True, f"a refresh that passes its guardrails; too little to compare: {short}"
     share = _worse_by(comparison)
     words = f"{_in_words(comparison)}, t {comparison.t:.2f}"
@@ -200,13 +207,16 @@ def _p_of_many_looks(comparison: Comparison) -> float:
 
 def _contradicts(comparison: Comparison) -> bool:
     """Whether the user's metric is worse beyond both its intervals."""
-    ours, theirs = comparison.challenger_score, comparison.champion_score
-    return ours.high < theirs.low if comparison.greater_is_better else ours.low > theirs.high
+    challenger, champion = comparison.challenger_score, comparison.champion_score
+    if comparison.greater_is_better:
+        return challenger.high < champion.low
+    return challenger.low > champion.high
 
 
 def _in_words(comparison: Comparison) -> str:
     share = _worse_by(comparison)
     return (
         f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g}"
-        f" ({share:+.1%}) on {comparison.rows:,} unseen rows"
+        f" ({share:+.1%}) on {comparison.rows:,} unseen rows in {comparison.blocks} blocks of time,"
+        f" which tell {comparison.detectable:.1%}"
     )

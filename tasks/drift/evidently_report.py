@@ -9,14 +9,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tasks.errors import KingmakerError
-from tasks.lake import write_whole
-from tasks.records import DriftSummary, FeatureDrift, FeatureFrame, Fence
+from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
 
 EVENT_TIME = "(event time)"
 """Column of the baseline's sample that is no feature: by it the rows of a season are found."""
+BINS = 10
+"""Bins of Evidently's histograms."""
 _METHOD = "kingmaker"
 
 
@@ -34,26 +36,25 @@ def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
     )
 
 
-def _inert(page: str, path: Path) -> str:
+def _inert(page: str) -> str:
     """The page with the data in its scripts escaped: Evidently writes them as they are, so
     ``</script>`` would end one.
     """
     data = re.compile(r"^ *var \w+ = \{.*\};$", re.MULTILINE)
     if len(data.findall(page)) != 2:
         raise ReportNotWrittenError(
-            f"{path}: expected two lines of data in Evidently's page, found other ones"
+            "expected two lines of data in Evidently's page, found other ones"
         )
     return data.sub(lambda line: line[0].replace("<", "\\u003c"), page)
 
 
-def write_report(
-    path: Path, baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary, fence: Fence
-) -> None:
-    """Write Evidently's page: one drift metric and one test a feature, with our score on all rows
+def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSummary) -> str:
+    """Return Evidently's page: one drift metric and one test a feature, with our score on all rows
     and our threshold.
 
-    Column kinds come from the summary, never from a guess. Columns without a value are left out:
-    one of them would end the whole report (Evidently #1480); our own page names them.
+    Column kinds come from the summary, never from a guess. Columns without a value, and numbers
+    too large to be cut into bins, are left out: one of them would end the whole report (Evidently
+    #1480); our own page names them.
     """
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
@@ -65,6 +66,7 @@ def write_report(
         if f.score is not None
         and reference[f.feature].notna().any()
         and batch[f.feature].notna().any()
+        and (f.kind != "numerical" or _has_bins(reference[f.feature], batch[f.feature]))
     ]
     kinds: Mapping[str, list[str]] = {
         "numerical_columns": [f.feature for f in judged if f.kind == "numerical"],
@@ -87,11 +89,19 @@ def write_report(
             str(file)
         )  # given a Path it writes nothing and says nothing (Evidently 0.7.23)
         if not file.is_file() or file.stat().st_size == 0:
-            raise ReportNotWrittenError(
-                f"{path}: Evidently wrote no page for batch {summary.batch}"
-            )
-        with fence.hold():
-            write_whole(path, _inert(file.read_text(encoding="utf-8"), path).encode())
+            raise ReportNotWrittenError(f"Evidently wrote no page for batch {summary.batch}")
+        return _inert(file.read_text(encoding="utf-8"))
+
+
+def _has_bins(reference: pd.Series, batch: pd.Series) -> bool:
+    """Whether NumPy, which draws for Evidently, can cut the values into bins."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for values in (reference, batch, pd.concat([reference, batch])):
+                np.histogram(values.dropna(), BINS)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.DataFrame:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.drift.evidently_report import draw_sample, write_report
+from tasks.drift.evidently_report import draw_report, draw_sample
 from tasks.drift.histograms import count_part, count_target
 from tasks.drift.profile import add_history, make_profile
 from tasks.drift.summary import add_target, summarise_drift
+from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
+from tasks.not_made import page_or_why
 from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, Fence, LoadedModel
 
 SEEN = 50_000
@@ -94,4 +96,10 @@ def draw_evidently(
     # Evidently costs two seconds to import: only when there is something to draw.
 
     sample = draw_sample(frame, managed.spec.drift.sample, managed.spec.training.seed)
-    write_report(path, champion.baseline, sample, summary, fence)
+    page = page_or_why(
+        f"Evidently's report of {managed.name} {summary.batch}",
+        lambda: draw_report(champion.baseline, sample, summary),
+        get_run_logger(),
+    )
+    with fence.hold():
+        write_whole(path, page.encode())

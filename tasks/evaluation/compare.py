@@ -118,12 +118,12 @@ def paired_sums(
     sums = np.zeros((4, size * width))
     for start in range(0, len(blocks), PIECE):
         rows = slice(start, start + PIECE)
-        ours, theirs = challenger[rows], champion[rows]
+        own, other = challenger[rows], champion[rows]
         with np.errstate(invalid="ignore"):  # infinite minus infinite is NaN, and says so
-            difference = ours - theirs
-        difference[np.abs(difference) <= 1e-12 + 1e-9 * np.abs(theirs)] = 0.0
+            difference = own - other
+        difference[np.abs(difference) <= 1e-12 + 1e-9 * np.abs(other)] = 0.0
         cells = groups[rows] * np.int64(width) + blocks[rows]
-        for table, weights in zip(sums, (difference, ours, theirs, None), strict=True):
+        for table, weights in zip(sums, (difference, own, other, None), strict=True):
             table += np.bincount(cells, weights=weights, minlength=size * width)
     return PairedSums(*sums.reshape(4, size, width))
 

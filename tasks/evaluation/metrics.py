@@ -3,7 +3,9 @@
 Every metric here is a function of sums over rows: of losses, of hits and misses, of rows by bin of
 their score. So it is known without a block of time as soon as the sums of that block are taken
 away, and the jackknife over blocks costs one pass over the rows, however many blocks there are.
-scikit-learn gives no sums by block; the tests hold each value against scikit-learn's.
+scikit-learn gives no sums by block, takes no probabilities for labels, and needs twice as long for
+the AUC of ten million rows alone as value and interval take here; the tests hold each value against
+scikit-learn's.
 """
 
 from __future__ import annotations
@@ -342,7 +344,7 @@ def _multiclass(
 
 def _class_shares(target: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """The target as (rows, classes) of shares; labels beyond ``classes`` are columns after
-    theirs.
+    those of ``classes``.
     """
     if target.ndim == 2:
         return target

@@ -60,7 +60,8 @@ def compare_slices(
         values, codes = _numbered(slices[column])
         sums = paired_sums(challenger, champion, blocks, codes, len(values))
         rows = sums.rows.sum(axis=1)
-        ours, theirs = sums.challenger.sum(axis=1) / rows, sums.champion.sum(axis=1) / rows
+        challenger_losses = sums.challenger.sum(axis=1) / rows
+        champion_losses = sums.champion.sum(axis=1) / rows
         for i, value in enumerate(values):
             test = ratio_test(sums.difference[i], sums.rows[i])
             compared.append(
@@ -69,8 +70,8 @@ def compare_slices(
                     value=str(value),
                     rows=int(rows[i]),
                     blocks=test.blocks,
-                    challenger_loss=float(ours[i]),
-                    champion_loss=float(theirs[i]),
+                    challenger_loss=float(challenger_losses[i]),
+                    champion_loss=float(champion_losses[i]),
                     p_worse=1 - test.p_below if test.blocks > 1 else 1.0,
                 )
             )

@@ -124,6 +124,7 @@ def check_guardrails(
     champion: Scored | None,
     train: FeatureFrame,
     as_fitted: np.ndarray,
+    as_loaded: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
     """Check the challenger ``model`` as it came back from the registry, by what it predicts for the
     holdout and for a sample of its training rows.
@@ -135,6 +136,7 @@ def check_guardrails(
         champion=champion,
         train=score_model(model, LabelledRows(sample), spec.problem, spec.metric),
         as_fitted=as_fitted,
+        as_loaded=as_loaded,
         config=spec.guardrails,
         fairness=spec.fairness,
     )

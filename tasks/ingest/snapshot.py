@@ -158,7 +158,9 @@ def write_snapshot(
     with scratch_directory(lake, "ingest") as scratch:
         schema, files = _write_parts(_sorted(rows, contract, scratch), scratch)
         number = sum(files.values())
-        sha256 = content_sha256(schema, number, partial(_column, list(files), schema))
+        # Opened once: to open a file costs what it has columns.
+        opened = [pq.ParquetFile(file) for file in files]
+        sha256 = content_sha256(schema, number, partial(_column, opened, schema))
         path = Path("snapshots") / contract.name / batch.id / sha256[:16]
         if not (lake / path).exists():
             with new_directory(lake / path) as directory:
@@ -221,12 +223,12 @@ def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema
     return rest.schema, files
 
 
-def _column(files: Sequence[Path], schema: pa.Schema, name: str) -> Iterator[pa.ChunkedArray]:
+def _column(
+    files: Sequence[pq.ParquetFile], schema: pa.Schema, name: str
+) -> Iterator[pa.ChunkedArray]:
     """The values of a column, part by part, in the type that they had before they were written."""
     for file in files:
-        # A dot in a name would mean a field within a column.
-        table = pq.ParquetFile(file).read(None if "." in name else [name])
-        yield table[name].cast(schema.field(name).type)
+        yield file.read([name])[name].cast(schema.field(name).type)
 
 
 def read_manifest(lake: Path, path: str) -> Snapshot:

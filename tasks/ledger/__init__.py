@@ -1,0 +1,10 @@
+"""The database of batches, decisions and leases: SQLite, or PostgreSQL for a team.
+
+Where do I go to change ...?
+
+    tables.py       tables and connections; databases.py: making them on a PostgreSQL server
+    entries.py      what is written, and read
+    lease.py        one run at a time for a model
+    retention.py    what of the lake is still needed
+    superseded.py   what rests on rows that were replaced
+"""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
 
 from tasks.records.base import Record
-from tasks.records.model import RowSpan
+from tasks.records.model import LeftOut, RowSpan
 
 
 class Interval(Record):
@@ -107,6 +108,17 @@ class Comparison(Record):
     needs.
     """
 
+    @property
+    def detectable(self) -> float:
+        """The smallest excess loss, as a share of the champion's, that a one-sided test at 5% finds
+        in four of five cases: (1.645 + 0.842) standard errors, which are the half width of the
+        interval over 1.96; NaN when the champion has no loss.
+        """
+        half = self.difference.high - self.difference.value
+        if not self.champion_loss:
+            return math.nan
+        return (1.645 + 0.842) / 1.96 * half / abs(self.champion_loss)
+
 
 class Guardrail(Record):
     """One sanity check on the challenger. A check that could not be made has not passed."""
@@ -156,7 +168,13 @@ class Evidence(Record):
     guardrails: tuple[Guardrail, ...]
     generalisation: Generalisation | None = None
     """None in evidence from before it was kept, and when it could not be measured."""
+    folds: int = 0
+    """Fits of the challenger's recipe that predicted the holdout, each for a batch newer than its
+    rows; 0 when the challenger itself has not seen the holdout, and predicted it.
+    """
     pooled: tuple[str, ...] = ()
     """Batches after the holdout's that were pooled with it, because the holdout alone was too
     little.
     """
+    left_out: tuple[LeftOut, ...] = ()
+    """Candidates that could not be trained."""

@@ -69,6 +69,18 @@ class Trial(Record):
     seconds: float
 
 
+class LeftOut(Record):
+    """A candidate that could not be trained: the others went on without it."""
+
+    estimator: str
+    why: str
+    """The first line of its error, or what it lacked."""
+
+    def __str__(self) -> str:
+        """Give the estimator's name, and why."""
+        return f"{self.estimator.rpartition('.')[2]}: {self.why}"
+
+
 class EnsembleMember(Record):
     """One kept model of an ensemble, and how it has done."""
 

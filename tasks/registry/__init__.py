@@ -1,0 +1,11 @@
+"""MLflow: trainings, versions, aliases, and loading a model safely.
+
+Where do I go to change ...?
+
+    runs.py        what is logged of a training and of a batch
+    aliases.py     which version is champion, challenger, previous champion
+    safe_load.py   which types a stored model may have, and that its digest is known
+    fresh.py       a model loaded and used by a new interpreter
+
+This is the only package that imports MLflow and skops.
+"""

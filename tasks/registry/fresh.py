@@ -10,7 +10,6 @@ of the Parquet file ROWS, and prints them as JSON.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ import pandas as pd
 
 from tasks.checks import Check
 from tasks.prediction import predict
+from tasks.processes import run_module
 from tasks.records import Form, Guardrail, LoadedModel, Problem, TrainedModel
 from tasks.registry.runs import SAMPLE
 from tasks.registry.safe_load import FILES, read_model
@@ -81,25 +81,10 @@ class PredictsByItself(Check):
 def _ask(
     trained: TrainedModel, problem: Problem, copy: Path, trust: Form, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """Have a new interpreter predict.
-
-    It looks for modules where this process does, since an estimator may be a project's, and nowhere
-    else: not in the directory that this process was started in, where a user's files may have the
-    names of our packages.
-    """
-    command = [sys.executable, "-P", "-m", __name__]
-    command += [str(copy / FILES[trained.form]), trained.artifact_sha256, trained.form, trust]
-    command += [str(copy / SAMPLE), problem, *trained.classes]
-    places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
-    return subprocess.run(  # noqa: S603 - ourselves
-        command,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        cwd=copy,
-        env=os.environ | {"PYTHONPATH": places},
-    )
+    """Have a new interpreter predict."""
+    words = [str(copy / FILES[trained.form]), trained.artifact_sha256, trained.form, trust]
+    words += [str(copy / SAMPLE), problem, *trained.classes]
+    return run_module(__name__, *words, directory=copy, timeout=timeout)
 
 
 def golden_predictions(pipeline: Any, challenger: LoadedModel, problem: Problem) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline

@@ -32,6 +32,7 @@ from tasks.records import (
     Fence,
     Form,
     LabelSnapshot,
+    LeftOut,
     Recipe,
     RegistryAwayError,
     RowSpan,
@@ -48,6 +49,8 @@ KIND, TOKEN, TRUST = "kingmaker.kind", "kingmaker.token", "kingmaker.trust"
 """Tags of our runs: what it is, the fencing token of the lease under which it was made, what its
 spec trusts.
 """
+MOST_METRICS = 900
+"""Metrics of one request: MLflow takes 1,000 entities at once, parameters and tags included."""
 BASELINE, SAMPLE, PROFILE = "baseline", "sample.parquet", "profile.json"
 
 
@@ -74,6 +77,8 @@ class Training:
     seed: int
     code_version: str
     seconds: float
+    left_out: tuple[LeftOut, ...] = ()
+    """Candidates that could not be trained."""
     trust: Form = "skops"
     """What the model may be stored as."""
     members: tuple[EnsembleMember, ...] = ()
@@ -357,15 +362,15 @@ def _log(
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    client.log_batch(
-        run_id,
-        params=[Param(name, value[:6000]) for name, value in params.items()],
-        metrics=[
-            Metric(_metric_name(name), value, now, 0)
-            for name, value in metrics.items()
-            if math.isfinite(value)
-        ],
-    )
+    given = [Param(name, value[:6000]) for name, value in params.items()]
+    measured = [
+        Metric(_metric_name(name), value, now, 0)
+        for name, value in metrics.items()
+        if math.isfinite(value)
+    ]
+    client.log_batch(run_id, params=given, metrics=measured[:MOST_METRICS])
+    for start in range(MOST_METRICS, len(measured), MOST_METRICS):
+        client.log_batch(run_id, metrics=measured[start : start + MOST_METRICS])
 
 
 def _metric_name(name: str) -> str:
@@ -395,6 +400,22 @@ def _log_candidates(settings: Settings, training: Training, parent: str, fence: 
                 {"loss": trial.loss, "seconds": trial.seconds, "trials": float(trial.trials)}
                 | {f"loss_fold_{i}": value for i, value in enumerate(trial.loss_by_fold)},
             )
+
+    for one in training.left_out:
+        name = one.estimator.rpartition(".")[2]
+        tags = {
+            "mlflow.parentRunId": parent,
+            "mlflow.note.content": f"left out: {one.why}",
+            KIND: "candidate",
+            "kingmaker.batch": training.batch,
+            TOKEN: str(fence.token),
+        }
+        api = client(settings.tracking_uri)
+        created = api.create_run(
+            experiment_id(settings, training.model), run_name=f"{name} (left out)", tags=tags
+        )
+        _log(api, created.info.run_id, {"estimator": one.estimator, "left_out": one.why}, {})
+        api.set_terminated(created.info.run_id, "FAILED")
 
 
 def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.lake import POSITION, REASONS, read_reasons
+from tasks.lake import read_reasons
 
 HIDDEN = "(hidden)"
 """Stands for every value of a column that the contract classifies as other than public or internal.
@@ -34,9 +34,9 @@ def quarantined_rows(lake: Path, path: str, contract: Contract) -> tuple[tuple[s
     read_reasons(lake, path)
     table = pq.ParquetFile(lake / path).read()
     columns = [
-        contract.column(name) for name in contract.column_names if name in table.column_names
+        contract.column(name) for name in contract.column_names if name in table.column_names[:-2]
     ]
-    cells = [table[POSITION].to_pylist(), table[REASONS].to_pylist()]
+    cells = [column.to_pylist() for column in table.columns[-2:]]
     for column in columns:
         values = table[column.name].to_pylist()
         cells.append([HIDDEN] * len(values) if column.sensitive else values)

@@ -164,10 +164,14 @@ def deciding_entry(batch: str, entries: Sequence[LedgerEntry]) -> LedgerEntry | 
     """Return the batch's most consequential decision, of equals the newest; None when there is
     none.
 
-    A request for approval that a person has answered with no gives way to that answer.
+    A request for approval that a person has answered with no gives way to that answer, and a wish
+    to train that could not be carried out to the decision that says why.
     """
+    in_vain = {entry.evidence.get("retrain") for entry in entries}
     own = [
-        entry for entry in entries if entry.batch == batch and not _refused_later(entry, entries)
+        entry
+        for entry in entries
+        if entry.batch == batch and entry.id not in in_vain and not _refused_later(entry, entries)
     ]
     return max(
         own, key=lambda entry: (_CONSEQUENCE.index(entry.decision.kind), entry.id), default=None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.errors import KingmakerError, first_line
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
+from tasks.not_made import page_or_why
 from tasks.records import BatchRecord, Fence, LedgerEntry
 from tasks.reports.approval_page import render_approval_page, render_approval_text
 from tasks.reports.drift_page import render_drift_page
@@ -47,29 +49,36 @@ def write_batch_pages(
     spec, contract, batch = managed.spec, managed.contract, record.batch.id
     directory = managed.settings.reports / managed.name / batch
     evidently = directory / EVIDENTLY
-    drift = render_drift_page(
-        managed.name,
-        spec.metric,
-        record,
-        entries,
-        {column.name: column.unit for column in contract.columns},
-        [r for id, r in known.items() if id < batch],
-        EVIDENTLY if evidently.exists() else None,
-        VALIDATION,
-        waits.get(batch, ""),
-    )
-    validation = render_validation_page(contract, record.snapshot, record.verdict)
-    model = render_model_page(
-        managed.name,
-        _description(managed),
-        spec.metric,
-        list(known.values()),
-        entries,
-        lambda _: None,
-        waits,
-    )
+    drawn: dict[str, Callable[[], str]] = {
+        DRIFT: lambda: render_drift_page(
+            managed.name,
+            spec.metric,
+            record,
+            entries,
+            {column.name: column.unit for column in contract.columns},
+            [r for id, r in known.items() if id < batch],
+            EVIDENTLY if evidently.exists() else None,
+            VALIDATION,
+            waits.get(batch, ""),
+        ),
+        VALIDATION: lambda: render_validation_page(contract, record.snapshot, record.verdict),
+        MODEL: lambda: render_model_page(
+            managed.name,
+            _description(managed),
+            spec.metric,
+            list(known.values()),
+            entries,
+            lambda _: None,
+            waits,
+        ),
+    }
+    log = get_run_logger()
+    made = {
+        name: page_or_why(f"{name} of {managed.name} {batch}", draw, log)
+        for name, draw in drawn.items()
+    }
     with fence.hold():
-        for name, page in ((DRIFT, drift), (VALIDATION, validation), (MODEL, model)):
+        for name, page in made.items():
             write_whole(directory / name, page.encode())
     pages = (directory / DRIFT, directory / VALIDATION, directory / MODEL, evidently)
     return tuple(page for page in pages if page.exists())
@@ -112,20 +121,31 @@ def write_model_page(
 ) -> tuple[Path, ...]:
     """Rebuild the model's page and the picture of its scores over time."""
     directory = managed.settings.reports / managed.name
-    page = render_model_page(
-        managed.name,
-        _description(managed),
-        managed.spec.metric,
-        records,
-        entries,
-        lambda id: f"{id}/{DRIFT}",
-        waits,
+    page = page_or_why(
+        f"the page of {managed.name}",
+        lambda: render_model_page(
+            managed.name,
+            _description(managed),
+            managed.spec.metric,
+            records,
+            entries,
+            lambda id: f"{id}/{DRIFT}",
+            waits,
+        ),
+        get_run_logger(),
     )
     with fence.hold():
         write_whole(directory / "index.html", page.encode())
-        draw_timeline(
-            directory / "timeline.png", managed.name, managed.spec.metric, records, entries
-        )
+        try:
+            draw_timeline(
+                directory / "timeline.png", managed.name, managed.spec.metric, records, entries
+            )
+        except (KingmakerError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - what a library that draws may raise
+            get_run_logger().warning(
+                "the picture of %s could not be made: %s", managed.name, first_line(error)
+            )
     return directory / "index.html", directory / "timeline.png"
 
 

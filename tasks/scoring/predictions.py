@@ -23,6 +23,26 @@ from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 from tasks.scoring.skew import ServedBatch
 
 
+def without_prediction(contract: Contract, frame: FeatureFrame, predicted: np.ndarray) -> str:
+    """Return how many rows the model gives no number for, with the keys of the first three; empty
+    when there are none.
+    """
+    known = np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)
+    if known.all():
+        return ""
+    keys = frame.keys[~known].head(3)
+    shown = [name for name in keys.columns if not contract.column(str(name)).sensitive]
+    rows = "; ".join(
+        ", ".join(f"{name} {row[name]}" for name in shown) for _, row in keys[shown].iterrows()
+    )
+    count = int((~known).sum())
+    return (
+        f"{count:,} of {len(known):,} rows have no finite prediction, such as those of {rows}:"
+        " a value of theirs is too large for the model; give its column a limit in"
+        f" {contract.file.name}"
+    )
+
+
 def write_predictions(
     lake: Path,
     model: LoadedModel,
@@ -32,22 +52,23 @@ def write_predictions(
 ) -> Predictions:
     """Write keys, event time, prediction and version of every row, and return the record.
 
-    ``predicted`` is (rows,), or (rows, classes) with one column a class; where a row was
-    ``served``, it is what it was told then.
+    ``predicted`` is (rows,), or (rows, classes) with one column a class; NaN is written as missing.
+    Where a row was ``served``, it is what it was told then.
     """
     trained, batch = model.trained, max(frame.snapshots)
     table = pa.Table.from_pandas(frame.keys, preserve_index=False)
     table = table.rename_columns([f"{KEY}{name}" for name in table.column_names])
     if predicted.ndim == 1:
-        table = table.append_column(PREDICTION, pa.array(predicted, pa.float64()))
+        values = pa.array(predicted, pa.float64(), from_pandas=True)
+        table = table.append_column(PREDICTION, values)
     for position, label in enumerate(trained.classes):
-        values = pa.array(predicted[:, position], pa.float64())
+        values = pa.array(predicted[:, position], pa.float64(), from_pandas=True)
         table = table.append_column(f"{PROBABILITY}{label}", values)
     name = served_by(trained.version, model.adjusted_by)
-    version = pd.Series(name, index=range(len(frame)), dtype="object")
+    version = np.full(len(frame), name, dtype="object")
     moments = pd.Series(pd.NaT, index=range(len(frame)), dtype="datetime64[us, UTC]")
     if served is not None:
-        version = version.where(~served.rows, served.served_by)
+        version = np.where(served.rows, served.served_by, version)
         moments = served.scored_at
     table = table.append_column(VERSION, pa.array(version, pa.string()))
     table = table.append_column(SCORED_AT, pa.array(moments, pa.timestamp("us", tz="UTC")))

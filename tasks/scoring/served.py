@@ -164,11 +164,13 @@ def newest_served(
     if not frames:
         none = {name: pa.array([], arrow_type(contract.column(name))) for name in keys}
         frame = pa.table(none).to_pandas()
-        return frame.assign(
+        empty: pd.DataFrame = frame.assign(
             **{name: pd.Series(dtype="object") for name in (*columns, "served_by", "scored_at")}
         )
-    served = pd.concat(frames, ignore_index=True)
-    return served.drop_duplicates(list(keys), keep="last", ignore_index=True)
+        return empty
+    served: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    newest: pd.DataFrame = served.drop_duplicates(list(keys), keep="last", ignore_index=True)
+    return newest
 
 
 def write_part(

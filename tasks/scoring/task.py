@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import FeatureFrame, LoadedModel, Predictions, ServedPart, Skew
-from tasks.scoring.predictions import write_predictions
+from tasks.scoring.predictions import without_prediction, write_predictions
 from tasks.scoring.skew import ServedBatch, measure_skew, served_of
 
 
@@ -30,6 +30,8 @@ def score(
             served.predicted,
             predicted,
         )
+    if missing := without_prediction(managed.contract, frame, predicted):
+        get_run_logger().warning("%s %s: %s", managed.name, max(frame.snapshots), missing)
     written = write_predictions(managed.settings.lake, champion, frame, predicted, served)
     return predicted, written
 

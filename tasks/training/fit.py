@@ -8,11 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tasks.records import EnsembleMember, Problem, Recipe, RowSpan
+import numpy as np
+
+from tasks.errors import KingmakerError, first_line
+from tasks.prediction import align, predict
+from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
 from tasks.training.ensemble import Ensemble
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
+
+
+class CandidateFailedError(KingmakerError):
+    """An estimator raised in its fit, or in its first predictions."""
+
+    def __init__(self, left_out: LeftOut) -> None:
+        super().__init__(str(left_out))
+        self.left_out = left_out
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,17 @@ class Fitted:
     pipeline: Any
     split: Split
     classes: tuple[str, ...]
+    predicted: np.ndarray
+    """What it predicts for the holdout, (rows,) or (rows, classes) float64."""
     seconds: float
     members: tuple[EnsembleMember, ...] = ()
     """Of an ensemble: its members, the new member last, with version 0 until it is registered."""
     trained_on: tuple[RowSpan, ...] = ()
     """Rows that the pipeline, every member of it, was trained on."""
+    unseen: np.ndarray | None = None
+    """What fits of the same recipe that have not seen them predict for the rows of the holdout,
+    (rows,) or (rows, classes); None without folds, where the pipeline has not seen them itself.
+    """
 
 
 ENSEMBLE = "tasks.training.ensemble.Ensemble"
@@ -130,10 +148,59 @@ def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
-    """Fit the contender's recipe on ``split.train``; the holdout stays unseen."""
+    """Fit the recipe on ``split.train``, and on the rows before each fold, and predict the
+    holdout with both.
+
+    Raises CandidateFailedError when the estimator does.
+    """
+    try:
+        return _fit(contender, split, problem, seed)
+    except Exception as error:
+        raise CandidateFailedError(
+            LeftOut(estimator=contender.trained.estimator, why=first_line(error))
+        ) from error
+
+
+def _fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     began = time.perf_counter()
-    recipe = contender.trained
-    schema = with_values(split.train.schema, split.train.features)
+    pipeline, classes = _fitted(contender.trained, split.train, problem, seed)
+    unseen = _predicted_by_folds(contender.trained, split, problem, classes, seed)
+    seconds = time.perf_counter() - began
+    predicted = predict(pipeline, split.holdout.features, problem, classes)
+    return Fitted(
+        contender,
+        pipeline,
+        split,
+        classes,
+        predicted,
+        seconds,
+        trained_on=split.trained_on,
+        unseen=unseen,
+    )
+
+
+def _predicted_by_folds(
+    recipe: Recipe, split: Split, problem: Problem, classes: tuple[str, ...], seed: int
+) -> np.ndarray | None:
+    """What the recipe predicts for each fold when it was fitted on the rows before it; None without
+    folds.
+    """
+    if not split.folds:
+        return None
+    width = (len(classes),) if classes else ()
+    predicted = np.full((len(split.holdout), *width), np.nan)
+    for fold in split.folds:
+        pipeline, known = _fitted(recipe, fold.train, problem, seed)
+        told = predict(pipeline, fold.test.features, problem, known)
+        predicted[fold.rows] = align(told, known, classes) if classes else told
+    return predicted
+
+
+def _fitted(
+    recipe: Recipe, rows: FeatureFrame, problem: Problem, seed: int
+) -> tuple[Any, tuple[str, ...]]:
+    """A pipeline fitted on ``rows``, and the class labels of a multiclass target."""
+    schema = with_values(rows.schema, rows.features)
     pipeline = make_pipeline(
         recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed
     )
@@ -145,14 +212,13 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
     jobs = estimator.get_params()["n_jobs"] if own_jobs else None
     if own_jobs:
         estimator.set_params(n_jobs=os.cpu_count())
-    pipeline.fit(split.train.features, split.train.target)
+    pipeline.fit(rows.features, rows.target)
     if own_jobs:
         # A forest that predicts in parallel adds its trees up in any order: the last digits would
         # vary.
         estimator.set_params(n_jobs=jobs)
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
-    seconds = time.perf_counter() - began
-    return Fitted(contender, pipeline, split, classes, seconds, trained_on=split.trained_on)
+    return pipeline, classes
 
 
 def packaged(

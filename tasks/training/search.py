@@ -13,9 +13,9 @@ import numpy as np
 import optuna
 from threadpoolctl import threadpool_limits
 
-from tasks.errors import KingmakerError
+from tasks.errors import KingmakerError, first_line
 from tasks.prediction import predict
-from tasks.records import FeatureFrame, Problem, Recipe, Trial
+from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, Trial
 from tasks.training.config import Candidate, Range, TrainingConfig
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.split import NoTrainingRowsError, forward_folds
@@ -36,6 +36,16 @@ class Found:
     trial: Trial
 
 
+@dataclass(frozen=True)
+class Searched:
+    """What the search found of its candidates."""
+
+    found: tuple[Found, ...]
+    """Each candidate with its best parameters, best first; at least one."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Those whose every trial raised, or had no finite loss."""
+
+
 def search(
     frame: FeatureFrame,
     config: TrainingConfig,
@@ -44,14 +54,15 @@ def search(
     classes: Sequence[str] = (),
     incumbent: Recipe | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> tuple[Found, ...]:
-    """Return each candidate with its best parameters, best first.
+) -> Searched:
+    """Return each candidate with its best parameters, best first, and those that were left out.
 
     ``frame`` holds the training rows; a seeded sample of at most ``tuning.rows`` of them is
     searched. ``loss`` maps target and prediction to a mean loss. The incumbent's parameters are
     tried first where its estimator is a candidate and the spec still allows them, so the search
-    never overlooks what is champion. A candidate without a finite loss is left out. The same inputs
-    give the same result, but for ``Trial.seconds``.
+    never overlooks what is champion. A candidate whose every trial raises, or has no finite loss,
+    is left out by name, and the others go on. The same inputs give the same result, but for
+    ``Trial.seconds``.
 
     Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when
     no candidate is left.
@@ -72,7 +83,7 @@ def search(
         say(
             "no forward fold has rows to learn from: candidates are compared on their training rows"
         )
-    found = []
+    found, left_out = list[Found](), list[LeftOut]()
     for candidate in config.candidates:
         result = _search_one(
             candidate,
@@ -81,17 +92,18 @@ def search(
             incumbent,
         )
         name = candidate.estimator.rpartition(".")[2]
-        if result is None:
-            say(f"{name}: left out, because no trial has a finite loss")
+        if isinstance(result, LeftOut):
+            say(f"left out: {result}")
+            left_out.append(result)
             continue
         say(f"{name}: loss {result.trial.loss:.4f} over {len(folds)} folds")
         found.append(result)
     if not found:
         raise SearchFailedError(
             f"batches {sorted(frame.snapshots)}: expected a candidate with a finite loss, found"
-            f" none of {[candidate.estimator for candidate in config.candidates]}"
+            f" none; {'; '.join(map(str, left_out))}"
         )
-    return tuple(sorted(found, key=lambda item: item.trial.loss))
+    return Searched(tuple(sorted(found, key=lambda item: item.trial.loss)), tuple(left_out))
 
 
 @dataclass(frozen=True)
@@ -136,10 +148,11 @@ class _Folds:
 
 def _search_one(
     candidate: Candidate, folds: _Folds, config: TrainingConfig, incumbent: Recipe | None
-) -> Found | None:
-    """Return the candidate's best trial; None when none has a finite loss."""
+) -> Found | LeftOut:
+    """Return the candidate's best trial, or why none has a finite loss."""
     began = time.perf_counter()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a trial without a loss is told below
+    errors: list[str] = []
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))
     if incumbent is not None and incumbent.estimator == candidate.estimator:
         # A value that the spec no longer allows is left to the sampler: Optuna refuses an unknown
@@ -158,7 +171,11 @@ def _search_one(
             **candidate.params,
             **{n: _suggest(trial, n, r) for n, r in candidate.search.items()},
         }
-        losses = folds.losses(candidate, params)
+        try:
+            losses = folds.losses(candidate, params)
+        except Exception as error:  # noqa: BLE001 - an estimator may raise anything
+            errors.append(first_line(error))
+            return math.nan
         trial.set_user_attr("params", params)
         trial.set_user_attr("losses", losses)
         mean = sum(losses) / len(losses)
@@ -166,7 +183,10 @@ def _search_one(
 
     study.optimize(objective, n_trials=config.tuning.trials if candidate.search else 1)
     if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
-        return None
+        return LeftOut(
+            estimator=candidate.estimator,
+            why=errors[-1] if errors else "no trial has a finite loss",
+        )
     best = study.best_trial
     return Found(
         candidate,

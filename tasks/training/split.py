@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,105 @@ class NoTrainingRowsError(KingmakerError, ValueError):
 
 
 @dataclass(frozen=True)
+class Fold:
+    """The rows of one batch, to judge with, and all rows before it, to fit on."""
+
+    train: FeatureFrame
+    test: FeatureFrame
+    rows: np.ndarray
+    """Where ``test`` lies in the holdout: (rows of the holdout,) bool."""
+
+
+@dataclass(frozen=True)
 class Split:
-    """Labelled rows before a moment to train on, and the newest rows, from that moment on, to judge
-    with.
+    """Labelled rows to train on, and rows to judge with.
+
+    Without folds the holdout is newer than all that is trained on, and the trained model itself is
+    judged. With folds every row trains the model that will serve, and the holdout is predicted by
+    fits of the same recipe that have not seen it, batch by batch.
     """
 
     train: FeatureFrame
     holdout: FeatureFrame
     trained_on: tuple[RowSpan, ...]
     held_out: tuple[RowSpan, ...]
+    folds: tuple[Fold, ...] = ()
+    """Oldest first."""
+
+
+def split_to_judge(
+    frame: FeatureFrame,
+    holdout: float,
+    unseen_from: datetime | None,
+    enough: Callable[[FeatureFrame], bool],
+    most: int = 8,
+) -> Split:
+    """Hold out what it takes to judge a challenger against a champion.
+
+    The newest ``holdout`` share of the newest batch is held out where that is ``enough``. Where it
+    is not, the newest batches are pooled, as many as it takes, at most ``most``, of those that
+    begin at ``unseen_from`` or later: the champion has seen no row of them. Each is a fold of
+    forward cross-fitting, so that nothing is kept from the model that will serve. Without a
+    champion (``unseen_from`` is None) the single holdout stands. Raises NoTrainingRowsError as
+    ``split_by_time`` does.
+    """
+    labelled = _labelled(frame)
+    folds = [] if unseen_from is None else _folds(labelled, unseen_from, enough, most)
+    try:
+        single = split_by_time(labelled, holdout)
+    except NoTrainingRowsError:
+        if not folds:
+            raise
+    else:
+        if not folds or enough(single.holdout):
+            return single
+    chosen = np.zeros(len(labelled), dtype=bool)
+    for _, test in folds:
+        chosen |= test
+    held = labelled.where(chosen)
+    return Split(
+        train=labelled,
+        holdout=held,
+        trained_on=spans(labelled),
+        held_out=spans(held),
+        folds=tuple(
+            Fold(labelled.where(train), labelled.where(test), test[chosen]) for train, test in folds
+        ),
+    )
+
+
+def _folds(
+    labelled: FeatureFrame,
+    unseen_from: datetime,
+    enough: Callable[[FeatureFrame], bool],
+    most: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Masks of the rows to fit on and to judge with, (rows,) each, the oldest batch first."""
+    moments, batches = labelled.moments, labelled.batch.to_numpy()
+    unseen = np.datetime64(unseen_from.astimezone(UTC).replace(tzinfo=None), "us")
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    chosen = np.zeros(len(labelled), dtype=bool)
+    for batch in sorted(set(batches), reverse=True)[:most]:
+        test = batches == batch
+        train = moments < moments[test].min()
+        if moments[test].min() < unseen or labelled.target[train].nunique() < 2:
+            break
+        found.insert(0, (train, test))
+        chosen |= test
+        if enough(labelled.where(chosen)):
+            break
+    return found
+
+
+def _labelled(frame: FeatureFrame) -> FeatureFrame:
+    """The rows whose label is known; NoTrainingRowsError when there are none."""
+    labelled = frame.where(frame.target.notna().to_numpy())
+    if not len(labelled):
+        raise NoTrainingRowsError(
+            f"batches {sorted(frame.snapshots)}: expected labelled rows, found none of"
+            f" {len(frame):,}"
+        )
+    return labelled
 
 
 def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
@@ -36,12 +126,7 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
     The cut is a moment: rows of the same moment stay together. Raises NoTrainingRowsError when a
     side is empty.
     """
-    labelled = frame.where(frame.target.notna().to_numpy())
-    if not len(labelled):
-        raise NoTrainingRowsError(
-            f"batches {sorted(frame.snapshots)}: expected labelled rows, found none of"
-            f" {len(frame):,}"
-        )
+    labelled = _labelled(frame)
     moments = labelled.moments
     newest = (labelled.batch == max(frame.snapshots)).to_numpy()
     times = np.sort(moments[newest])

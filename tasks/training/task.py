@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
-from tasks.records import FeatureFrame, Recipe
-from tasks.training.fit import Contender, Fitted, class_labels, fit
+from tasks.records import FeatureFrame, LeftOut, Recipe
+from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
-from tasks.training.search import Found, search
-from tasks.training.split import Split, split_by_time
+from tasks.training.search import Searched, search
+from tasks.training.split import Split, split_to_judge
 
 
 def check_spec(managed: ManagedModel) -> None:
@@ -23,9 +24,16 @@ def check_spec(managed: ManagedModel) -> None:
 
 
 @task(name="split by time", cache_policy=NO_CACHE)
-def split(managed: ManagedModel, frame: FeatureFrame) -> Split:
-    """Hold out the newest rows of the newest batch; everything before them may be trained on."""
-    return split_by_time(frame, managed.spec.training.holdout)
+def split(
+    managed: ManagedModel,
+    frame: FeatureFrame,
+    unseen_from: datetime | None,
+    enough: Callable[[FeatureFrame], bool],
+) -> Split:
+    """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
+    that the champion has not seen, where those are too few.
+    """
+    return split_to_judge(frame, managed.spec.training.holdout, unseen_from, enough)
 
 
 @task(name="search candidates", cache_policy=NO_CACHE)
@@ -34,7 +42,7 @@ def search_candidates(
     split: Split,
     loss: Callable[[np.ndarray, np.ndarray], float],
     incumbent: Recipe | None,
-) -> tuple[Found, ...]:
+) -> Searched:
     """Compare the candidates on folds that look forward in time, best first."""
     return search(
         split.train,
@@ -48,6 +56,10 @@ def search_candidates(
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted:
-    """Fit the contender's recipe on all rows before the holdout."""
-    return fit(contender, split, managed.spec.problem, managed.spec.training.seed)
+def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted | LeftOut:
+    """Fit the contender's recipe on the split's rows and folds; or say why it cannot be."""
+    try:
+        return fit(contender, split, managed.spec.problem, managed.spec.training.seed)
+    except CandidateFailedError as error:  # caught here: Prefect would print the library's trace
+        get_run_logger().warning("%s: left out: %s", managed.name, error)
+        return error.left_out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_contracts.contract import Contract, ContractError, Rule, nearest
@@ -39,12 +39,24 @@ def judged_by_part(rule: Rule) -> bool:
     return rule.scope == "row" and rule.arguments["expectation"] in _ROW_BY_ROW
 
 
-def needed_columns(rule: Rule, contract: Contract) -> tuple[str, ...]:
-    """Return the columns that the expectation may look at: all when it names none."""
-    said = repr(rule.arguments["kwargs"])
-    if not rule.columns:
-        return contract.column_names
-    return tuple(name for name in contract.column_names if name in rule.columns or name in said)
+def needed_columns(rules: Sequence[Rule], contract: Contract) -> tuple[str, ...]:
+    """Return the columns, in the contract's order, that these rules look at.
+
+    An expectation by name may look at all when it names none, or asks for a column's place. With
+    no column at all it is the event time: it tells how many rows there are.
+    """
+    needed: set[str] = set()
+    for rule in rules:
+        needed.update(rule.columns)
+        if rule.check != "custom":
+            continue
+        kwargs = rule.arguments["kwargs"]
+        if not rule.columns or "column_index" in kwargs:
+            return contract.column_names
+        said = repr(kwargs)
+        needed.update(name for name in contract.column_names if name in said)
+    needed = needed or {contract.event_time}
+    return tuple(name for name in contract.column_names if name in needed)
 
 
 def custom_expectation(rule: Rule, kwargs: Mapping[str, Any], contract: Contract) -> Any:  # noqa: ANN401 - an Expectation

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,9 @@ from data_contracts.limits import holds
 from tasks.batches import Batch
 from tasks.errors import KingmakerError
 from tasks.validation import formats
+from tasks.validation.custom_rule import needed_columns
 from tasks.validation.gx_import import import_great_expectations
+from tasks.validation.neutral import NeutralNames
 
 # Row positions, and no index columns: asking for those costs 15 times as much (docs/stack.md).
 _RESULT_FORMAT = {
@@ -28,6 +31,8 @@ _RESULT_FORMAT = {
 }
 
 
+AT_ONCE = 200
+"""Expectations of one suite: what they cost grows with their number times that of the columns."""
 _HIDDEN = "(hidden: the contract classifies the column)"
 
 
@@ -49,21 +54,24 @@ class RuleResult:
     """The observed value of a batch rule."""
 
 
-def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: ANN401 - an Expectation
-    """Return the expectation for a row or batch rule; ValueError for a rule that has none."""
+def compile_rule(rule: Rule, contract: Contract, batch: Batch, names: NeutralNames) -> Any:  # noqa: ANN401 - an Expectation
+    """Return the expectation for a row or batch rule, its columns by their neutral ``names``;
+    ValueError for a rule that has none.
+    """
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
     given = rule.arguments
-    column = rule.columns[0] if rule.columns else ""
+    own = rule.columns[0] if rule.columns else None
+    column = "" if own is None else names.of(own)
     meta = {"rule": rule.id}
     match rule.check:
         case "not_null":
             return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
         case "between":
             low, high = given["min"], given["max"]
-            if contract.column(column).logical_type in ("timestamp", "date"):
-                low, high = moment(low, contract, column), moment(high, contract, column)
+            if own is not None and _is_time(own, contract):
+                low, high = moment(low, contract, own), moment(high, contract, own)
             return gxe.ExpectColumnValuesToBeBetween(
                 column=column,
                 min_value=low,
@@ -100,7 +108,9 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
             return gxe.ExpectColumnValuesToBeUnique(column=column, meta=meta)
         case "unique":
             return gxe.ExpectCompoundColumnsToBeUnique(
-                column_list=list(rule.columns), ignore_row_if="all_values_are_missing", meta=meta
+                column_list=[names.of(name) for name in rule.columns],
+                ignore_row_if="all_values_are_missing",
+                meta=meta,
             )
         case "row_count":
             return gxe.ExpectTableRowCountToBeBetween(
@@ -123,10 +133,10 @@ def compile_rule(rule: Rule, contract: Contract, batch: Batch) -> Any:  # noqa: 
         case "custom":
             from tasks.validation.custom_rule import custom_expectation
 
-            kwargs = dict(given["kwargs"])
-            if column and contract.column(column).logical_type in ("timestamp", "date"):
+            kwargs = names.in_arguments(given["kwargs"])
+            if own is not None and _is_time(own, contract):
                 kwargs |= {
-                    key: moment(kwargs[key], contract, column)
+                    key: moment(kwargs[key], contract, own)
                     for key in ("min_value", "max_value")
                     if key in kwargs
                 }
@@ -145,12 +155,16 @@ def run_rules(
     """
     counted = {rule.id: counted_rules(rule) for rule in rules if rule.check == "count"}
     asked = [one for rule in rules for one in counted.get(rule.id, (rule,))]
-    expected = [rule for rule in asked if rule.check not in formats.CHECKS]
-    results = _run_expectations(frame, expected, contract, batch) if expected else {}
-    for rule in asked:
-        if rule.check in formats.CHECKS:
-            positions = formats.broken_positions(rule, frame[rule.columns[0]])
-            results[rule.id] = RuleResult(rule, not positions, positions, "")
+    beside = [rule for rule in asked if formats.judged_here(rule, contract)]
+    ids = {rule.id for rule in beside}
+    expected = [rule for rule in asked if rule.id not in ids]
+    results: dict[str, RuleResult] = {}
+    for start in range(0, len(expected), AT_ONCE):
+        some = expected[start : start + AT_ONCE]
+        results |= _run_expectations(frame, some, contract, batch)
+    for rule in beside:
+        positions = formats.broken_positions(rule, frame[rule.columns[0]])
+        results[rule.id] = RuleResult(rule, not positions, positions, "")
     return tuple(
         (
             held(
@@ -208,10 +222,13 @@ def _run_expectations(
         .add_dataframe_asset(contract.name)
         .add_batch_definition_whole_dataframe(batch.id)
     )
+    names = NeutralNames(needed_columns(rules, contract))
     suite = gx.ExpectationSuite(
-        name=contract.name, expectations=[compile_rule(rule, contract, batch) for rule in rules]
+        name=contract.name,
+        expectations=[compile_rule(rule, contract, batch, names) for rule in rules],
     )
-    outcome = definition.get_batch({"dataframe": frame}).validate(
+    neutral = frame[[name for name in names.columns if name in frame]].rename(columns=names.of)
+    outcome = definition.get_batch({"dataframe": neutral}).validate(
         suite, result_format=_RESULT_FORMAT
     )
     by_id = {result.expectation_config.meta["rule"]: result for result in outcome.results}
@@ -221,18 +238,25 @@ def _run_expectations(
             f" {contract.file.name}, found {len(outcome.results)}; missing:"
             f" {sorted({r.id for r in rules} - set(by_id))}"
         )
-    return {rule.id: _result(rule, by_id[rule.id], contract, batch) for rule in rules}
+    return {rule.id: _result(rule, by_id[rule.id], contract, batch, names) for rule in rules}
 
 
-def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleResult:  # noqa: ANN401 - a GX result
+def _result(
+    rule: Rule,
+    outcome: Any,  # noqa: ANN401 - a GX result
+    contract: Contract,
+    batch: Batch,
+    names: NeutralNames,
+) -> RuleResult:
     info = outcome.exception_info or {}
     crashes = [info] if "raised_exception" in info else list(info.values())
     for crash in crashes:
         if crash.get("raised_exception"):
+            told = names.in_text(str(crash.get("exception_message")))
             raise RuleCrashedError(
                 f"batch {batch.id}: the check of rule {rule.id} raised an exception, so the batch"
                 " cannot be judged:"
-                f" {_HIDDEN if _sensitive(rule, contract) else crash.get('exception_message')}"
+                f" {_HIDDEN if _sensitive(rule, contract) else told}"
             )
     details = outcome.result
     positions = details.get("unexpected_index_list") or [] if rule.scope == "row" else []
@@ -244,7 +268,10 @@ def _result(rule: Rule, outcome: Any, contract: Contract, batch: Batch) -> RuleR
             f"batch {batch.id}: rule {rule.id} reports success={outcome.success}, a count of"
             f" {counted}, and {len(positions)} rows"
         )
-    found = observed(details.get("observed_value"), rule, contract)
+    value = details.get("observed_value")
+    if isinstance(value, list):
+        value = [names.in_text(one) if isinstance(one, str) else one for one in value]
+    found = observed(value, rule, contract)
     if rule.check == "null_share":
         found = f"{details['unexpected_percent']:.1f}% missing"
     elif rule.check == "custom" and rule.scope == "batch" and "unexpected_percent" in details:
@@ -266,11 +293,15 @@ def observed(value: object, rule: Rule, contract: Contract) -> str:
     return _HIDDEN if _sensitive(rule, contract) else str(value)
 
 
+def _is_time(name: str, contract: Contract) -> bool:
+    return contract.column(name).logical_type in ("timestamp", "date")
+
+
 def _sensitive(rule: Rule, contract: Contract) -> bool:
     return any(contract.column(name).sensitive for name in rule.columns)
 
 
-def moment(value: object, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
+def moment(value: str | date | None, contract: Contract, column: str) -> Any:  # noqa: ANN401 - a date or a Timestamp
     """A bound of a time as the frame's column holds it; without an offset it means the contract's
     zone.
     """

@@ -1,5 +1,5 @@
 """The row rules that Great Expectations has no expectation for: multiples, how a string is written,
-and local times that stand twice on the clock.
+local times that stand twice on the clock, and limits that a double does not hold.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from data_contracts.contract import Rule
+from data_contracts.contract import Contract, Rule
 
-CHECKS = ("multiple_of", "format", "once_on_clock")
-"""The checks that are judged here."""
+_CHECKS = ("multiple_of", "format", "once_on_clock")
+_EXACT = 2**53
+"""Whole numbers below it are the same in int64 and float64."""
 _TOLERANCE = 1e-9
 """Largest distance from a whole multiple, in multiples: 0.3 is one of 0.1, in spite of binary
 fractions.
@@ -30,9 +31,36 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#$%&'()*+,/:;=?@\[\]\w.~-]+", re.ASCII)
 
 
+def judged_here(rule: Rule, contract: Contract) -> bool:
+    """Return whether no expectation judges the rule: its kind has none, or Great Expectations would
+    round one of its whole numbers to a double.
+    """
+    if rule.check in ("between", "in_set", "not_in_set"):
+        whole = contract.column(rule.columns[0]).logical_type == "integer"
+        return whole and any(abs(value) >= _EXACT for value in _compared(rule))
+    return rule.check in _CHECKS
+
+
+def _compared(rule: Rule) -> list[float]:
+    if rule.check == "between":
+        ends = (rule.arguments["min"], rule.arguments["max"])
+        return [whole(end) for end in ends if end is not None]
+    return list(rule.arguments["values"])
+
+
+def whole(bound: float) -> float:
+    """Return the bound as an int where it is a whole number, so that it is compared to the last
+    digit.
+    """
+    return int(bound) if float(bound).is_integer() and not isinstance(bound, int) else bound
+
+
 def broken_positions(rule: Rule, column: pd.Series) -> tuple[int, ...]:
     """Return the positions of the rows whose value breaks ``rule``; a gap breaks none."""
     values = column.reset_index(drop=True).dropna()
+    if rule.check in ("between", "in_set", "not_in_set"):
+        broken = _beyond(values, rule) if rule.check == "between" else _listed(values, rule)
+        return tuple(int(i) for i in values.index[broken])
     if rule.check == "once_on_clock":
         zone = rule.arguments["timezone"]
         local = values.dt.tz_convert(zone).dt.tz_localize(None)
@@ -43,6 +71,25 @@ def broken_positions(rule: Rule, column: pd.Series) -> tuple[int, ...]:
     sound = _FORMATS[rule.arguments["format"]]
     fits = {value: sound(str(value)) for value in values.unique()}
     return tuple(int(i) for i in values.index[~values.map(fits).astype(bool)])
+
+
+def _beyond(values: pd.Series, rule: Rule) -> np.ndarray:
+    numbers, given = values.to_numpy(dtype="int64"), rule.arguments
+    broken = np.zeros(len(numbers), dtype=bool)
+    if given["min"] is not None:
+        low = whole(given["min"])
+        broken |= numbers <= low if given["strict_min"] else numbers < low
+    if given["max"] is not None:
+        high = whole(given["max"])
+        broken |= numbers >= high if given["strict_max"] else numbers > high
+    return broken
+
+
+def _listed(values: pd.Series, rule: Rule) -> np.ndarray:
+    listed = set(rule.arguments["values"])
+    found = [value in listed for value in values.to_numpy(dtype="int64").tolist()]
+    broken: np.ndarray = np.array(found, dtype=bool) == (rule.check == "not_in_set")
+    return broken
 
 
 def _is_multiple(values: pd.Series, factor: float) -> pd.Series:

@@ -8,7 +8,7 @@ row positions only for rules that are broken. A kind of rule is one case in ``_b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +24,8 @@ from data_contracts.contract import Column, Contract, Rule
 from tasks.batches import Batch
 from tasks.lake import scratch_directory
 from tasks.validation.expectations import RuleResult, held, moment, observed
+from tasks.validation.formats import whole
+from tasks.validation.sql_text import column_at, literal, parquet_rows
 
 MEMORY_A_THREAD = 48
 """MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more
@@ -50,8 +52,10 @@ _SCANNED = (
     "count",
 )
 """The kinds of rule that have a scan; the others are judged by Great Expectations alone."""
-_EXACT = 2**53
-"""Whole numbers below it are the same in int64 and float64."""
+_MOST = 2**64
+"""A whole number that none of a column reaches; SQL reads it, and its negative, as one."""
+COLUMNS_AT_ONCE = 100
+"""Columns that one pass looks at: planning a query costs the square of their number."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class _Scan:
 
     connection: duckdb.DuckDBPyConnection
     parts: tuple[Path, ...]
-    names: tuple[str, ...]
-    """All columns of the parts, in their order."""
+    places: Mapping[str, int]
+    """Place of each column of the parts, counted from 0."""
     first_rows: tuple[int, ...]
     """Position of each part's first row in the snapshot."""
     rows: int
@@ -73,10 +77,8 @@ class _Scan:
         """SQL for the rows with their part, position in the part, and ``columns`` by the names of
         ``_at``.
 
-        Columns are renamed by position, because names in SQL are blind to upper and lower case. NaN
-        is missing.
+        NaN is missing.
         """
-        renamed = ", ".join(self._at(name) for name in self.names)
         selected = ["file_index AS part", "file_row_number AS row"]
         for name in dict.fromkeys(columns):
             number = self.contract.column(name).logical_type == "number"
@@ -87,11 +89,7 @@ class _Scan:
             selected.append(
                 f"CASE WHEN {missing} THEN NULL ELSE {at} END AS {at}" if number else at
             )
-        files = ", ".join(_text(str(part)) for part in self.parts)
-        # A directory that is called like a partition (shop=1) must not stand in the place of a
-        # column.
-        read = f"read_parquet([{files}], hive_partitioning = false)"
-        return f"(SELECT {', '.join(selected)} FROM {read} AS parts({renamed}))"
+        return f"(SELECT {', '.join(selected)} FROM {parquet_rows(self.parts, len(self.places))})"
 
     def columns(self, rule: Rule) -> list[str]:
         """The rule's columns by the names that ``source`` gives them."""
@@ -100,11 +98,11 @@ class _Scan:
     def positions(self, query: str) -> tuple[int, ...]:
         """Ascending positions in the snapshot of the rows that ``query`` gives as (part, row)."""
         found = self.connection.execute(query).fetchnumpy()
-        rows = np.asarray(self.first_rows)[found["part"].astype("i8")] + found["row"].astype("i8")
-        return tuple(np.sort(rows).tolist())
+        parts, rows = (np.asarray(found[name], dtype=np.int64) for name in ("part", "row"))
+        return tuple(np.sort(np.asarray(self.first_rows)[parts] + rows).tolist())
 
     def _at(self, name: str) -> str:
-        return f"c{self.names.index(name)}"
+        return column_at(self.places[name])
 
 
 def scan_rules(
@@ -129,13 +127,27 @@ def scan_rules(
         doubles = [rule for rule in scanned if _looks_for_doubles(rule)]
         results = {rule.id: _unique(scan, rule) for rule in doubles if len(rule.columns) == 1}
         meanwhile()
-        results |= dict(zip((rule.id for rule in alone), _scanned(scan, alone), strict=True))
+        for some in _by_columns(alone):
+            results |= dict(zip((rule.id for rule in some), _scanned(scan, some), strict=True))
         # What has a column with no gap and no value twice has no key twice: it costs no second
         # look.
         known = _told_apart(results.values())
         for rule in (rule for rule in doubles if len(rule.columns) > 1):
             results[rule.id] = _unique(scan, rule, none=bool(known & set(rule.columns)))
         return tuple(results[rule.id] for rule in scanned)
+
+
+def _by_columns(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+    """The rules in their order, cut so that no pass looks at many columns."""
+    some: list[Rule] = []
+    columns: set[str] = set()
+    for rule in rules:
+        if some and len(columns.union(rule.columns)) > COLUMNS_AT_ONCE:
+            yield some
+            some, columns = [], set()
+        some.append(rule)
+        columns.update(rule.columns)
+    yield some
 
 
 def _looks_for_doubles(rule: Rule) -> bool:
@@ -171,15 +183,15 @@ def _opened(
             }
         )
         try:
-            names = tuple(pq.read_schema(parts[0]).names)
+            places = {name: i for i, name in enumerate(pq.read_schema(parts[0]).names)}
             of_the_machine = connection.execute("SELECT current_setting('threads')").fetchall()[0][
                 0
             ]
             threads = min(of_the_machine, MOST_THREADS)
-            memory = max(2, threads) * (MEMORY_A_THREAD + len(names))
+            memory = max(2, threads) * (MEMORY_A_THREAD + len(places))
             connection.execute(f"SET threads = {threads}")
             connection.execute(f"SET memory_limit = '{memory}MB'")
-            yield _Scan(connection, tuple(parts), names, tuple(first_rows), rows, contract, batch)
+            yield _Scan(connection, tuple(parts), places, tuple(first_rows), rows, contract, batch)
         finally:
             connection.close()
 
@@ -193,16 +205,10 @@ def _scannable(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Cont
     if rule.check == "count":
         return all(_scannable(connection, one, contract) for one in rule.arguments["rules"])
     if rule.check == "between":
-        kind = contract.column(rule.columns[0]).logical_type
-        bounds = [
-            bound for bound in (rule.arguments["min"], rule.arguments["max"]) if bound is not None
-        ]
-        # Beyond 2^53 Great Expectations rounds a bound to a float64, and SQL does not.
-        exact = kind != "integer" or all(abs(bound) < _EXACT for bound in bounds)
-        return exact and kind not in ("string", "boolean")
+        return contract.column(rule.columns[0]).logical_type not in ("string", "boolean")
     if rule.check == "matches":
         try:
-            connection.execute(f"SELECT regexp_matches('', {_text(rule.arguments['pattern'])})")
+            connection.execute(f"SELECT regexp_matches('', {literal(rule.arguments['pattern'])})")
         except duckdb.InvalidInputException:
             return False
     return True
@@ -276,7 +282,7 @@ def _broken(rule: Rule, scan: _Scan) -> str:
                 f"{at} IN ({', '.join(_bound(value, column, scan) for value in given['values'])})"
             )
         case "matches":
-            return f"NOT regexp_matches({at}, {_text(given['pattern'])})"
+            return f"NOT regexp_matches({at}, {literal(given['pattern'])})"
         case "length_between":
             shortest, longest = given["min"], given["max"]
             broken = [] if shortest is None else [f"length({at}) < {shortest}"]
@@ -375,21 +381,14 @@ def _bound(value: Any, column: Column, scan: _Scan) -> str:  # noqa: ANN401 - a 
             day = value if isinstance(value, date) else moment(value, scan.contract, column.name)
             return f"DATE '{day.isoformat()}'"
         case "string":
-            return _text(value)
+            return literal(value)
         case "boolean":
             return "TRUE" if value else "FALSE"
-    # Great Expectations holds every bound as a float64. As text, since SQL would read 0.1 as a
-    # decimal number.
-    exact = column.logical_type == "integer" and isinstance(value, int) and abs(value) < _EXACT
-    return str(value) if exact else f"'{float(value)!r}'::DOUBLE"
+    if column.logical_type == "integer" and isinstance(value := whole(value), int):
+        return str(max(min(value, _MOST), -_MOST))
+    # As text, since SQL would read 0.1 as a decimal number.
+    return f"'{float(value)!r}'::DOUBLE"
 
 
 def _instant(value: Any) -> str:  # noqa: ANN401 - a datetime or a pandas Timestamp
     return f"TIMESTAMPTZ '{value.isoformat(sep=' ')}'"
-
-
-def _text(value: str) -> str:
-    """A string literal; SQL text itself cannot hold the character zero."""
-    return " || chr(0) || ".join(
-        "'" + piece.replace("'", "''") + "'" for piece in value.split("\0")
-    )

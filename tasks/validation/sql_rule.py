@@ -8,6 +8,7 @@ are locked.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +16,22 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Column, Contract, ContractError, Rule
 from data_contracts.limits import holds
 from tasks.errors import KingmakerError
+from tasks.validation.sql_text import (
+    column_at,
+    distinct_names,
+    file_pattern,
+    identifier,
+    literal,
+    parquet_rows,
+)
 
 _VIEW = "batch"
+_PLACEHOLDERS = re.compile(r"\$?(\{(?:table|object|column|property)\})")
 _TYPES = {
     "string": "VARCHAR",
     "integer": "BIGINT",
@@ -51,7 +62,7 @@ def check_query(rule: Rule, contract: Contract) -> None:
     number.
     """
     with _database(contract) as connection:
-        _create_empty(connection, contract.columns)
+        _create_empty(connection, contract, contract.columns)
         _bind(connection, rule, contract)
 
 
@@ -64,18 +75,21 @@ def run_query(rule: Rule, contract: Contract, parts: Sequence[Path]) -> tuple[bo
     this batch.
     """
     with _database(contract) as connection:
-        _create_empty(connection, contract.columns)
+        _create_empty(connection, contract, contract.columns)
         _bind(connection, rule, contract)
     hidden = _reads_classified(rule, contract)
     with _database(contract, parts) as connection:
-        files = ", ".join(_text(str(part)) for part in parts)
-        names = ", ".join(_name(column.name) for column in contract.columns)
-        # A directory that is called like a partition (shop=1) must not stand in the place of a
-        # column.
-        read = f"read_parquet([{files}], hive_partitioning = false)"
+        present = pq.read_schema(parts[0]).names
+        names = ", ".join(
+            f"{column_at(present.index(name))} AS {identifier(own)}"
+            for name, own in zip(
+                contract.column_names, distinct_names(contract.column_names), strict=True
+            )
+        )
+        read = parquet_rows(parts, len(present))
         connection.execute(f"CREATE VIEW {_VIEW} AS SELECT {names} FROM {read}")  # noqa: S608 - quoted
         try:
-            rows = connection.execute(_query(rule)).fetchmany(2)
+            rows = connection.execute(_query(rule, contract)).fetchmany(2)
         except duckdb.Error as error:
             told = "(hidden: the query reads a classified column)" if hidden else str(error)
             # An exception's text, and that of its cause, may quote a value.
@@ -104,7 +118,7 @@ def _reads_classified(rule: Rule, contract: Contract) -> bool:
     if any(contract.column(name).sensitive for name in rule.columns):
         return True
     with _database(contract) as connection:
-        _create_empty(connection, open_columns)
+        _create_empty(connection, contract, open_columns)
         try:
             _bind(connection, rule, contract)
         except ContractError:
@@ -115,15 +129,18 @@ def _reads_classified(rule: Rule, contract: Contract) -> bool:
 def _bind(connection: duckdb.DuckDBPyConnection, rule: Rule, contract: Contract) -> None:
     expected = "one SELECT that returns one number"
     try:
-        statements = connection.extract_statements(_query(rule))
+        statements = connection.extract_statements(_query(rule, contract))
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise ContractError(
-                contract.file, rule.arguments["where"], expected, f"{_query(rule)!r}"
+                contract.file, rule.arguments["where"], expected, f"{_query(rule, contract)!r}"
             )
-        types = [str(type_) for type_ in connection.sql(_query(rule)).types]
+        types = [str(type_) for type_ in connection.sql(_query(rule, contract)).types]
     except duckdb.Error as error:
         raise ContractError(
-            contract.file, rule.arguments["where"], expected, " ".join(str(error).split())
+            contract.file,
+            rule.arguments["where"],
+            expected,
+            " ".join(str(error).split()) + _alike(contract),
         ) from error
     if len(types) != 1 or not types[0].lstrip("U").startswith(_NUMBERS):
         raise ContractError(
@@ -154,10 +171,9 @@ def _database(
             },
         )
         try:
-            connection.execute(f"SET TimeZone = {_text(contract.timezone)}")
-            connection.execute(
-                f"SET allowed_paths = [{', '.join(_text(str(part)) for part in parts)}]"
-            )
+            connection.execute(f"SET TimeZone = {literal(contract.timezone)}")
+            allowed = [spelt for part in parts for spelt in (str(part), file_pattern(part))]
+            connection.execute(f"SET allowed_paths = [{', '.join(map(literal, allowed))}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             yield connection
@@ -165,28 +181,28 @@ def _database(
             connection.close()
 
 
-def _create_empty(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> None:
+def _create_empty(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, columns: Sequence[Column]
+) -> None:
+    names = dict(zip(contract.column_names, distinct_names(contract.column_names), strict=True))
     definitions = ", ".join(
-        f"{_name(column.name)} {_TYPES[column.logical_type]}" for column in columns
+        f"{identifier(names[column.name])} {_TYPES[column.logical_type]}" for column in columns
     )
     connection.execute(f"CREATE TABLE {_VIEW} ({definitions})")
 
 
-def _query(rule: Rule) -> str:
-    query, column = str(rule.arguments["query"]), rule.arguments["column"]
-    for placeholder in ("{table}", "{object}"):
-        query = query.replace(f"${placeholder}", _VIEW).replace(placeholder, _VIEW)
-    if column is not None:
-        for placeholder in ("{column}", "{property}"):
-            query = query.replace(f"${placeholder}", _name(column)).replace(
-                placeholder, _name(column)
-            )
-    return query
+def _query(rule: Rule, contract: Contract) -> str:
+    own = {"{table}": _VIEW, "{object}": _VIEW}
+    if rule.arguments["column"] is not None:
+        at = dict(zip(contract.column_names, distinct_names(contract.column_names), strict=True))
+        own |= dict.fromkeys(("{column}", "{property}"), identifier(at[rule.arguments["column"]]))
+    # In one pass: a column may be called like a placeholder.
+    return _PLACEHOLDERS.sub(lambda found: own[found[1]], str(rule.arguments["query"]))
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"'
+def _alike(contract: Contract) -> str:
+    """How a query names columns that differ in case only; empty when none do."""
+    pairs = zip(contract.column_names, distinct_names(contract.column_names), strict=True)
+    renamed = [f'{name} is "{own}"' for name, own in pairs if own != name]
+    told = f"; names that differ in case only are one in SQL: here {', '.join(renamed)}"
+    return told if renamed else ""

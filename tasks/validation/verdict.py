@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,9 +16,9 @@ from tasks.lake import (
     REASONS,
     arrow_type,
     checked_parts,
+    own_columns,
     quarantine_path,
     read_rows,
-    to_frame,
     write_table,
 )
 from tasks.records import RuleOutcome, Snapshot, Verdict
@@ -71,16 +70,18 @@ def _judge(
 ) -> Verdict:
     schema_rules = [rule for rule in contract.rules if rule.scope == "schema"]
     value_rules = [rule for rule in contract.rules if rule.scope != "schema"]
-    outcomes = [_schema_outcome(rule, parts, contract) for rule in schema_rules]
+    files = [pq.ParquetFile(part) for part in parts]
+    columns = {field.name: field.type for field in files[0].schema_arrow}
+    outcomes = [_schema_outcome(rule, columns, files, contract) for rule in schema_rules]
     broken = [o for o in outcomes if o.outcome == "failed" and o.severity == "error"]
     if broken or snapshot.rows == 0:
         outcomes += [_not_run(rule) for rule in value_rules]
-        reason = (
-            "; ".join(f"{o.description}: {o.found}" for o in broken[:3]) or "the batch has no rows"
-        )
+        worst = sorted(broken, key=lambda o: -o.count)[:3]
+        reason = _more("; ".join(f"{o.description}: {o.found}" for o in worst), len(broken) - 3)
+        empty = "the batch has no rows; deliver it again, with its rows"
         return Verdict(
             outcome="refuse",
-            reason=_more(reason, len(broken) - 3),
+            reason=reason + _what_to_do(contract) if broken else empty,
             rows=snapshot.rows,
             quarantined=0,
             rules=tuple(outcomes),
@@ -94,11 +95,10 @@ def _judge(
     shown = {position for result in results for position in result.positions[:LOOKED_AT]}
     kept = sorted(shown.union(reasons))
     rows = read_rows(parts, kept)
-    frame = to_frame(rows.select(list(contract.column_names)))
-    frame.index = kept
-    outcomes += [_outcome(result, frame, contract) for result in results]
+    places = {position: place for place, position in enumerate(kept)}
+    outcomes += [_outcome(result, rows, places, contract) for result in results]
     quarantine = _write_quarantine(lake, rows, kept, snapshot, reasons) if reasons else None
-    return _verdict(snapshot.rows, outcomes, len(reasons), quarantine, config)
+    return _verdict(snapshot.rows, outcomes, len(reasons), quarantine, config, contract)
 
 
 def _verdict(
@@ -107,27 +107,28 @@ def _verdict(
     quarantined: int,
     path: str | None,
     config: ValidationConfig,
+    contract: Contract,
 ) -> Verdict:
     refusals = [
         f"{o.description}: {o.found}"
         for o in outcomes
         if o.outcome == "failed" and o.scope == "batch" and o.severity == "error"
     ]
-    if quarantined > config.max_quarantined * rows:
+    breaking = [o for o in outcomes if o.scope == "row" and o.severity == "error"]
+    worst = max(breaking, key=lambda o: o.count, default=None)
+    most = f"; most often broken: {worst.description} ({worst.found})" if worst else ""
+    too_many = quarantined > config.max_quarantined * rows
+    if too_many:
         refusals.append(
             f"{quarantined:,} of {rows:,} rows break a rule, more than the"
-            f" {config.max_quarantined:.0%} that validation.max_quarantined allows"
+            f" {config.max_quarantined:.0%} that validation.max_quarantined allows{most}"
         )
     if refusals:
-        verdict, reason = "refuse", "; ".join(refusals)
+        setting = ", or raise validation.max_quarantined in the model's spec" if too_many else ""
+        verdict, reason = "refuse", "; ".join(refusals) + _what_to_do(contract) + setting
     elif quarantined:
-        breaking = (o for o in outcomes if o.scope == "row" and o.severity == "error")
-        worst = max(breaking, key=lambda o: o.count)
         verdict = "accept with quarantine"
-        reason = (
-            f"{quarantined:,} of {rows:,} rows in quarantine; most often broken:"
-            f" {worst.description} ({worst.found})"
-        )
+        reason = f"{quarantined:,} of {rows:,} rows in quarantine{most}"
     else:
         verdict, reason = "accept", f"all {rows:,} rows keep the contract"
     return Verdict.model_validate(
@@ -142,6 +143,10 @@ def _verdict(
     )
 
 
+def _what_to_do(contract: Contract) -> str:
+    return f"; mend the data and deliver it again, or change {contract.file.name}"
+
+
 def _query_result(
     rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract
 ) -> RuleResult:
@@ -153,86 +158,89 @@ def _query_result(
     return RuleResult(rule=rule, success=success, positions=(), found=found)
 
 
-def _schema_outcome(rule: Rule, parts: Sequence[Path], contract: Contract) -> RuleOutcome:
-    names = pq.read_schema(parts[0]).names
-    found = ""
+def _schema_outcome(
+    rule: Rule,
+    columns: Mapping[str, pa.DataType],
+    files: Sequence[pq.ParquetFile],
+    contract: Contract,
+) -> RuleOutcome:
+    """``columns`` are the names and types that the parts have, ``files`` the parts themselves."""
+    found, count = "", 0
     if rule.check == "present":
-        unknown = set(names).difference(contract.column_names)
-        hint = nearest(rule.columns[0], sorted(unknown))
-        found = (
-            ""
-            if rule.columns[0] in names
-            else f"it is missing{hint}; the columns are {', '.join(names[:30])}"
-        )
+        if rule.columns[0] not in columns:
+            unknown = set(columns).difference(contract.column_names)
+            hint, names = nearest(rule.columns[0], sorted(unknown)), list(columns)
+            shown = _more(", ".join(names[:30]), len(names) - 30)
+            found = f"it is missing{hint}; the columns are {shown}"
     elif rule.check == "known_columns":
-        extra = sorted(set(names) - set(rule.columns))
+        extra = sorted(set(columns).difference(rule.columns))
         found = f"unknown columns {', '.join(extra)}" if extra else ""
-    elif rule.columns[0] not in names:
+    elif rule.columns[0] not in columns:
         return _not_run(rule)  # an absent column has no type, wrong or right
-    else:
-        found = _type_found(rule.columns[0], parts, contract)
+    elif (kind := columns[rule.columns[0]]) != arrow_type(contract.column(rule.columns[0])):
+        found, count = _type_found(rule.columns[0], kind, files, contract)
     return RuleOutcome(
         rule=rule.id,
         description=rule.description,
         scope="schema",
         severity=rule.severity,
         outcome="failed" if found else "passed",
-        count=int(bool(found)),
+        count=count or int(bool(found)),
         found=found,
     )
 
 
-def _type_found(name: str, parts: Sequence[Path], contract: Contract) -> str:
-    """What the column holds instead of the contract's type, with examples; empty when it is
-    right.
-    """
+def _type_found(
+    name: str, kind: pa.DataType, files: Sequence[pq.ParquetFile], contract: Contract
+) -> tuple[str, int]:
+    """What the column holds instead of the contract's type, with examples, and in how many rows."""
     column = contract.column(name)
-    kind = pq.read_schema(parts[0]).field(name).type
-    if kind == arrow_type(column):
-        return ""
     rows, examples, advice = 0, list[str](), ""
-    for part in parts:
-        found = misfits(_column_of(part, name), contract, name)
+    for file in files:
+        found = misfits(file.read([name])[name], contract, name)
         rows, advice = rows + found.rows, advice or found.advice
         examples += found.examples
     if not examples and not pa.types.is_string(kind):
-        return f"it is of type {kind}"
+        return f"it is of type {kind}", 1
     if not examples:
-        first = as_text(_column_of(parts[0], name).drop_null().slice(0, EXAMPLES)).to_pylist()
-        return f"its values are written in more than one form: {_examples(first, column)}"
+        first = as_text(files[0].read([name])[name].drop_null().slice(0, EXAMPLES)).to_pylist()
+        return f"its values are written in more than one form: {_examples(first, column)}", 1
     what = "" if pa.types.is_string(kind) else f" (the column is of type {kind})"
     return (
         f"{rows:,} row{' is' if rows == 1 else 's are'} not{what}, such as"
-        f" {_examples(list(dict.fromkeys(examples)), column)}" + (f"; {advice}" if advice else "")
+        f" {_examples(list(dict.fromkeys(examples)), column)}" + (f"; {advice}" if advice else ""),
+        rows,
     )
 
 
-def _column_of(part: Path, name: str) -> pa.ChunkedArray:
-    # A dot in a name would mean a field within a column.
-    return pq.ParquetFile(part).read(None if "." in name else [name])[name]
-
-
-def _outcome(result: RuleResult, frame: pd.DataFrame, contract: Contract) -> RuleOutcome:
-    """``frame`` holds at least the first rows that break the rule, under their positions in the
-    snapshot.
+def _outcome(
+    result: RuleResult, rows: pa.Table, places: Mapping[int, int], contract: Contract
+) -> RuleOutcome:
+    """``rows`` hold at least the first rows that break the rule; ``places`` say where each position
+    of the snapshot is among them.
     """
     rule = result.rule
     found = result.found
     if rule.scope == "row" and result.positions:
-        rows = frame.loc[list(result.positions[:LOOKED_AT])]
         # A value that is missing tells nothing: the row is told by its key instead.
-        columns = (
+        names = (
             (contract.key or (contract.event_time,)) if rule.check == "not_null" else rule.columns
         )
-        if len(columns) == 1:
-            values = rows[columns[0]].drop_duplicates().head(EXAMPLES).tolist()
-            shown = _examples(values, contract.column(columns[0]))
+        looked_at = pa.array([places[position] for position in result.positions[:LOOKED_AT]])
+        # From Arrow: a frame would show whole numbers beside a gap as fractions.
+        broken = zip(*(rows[name].take(looked_at).to_pylist() for name in names), strict=True)
+        examples = list(dict.fromkeys(broken))[:EXAMPLES]
+        if len(names) == 1:
+            shown = _examples([values[0] for values in examples], contract.column(names[0]))
         else:
             shown = ", ".join(
                 "("
-                + ", ".join(_examples([row[name]], contract.column(name)) for name in columns)
+                + ", ".join(
+                    _examples([value], contract.column(name))
+                    for name, value in zip(names, values, strict=True)
+                )
                 + ")"
-                for _, row in rows[list(columns)].drop_duplicates().head(EXAMPLES).iterrows()
+                for values in examples
             )
         found = (
             f"{len(result.positions):,} row{'s' if len(result.positions) > 1 else ''}, such as"
@@ -300,11 +308,10 @@ def _write_quarantine(
     """Keep those of ``rows`` that have a reason beside the snapshot, as they were read, with
     position and reasons.
     """
-    # A column of the source that is called as ours are must not stand in their place.
-    rows = rows.select([name for name in rows.column_names if name not in (POSITION, REASONS)])
     rows = rows.filter(pa.array([position in reasons for position in positions]))
-    rows = rows.append_column(POSITION, pa.array(list(reasons), pa.int64()))
-    rows = rows.append_column(REASONS, pa.array(list(reasons.values()), pa.string()))
+    position, reason = own_columns(rows.column_names, (POSITION, REASONS))
+    rows = rows.append_column(position, pa.array(list(reasons), pa.int64()))
+    rows = rows.append_column(reason, pa.array(list(reasons.values()), pa.string()))
     path = quarantine_path(snapshot, reasons)
     write_table(lake / path, rows)
     return path

@@ -17,7 +17,8 @@ def test_ingest_and_validation_run_at_a_small_size(tmp_path):
     said = subprocess.run(
         [
             sys.executable,
-            "benchmarks/ingest_validate.py",
+            "-m",
+            "benchmarks.ingest_validate",
             "--rows",
             "0.01",
             "--repeat",
@@ -42,7 +43,7 @@ def test_decision_runs_at_a_small_size():
     what was planted.
     """
     said = subprocess.run(
-        [sys.executable, "benchmarks/decision.py", "--rows", "0.02", "--repeat", "1"],
+        [sys.executable, "-m", "benchmarks.decision", "--rows", "0.02", "--repeat", "1"],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -71,7 +72,8 @@ def test_yardstick_runs_at_a_small_size(tmp_path):
     said = subprocess.run(
         [
             sys.executable,
-            "benchmarks/yardstick.py",
+            "-m",
+            "benchmarks.yardstick",
             "--data",
             str(tmp_path),
             "--trials",
@@ -100,7 +102,7 @@ def test_yardstick_runs_at_a_small_size(tmp_path):
 def test_yardstick_says_what_is_missing(tmp_path):
     """A folder without a stream is refused by name."""
     said = subprocess.run(
-        [sys.executable, "benchmarks/yardstick.py", "--data", str(tmp_path)],
+        [sys.executable, "-m", "benchmarks.yardstick", "--data", str(tmp_path)],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import ENDED, PARTS, line, summary
+from benchmarks.load import ENDED, PARTS, summary
 from benchmarks.servers.home import Home, weeks
 from benchmarks.servers.past import EVENTS_KEPT, EVERY, mlflow_past, moved, prefect_past
 
@@ -54,14 +54,6 @@ def test_summary_counts_ends_and_measures_from_the_due_moment() -> None:
         100,
     )
     assert found["an hour"] == pytest.approx(108)
-
-
-def test_line_gives_ratios_of_medians() -> None:
-    """One slow run among three changes nothing."""
-    base = [{"wall": w, "cpu": 2.0, "peak": 80.0} for w in (2.0, 2.0, 9.0)]
-    took = [{"wall": w, "cpu": 1.0, "peak": 60.0} for w in (3.0, 3.0, 90.0)]
-
-    assert line(took, base) == "3.00 | 1.00 | 60 | 1.50 | 0.50"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +182,7 @@ def test_generated_models_are_in_order(tmp_path: Path) -> None:
 def test_load_says_what_its_parts_are() -> None:
     """The command knows its parts by name."""
     said = subprocess.run(
-        [sys.executable, "benchmarks/load.py", "--help"],
+        [sys.executable, "-m", "benchmarks.load", "--help"],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -25,13 +25,24 @@ import pytest
 from deployments.server.home import USER, Secrets, read_secrets, running
 from tests.conftest import WEATHER_PROJECT
 
-COMMAND = (sys.executable, "-c", "from deployments.command.cli import main; main()")
+COMMAND = (sys.executable, "-P", "-c", "from deployments.command.cli import main; main()")
+"""As the installed ``kingmaker`` script starts: without the working directory on the path."""
 _OURS = ("KINGMAKER_", "PREFECT_", "MLFLOW_", "TMPDIR", "MPLCONFIGDIR")
+
+
+def crowd(directory: Path) -> Path:
+    """Return a directory with files and folders of a user's under the names of our packages."""
+    for name in ("tasks.py", *(f"{one}/__init__.py" for one in ("flows", "deployments"))):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text("raise SystemExit('a file of the user')\n", encoding="utf-8")
+    return directory
 
 
 @dataclass
 class Servers:
-    """One ``kingmaker up`` and the commands beside it."""
+    """One ``kingmaker up`` and the commands beside it, in a directory of a user's that has folders
+    under the names of our packages.
+    """
 
     home: Path
     project: Path = WEATHER_PROJECT
@@ -52,6 +63,7 @@ class Servers:
         self.process = subprocess.Popen(
             [*COMMAND, *self._where(), "up", *ports, *self.arguments],
             env=self.env(quick),
+            cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -78,6 +90,7 @@ class Servers:
         return subprocess.run(
             [*COMMAND, *self._where(), *arguments],
             env=self.env(),
+            cwd=self.directory,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -131,6 +144,11 @@ class Servers:
             if environment.get("KINGMAKER_UP") == str(self.home.resolve())
             and part in (None, environment.get("KINGMAKER_UP_PART"))
         ]
+
+    @property
+    def directory(self) -> Path:
+        """Where a person types the commands."""
+        return crowd(self.home.parent / "crowded")
 
     def _where(self) -> tuple[str, ...]:
         return "--home", str(self.home), "--project", str(self.project)

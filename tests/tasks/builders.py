@@ -168,6 +168,7 @@ def check_context(
         champion=None if champion is None else scored(champion, holdout, problem, asked),
         train=own if train is None else scored(challenger, train, problem, asked),
         as_fitted=own.predicted if as_fitted is None else as_fitted,
+        as_loaded=own.predicted,
         config=config or GuardrailsConfig(),
         fairness=fairness or FairnessConfig(),
     )

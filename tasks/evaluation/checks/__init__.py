@@ -1,6 +1,15 @@
 """Guardrails: what a challenger must pass, whatever it gains.
 
-One module for each check, or for a few of a kind. A new one gets the next code in
+Where do I go to change ...?
+
+    base.py             what a check is, and what it is given
+    predictions.py      finite, not constant, as fitted
+    bias.py, calibration.py, generalisation.py   how the predictions fit the labels
+    cost.py             size and prediction time
+    leakage.py          features that tell the target
+    fairness.py         groups
+
+A new one gets the next code in
 ``tasks/checks.py``, a class here that is listed in ``CHECKS``, and a section of
 ``docs/decisions.md``.
 

@@ -37,6 +37,8 @@ class CheckContext:
     """The challenger on its labelled training rows, or a sample of them."""
     as_fitted: np.ndarray
     """What the pipeline predicted for the holdout before it was stored."""
+    as_loaded: np.ndarray
+    """What it predicts for the holdout as it came back from the registry."""
     config: GuardrailsConfig = field(default_factory=GuardrailsConfig)
     fairness: FairnessConfig = field(default_factory=FairnessConfig)
 

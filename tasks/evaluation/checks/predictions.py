@@ -42,7 +42,7 @@ class AsFitted(ModelCheck):
 
     def check(self, context: CheckContext) -> Guardrail:
         """Compare both predictions bit for bit."""
-        predicted, as_fitted = context.challenger.predicted, context.as_fitted
-        same = predicted.shape == as_fitted.shape and bool(np.array_equal(predicted, as_fitted))
+        loaded, fitted = context.as_loaded, context.as_fitted
+        same = loaded.shape == fitted.shape and bool(np.array_equal(loaded, fitted))
         found = "identical" if same else "different predictions"
         return self.result(same, found, "bit for bit")

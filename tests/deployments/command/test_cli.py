@@ -6,28 +6,35 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import WEATHER_PROJECT
+from tests.deployments.conftest import COMMAND, crowd
 
 
 def kingmaker(
-    home: Path, *arguments: str, project: Path = WEATHER_PROJECT, user_home: Path | None = None
+    home: Path,
+    *arguments: str,
+    project: Path = WEATHER_PROJECT,
+    user_home: Path | None = None,
+    directory: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with ``home`` and ``project``, as a user with ``user_home``, and return what
-    it said.
+    """Run the command with ``home`` and ``project`` in ``directory``, as a user with ``user_home``,
+    and return what it said.
     """
     ours = ("KINGMAKER_", "PREFECT_", "TMPDIR", "MPLCONFIGDIR")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    environment |= variables or {}
     if user_home is not None:
         environment |= {"HOME": str(user_home)}
     return subprocess.run(
         [
-            sys.executable,
-            "-c",
-            "from deployments.command.cli import main; main()",
+            *COMMAND,
             "--home",
             str(home),
             "--project",
@@ -37,7 +44,7 @@ def kingmaker(
         capture_output=True,
         text=True,
         env=environment,
-        cwd=user_home,
+        cwd=directory or user_home,
         timeout=300,
         check=False,
     )
@@ -190,3 +197,30 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
     history = kingmaker(home, "history", "weather", "--all")
     assert history.stdout.count("Hold") == 2
     assert list(user_home.rglob("*")) == [], "nothing is written outside the home"
+
+
+@pytest.mark.flow
+def test_a_users_folders_do_not_stand_for_our_packages(tmp_path, quick_project, make_weather_home):
+    """In a directory with tasks.py, flows/ and deployments/, a check passes, and a team's own
+    estimator, found by PYTHONPATH, is trained, proven in a new interpreter and promoted.
+    """
+    crowded, home = crowd(tmp_path / "crowded"), make_weather_home(2)
+    (crowded / "own").mkdir()
+    (crowded / "own" / "estimators.py").write_text(
+        "from sklearn.linear_model import Ridge\n\n\nclass OwnRidge(Ridge):\n    pass\n",
+        encoding="utf-8",
+    )
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"]["candidates"] = [{"estimator": "estimators.OwnRidge"}]
+    file.write_text(yaml.safe_dump(spec | {"trust": "pickle"}), encoding="utf-8")
+
+    def here(*arguments: str) -> subprocess.CompletedProcess[str]:
+        given = {"project": quick_project, "directory": crowded}
+        return kingmaker(home, *arguments, **given, variables={"PYTHONPATH": "own"})
+
+    checked, ran = here("check"), here("run", "weather")
+
+    assert checked.returncode == 0, checked.stderr
+    assert ran.returncode == 0, ran.stderr
+    assert "Promote version 1" in here("history", "weather").stdout, ran.stderr

@@ -47,8 +47,15 @@ def test_draft_loads_and_guesses_the_problem(tmp_path, answer, problem):
     managed = manage("shop", Settings(home=tmp_path / "home", project=tmp_path))
 
     assert managed.spec.problem == problem
+    assert _schema_of(tmp_path / "deployments" / "shop" / "model.yaml").is_file()
     assert managed.contract.event_time == "when"
     assert [column.name for column in managed.contract.feature_columns] == ["shop", "heat"]
+
+
+def _schema_of(spec):
+    """The file that an editor is told to complete and check ``spec`` by."""
+    first = spec.read_text(encoding="utf-8").splitlines()[0]
+    return spec.parent / first.removeprefix("# yaml-language-server: $schema=")
 
 
 def test_period_gives_enough_rows_a_batch(tmp_path):

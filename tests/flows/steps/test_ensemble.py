@@ -5,6 +5,7 @@ rebuilt.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -32,6 +33,13 @@ def read_only(use_home, replayed_home) -> ModelRun:
     settings = use_home(replayed_home)
     managed = manage("weather", settings)
     return ModelRun(managed, open_ledger(settings.ledger_url), None, datetime.now(UTC), "")
+
+
+def _differ(project: Path, **changes: str) -> None:
+    """Change the keys of the weather's model spec."""
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | changes
+    file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
 
 
 def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
@@ -95,18 +103,29 @@ def test_take_back_by_hand(use_home, make_weather_home, quick_project):
     assert record.predictions.adjusted_by == entry.id
 
 
+def test_a_model_alone_is_recalibrated(use_home, make_weather_home, quick_project):
+    """With ``ensemble: single`` the correction still follows the labels, and is tested by the batch
+    that it served.
+    """
+    _differ(quick_project, ensemble="single")
+    settings = use_home(make_weather_home(4), quick_project)
+
+    run_flow(replay("weather"))
+
+    history = ledger.history(open_ledger(settings.ledger_url), "weather")
+    refreshes = [e for e in history if isinstance(e.decision, Recalibrate)]
+    assert refreshes
+    assert all(e.decision.weights == () and not e.decision.members for e in refreshes)
+    assert any(e.evidence["comparison"] is not None for e in refreshes)
+
+
 def test_single_and_never_switch_ensemble_and_recalibration_off(
     use_home, make_weather_home, quick_project
 ):
     """With ``ensemble: single`` and ``recalibrate: never`` a version is one model, and nothing
     moves between trainings.
     """
-    file = quick_project / "deployments" / "weather" / "model.yaml"
-    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {
-        "ensemble": "single",
-        "recalibrate": "never",
-    }
-    file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    _differ(quick_project, ensemble="single", recalibrate="never")
     settings = use_home(make_weather_home(5), quick_project)
 
     run_flow(replay("weather"))

@@ -1,22 +1,20 @@
 """Tests of Evidently's page: it is written, whatever the columns are like."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from tasks.drift.config import DriftConfig
-from tasks.drift.evidently_report import draw_sample, write_report
+from tasks.drift.evidently_report import draw_report, draw_sample
 from tasks.drift.histograms import count_part
 from tasks.drift.profile import make_profile
 from tasks.drift.summary import summarise_drift
-from tests.tasks.builders import OPEN, frame_of
+from tests.tasks.builders import frame_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Evidently's own, many of them
 
 
-def _write(path: Path, before: pd.DataFrame, after: pd.DataFrame) -> str:
+def _drawn(before: pd.DataFrame, after: pd.DataFrame) -> str:
     categorical = [name for name in before if not pd.api.types.is_numeric_dtype(before[name])]
     ours, theirs = (
         frame_of(f, np.zeros(len(f)), days=np.zeros(len(f)), categorical=categorical)
@@ -27,8 +25,7 @@ def _write(path: Path, before: pd.DataFrame, after: pd.DataFrame) -> str:
     summary = summarise_drift(
         profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0
     )
-    write_report(path, draw_sample(ours, 10_000, 0), draw_sample(theirs, 10_000, 0), summary, OPEN)
-    return path.read_text(encoding="utf-8")
+    return draw_report(draw_sample(ours, 10_000, 0), draw_sample(theirs, 10_000, 0), summary)
 
 
 def _columns(rows: int, seed: int) -> pd.DataFrame:
@@ -42,9 +39,9 @@ def _columns(rows: int, seed: int) -> pd.DataFrame:
     )
 
 
-def test_report_is_written(tmp_path: Path) -> None:
+def test_report_is_written() -> None:
     """The page is there, is a page, and shows each feature."""
-    page = _write(tmp_path / "reports" / "evidently.html", _columns(500, 0), _columns(300, 1))
+    page = _drawn(_columns(500, 0), _columns(300, 1))
 
     assert len(page) > 10_000
     assert "<html" in page
@@ -53,23 +50,23 @@ def test_report_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["before", "after", "both"])
-def test_one_column_without_a_value_does_not_end_the_report(tmp_path: Path, where: str) -> None:
+def test_one_column_without_a_value_does_not_end_the_report(where: str) -> None:
     """A column that is all null on a side is left out; the others are still drawn."""
     before, after = _columns(500, 0), _columns(300, 1)
     before["gone"] = np.nan if where in ("before", "both") else 1.0
     after["gone"] = np.nan if where in ("after", "both") else 1.0
 
-    page = _write(tmp_path / "evidently.html", before, after)
+    page = _drawn(before, after)
 
     assert "wind" in page
     assert "gone" not in page
 
 
-def test_nothing_to_draw(tmp_path: Path) -> None:
+def test_nothing_to_draw() -> None:
     """When no feature can be drawn the page is written all the same."""
     empty = pd.DataFrame({"gone": np.full(100, np.nan)})
 
-    assert "<html" in _write(tmp_path / "evidently.html", empty, empty)
+    assert "<html" in _drawn(empty, empty)
 
 
 def test_sample_is_bounded_seeded_and_in_order() -> None:
@@ -84,7 +81,7 @@ def test_sample_is_bounded_seeded_and_in_order() -> None:
     assert len(draw_sample(frame, 1000, seed=3)) == 1000
 
 
-def test_evidently_says_what_we_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidently_says_what_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scores, thresholds and verdicts are those of our summary, whatever the sample and its own
     bins would say.
     """
@@ -107,9 +104,7 @@ def test_evidently_says_what_we_say(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         profile, 1, "b", count_part(profile, theirs, p), DriftConfig(), seed=0
     )
 
-    write_report(
-        tmp_path / "e.html", draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary, OPEN
-    )
+    draw_report(draw_sample(ours, 100, 0), draw_sample(theirs, 100, 0), summary)
 
     said = found[0].dict()
     assert {
@@ -122,9 +117,7 @@ def test_evidently_says_what_we_say(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
 
 
-def test_a_season_is_drawn_from_its_own_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_season_is_drawn_from_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the rows of the season, when it is the season that the batch was held against."""
     import evidently
 
@@ -144,13 +137,7 @@ def test_a_season_is_drawn_from_its_own_rows(
     profile = make_profile(before, after, p, (np.arange(50), p), {})
     summary = summarise_drift(profile, 1, "b", count_part(profile, after, p), DriftConfig(), seed=0)
 
-    write_report(
-        tmp_path / "e.html",
-        draw_sample(before, 10_000, 0),
-        draw_sample(after, 100, 0),
-        summary,
-        OPEN,
-    )
+    draw_report(draw_sample(before, 10_000, 0), draw_sample(after, 100, 0), summary)
 
     assert summary.reference.kind == "season"
     assert 0 < len(seen[0]) < 1000
@@ -160,14 +147,14 @@ def test_a_season_is_drawn_from_its_own_rows(
     )
 
 
-def test_no_value_ends_a_script(tmp_path: Path) -> None:
+def test_no_value_ends_a_script() -> None:
     """A column name or category that closes a script element stays text in the page's data."""
     hostile = "</script><script>alert(1)</script>"
     before, after = _columns(200, 1), _columns(200, 2)
     for frame in (before, after):
         frame[hostile] = np.where(frame["carrier"] == "AA", hostile, "x")
 
-    page = _write(tmp_path / "evidently.html", before, after)
+    page = _drawn(before, after)
 
     assert hostile not in page
     assert hostile.replace("<", "\\u003c") in page

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
 from tasks.evaluation.objective import Objective
@@ -46,8 +47,8 @@ def test_same_inputs_same_result() -> None:
     """The search is a function of its inputs and its seed; another seed tries other values."""
     config = TrainingConfig(candidates=(LINEAR, STUMP, BOOSTING), tuning=FEW)
 
-    first, second = (search(_frame(), config, "binary", LOSS) for _ in range(2))
-    other = search(_frame(), config.model_copy(update={"seed": 1}), "binary", LOSS)
+    first, second = (search(_frame(), config, "binary", LOSS).found for _ in range(2))
+    other = search(_frame(), config.model_copy(update={"seed": 1}), "binary", LOSS).found
 
     assert _without_time(first) == _without_time(second)
     assert _without_time(first) != _without_time(other)
@@ -57,7 +58,7 @@ def test_best_first() -> None:
     """Candidates come back with their best parameters, the best candidate first."""
     config = TrainingConfig(candidates=(STUMP, LINEAR), tuning=FEW)
 
-    found = search(_frame(), config, "binary", LOSS)
+    found = search(_frame(), config, "binary", LOSS).found
 
     assert [item.candidate for item in found] == [LINEAR, STUMP]
     assert found[0].trial.loss < found[1].trial.loss
@@ -76,7 +77,7 @@ def test_incumbent_is_tried() -> None:
         "binary",
         LOSS,
         incumbent=recipe(params={"C": 0.123}),
-    )
+    ).found
 
     assert found[0].trial.params == {"C": 0.123}
 
@@ -87,7 +88,7 @@ def test_incumbent_that_the_spec_no_longer_allows(params: dict[str, object]) -> 
     """A value out of the range is left to the sampler."""
     config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=2, rows=500))
 
-    found = search(_frame(), config, "binary", LOSS, incumbent=recipe(params=params))
+    found = search(_frame(), config, "binary", LOSS, incumbent=recipe(params=params)).found
 
     assert 0.001 <= found[0].trial.params["C"] <= 10.0
 
@@ -99,7 +100,7 @@ def test_incumbent_with_a_choice_that_is_gone() -> None:
         estimator=BOOSTING.estimator, params={"early_stopping": "auto", "max_leaf_nodes": 7}
     )
 
-    found = search(_frame(), config, "binary", LOSS, incumbent=old)
+    found = search(_frame(), config, "binary", LOSS, incumbent=old).found
 
     assert found[0].trial.params["max_leaf_nodes"] == 7
     assert found[0].trial.params["early_stopping"] in (False, True)
@@ -119,7 +120,7 @@ def test_incumbent_with_a_choice_of_several_numbers() -> None:
 
     for sizes in ([4], [5, 2]):
         old = recipe(estimator=net.estimator, params={"hidden_layer_sizes": sizes})
-        found = search(_frame(), config, "binary", LOSS, incumbent=old)
+        found = search(_frame(), config, "binary", LOSS, incumbent=old).found
         assert list(found[0].trial.params["hidden_layer_sizes"]) == sizes
 
 
@@ -133,12 +134,68 @@ def test_candidate_without_a_loss_is_left_out() -> None:
         return math.nan if len(np.unique(predicted)) > 2 else 0.5  # the stump predicts two values
 
     both = TrainingConfig(candidates=(LINEAR, STUMP), tuning=FEW)
-    found = search(_frame(), both, "binary", loss, say=said.append)
+    found = search(_frame(), both, "binary", loss, say=said.append).found
 
     assert [item.candidate for item in found] == [STUMP]
-    assert "LogisticRegression: left out, because no trial has a finite loss" in said
+    assert "left out: LogisticRegression: no trial has a finite loss" in said
     with pytest.raises(SearchFailedError, match="expected a candidate with a finite loss"):
         search(_frame(), TrainingConfig(candidates=(LINEAR,), tuning=FEW), "binary", loss)
+
+
+class Raises(LogisticRegression):
+    """Raises in ``fit``, ``predict_proba``, or as one that cannot stand a value of its rows."""
+
+    def __init__(self, where: str = "fit", limit: float = math.inf) -> None:
+        super().__init__()
+        self.where, self.limit = where, limit
+
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: None = None) -> "Raises":
+        """Fit, unless it is here that it raises."""
+        if self.where == "fit":
+            raise MemoryError("no room\nfor what comes in a second line")
+        return super().fit(X, y)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Predict, unless it is here that it raises, or a value is above the limit."""
+        if self.where == "predict" or (np.abs(X) > self.limit).any():
+            raise ValueError("a value is too large")
+        return super().predict_proba(X)
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [("fit", "MemoryError: no room"), ("predict", "ValueError: a value is too large")],
+)
+def test_candidate_that_raises_is_left_out(where: str, why: str) -> None:
+    """By name, with the first line of its error; the others go on, and with none left it is
+    said.
+    """
+    raises = Candidate(estimator=f"{__name__}.Raises", params={"where": where})
+
+    searched = search(
+        _frame(), TrainingConfig(candidates=(raises, STUMP), tuning=FEW), "binary", LOSS
+    )
+
+    assert [item.candidate for item in searched.found] == [STUMP]
+    assert [str(one) for one in searched.left_out] == [f"Raises: {why}"]
+    with pytest.raises(SearchFailedError, match=f"found none; Raises: {why}"):
+        search(_frame(), TrainingConfig(candidates=(raises,), tuning=FEW), "binary", LOSS)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_values_that_are_too_large_for_one_candidate() -> None:
+    """A linear model cannot stand the largest double, trees can."""
+    frame = _frame()
+    features = frame.features.copy()
+    features.loc[::50, "a"] = np.finfo("float64").max
+    frame = FeatureFrame(**(vars(frame) | {"features": features}))
+
+    searched = search(
+        frame, TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=FEW), "binary", LOSS
+    )
+
+    assert [item.candidate for item in searched.found] == [BOOSTING]
+    assert str(searched.left_out[0]).startswith("LogisticRegression: ValueError: ")
 
 
 def test_one_class_is_refused() -> None:
@@ -164,7 +221,7 @@ def test_folds_that_start_with_one_class_are_passed_over() -> None:
     late = FeatureFrame(**(vars(frame) | {"target": target}))
     config = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(trials=1, folds=3, rows=800))
 
-    found = search(late, config, "binary", LOSS)
+    found = search(late, config, "binary", LOSS).found
 
     assert len(found[0].trial.loss_by_fold) == 1
 
@@ -182,7 +239,7 @@ def test_one_moment_is_searched_on_its_training_rows() -> None:
         "binary",
         LOSS,
         say=said.append,
-    )
+    ).found
 
     assert len(found[0].trial.loss_by_fold) == 1
     assert "on their training rows" in said[0]

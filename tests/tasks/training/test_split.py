@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from tasks.evaluation.compare import refuse_seen_rows
 from tasks.records import FeatureFrame
-from tasks.training.split import NoTrainingRowsError, forward_folds, spans, split_by_time
+from tasks.training.split import (
+    NoTrainingRowsError,
+    forward_folds,
+    spans,
+    split_by_time,
+    split_to_judge,
+)
 from tests.tasks.builders import at, frame_of
 
 
@@ -137,3 +143,78 @@ def test_folds_are_expanding_and_as_many_as_asked() -> None:
 def test_one_moment_has_no_fold() -> None:
     """Rows of one moment cannot be told into older and newer."""
     assert list(forward_folds(np.zeros(10), 3)) == []
+
+
+def _batches(sizes: list[int]) -> FeatureFrame:
+    """Batches of thirty days with so many rows each, evenly in time."""
+    return _frame([30 * i + 29 * j / size for i, size in enumerate(sizes) for j in range(size)])
+
+
+def test_large_batch_is_judged_by_its_newest_share() -> None:
+    """Where the newest fifth is enough, the model that will serve is the one that is judged."""
+    parts = split_to_judge(_batches([20, 20, 50]), 0.2, at(0), lambda rows: len(rows) >= 10)
+
+    assert (parts.folds, len(parts.holdout), len(parts.train)) == ((), 10, 80)
+
+
+def test_small_batches_are_pooled_as_many_as_it_takes() -> None:
+    """The newest batches are pooled until they are enough; the model trains on all rows."""
+    parts = split_to_judge(_batches([20, 20, 20, 20]), 0.2, at(0), lambda rows: len(rows) >= 30)
+
+    assert [(s.batch, s.rows) for s in parts.held_out] == [("b002", 20), ("b003", 20)]
+    assert len(parts.train) == 80
+    assert [len(fold.train) for fold in parts.folds] == [40, 60]
+
+
+def test_what_the_champion_has_seen_judges_nothing() -> None:
+    """A batch that begins before what the champion has not seen is left out, though rows lack."""
+    parts = split_to_judge(_batches([20, 20, 20]), 0.2, at(40), lambda rows: len(rows) >= 50)
+
+    assert [s.batch for s in parts.held_out] == ["b002"]
+
+
+def test_first_champion_has_no_folds() -> None:
+    """Nothing is compared, so the newest share is held out."""
+    parts = split_to_judge(_batches([20, 20]), 0.2, None, lambda rows: False)
+
+    assert (parts.folds, len(parts.holdout)) == ((), 4)
+
+
+def test_batches_of_one_moment_are_judged_whole_and_trained_on() -> None:
+    """Every row of each batch has the same event time: forward folds judge, and no row is lost."""
+    frame = _frame([float(30 * i) for i in range(3) for _ in range(30)])
+
+    parts = split_to_judge(frame, 0.2, at(15), lambda rows: len(rows) >= 40)
+
+    assert [s.rows for s in parts.held_out] == [30, 30]
+    assert len(parts.train) == 90
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=6),
+    st.integers(0, 180),
+    st.integers(1, 60),
+    st.randoms(use_true_random=False),
+)
+def test_no_fold_has_seen_what_it_judges(sizes, seen, least, dice) -> None:
+    """In any order of rows: each fold is newer than its fit, the folds are the holdout, and no row
+    of it is one that the champion has seen.
+    """
+    days = [30 * i + 29 * j / size for i, size in enumerate(sizes) for j in range(size)]
+    dice.shuffle(days)
+
+    try:
+        parts = split_to_judge(_frame(days), 0.2, at(seen), lambda rows: len(rows) >= least)
+    except NoTrainingRowsError:
+        return
+
+    if not parts.folds:
+        assert parts.train.event_time.max() < parts.holdout.event_time.min()
+        return
+    assert parts.holdout.event_time.min() >= at(seen)
+    assert len(parts.train) == len(days)
+    assert sum(fold.rows.astype(int) for fold in parts.folds).tolist() == [1] * len(parts.holdout)
+    for fold in parts.folds:
+        assert fold.train.event_time.max() < fold.test.event_time.min()
+        refuse_seen_rows(spans(fold.test), spans(fold.train), "the fold")
+        assert fold.test.features.equals(parts.holdout.features[fold.rows])

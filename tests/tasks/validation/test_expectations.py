@@ -12,6 +12,7 @@ import pytest
 from data_contracts.contract import Contract, Rule
 from tasks.lake import to_frame
 from tasks.validation.expectations import RuleCrashedError, RuleResult, compile_rule, run_rules
+from tasks.validation.neutral import NeutralNames
 from tests.sample_contract import BATCH, column, sample_contract, sample_table
 
 
@@ -390,7 +391,7 @@ def test_result_that_contradicts_itself_is_no_verdict(
 def test_check_without_expectation_is_refused(contract: Contract) -> None:
     """A rule that cannot be compiled is an error, not one rule less."""
     with pytest.raises(ValueError, match="rule x:type: the check 'type' has no expectation"):
-        compile_rule(Rule("x:type", "schema", "type", ("x",)), contract, BATCH)
+        compile_rule(Rule("x:type", "schema", "type", ("x",)), contract, BATCH, NeutralNames(()))
 
 
 def test_frame_is_not_changed(contract: Contract) -> None:

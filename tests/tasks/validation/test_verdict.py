@@ -146,7 +146,7 @@ def test_many_broken_columns_make_one_sentence(tmp_path: Path, contract: Contrac
     """Three are told, the rest counted."""
     _, verdict = judged(tmp_path, contract, sample_table().select(["sold_at", "id"]))
 
-    assert verdict.reason.endswith("; and 4 more")
+    assert "; and 4 more; mend the data and deliver it again, or change" in verdict.reason
     assert len(failed(verdict)) == 7
 
 
@@ -159,7 +159,7 @@ def test_zero_rows_never_pass(tmp_path: Path) -> None:
     _, verdict = judged(tmp_path, contract, sample_table(0))
 
     assert verdict.refused
-    assert verdict.reason == "the batch has no rows"
+    assert verdict.reason == "the batch has no rows; deliver it again, with its rows"
     assert failed(verdict) == []
 
 

@@ -35,7 +35,7 @@ def _frame(problem: Problem, **features: object) -> FeatureFrame:
 def _found(frame: FeatureFrame, problem: Problem, **config: object) -> Guardrail:
     """What the check finds of a training on ``frame``; it looks at no prediction."""
     train = Scored(LabelledRows(frame), Objective(problem), ())
-    context = CheckContext(train, None, train, np.empty(0), GuardrailsConfig(**config))
+    context = CheckContext(train, None, train, np.empty(0), np.empty(0), GuardrailsConfig(**config))
     return NoLeak().guardrail(context)
 
 

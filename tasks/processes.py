@@ -1,0 +1,71 @@
+"""New interpreters: they find modules where this one does, whatever directory they are started in.
+
+Python looks for modules in the working directory before it looks anywhere else, so that a
+``tasks.py`` of a user's would stand for our package. Every interpreter of ours is started here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def start_module(
+    module: str,
+    *arguments: str,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    **options: Any,  # noqa: ANN401 - of subprocess.Popen
+) -> subprocess.Popen[bytes]:
+    """Run a module in a new interpreter, and return its process.
+
+    It has a session of its own: Ctrl-C reaches this process alone, which ends it in order.
+
+    Args:
+        module: Its full name.
+        arguments: Words for the module; they stand in the process list.
+        directory: The process's working directory.
+        environment: All of its variables; left out: those of this process. The path for modules is
+            added.
+        options: What else ``subprocess.Popen`` takes.
+    """
+    return subprocess.Popen(  # noqa: S603 - an interpreter and a module, no shell
+        [sys.executable, "-P", "-m", module, *arguments],
+        cwd=directory,
+        env=same_modules(os.environ if environment is None else environment),
+        start_new_session=True,
+        **options,
+    )
+
+
+def run_module(
+    module: str, *arguments: str, directory: Path, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end as ``start_module`` does, and return what it printed.
+
+    Raises subprocess.TimeoutExpired, its process ended, after ``timeout`` seconds.
+    """
+    process = start_module(
+        module, *arguments, directory=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        printed, complaint = process.communicate(timeout=timeout)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, printed.decode(), complaint.decode(errors="replace")
+    )
+
+
+def same_modules(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables by which an interpreter, and all that it starts, look for modules where this
+    one does, and not in their working directory.
+    """
+    places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
+    return {**environment, "PYTHONPATH": places, "PYTHONSAFEPATH": "1"}
