@@ -298,7 +298,7 @@ def gather_evidence(
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        m, fitted, model, challenger, holdout.champion, as_fitted, loaded.predicted
+        m, fitted, model, challenger, holdout.champion, champion, as_fitted, loaded.predicted
     )
     return Evidence(
         model=m.managed.name,

@@ -85,22 +85,23 @@ def _scored(m: ModelRun, models: Sequence[LoadedModel], frame: FeatureFrame) -> 
     """
     try:
         rows = LabelledRows.of(frame)
-        first = score_labelled(m.managed, models[0], rows)
-        known = np.isfinite(first.predicted.reshape(len(rows), -1)).all(axis=1)
-        if not known.all():
-            get_run_logger().warning(
-                "%s %s: %d of %d labelled rows have no finite prediction, and are not judged",
-                m.managed.name,
-                max(frame.snapshots),
-                int((~known).sum()),
-                len(rows),
-            )
-            rows = LabelledRows.of(rows.frame.where(known))
-            first = score_labelled(m.managed, models[0], rows)
     except EvaluationError as refused:
         get_run_logger().warning("%s is not judged: %s", m.managed.name, refused)
         return []
-    return [first, *(score_labelled(m.managed, model, rows) for model in models[1:])]
+    first = score_labelled(m.managed, models[0], rows)
+    known = np.isfinite(first.predicted.reshape(len(rows), -1)).all(axis=1)
+    if not known.all():
+        get_run_logger().warning(
+            "%s %s: %d of %d labelled rows have no finite prediction, and are not judged",
+            m.managed.name,
+            max(frame.snapshots),
+            int((~known).sum()),
+            len(rows),
+        )
+        if not known.any():
+            return []
+        first = first.where(known)
+    return [first, *(score_labelled(m.managed, model, first.rows) for model in models[1:])]
 
 
 def _count_unknown(m: ModelRun, known: KnownLabels) -> None:

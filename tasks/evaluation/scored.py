@@ -113,6 +113,11 @@ class Scored:
         batch = max(self.rows.frame.snapshots)
         return summarise(batch, self.rows.target, self.raw, problem, classes)
 
+    def where(self, mask: np.ndarray) -> Scored:
+        """Return the same predictions for the rows where the boolean ``mask`` (rows,) is true."""
+        rows = LabelledRows(self.rows.frame.where(mask))
+        return replace(self, rows=rows, members=[member[mask] for member in self.members])
+
     def adjusted(
         self, weights: Sequence[float], recalibration: Recalibration | None = None
     ) -> Scored:

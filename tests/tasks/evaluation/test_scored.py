@@ -89,6 +89,19 @@ def test_other_weights_ask_no_member_again() -> None:
     assert np.array_equal(same.losses, found.losses)
 
 
+def test_some_of_the_rows_ask_no_member_again() -> None:
+    """Predictions, labels and losses are those of the rows that are left."""
+    model, members = _ensemble()
+    found = scored(model, FRAME)
+    first = np.arange(len(FRAME)) < 100
+
+    some = found.where(first)
+
+    assert [member.asked for member in members] == [1, 1]
+    assert np.array_equal(some.losses, found.losses[:100])
+    assert np.array_equal(some.rows.target, FRAME.target[:100])
+
+
 def test_a_model_alone_is_its_only_member() -> None:
     """Without weights what it predicts is what is served."""
     found = scored(loaded_model(FixedProbability(), FRAME), FRAME)
