@@ -183,18 +183,14 @@ class History:
         return tuple(entry for entry in asked if batch in (None, entry.batch))
 
     def came_to_nothing(self, entry: LedgerEntry) -> bool:
-        """Whether ``entry`` is a request for approval that was refused later, or a decision to retrain
-        that could train nothing.
+        """Whether ``entry`` is a request for approval that was refused later, or a decision to
+        retrain that could train nothing.
         """
-        return any(
-            one.evidence.retrain == entry.id for one in self._by(Attempted)
-        ) or (
-            isinstance(entry.decision, AwaitApproval)
-            and any(
-                later.id > entry.id and later.decision.version == entry.decision.version
-                for later in self._of(Reject)
-            )
+        refused = isinstance(entry.decision, AwaitApproval) and any(
+            later.id > entry.id and later.decision.version == entry.decision.version
+            for later in self._of(Reject)
         )
+        return refused or any(one.evidence.retrain == entry.id for one in self._by(Attempted))
 
     @property
     def realised(self) -> tuple[tuple[Comparison, ...], ...]:

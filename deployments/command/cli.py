@@ -19,9 +19,11 @@ import typer
 
 from deployments.command import contract_cli, server_cli
 from deployments.server.home import find_servers
+from tasks.batches import Every
 from tasks.configuration import ConfigurationError
 from tasks.errors import ExitCode, KingmakerError
 from tasks.model_spec import ManagedModel, manage, managed_models
+from tasks.records import Problem
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
 SHOWN = 20
@@ -120,15 +122,73 @@ def new(
     ],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     time: Annotated[str, typer.Option(help="The column that says when a row happened.")],
+    problem: Annotated[
+        Problem | None, typer.Option(help="What kind of target it is (default: found).")
+    ] = None,
+    every: Annotated[
+        Every | None, typer.Option(help="How batches are cut (default: found).")
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="The zone of times without an offset, and of the batches.")
+    ] = "UTC",
+    time_format: Annotated[
+        str, typer.Option(help="How --time is written, such as 'dd.MM.yyyy HH:mm'.")
+    ] = "",
+    text: Annotated[
+        list[str] | None, typer.Option(help="A column that is text, whatever it looks like.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What stands between two cells of CSV, such as ';'.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Such as cp1252.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Before a fraction: '.' or ','.")] = None,
+    thousands: Annotated[str | None, typer.Option(help="Between three digits and three.")] = None,
+    quote: Annotated[str | None, typer.Option(help="Around a cell of CSV.")] = None,
+    skip_lines: Annotated[int | None, typer.Option(help="Lines before the header.")] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A text that means there is no value; repeat it.")
+    ] = None,
 ) -> None:
-    """Draft a contract and a model spec from a file, its guesses marked; they run as they are."""
-    from deployments.command.new_model import draft_model
+    """Draft a contract and a model spec from a file, its guesses marked; they run as they are.
 
-    project = Settings().project
-    for file in draft_model(project, model, source, target, time):
+    How the file is written is found from it, unless an option says so. docs/files.md is the table.
+    """
+    from deployments.command.new_model import draft_model
+    from tasks.ingest.dialect import Options
+
+    draft = draft_model(
+        Settings().project,
+        model,
+        source,
+        target,
+        time,
+        Options(
+            delimiter=delimiter,
+            encoding=encoding,
+            decimal=decimal,
+            thousands=thousands,
+            quote=quote,
+            skip_lines=skip_lines,
+            missing=None if missing is None else ("", *missing),
+            timezone=timezone,
+            time_format=time_format,
+            text=tuple(text or ()),
+        ),
+        problem,
+        every,
+    )
+    for file in (draft.contract, draft.spec):
         print(f"wrote {os.path.relpath(file)}")
-    _manage(model)
-    print(f"review what is marked as a guess, then: {_me()} replay {model}")
+    if draft.guesses:
+        print("guessed:")
+    for guess in draft.guesses:
+        print(f"  {guess.what}: {guess.why} (to change it: {guess.change})")
+    for name, why in draft.left_out.items():
+        print(f"  column {name!r} is left out: {why}")
+    print(
+        "limits and lists of values in the contract are guesses too: they warn, and refuse nothing"
+    )
+    print(f"review these, then: {_me()} replay {model}")
 
 
 @app.command()

@@ -126,8 +126,8 @@ class ModelRun:
         )
 
     def scored(self, model: LoadedModel, record: BatchRecord) -> Scored:
-        """Return what a model predicts for the labelled rows of a batch: each version is asked once,
-        whatever weights and recalibration it is looked at with.
+        """Return what a model predicts for the labelled rows of a batch: each version is asked
+        once, whatever weights and recalibration it is looked at with.
 
         Raises EvaluationError when no row is labelled, FeatureMismatchError when the rows lack a
         feature of the model.

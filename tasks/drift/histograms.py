@@ -81,8 +81,7 @@ def watched_prediction(predicted: np.ndarray) -> pd.Series:
 
 def count(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
     """Count ``values`` in the profile's bins: (bins + 1,), missing values last."""
-    counts: np.ndarray = np.bincount(codes(profile, values), minlength=len(profile.counts) + 1)
-    return counts
+    return np.bincount(codes(profile, values), minlength=len(profile.counts) + 1)
 
 
 def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
@@ -94,8 +93,7 @@ def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
         lookup = np.array(
             [*(position.get(_name(value), bins - 1) for value in distinct), bins], dtype="int64"
         )
-        index: np.ndarray = lookup[found]  # a missing value is -1: the last
-        return index
+        return lookup[found]  # a missing value is -1: the last
     numbers = values.to_numpy(dtype="float64")
     # Comparing with each of the few edges is several times faster than a binary search for each
     # value.

@@ -152,8 +152,7 @@ def _target_share(baseline: BaselineProfile, others: int) -> float:
 
 def _middle(counts: Counts) -> datetime:
     middle = counts.start + (counts.end - counts.start) // 2
-    found: datetime = pd.Timestamp(middle).tz_localize(UTC).to_pydatetime()
-    return found
+    return pd.Timestamp(middle).tz_localize(UTC).to_pydatetime()
 
 
 def _measure(

@@ -123,5 +123,4 @@ def _drawn(
     for i in range(len(edges) + 1):
         own = residuals[of == i] if (of == i).any() else residuals
         drawn[:, level == i] = rng.choice(own, (DRAWS, int((level == i).sum())))
-    targets: np.ndarray = (now + drawn).ravel()
-    return targets
+    return (now + drawn).ravel()

@@ -28,8 +28,7 @@ class Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no 
     @property
     def classes_(self) -> np.ndarray:
         """Class labels of all members, sorted, (classes,)."""
-        labels: np.ndarray = np.unique(np.concatenate([member.classes_ for member in self.members]))
-        return labels
+        return np.unique(np.concatenate([member.classes_ for member in self.members]))
 
     def fit(self, X: Any, y: Any) -> Ensemble:  # noqa: ANN401 - what the members take
         """Fit every member anew on the same rows."""

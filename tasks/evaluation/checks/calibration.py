@@ -79,8 +79,7 @@ def slope(
         rows, p1, y1, pp, py = sums[..., :1], *np.split(sums[..., 1:], 4, axis=-1)
         varies = (pp - p1**2 / rows).sum(axis=-1)
         together = (py - p1 * y1 / rows).sum(axis=-1)
-        found: np.ndarray = np.where(varies > least * rows[..., 0], together / varies, np.nan)
-        return found
+        return np.where(varies > least * rows[..., 0], together / varies, np.nan)
 
     size = int(blocks.max()) + 1
     table = Terms((1.0, *p.T, *y.T, *(p * p).T, *(p * y).T), of).table(blocks, size)

@@ -94,10 +94,9 @@ def _bins(values: pd.Series, categorical: bool) -> np.ndarray:
         return np.zeros(len(numbers), dtype="int64")
     edges = np.unique(known[:: max(1, len(known) // BINS)])
     # NaN sorts after every number: a bin of its own.
-    codes: np.ndarray = np.where(
+    return np.where(
         np.isnan(numbers), len(edges), np.searchsorted(edges, numbers, side="right") - 1
     )
-    return codes
 
 
 def _means(codes: np.ndarray, outcome: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -109,5 +108,4 @@ def _means(codes: np.ndarray, outcome: np.ndarray, of: np.ndarray) -> np.ndarray
     sums = np.column_stack(
         [np.bincount(codes[of], weights=column[of], minlength=size) for column in outcome.T]
     )
-    means: np.ndarray = np.where(counts > 0, sums / np.maximum(counts, 1), outcome[of].mean(axis=0))
-    return means
+    return np.where(counts > 0, sums / np.maximum(counts, 1), outcome[of].mean(axis=0))
