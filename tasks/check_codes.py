@@ -19,6 +19,7 @@ TITLES = {
     "KM012": "loads and predicts by itself",
     "KM013": "fairness",
     "KM014": "new member may join the ensemble",
+    "KM015": "features are the same elsewhere",
 }
 """Code -> title of every check. A code is never given to another check."""
 

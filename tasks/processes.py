@@ -13,6 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.errors import KingmakerError
+
+TIMEOUT = 300.0
+"""Seconds until an interpreter that does not answer is given up."""
+
 
 def start_module(
     module: str,
@@ -42,25 +47,42 @@ def start_module(
     )
 
 
-def run_module(
-    module: str, *arguments: str, directory: Path, timeout: float
-) -> subprocess.CompletedProcess[str]:
+class ModuleFailedError(KingmakerError):
+    """A module failed in a new interpreter; the message is its last words."""
+
+
+class NoAnswerError(ModuleFailedError):
+    """It did not end in time."""
+
+
+def ask_module(module: str, *arguments: str, directory: Path, timeout: float = TIMEOUT) -> str:
     """Run a module to its end as ``start_module`` does, and return what it printed.
 
-    Raises subprocess.TimeoutExpired, its process ended, after ``timeout`` seconds.
+    Hashes of texts are seeded anew, as in every process, even where this one was given a seed.
+    Raises NoAnswerError, its process ended, after ``timeout`` seconds, and ModuleFailedError when
+    it fails.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
     process = start_module(
-        module, *arguments, directory=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        module,
+        *arguments,
+        directory=directory,
+        environment=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
         printed, complaint = process.communicate(timeout=timeout)
-    except BaseException:
+    except BaseException as error:
         process.kill()
         process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise NoAnswerError(f"no answer in {timeout:g} s") from error
         raise
-    return subprocess.CompletedProcess(
-        process.args, process.returncode, printed.decode(), complaint.decode(errors="replace")
-    )
+    if process.returncode:
+        words = complaint.decode(errors="replace").strip().splitlines()[-1:]
+        raise ModuleFailedError(words[0][:300] if words else f"exit code {process.returncode}")
+    return printed.decode()
 
 
 def same_modules(environment: Mapping[str, str]) -> dict[str, str]:

@@ -289,7 +289,7 @@ def gather_evidence(
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        run, fitted, model, challenger, holdout.champion, as_fitted, loaded.predicted
+        run, fitted, model, challenger, holdout.champion, champion, as_fitted, loaded.predicted
     )
     return Evidence(
         model=run.managed.name,

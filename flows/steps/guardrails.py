@@ -19,13 +19,15 @@ def every_guardrail(
     model: LoadedModel,
     challenger: Scored,
     champion: Scored | None,
+    current: LoadedModel | None,
     as_fitted: np.ndarray,
     as_loaded: np.ndarray,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
     """Check the challenger ``model`` as it came back from the registry.
 
-    ``challenger`` and ``champion`` are what both predict for the holdout unseen; ``as_fitted`` and
-    ``as_loaded`` what the challenger itself predicts for it before and after it was stored.
+    ``challenger`` and ``champion`` are what both predict for the holdout unseen, ``current`` is the
+    champion that serves; ``as_fitted`` and ``as_loaded`` what the challenger itself predicts for
+    the holdout before and after it was stored.
     """
     parts = fitted.split
     found, checks = check_guardrails(
@@ -44,6 +46,6 @@ def every_guardrail(
     newest = run.batches.known[max(span.batch for span in parts.held_out)]
     return found, (
         *checks,
-        *check_features(run.managed, newest, run.known_labels, model),
+        *check_features(run.managed, newest, run.known_labels, model, current),
         check_stored_model(run.managed, model, fitted.pipeline),
     )

@@ -142,11 +142,11 @@ class KnowsNoFuture(Check):
             " guardrails.known_early if it is known in time"
         )
         try:
-            rows, differing = _change_without_later_rows(table, event_time, build)
+            rows, changed = _change_without_later_rows(table, event_time, build)
         except Exception as error:  # noqa: BLE001 - a project's code may raise anything, and what is not known refuses
             found = f"with earlier rows alone: {type(error).__name__}: {error}"[:300]
             return self.result("not made", found, limit)
-        suspects = sorted(differing.difference(known_early))
+        suspects = sorted(changed.difference(known_early))
         found = (
             f"{', '.join(suspects)} change when later rows are taken away"
             if suspects
@@ -166,25 +166,26 @@ def _change_without_later_rows(
         )
         times = times[:PROBED_ROWS]
     whole = build(table)
-    differing = set[str]()
+    changed = set[str]()
     for share in (0.25, 0.5, 0.75):
         cut = pa.scalar(times[int(share * len(times))]).cast(table[event_time].type)
         past = pc.less(table[event_time], cut)
         if not pc.any(past).as_py():
             continue
         kept = whole.where(np.asarray(past.to_numpy(zero_copy_only=False)))
-        differing |= _differing(kept.features, build(table.filter(past)).features)
-    return len(times), differing
+        changed |= differing(kept.features, build(table.filter(past)).features)
+    return len(times), changed
 
 
-def _differing(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
-    differing = set(before.columns) ^ set(after.columns)
-    for name in set(before.columns) - differing:
-        ours, theirs = before[name].to_numpy(), after[name].to_numpy()
+def differing(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
+    """Return the columns that are not the same, to the last digits, or not in both."""
+    found = set(before.columns) ^ set(after.columns)
+    for name in set(before.columns) - found:
+        one, other = before[name].to_numpy(), after[name].to_numpy()
         same = (
-            np.allclose(ours, theirs, rtol=1e-9, atol=1e-12, equal_nan=True)
-            if ours.dtype.kind == theirs.dtype.kind == "f"
-            else bool((ours == theirs).all())
+            np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
+            if one.dtype.kind == other.dtype.kind == "f"
+            else bool((one == other).all())
         )
-        differing |= set() if same else {name}
-    return differing
+        found |= set() if same else {name}
+    return found

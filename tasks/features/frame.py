@@ -24,6 +24,7 @@ from data_contracts.contract import Contract, nearest
 from tasks.errors import MisuseError
 from tasks.features.config import FeaturesConfig
 from tasks.lake import to_frame
+from tasks.model_spec import ManagedModel
 from tasks.records import FeatureFrame, FeatureSchema, Problem
 
 if TYPE_CHECKING:
@@ -124,6 +125,25 @@ def code_sha256(path: str | None, project: Path) -> str:
             )
         file = Path(spec.origin)
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def build_by_spec(
+    managed: ManagedModel, tables: Mapping[str, pa.Table], snapshots: Mapping[str, str]
+) -> FeatureFrame:
+    """Build a feature frame as the model spec says; see ``build_frame``."""
+    spec = managed.spec
+    code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
+    return build_frame(
+        tables,
+        snapshots,
+        managed.contract,
+        spec.features,
+        target=spec.target,
+        problem=spec.problem,
+        slices=spec.slices,
+        code=code,
+        audit=spec.fairness.columns,
+    )
 
 
 def build_frame(

@@ -12,7 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.features.checks import AcceptsContract, KnowsNoFuture
-from tasks.features.frame import build_frame, code_sha256, load_code
+from tasks.features.frame import build_by_spec, code_sha256
+from tasks.features.fresh import SameElsewhere
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
@@ -42,10 +43,14 @@ def build_features(
 
 @task(name="check features", cache_policy=NO_CACHE)
 def check_features(
-    managed: ManagedModel, record: BatchRecord, labels: KnownLabels, challenger: LoadedModel
+    managed: ManagedModel,
+    record: BatchRecord,
+    labels: KnownLabels,
+    challenger: LoadedModel,
+    champion: LoadedModel | None,
 ) -> tuple[Guardrail, ...]:
-    """Check that features and model stand what the contract allows, and that no feature knows the
-    future.
+    """Check that features and model take what the contract allows, that no feature knows the
+    future, and that feature code other than the champion's makes the same features elsewhere.
     """
     spec, contract = managed.spec, managed.contract
     (table,) = labelled_rows(managed, [record], labels, contract.column_names).values()
@@ -59,25 +64,22 @@ def check_features(
     return (
         AcceptsContract().check(table, contract, spec.target, build, predict),
         KnowsNoFuture().check(table, contract.event_time, build, spec.guardrails.known_early),
+        SameElsewhere().check(managed, table, _same_code(challenger, champion)),
     )
+
+
+def _same_code(challenger: LoadedModel, champion: LoadedModel | None) -> int | None:
+    """The champion's version, where its features are made as the challenger's are."""
+    if champion is None:
+        return None
+    of, own = champion.trained.recipe.features, challenger.trained.recipe.features
+    return champion.trained.version if of == own else None
 
 
 def _build(
     managed: ManagedModel, records: Sequence[BatchRecord], tables: Mapping[str, pa.Table]
 ) -> FeatureFrame:
-    spec = managed.spec
-    code = load_code(spec.features.code, managed.settings.project) if spec.features.code else None
-    return build_frame(
-        tables,
-        {r.batch.id: r.snapshot.sha256 for r in records},
-        managed.contract,
-        spec.features,
-        target=spec.target,
-        problem=spec.problem,
-        slices=spec.slices,
-        code=code,
-        audit=spec.fairness.columns,
-    )
+    return build_by_spec(managed, tables, {r.batch.id: r.snapshot.sha256 for r in records})
 
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:

@@ -10,7 +10,6 @@ of the Parquet file ROWS, and prints them as JSON.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -20,15 +19,14 @@ import pandas as pd
 
 from tasks.checks import Check
 from tasks.prediction import predict
-from tasks.processes import run_module
+from tasks.processes import TIMEOUT, ModuleFailedError, NoAnswerError, ask_module
 from tasks.records import Form, Guardrail, LoadedModel, Problem, TrainedModel
 from tasks.registry.runs import SAMPLE
 from tasks.registry.safe_load import FILES, read_model
 
 ROWS = 100
 """Golden rows: the first of the sample that travels with the model."""
-TIMEOUT = 300
-"""Seconds until a process that does not answer is given up."""
+LIMIT = "bit for bit"
 
 
 class PredictsByItself(Check):
@@ -63,28 +61,25 @@ class PredictsByItself(Check):
             return self._compared(golden, found, "read here")
         try:
             answer = _ask(challenger.trained, problem, copy, trust, timeout)
-        except subprocess.TimeoutExpired:
-            return self.result("not made", f"no answer in {timeout:g} s", "bit for bit")
-        if answer.returncode:
-            last = answer.stderr.strip().splitlines()[-1:] or [f"exit code {answer.returncode}"]
-            return self.result("failed", last[0][:300], "bit for bit")
+        except NoAnswerError as error:
+            return self.result("not made", str(error), LIMIT)
+        except ModuleFailedError as error:
+            return self.result("failed", str(error), LIMIT)
         # The last line: code that the pickle refers to may print when it is imported.
-        found = np.array(json.loads(answer.stdout.splitlines()[-1]), dtype="float64")
+        found = np.array(json.loads(answer.splitlines()[-1]), dtype="float64")
         return self._compared(golden, found, "read by a new interpreter")
 
     def _compared(self, golden: np.ndarray, found: np.ndarray, how: str) -> Guardrail:
         same = found.shape == golden.shape and bool(np.array_equal(found, golden))
         told = f"{len(found)} rows, {'identical' if same else 'other predictions'}, {how}"
-        return self.result(same, told, "bit for bit")
+        return self.result(same, told, LIMIT)
 
 
-def _ask(
-    trained: TrainedModel, problem: Problem, copy: Path, trust: Form, timeout: float
-) -> subprocess.CompletedProcess[str]:
+def _ask(trained: TrainedModel, problem: Problem, copy: Path, trust: Form, timeout: float) -> str:
     """Have a new interpreter predict."""
     words = [str(copy / FILES[trained.form]), trained.artifact_sha256, trained.form, trust]
     words += [str(copy / SAMPLE), problem, *trained.classes]
-    return run_module(__name__, *words, directory=copy, timeout=timeout)
+    return ask_module(__name__, *words, directory=copy, timeout=timeout)
 
 
 def golden_predictions(pipeline: Any, challenger: LoadedModel, problem: Problem) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline

@@ -69,5 +69,5 @@ def test_planted_leaks_are_refused_by_name(use_home, make_weather_home, quick_pr
     failed = {g.code: g.found for g in entry.evidence.guardrails if g.outcome != "passed"}
     assert set(failed) == {"KM009", "KM010"}
     assert failed["KM010"].startswith("next_temp change")
-    assert len(entry.evidence.guardrails) == 12
+    assert len(entry.evidence.guardrails) == 13
     assert entry.evidence.generalisation.train_loss > 0

@@ -11,6 +11,7 @@ import pytest
 import tasks.decisions.ensemble
 import tasks.evaluation.checks
 import tasks.features.checks
+import tasks.features.fresh
 import tasks.registry.fresh
 from tasks.check_codes import TITLES, known_code
 from tasks.checks import Check
@@ -19,6 +20,7 @@ ROOMS = (
     tasks.decisions.ensemble,
     tasks.evaluation.checks,
     tasks.features.checks,
+    tasks.features.fresh,
     tasks.registry.fresh,
 )
 """Every module that defines checks; importing them makes their classes known."""
@@ -64,7 +66,7 @@ def test_every_code_can_be_looked_up(code: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "hint"),
-    [("KM05", "'KM005'"), ("km005", "'KM005'"), ("Calibration", "'KM005'"), ("leak", "")],
+    [("KMM004", "'KM004'"), ("km005", "'KM005'"), ("Calibration", "'KM005'"), ("leak", "")],
 )
 def test_an_unknown_code_is_refused_with_the_nearest(given: str, hint: str) -> None:
     """A misspelt code, or a title in its place, says which was probably meant."""

@@ -8,7 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.processes import same_modules, start_module
+import pytest
+
+from tasks.processes import (
+    ModuleFailedError,
+    NoAnswerError,
+    ask_module,
+    same_modules,
+    start_module,
+)
 
 _CODE = """
 import json, os, subprocess, sys, tasks
@@ -47,3 +55,43 @@ def test_the_working_directory_is_left_out_and_variables_are_kept(monkeypatch):
         "KEPT": "1",
         "PYTHONSAFEPATH": "1",
     }
+
+
+def _module(directory: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """A module that this process can import."""
+    (directory / "asked.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(directory))
+
+
+def test_what_a_module_prints_is_its_answer(tmp_path, monkeypatch):
+    """With its arguments, and with hashes of texts that are seeded anew."""
+    _module(
+        tmp_path,
+        monkeypatch,
+        "import os, sys; print(sys.argv[1], os.environ.get('PYTHONHASHSEED'))",
+    )
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+
+    assert ask_module("asked", "word", directory=tmp_path) == "word None\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("raise ValueError('no column')", "ValueError: no column"), ("exit(3)", "exit code 3")],
+)
+def test_a_module_that_fails_is_told_by_its_last_words(tmp_path, monkeypatch, code, words):
+    """An error by its last line; an end without a word by its code."""
+    _module(tmp_path, monkeypatch, code)
+
+    with pytest.raises(ModuleFailedError) as failed:
+        ask_module("asked", directory=tmp_path)
+
+    assert str(failed.value) == words
+
+
+def test_a_module_that_does_not_answer_is_given_up(tmp_path, monkeypatch):
+    """It is not waited for beyond the time that it has."""
+    _module(tmp_path, monkeypatch, "import time; time.sleep(60)")
+
+    with pytest.raises(NoAnswerError, match=r"^no answer in 0\.2 s$"):
+        ask_module("asked", directory=tmp_path, timeout=0.2)
