@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from open_data_contract_standard.model import OpenDataContractStandard
 
 
-class _OneKeyLoader(yaml.SafeLoader):
+class _OneKeyLoader(yaml.CSafeLoader):
     """YAML keeps the last of two equal keys and says nothing; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

@@ -40,7 +40,7 @@ _FIELDS = {
     "s": r"(?P<second>[0-9]{1,2})",
     "a": r"(?P<half>(?i:am|pm))",
     "Z": r"(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})",
-    **dict.fromkeys(("X", "XX", "XXX"), r"(?P<offset>Z|[+-][0-9]{2}(:?[0-9]{2})?)"),
+    **dict.fromkeys(("X", "XX", "XXX"), r"(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)"),
     **{"S" * digits: r"(?P<fraction>[0-9]{1,9})" for digits in range(1, 10)},
 }
 _PART = re.compile(r"'(?P<text>[^']*)'|(?P<letters>([A-Za-z])\3*)|(?P<sign>[^'A-Za-z])")

@@ -7,17 +7,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from deployments.register import RECONCILE, TAG
+from deployments.names import ALL_MODELS, ANY_MODEL, TAG
+from deployments.paging import read_all
 from flows.steps.events import DECIDED, REFUSED, REQUESTED
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
-    from prefect.events.schemas.automations import AutomationCore
+    from prefect.events.schemas.automations import Automation, AutomationCore
 
 NOTIFY = "KINGMAKER_NOTIFY_URL"
 """Variable with the address that messages are posted to, as JSON; for other ways, make the block by
@@ -34,59 +35,55 @@ _OURS = {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "
 
 
 async def bring_up_to_date(
-    client: PrefectClient,
-    deployments: Mapping[str, UUID],
-    models: Iterable[str],
-    *,
-    prune: bool = False,
+    client: PrefectClient, deployments: Mapping[str, UUID], *, prune: bool = False
 ) -> None:
-    """Make, change or leave each automation; those of models that are gone are removed with
-    ``prune``.
+    """Make, change or leave each automation; with ``prune``, remove those of ours that are not
+    wanted any more.
 
     ``deployments`` is ``flow/name`` -> id.
     """
-    wanted = [
-        *_for_models(deployments, models),
-        *_for_runs(deployments),
-        *await _for_people(client),
-    ]
+    wanted = [*_for_requests(deployments), *_for_runs(deployments), *await _for_people(client)]
+    known: dict[str, list[Automation]] = {}
+    for one in await read_all(
+        lambda limit, offset: client.read_automations(limit=limit, offset=offset)
+    ):
+        if one.name.startswith(_PREFIX):
+            known.setdefault(one.name, []).append(one)
     for automation in wanted:
-        known = await client.read_automations_by_name(automation.name)
-        if not known:
+        there = known.pop(automation.name, [])
+        if not there:
             await client.create_automation(automation)
-        elif known[0].description != automation.description:
-            await client.update_automation(known[0].id, automation)
-    if prune:
-        names = {automation.name for automation in wanted}
-        for known_one in await client.read_automations():
-            if known_one.name.startswith(_PREFIX + "retrain ") and known_one.name not in names:
-                await client.delete_automation(known_one.id)
+        elif there[0].description != automation.description:
+            await client.update_automation(there[0].id, automation)
+        for twin in there[1:]:  # made twice: the answer to the first request was lost
+            await client.delete_automation(twin.id)
+    for unwanted in (one for group in known.values() for one in group if prune):
+        await client.delete_automation(unwanted.id)
 
 
-def _for_models(deployments: Mapping[str, UUID], models: Iterable[str]) -> list[AutomationCore]:
+def _for_requests(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
     from prefect.events.actions import RunDeployment
 
+    if (retrain := deployments.get(f"retrain/{ANY_MODEL}")) is None:
+        return []
+    given = {
+        "model": "{{ event.resource.id | replace('kingmaker.model.', '') }}",
+        "reason": "{{ event.payload.reason | default('asked for by an event', true) }}",
+    }
     return [
         _automation(
-            f"retrain {model} when asked",
-            f"The event {REQUESTED} about {model} runs its retrain.",
-            {"expect": [REQUESTED], "match": {"prefect.resource.id": f"kingmaker.model.{model}"}},
+            "retrain when asked",
+            f"The event {REQUESTED} about a model runs its retrain.",
+            {"expect": [REQUESTED], "match": {"prefect.resource.id": "kingmaker.model.*"}},
             RunDeployment(
                 source="selected",
-                deployment_id=deployments[f"retrain/{model}"],
+                deployment_id=retrain,
                 parameters={
-                    "model": model,
-                    "reason": {
-                        "__prefect_kind": "jinja",
-                        "template": (
-                            "{{ event.payload.reason | default('asked for by an event', true) }}"
-                        ),
-                    },
+                    name: {"__prefect_kind": "jinja", "template": template}
+                    for name, template in given.items()
                 },
             ),
         )
-        for model in models
-        if f"retrain/{model}" in deployments
     ]
 
 
@@ -122,7 +119,7 @@ def _for_runs(deployments: Mapping[str, UUID]) -> list[AutomationCore]:
             crashed,
         ),
     ]
-    if (reconcile := deployments.get(f"reconcile/{RECONCILE}")) is not None:
+    if (reconcile := deployments.get(f"reconcile/{ALL_MODELS}")) is not None:
         found.append(
             _automation(
                 "run again what crashed",
@@ -178,7 +175,10 @@ async def _block(client: PrefectClient) -> UUID | None:
     """Return the notification block's id; made from ``KINGMAKER_NOTIFY_URL`` when that is set."""
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
-    known = [one for one in await client.read_block_documents(limit=200) if one.name == BLOCK]
+    documents = await read_all(
+        lambda limit, offset: client.read_block_documents(limit=limit, offset=offset)
+    )
+    known = [one for one in documents if one.name == BLOCK]
     if url := os.environ.get(NOTIFY):
         block = CustomWebhookNotificationBlock(
             name="Kingmaker",

@@ -1,81 +1,118 @@
 """How the worker begins a run: a look first, and Prefect's engine only where there is something to
-do.
+do now.
 
-    python -m deployments.launcher
+    python -P -m deployments.launcher
 
 Most scheduled runs find nothing new, and Prefect's engine costs twice the look. Such a run is told
-to the server in the states that the engine would set, and Prefect is never imported. All else is
-the engine's, in this same process.
+to the server in the states that the engine would set, and Prefect is never imported. A run of a
+model for which another run acts is put off. All else is the engine's, in this same process.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import runpy
 import time
-import urllib.request
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from deployments.server.client import Server
 from flows.steps.pending import is_idle
+from tasks.ledger.lease import current_holder
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.settings import Settings
 
-_SECONDS = 30
-"""The longest that the server may take to answer; then the engine asks it, and has more patience.
+PUT_OFF = timedelta(seconds=15)
+"""How long a run waits, without a process, until it looks again whether another acts for its model.
 """
 
 
+@dataclass(frozen=True)
+class Run:
+    """A flow run on Prefect's server, as the worker names it in the environment.
+
+    Requests are made once: when the server is away or busy, the engine asks it, and has more
+    patience.
+    """
+
+    server: Server
+    flow: str
+    path: str
+
+    @classmethod
+    def named_in(cls, environment: Mapping[str, str]) -> Run:
+        """Return the run that ``environment`` names; KeyError when it names none."""
+        server = Server(
+            "Prefect's server",
+            environment["PREFECT_API_URL"],
+            environment["PREFECT_API_AUTH_STRING"],
+        )
+        path = f"/flow_runs/{environment['PREFECT__FLOW_RUN_ID']}"
+        return cls(server, environment["PREFECT__FLOW_NAME"], path)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that were given; one that is null is not."""
+        given = self.server.json(self.path)["parameters"]
+        return {name: value for name, value in given.items() if value is not None}
+
+    def rename(self, name: str) -> None:
+        """Give the run a name."""
+        self.server.ask(self.path, {"name": name}, "PATCH")
+
+    def set_state(self, type: str, **details: Any) -> dict[str, Any]:  # noqa: ANN401 - of Prefect's state
+        """Propose a state, and return the server's answer: ``status`` and ``details``."""
+        state = {"state": {"type": type, **details}}
+        answer: dict[str, Any] = self.server.json(f"{self.path}/set_state", state)
+        return answer
+
+
 def main() -> None:
-    """End the run that the environment names, when nothing waits for it; else run it."""
+    """End or put off the run that the environment names, when there is nothing to do now; else run
+    it.
+    """
     try:
-        done = os.environ.get("PREFECT__FLOW_NAME") == "monitor" and ended_idle(os.environ)
+        done = done_by_a_look(Run.named_in(os.environ))
     except Exception:  # noqa: BLE001 - whatever keeps us from looking is met again by the engine, which tells the server
         done = False
     if not done:
         runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 
-def ended_idle(environment: Mapping[str, str]) -> bool:
-    """Look whether anything waits for this monitor run, end it on the server when nothing does, and
-    say whether it ended.
+def done_by_a_look(run: Run) -> bool:
+    """Put the run off when another acts for its model, or end it when it is a monitor for which
+    nothing waits; whether one of both was done.
 
-    A run that asks for a batch or for a moment is not looked at, and of a model that trusts pickles
+    A monitor that asks for a batch or for a moment is not ended, and of a model that trusts pickles
     the engine must say so.
     """
-    run = _ask(environment, "GET")
-    given = {name: value for name, value in run["parameters"].items() if value is not None}
-    if set(given) != {"model"}:
+    given = run.parameters()
+    if "model" not in given:
         return False
     managed = manage(given["model"], Settings())
     engine = open_ledger(managed.settings.ledger_url)
-    while managed.spec.trust != "pickle" and is_idle(managed, engine, datetime.now(UTC)):
-        begun = _ask(environment, "POST", "/set_state", {"state": {"type": "RUNNING"}})
+    if holder := current_holder(engine, managed.name):
+        due = datetime.now(UTC) + PUT_OFF
+        answer = run.set_state(
+            "SCHEDULED",
+            name="Waiting",
+            message=f"{holder} acts for {managed.name} now",
+            state_details={"scheduled_time": due.isoformat()},
+        )
+        return bool(answer["status"] == "ACCEPT")
+    looks = run.flow == "monitor" and set(given) == {"model"} and managed.spec.trust != "pickle"
+    while looks and is_idle(managed, engine, datetime.now(UTC)):
+        begun = run.set_state("RUNNING")
         if begun["status"] == "WAIT":  # workers take runs some seconds before they are due
             time.sleep(begun["details"]["delay_seconds"])
             continue
         if begun["status"] != "ACCEPT":
             return False
-        _ask(environment, "PATCH", "", {"name": f"monitor {managed.name}"})
-        said = {"type": "COMPLETED", "message": "nothing is new"}
-        return bool(_ask(environment, "POST", "/set_state", {"state": said})["status"] == "ACCEPT")
+        run.rename(f"monitor {managed.name}")
+        return bool(run.set_state("COMPLETED", message="nothing is new")["status"] == "ACCEPT")
     return False
-
-
-def _ask(environment: Mapping[str, str], method: str, what: str = "", body: Any = None) -> Any:  # noqa: ANN401 - JSON
-    """Ask Prefect's server about this run, with the credentials of the environment."""
-    url = f"{environment['PREFECT_API_URL']}/flow_runs/{environment['PREFECT__FLOW_RUN_ID']}{what}"
-    token = base64.b64encode(environment["PREFECT_API_AUTH_STRING"].encode()).decode()
-    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the address of our own server
-    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-        content = answer.read()
-    return json.loads(content) if content else None
 
 
 if __name__ == "__main__":

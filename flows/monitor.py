@@ -1,6 +1,4 @@
-"""The way of one batch: taken in, judged, scored, watched, and answered with one recorded
-decision.
-"""
+"""The way of one batch: taken in, scored, judged, decided about, and shown."""
 
 from __future__ import annotations
 
@@ -8,18 +6,16 @@ from datetime import datetime
 
 from prefect import flow
 
+from flows.retrain import carry_out_retrain, finish_retrains
 from flows.steps.decide import decide
 from flows.steps.ensemble import refresh
-from flows.steps.evidence import answered
-from flows.steps.intake import due_batches, nothing_waits, take_in, take_in_labels
-from flows.steps.labels import settle
-from flows.steps.publish import publish, publish_settled
+from flows.steps.intake import Unread, nothing_waits, take_in_labels, take_in_rows
+from flows.steps.labels import judge_matured
+from flows.steps.publish import publish
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
-from flows.steps.score import observe, serve
-from flows.steps.trainings import finish_trainings, train
+from flows.steps.score import score_batch, serve
 from tasks.errors import RefusedError
-from tasks.ingest.source import UnreadableError
 from tasks.records import BatchRecord, Retrain, RollBack
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract
@@ -37,7 +33,7 @@ class BatchRefusedError(RefusedError):
 async def monitor(
     model: str, batch: str | None = None, as_of: datetime | None = None
 ) -> tuple[BatchRecord, ...]:
-    """Take in every new batch of a model, and answer each with one decision: hold, retrain, or roll
+    """Take in every new batch of a model, and make one decision about each: hold, retrain, or roll
     back.
 
     Raises BatchRefusedError at the end when a batch was refused; the batches after it have gone
@@ -53,60 +49,53 @@ async def monitor(
     """
     if batch is None and nothing_waits(model, as_of):
         return ()
-    seen, refused = [], []
-    with model_run(model, as_of) as m:
-        check_spec(m.managed)
-        check_contract(m.managed.rows)
-        labels, unread = take_in_labels(m)
-        if not m.registry_away:
-            await finish_trainings(m)
-        try:
-            due = due_batches(m, batch)
-        except UnreadableError as error:  # a file of many batches: nobody knows which
-            due = ()
-            refused.append(f"{model} refused: {error}")
-        for source in due:
-            try:
-                record = take_in(m, m.managed.rows, source)
-            except UnreadableError as error:
-                refused.append(f"{model} {source.batch.id} refused: {error}")
-                continue
-            if not record.completed:
-                record = serve(m, record) if m.registry_away else await answer(m, record)
-            seen.append(record)
-        if not m.registry_away:
-            publish_settled(m, settle(m))
-        if m.unfinished() or not all(record.completed for record in seen):
-            m.need_registry()
+    records, refused = list[BatchRecord](), list[str]()
+    with model_run(model, as_of) as run:
+        check_spec(run.managed)
+        check_contract(run.managed.rows)
+        labels, labels_away = take_in_labels(run)
+        await finish_retrains(run)
+        for taken in take_in_rows(run, batch):
+            match taken:
+                case Unread():
+                    refused.append(str(taken))
+                case BatchRecord(completed=True):
+                    records.append(taken)
+                case BatchRecord():
+                    records.append(await process_batch(run, taken))
+        judge_matured(run)
+        if run.history.unfinished or not all(record.completed for record in records):
+            run.need_registry()
     refused += [
-        f"{r.name} refused: {r.snapshot.source}: {r.verdict.reason}"
-        for r in (*labels, *seen)
-        if not r.accepted
+        f"{record.name} refused: {record.snapshot.source}: {record.verdict.reason}"
+        for record in (*labels, *records)
+        if not record.accepted
     ]
     if refused:
         raise BatchRefusedError("; ".join(refused))
-    if unread is not None:
-        raise unread
-    return tuple(seen)
+    if labels_away is not None:
+        raise labels_away
+    return tuple(records)
 
 
-async def answer(m: ModelRun, record: BatchRecord) -> BatchRecord:
-    """Observe a batch, decide, carry the decision out, and publish; what a run that died had
-    answered stays as it is.
+async def process_batch(run: ModelRun, record: BatchRecord) -> BatchRecord:
+    """Score and judge a batch, decide about it, carry the decision out, and publish; what a run
+    that died had decided stays as it is.
     """
-    champion = m.champion()
-    if not answered(m, record):
-        publish_settled(m, settle(m))
+    champion = run.models.champion()
+    if run.registry_away:
+        return serve(run, record, champion)
+    if not run.history.decided(record):
+        record = judge_matured(run).get(record.batch.id, record)
         if record.accepted and champion is not None:
-            champion = refresh(m, champion)
-            observe(m, record, champion)
-            publish_settled(m, settle(m))
-            refresh(m, champion)
-        record = m.batches()[record.batch.id]
-        entry = decide(m, record, champion)
+            champion = refresh(run, champion)
+            record = score_batch(run, record, champion)
+            record = judge_matured(run).get(record.batch.id, record)
+            refresh(run, champion)  # for the batches to come: this one was served without it
+        entry = decide(run, record, champion)
         match entry.decision:
             case RollBack():
-                m.carry_out(entry)
+                run.carry_out(entry)
             case Retrain(dry_run=False):
-                await train(m, entry)
-    return await publish(m, record, champion)
+                await carry_out_retrain(run, entry)
+    return await publish(run, record, champion)

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run as this_run
 
 from flows.promote import expire_approvals
+from flows.steps.names import TAG
 from flows.steps.run import model_run
 from tasks.ledger.lease import LeaseHeldError, left_behind_by
 from tasks.ledger.tables import open_ledger
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-TAG = "kingmaker"
-"""On every run of a deployment of ours."""
 SILENT = timedelta(minutes=5)
 """A run that had a heartbeat, every 30 s, and has none for so long is dead."""
 NEVER_BEGAN = timedelta(minutes=15)
@@ -160,7 +159,9 @@ async def _run_again(client: PrefectClient, now: datetime) -> list[str]:
 
 
 async def _overtaken(client: PrefectClient, run: FlowRun) -> bool:
-    """Whether a newer run of the same deployment has begun, or came to its end."""
+    """Whether a newer run of the same deployment about the same model has begun, or came to its
+    end.
+    """
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
     same = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
@@ -172,7 +173,8 @@ async def _overtaken(client: PrefectClient, run: FlowRun) -> bool:
         StateType.FAILED,
         deployment=same,
     )
-    return any(_due(other) > _due(run) for other in newer)
+    model = run.parameters.get("model")
+    return any(_due(o) > _due(run) and o.parameters.get("model") == model for o in newer)
 
 
 def _due(run: FlowRun) -> datetime:

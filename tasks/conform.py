@@ -159,8 +159,10 @@ def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = values.type
     if isinstance(kind, pa.BaseExtensionType):
         return plain(values.cast(kind.storage_type))
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+    if pa.types.is_dictionary(kind):
         return plain(values.cast(kind.value_type))
+    if pa.types.is_run_end_encoded(kind):
+        return plain(pc.run_end_decode(values))
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return values.cast(pa.string())
     if any(
@@ -413,7 +415,11 @@ def _as_iso(texts: pa.ChunkedArray, format: str) -> pa.ChunkedArray:
     found = pc.extract_regex(texts, pattern)
     if found.null_count != texts.null_count:
         raise _UnfitError
-    given = {field: pc.struct_field(found, field) for field in re.compile(pattern).groupindex}
+    none = pa.scalar(None, pa.string())
+    given = {
+        field: pc.if_else(pc.is_valid(texts), pc.struct_field(found, field), none)
+        for field in re.compile(pattern).groupindex
+    }
 
     def digits(field: str, width: int) -> pa.ChunkedArray:
         return pc.utf8_lpad(given[field], width, padding="0")
@@ -450,7 +456,7 @@ def _since_1970(values: pa.ChunkedArray, epoch: str) -> pa.ChunkedArray:
     if pa.types.is_floating(values.type):
         values = _without_nan(values).cast(pa.string())
     if pa.types.is_string(values.type) and _any(pc.match_substring_regex(values, "[.eE]")):
-        values = values.cast(pa.decimal128(38, 9))
+        values = values.cast(pa.decimal128(28, 9))
     if pa.types.is_decimal(values.type):
         times = pa.scalar(Decimal({"s": 1_000_000, "ms": 1000, "us": 1, "ns": 1}[unit]))
         values, unit = pc.floor(pc.multiply(values, times)), "ns" if unit == "ns" else "us"

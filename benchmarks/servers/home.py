@@ -4,7 +4,6 @@ them.
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import os
@@ -13,9 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,14 +25,14 @@ import yaml
 from sqlalchemy import insert, select
 
 from benchmarks.harness import Cost, cost_of
-from deployments.register import POOL
-from deployments.server.home import USER, read_secrets, running
+from deployments.names import POOL
+from deployments.server.home import read_secrets, running
 from tasks.batches import batch_named
 from tasks.ledger.tables import batches, decisions, open_ledger, trainings
 from tasks.settings import REPOSITORY
 
 WEATHER = REPOSITORY / "tests" / "projects" / "weather"
-COMMAND = (sys.executable, "-c", "from deployments.command.cli import main; main()")
+COMMAND = (sys.executable, "-P", "-c", "from deployments.command.cli import main; main()")
 _OURS = ("KINGMAKER_", "PREFECT_", "MLFLOW_", "TMPDIR", "MPLCONFIGDIR")
 _HERE = ("127.0.0.1", 0)
 
@@ -180,11 +176,10 @@ class Home:
     def up(self) -> Iterator[None]:
         """Run ``kingmaker up`` for the block, on free ports, and end it by Ctrl-C."""
         options = ["--prefect-port", _free_port(), "--mlflow-port", _free_port()]
-        if self.database:
-            options += ["--database", self.database]
+        database = {"KINGMAKER_DATABASE": self.database} if self.database else {}
         process = subprocess.Popen(
             [*COMMAND, *self._where(), "up", *options],
-            env=self.environment(),
+            env=self.environment() | database,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -234,23 +229,7 @@ class Home:
         there, known = running(self.home), read_secrets(self.home)
         if there is None or known is None:
             raise RuntimeError(f"{self.home}: no server runs")
-        token = base64.b64encode(f"{USER}:{known.prefect}".encode()).decode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310 - our own http URL
-            f"{there.prefect_url}/api{path}", data, headers, method=method
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        for attempt in range(20):
-            try:
-                with opener.open(request, timeout=120) as answer:
-                    content = answer.read()
-                    return json.loads(content) if content else None
-            except urllib.error.HTTPError as error:
-                if error.code != 503 or attempt == 19:
-                    raise RuntimeError(f"{path}: {error.code}: {error.read()[:500]!r}") from error
-                time.sleep(0.5)
-        return None
+        return there.prefect_server(known).json(path, body, method, patience=120)
 
     def processes(self, part: str) -> list[psutil.Process]:
         """Processes of one part of ``kingmaker up``: prefect, mlflow, or worker, with the runs that

@@ -19,9 +19,11 @@ import typer
 
 from deployments.command import contract_cli, server_cli
 from deployments.server.home import find_servers
+from tasks.batches import Every
 from tasks.configuration import ConfigurationError
 from tasks.errors import ExitCode, KingmakerError
 from tasks.model_spec import ManagedModel, manage, managed_models
+from tasks.records import Problem
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
 SHOWN = 20
@@ -120,15 +122,73 @@ def new(
     ],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     time: Annotated[str, typer.Option(help="The column that says when a row happened.")],
+    problem: Annotated[
+        Problem | None, typer.Option(help="What kind of target it is (default: found).")
+    ] = None,
+    every: Annotated[
+        Every | None, typer.Option(help="How batches are cut (default: found).")
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="The zone of times without an offset, and of the batches.")
+    ] = "UTC",
+    time_format: Annotated[
+        str, typer.Option(help="How --time is written, such as 'dd.MM.yyyy HH:mm'.")
+    ] = "",
+    text: Annotated[
+        list[str] | None, typer.Option(help="A column that is text, whatever it looks like.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What stands between two cells of CSV, such as ';'.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Such as cp1252.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Before a fraction: '.' or ','.")] = None,
+    thousands: Annotated[str | None, typer.Option(help="Between three digits and three.")] = None,
+    quote: Annotated[str | None, typer.Option(help="Around a cell of CSV.")] = None,
+    skip_lines: Annotated[int | None, typer.Option(help="Lines before the header.")] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A text that means there is no value; repeat it.")
+    ] = None,
 ) -> None:
-    """Draft a contract and a model spec from a file, its guesses marked; they run as they are."""
-    from deployments.command.new_model import draft_model
+    """Draft a contract and a model spec from a file, its guesses marked; they run as they are.
 
-    project = Settings().project
-    for file in draft_model(project, model, source, target, time):
+    How the file is written is found from it, unless an option says so. docs/files.md is the table.
+    """
+    from deployments.command.new_model import draft_model
+    from tasks.ingest.dialect import Options
+
+    draft = draft_model(
+        Settings().project,
+        model,
+        source,
+        target,
+        time,
+        Options(
+            delimiter=delimiter,
+            encoding=encoding,
+            decimal=decimal,
+            thousands=thousands,
+            quote=quote,
+            skip_lines=skip_lines,
+            missing=None if missing is None else ("", *missing),
+            timezone=timezone,
+            time_format=time_format,
+            text=tuple(text or ()),
+        ),
+        problem,
+        every,
+    )
+    for file in (draft.contract, draft.spec):
         print(f"wrote {os.path.relpath(file)}")
-    _manage(model)
-    print(f"review what is marked as a guess, then: {_me()} replay {model}")
+    if draft.guesses:
+        print("guessed:")
+    for guess in draft.guesses:
+        print(f"  {guess.what}: {guess.why} (to change it: {guess.change})")
+    for name, why in draft.left_out.items():
+        print(f"  column {name!r} is left out: {why}")
+    print(
+        "limits and lists of values in the contract are guesses too: they warn, and refuse nothing"
+    )
+    print(f"review these, then: {_me()} replay {model}")
 
 
 @app.command()
@@ -298,21 +358,18 @@ def status() -> None:
     for name in names:
         managed = _manage(name)
         engine = _ledger(managed)
-        entries = ledger.history(engine, name)
-        champion_changes = ledger.champion_changes(entries)
+        known = ledger.history(engine, name)
         print(name)
-        if champion_changes:
-            last = champion_changes[-1]
-            print(f"  champion  version {last.decision.version} since batch {last.batch}")  # type: ignore[union-attr]  # Promote or RollBack
+        if known.champion_changes:
+            last = known.champion_changes[-1]
+            print(f"  champion  version {last.decision.version} since batch {last.batch}")
         else:
             print("  champion  none yet")
-        if frozen := ledger.frozen(entries):
+        if frozen := known.frozen:
             print(f"  frozen    since batch {frozen.batch}: {frozen.decision.reason}")
-        if entries:
-            print(
-                f"  last      {entries[-1].batch}: {entries[-1].decision.kind}:"
-                f" {entries[-1].decision.reason}"
-            )
+        if known:
+            newest = known.entries[-1]
+            print(f"  last      {newest.batch}: {newest.decision.kind}: {newest.decision.reason}")
         if estimated := newest_estimate(list(ledger.known_batches(engine, name).values())):
             print(f"  estimate  {estimate_in_words(estimated, managed.spec.metric)}")
         now = datetime.now(UTC)
@@ -339,16 +396,15 @@ def history(
     from tasks.ledger import entries as ledger
 
     managed = _manage(model)
-    entries = ledger.history(_ledger(managed), model)
-    shown = entries if every else ledger.champion_changes(entries)
+    known = ledger.history(_ledger(managed), model)
+    shown = known.entries if every else known.champion_changes
     if not shown:
         print(f"{model}: no {'decision' if every else 'champion'} yet; run 'kingmaker run {model}'")
     for entry in shown:
-        version = getattr(entry.decision, "version", None)
         took = "" if entry.effective_at else " (not carried out yet)"
         print(
             f"{entry.id:>4}  {entry.as_of:%Y-%m-%d %H:%M} UTC  batch {entry.batch} "
-            f" {entry.decision.kind}{f' version {version}' if version else ''}{took}, by"
+            f" {entry.title}{took}, by"
             f" {entry.decided_by}\n      {entry.decision.reason}"
         )
 
@@ -408,10 +464,11 @@ def explain_decision(
     record.
     """
     from deployments.command.explain import explain
-    from tasks.ledger.entries import decision_numbered
+    from tasks.ledger.entries import decision_numbered, stored_sha256
     from tasks.ledger.tables import open_ledger
 
-    print(explain(decision_numbered(open_ledger(Settings().ledger_url), number)))
+    engine = open_ledger(Settings().ledger_url)
+    print(explain(decision_numbered(engine, number), stored_sha256(engine, number)))
 
 
 @app.command()

@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from tasks.decisions.rules import RULE, decide_again, made_by
+from tasks.decisions.rules import decide
 from tasks.errors import KingmakerError
-from tasks.ledger.entries import evidence_sha256
 from tasks.records import Comparison, Evidence, LedgerEntry, WatchEvidence
 
 
@@ -19,14 +18,14 @@ class NotAsRecordedError(KingmakerError):
     """A decision's record was changed, or the same evidence is decided otherwise today."""
 
 
-def explain(entry: LedgerEntry) -> str:
+def explain(entry: LedgerEntry, stored_sha256: str) -> str:
     """Return the decision in lines for a person, its record verified and the decision made again
-    from it.
+    from it; ``stored_sha256`` is the digest of the record as it stands in the ledger now.
 
     Raises NotAsRecordedError, with the same lines in it, when the record was changed or the
     decision comes out otherwise.
     """
-    intact = evidence_sha256(entry.evidence) == entry.evidence_sha256
+    intact = stored_sha256 == entry.evidence_sha256
     again, same = _again(entry)
     seal = (
         "as it was written"
@@ -36,7 +35,7 @@ def explain(entry: LedgerEntry) -> str:
     lines = [
         *_head(entry),
         *_body(entry),
-        f"record      sha256 {evidence_sha256(entry.evidence)[:12]}, {seal}",
+        f"record      sha256 {stored_sha256[:12]}, {seal}",
         f"made again  {again}",
     ]
     text = "\n".join(lines)
@@ -46,13 +45,12 @@ def explain(entry: LedgerEntry) -> str:
 
 
 def _head(entry: LedgerEntry) -> Iterator[str]:
-    version = getattr(entry.decision, "version", None)
     effect = (
         f"in effect since {entry.effective_at:%Y-%m-%d %H:%M} UTC"
         if entry.effective_at
         else "not in effect"
     )
-    yield f"decision {entry.id}: {entry.decision.kind}{f' version {version}' if version else ''}"
+    yield f"decision {entry.id}: {entry.title}"
     yield f"because     {entry.decision.reason}"
     yield f"about       {entry.model}, batch {entry.batch}, as of {entry.as_of:%Y-%m-%d %H:%M} UTC"
     yield (
@@ -62,22 +60,19 @@ def _head(entry: LedgerEntry) -> Iterator[str]:
 
 
 def _body(entry: LedgerEntry) -> Iterator[str]:
-    evidence = {key: value for key, value in entry.evidence.items() if key != RULE}
-    match made_by(entry.evidence):
-        case "gate":
-            yield from _gate(Evidence.model_validate(evidence))
-        case "watch":
-            yield from _compared(
-                WatchEvidence.model_validate(evidence).comparison, "previous", "champion"
-            )
+    match entry.evidence:
+        case Evidence():
+            yield from _gate(entry.evidence)
+        case WatchEvidence():
+            yield from _compared(entry.evidence.comparison, "previous", "champion")
         case _:
-            yield from _indented("rests on", evidence)
-    if rule := entry.evidence.get(RULE):
-        yield from _indented("rule", rule)
+            yield from _indented("rests on", entry.evidence.model_dump(mode="json"))
+    if entry.rule is not None:
+        yield from _indented("rule", entry.rule.model_dump(mode="json"))
 
 
 def _gate(evidence: Evidence) -> Iterator[str]:
-    against = "nobody" if evidence.champion is None else f"version {evidence.champion}"
+    against = "no champion" if evidence.champion is None else f"version {evidence.champion}"
     yield (
         f"judged      version {evidence.challenger} against {against}: {evidence.kind}, attempt"
         f" {evidence.attempt}"
@@ -132,9 +127,9 @@ def _indented(heading: str, document: Mapping[str, Any]) -> Iterator[str]:
 
 def _again(entry: LedgerEntry) -> tuple[str, bool]:
     """What the rule makes of the evidence today, and whether that is what it made of it then."""
-    decision = decide_again(entry.evidence)
-    if decision is None:
+    if entry.rule is None:
         return "no: a person decided it, or nothing had to be decided", True
+    decision = decide(entry.rule, entry.evidence)
     then, now = entry.decision.model_dump(), decision.model_dump()
     if then == now:
         return "the same decision, to the letter", True

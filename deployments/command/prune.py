@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tasks.ledger.entries import champion_changes, history
+from tasks.ledger.entries import history
 from tasks.ledger.lease import holder_name, lease
 from tasks.ledger.retention import models_known, needed
 from tasks.ledger.tables import Engine, open_ledger
@@ -95,9 +95,9 @@ def _seldom_read(settings: Settings, engine: Engine) -> list[Path]:
     needs at once.
     """
     current_champion = {
-        (model, str(entry.decision.version))  # type: ignore[union-attr]  # Promote or RollBack
+        (model, str(entry.decision.version))
         for model in models_known(engine)
-        for entry in champion_changes(history(engine, model))[-2:]
+        for entry in history(engine, model).champion_changes[-2:]
     }
     copies = sorted(settings.models.glob("*/*-*"))
     return [

@@ -96,14 +96,12 @@ def deploy(
         ("made", done.made),
         ("changed", done.changed),
         ("unchanged", done.unchanged),
+        ("removed", done.removed),
     ):
         if keys:
-            print(f"{word:<10} {', '.join(keys)}")
+            print(f"{word:<10} {', '.join(sorted(keys))}")
     for key in done.gone:
-        print(
-            f"{'removed' if prune else 'gone':<10} {key}: its model is not in"
-            f" deployments/{'' if prune else '; --prune removes it'}"
-        )
+        print(f"gone       {key}: its model is not in deployments/; --prune removes it")
 
 
 @app.command("request-retrain")

@@ -17,44 +17,45 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
 from httpx import TransportError
 
+from deployments.server.client import BUSY, Server, ServerAwayError
 from tasks.errors import KingmakerError
+from tasks.processes import start_module
+from tasks.settings import Settings
 
 PATIENCE_SECONDS = 300.0
 """How long the server may take to answer; it took 6 to 11 s, and over 120 s on a machine with ten
 times the work it can do.
 """
 _PARTING_SECONDS = 10.0
+_HINT = "look into <home>/logs, or set PREFECT_API_URL to a server of your own"
 
 
 class ServerNotUpError(KingmakerError):
     """The embedded server ended, or did not answer in time."""
 
 
-class PrefectAwayError(KingmakerError):
-    """Prefect's server went away in the middle of a run, and did not come back in time."""
-
-
 @contextmanager
 def answering_prefect() -> Iterator[None]:
-    """Raise PrefectAwayError when Prefect's client gives up in the block, after its own retries
-    (about a minute).
+    """Raise ServerAwayError when Prefect's client gives up in the block, after its own retries
+    (about a minute), on a server that does not answer or is too busy to.
     """
+    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_URL
 
     try:
         yield
-    except TransportError as error:
-        raise PrefectAwayError(
+    except (TransportError, PrefectHTTPStatusError) as error:
+        if isinstance(error, PrefectHTTPStatusError) and error.response.status_code not in BUSY:
+            raise
+        raise ServerAwayError(
             f"Prefect's server at {PREFECT_API_URL.value()}: expected it to answer, found"
-            f" {type(error).__name__}: {error}; start it, and run again: what was written stays,"
+            f" {type(error).__name__}: {error}; when it answers, run again: what was written stays,"
             " and what waits is done then"
         ) from error
 
@@ -71,14 +72,16 @@ def embedded_server() -> Iterator[None]:
         yield
         return
     secret = f"kingmaker:{secrets.token_urlsafe(24)}"
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        url = f"http://127.0.0.1:{door.getsockname()[1]}/api"
-        server = subprocess.Popen(  # noqa: S603 - this very module
-            [sys.executable, "-P", "-m", "deployments.server.embedded", str(door.fileno())],
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        server = start_module(
+            "deployments.server.embedded",
+            str(listening.fileno()),
+            directory=Settings().home.resolve(),
+            environment=os.environ
+            | {"PREFECT_SERVER_API_AUTH_STRING": secret, "PREFECT_UI_ENABLED": "0"},
             stdin=subprocess.PIPE,
-            pass_fds=[door.fileno()],
-            env=os.environ | {"PREFECT_SERVER_API_AUTH_STRING": secret, "PREFECT_UI_ENABLED": "0"},
-            process_group=0,  # Ctrl-C is for the run: it still has to tell the server how it ended
+            pass_fds=[listening.fileno()],
         )
     # Not at the block's end: Prefect sends its last logs and events when the interpreter exits,
     # before this.
@@ -99,18 +102,19 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=PATIENCE_SECONDS):  # noqa: S310 - our own loopback
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    ended = "no answer" if server.poll() is None else f"that it ended with code {server.returncode}"
-    raise ServerNotUpError(
-        f"expected Prefect's embedded server to answer at {url} within {PATIENCE_SECONDS:.0f} s,"
-        f" found {ended}; look into <home>/logs, or set PREFECT_API_URL to a server of your own"
-    )
+    def pause(seconds: float) -> None:
+        if server.poll() is not None:
+            raise ServerNotUpError(
+                f"Prefect's embedded server: expected it to answer at {url}, found that it ended"
+                f" with code {server.returncode}; {_HINT}"
+            )
+        time.sleep(seconds)
+
+    try:
+        asked = Server("Prefect's embedded server", url)
+        asked.ask("/health", patience=PATIENCE_SECONDS, timeout=PATIENCE_SECONDS, pause=pause)
+    except ServerAwayError as error:
+        raise ServerNotUpError(f"{error}; {_HINT}") from error
 
 
 def _serve(file: int) -> None:

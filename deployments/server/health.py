@@ -4,28 +4,21 @@ here, is ready.
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
-import urllib.request
 
 from deployments.server.authentication import MLFLOW_CREDENTIALS, PREFECT_CREDENTIALS
+from deployments.server.client import Server
 
 _READY = {"prefect": ("/api/ready", PREFECT_CREDENTIALS), "mlflow": ("/health", MLFLOW_CREDENTIALS)}
 
 
-def check(server: str, port: str) -> None:
-    """Ask with the server's own credentials, since nothing answers without; URLError when it does
-    not answer.
+def check(name: str, port: str) -> None:
+    """Ask once, with the server's own credentials, since nothing answers without; ServerAwayError
+    when it does not answer.
     """
-    path, variable = _READY[server]
-    token = base64.b64encode(os.environ[variable].encode()).decode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Basic {token}"}
-    )
-    # No proxy: it is this machine that is asked.
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=8):
-        pass
+    path, variable = _READY[name]
+    Server(name, f"http://127.0.0.1:{port}", os.environ[variable]).ask(path, timeout=8)
 
 
 if __name__ == "__main__":

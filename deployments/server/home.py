@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from deployments.server.client import Server
 from tasks.errors import MisuseError
 from tasks.settings import Settings
 
@@ -76,6 +77,14 @@ class Running:
     def mlflow_url(self) -> str:
         """MLflow's pages and API."""
         return f"http://127.0.0.1:{self.mlflow}"
+
+    def prefect_server(self, known: Secrets) -> Server:
+        """Prefect's API, to be asked."""
+        return Server("Prefect's server", f"{self.prefect_url}/api", f"{USER}:{known.prefect}")
+
+    def mlflow_server(self, known: Secrets) -> Server:
+        """MLflow's API, to be asked."""
+        return Server("MLflow's server", self.mlflow_url, f"{USER}:{known.mlflow}")
 
 
 def secrets_file(home: Path) -> Path:

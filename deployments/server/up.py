@@ -4,88 +4,40 @@ ends them all.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import os
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import psutil
-
-from deployments.register import POOL
+from deployments.names import LAUNCHER, POOL
 from deployments.server import home as servers
+from deployments.server.client import Server, ServerAwayError, ServerRefusedError
 from deployments.server.home import USER, Running, Secrets
+from deployments.server.programs import NotReadyError, Program, end, started_in, supervise
 from tasks.errors import KingmakerError, MisuseError
 from tasks.settings import Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_READY_SECONDS = 180
+READY_SECONDS = 180.0
 """The longest that a server may take to answer; on two busy cores MLflow took 20 s, Prefect 12 s.
 """
-_END_SECONDS = 20
-"""The longest that a program may take to end before it is killed."""
-_MOST_DEATHS, _WITHIN_SECONDS = 5, 600
-"""A program that dies more often than this is not started again."""
-_MARK, _PART = "KINGMAKER_UP", "KINGMAKER_UP_PART"
-"""Variables in the environment of all that we start, and of all that it starts: what is ours is
-found by them.
-"""
+_OURS = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "KINGMAKER_TRACKING", "KINGMAKER_DATABASE")
+"""Variables that the programs get from us, or not at all."""
 
 
-class NotReadyError(KingmakerError):
-    """A program did not begin, or died too often; the message names its log."""
+class AskedToStopError(KingmakerError):
+    """A person ended the command while it waited."""
 
 
 class HomeElsewhereError(MisuseError, ValueError):
     """The home keeps its ledger in another place than the one that is asked for."""
-
-
-@dataclass
-class Program:
-    """One program under supervision."""
-
-    name: str
-    command: list[str]
-    environment: Mapping[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    deaths: deque[float] = field(default_factory=deque)
-
-    def start(self) -> None:
-        """Start it, away from our terminal, so that Ctrl-C reaches us alone and we end things in
-        order.
-        """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own commands
-                self.command,
-                env={**self.environment, _PART: self.name},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def died(self) -> int | None:
-        """How it ended, if it did."""
-        return None if self.process is None else self.process.poll()
 
 
 def up(
@@ -115,8 +67,8 @@ def up(
     """
     home = settings.home.resolve()
     with servers.sole_runner(home), _asked_to_stop() as stop:
-        _end(_ours(home))  # what an earlier one left that was killed
-        known = _settle(home, database)
+        end(started_in(home))  # what an earlier one left that was killed
+        known = _stores_and_secrets(home, database)
         there = Running(
             process=os.getpid(),
             began=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -125,18 +77,18 @@ def up(
         )
         programs = _programs(settings, known, there, at_once or os.cpu_count() or 1)
         try:
-            _begin(programs, known, there, stop)
-            if not stop.is_set():
+            with contextlib.suppress(AskedToStopError):
+                _begin(programs, known, there, stop)
                 servers.write_running(home, there)
                 _tell(say, home, there)
-            _supervise(programs, stop, say)
+                supervise(programs, stop, say)
             say("ending")
         finally:
             for program in reversed(programs):  # runs can still say that they crashed, and to whom
-                _end(_ours(home, program.name))
+                end(started_in(home, program.name))
 
 
-def _settle(home: Path, database: str) -> Secrets:
+def _stores_and_secrets(home: Path, database: str) -> Secrets:
     """Return the home's secrets and stores, made on first use."""
     found = servers.read_secrets(home)
     known = found or Secrets.new()
@@ -169,42 +121,33 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
 
     Secrets go by the environment, never by a command line.
     """
-    home, python = settings.home.resolve(), sys.executable
-    ours = (
-        "PREFECT_API_URL",
-        "PREFECT_API_AUTH_STRING",
-        "KINGMAKER_TRACKING",
-        "KINGMAKER_DATABASE",
-    )
-    base = {name: value for name, value in os.environ.items() if name not in ours} | {
-        _MARK: str(home)
-    }
+    home = settings.home.resolve()
+    base = {name: value for name, value in os.environ.items() if name not in _OURS}
     at = ["--host", "127.0.0.1", "--port"]
     prefect = {
         "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{known.prefect}",
         "PREFECT_SERVER_ENCRYPTION_KEY": known.encryption,
         "PREFECT_SERVER_UI_API_URL": f"{there.prefect_url}/api",  # else its page calls port 4200
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": (
-            "events,flow_runs"
-        ),  # runs older than 90 days go
+        # Runs older than 90 days go.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         # When a worker is not heard for a minute, Prefect's foreman calls every deployment of its
         # pool not ready, and then ready again, with an event for each in one transaction: of 200
         # models SQLite was never free again, so that the worker was not heard. It is we who look
         # after the worker.
         "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": (
-            "300"
-        ),  # each run that is late is written once more
+        # A hundred coming runs of each model, as usual, keep SQLite busy; one does all that waits.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10",
+        # Each run that is late is written once more.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",
     }
     if known.prefect_store:
         prefect["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = known.prefect_store
     mlflow = {
         "KINGMAKER_MLFLOW_AUTH_STRING": f"{USER}:{known.mlflow}",
         "MLFLOW_BACKEND_STORE_URI": known.mlflow_store or f"sqlite:///{home}/mlflow.db",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": (
-            "false"
-        ),  # a second server's worth of memory, for what we do not use
+        # A second server's worth of memory, for what we do not use.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     worker = servers.prefect_client(there, known) | servers.mlflow_client(there, known)
     worker |= {
@@ -217,59 +160,15 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
     }
     if known.ledger:
         worker["KINGMAKER_LEDGER"] = known.ledger
-    logs = home / "logs"
-    serve = [
-        "-m",
-        "uvicorn",
-        "--factory",
-        "deployments.server.authentication:prefect_app",
-        "--log-level",
-        "warning",
-    ]
-    artifacts = ["--no-serve-artifacts", "--default-artifact-root", str(settings.artifacts)]
+    serve = ["--factory", "deployments.server.authentication:prefect_app", "--log-level", "warning"]
+    serve += ["--timeout-graceful-shutdown", "5", *at, str(there.prefect)]
+    track = ["server", "--app-name", "kingmaker", "--workers", "1", "--no-serve-artifacts"]
+    track += ["--default-artifact-root", str(settings.artifacts), *at, str(there.mlflow)]
+    work = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", str(at_once)]
     return [
-        Program(
-            "prefect",
-            [python, *serve, "--timeout-graceful-shutdown", "5", *at, str(there.prefect)],
-            base | prefect,
-            logs / "prefect.log",
-        ),
-        Program(
-            "mlflow",
-            [
-                python,
-                "-m",
-                "mlflow",
-                "server",
-                "--app-name",
-                "kingmaker",
-                "--workers",
-                "1",
-                *artifacts,
-                *at,
-                str(there.mlflow),
-            ],
-            base | mlflow,
-            logs / "mlflow.log",
-        ),
-        Program(
-            "worker",
-            [
-                python,
-                "-m",
-                "prefect",
-                "worker",
-                "start",
-                "--pool",
-                POOL,
-                "--type",
-                "process",
-                "--limit",
-                str(at_once),
-            ],
-            base | worker,
-            logs / "worker.log",
-        ),
+        Program("prefect", "uvicorn", serve, base | prefect, home),
+        Program("mlflow", "mlflow", track, base | mlflow, home),
+        Program("worker", "prefect", work, base | worker, home),
     ]
 
 
@@ -281,105 +180,63 @@ def _begin(programs: list[Program], known: Secrets, there: Running, stop: thread
     knows it.
     """
     prefect, mlflow, worker = programs
+    api, tracking = there.prefect_server(known), there.mlflow_server(known)
     prefect.start()
     mlflow.start()
-    _wait(prefect, f"{there.prefect_url}/api/ready", known.prefect, stop)
-    _wait(mlflow, f"{there.mlflow_url}/health", known.mlflow, stop)
-    if not stop.is_set():
-        worker.start()
-        workers = f"{there.prefect_url}/api/work_pools/{POOL}/workers/filter"
-        _wait(
-            worker,
-            workers,
-            known.prefect,
-            stop,
-            body=b"{}",
-            until=lambda answer: b"ONLINE" in answer,
-        )
-        _begin_runs_directly(there, known)
+    wait(prefect, lambda: api.ask("/ready", timeout=10), stop)
+    wait(mlflow, lambda: tracking.ask("/health", timeout=10), stop)
+    worker.start()
+    wait(worker, lambda: _is_online(api), stop)
+    wait(worker, lambda: _launch_directly(api), stop)
 
 
-def _begin_runs_directly(there: Running, known: Secrets) -> None:
+def _is_online(api: Server) -> bool:
+    workers = api.json(f"/work_pools/{POOL}/workers/filter", {})
+    return any(worker["status"] == "ONLINE" for worker in workers)
+
+
+def _launch_directly(api: Server) -> bool:
     """Have the pool begin a run by this very interpreter, with a look at whether there is anything
     to do.
 
     Left to itself the worker begins another one first, which looks where the code is: two seconds
     of a processor a run.
     """
-    url = f"{there.prefect_url}/api/work_pools/{POOL}"
-    template = json.loads(_ask(url, known.prefect))["base_job_template"]
-    template["variables"]["properties"]["command"]["default"] = (
-        f"{shlex.quote(sys.executable)} -m deployments.launcher"
+    template = api.json(f"/work_pools/{POOL}")["base_job_template"]
+    template["variables"]["properties"]["command"]["default"] = shlex.join(
+        [sys.executable, "-P", "-m", LAUNCHER]
     )
-    _ask(url, known.prefect, json.dumps({"base_job_template": template}).encode(), "PATCH")
+    api.ask(f"/work_pools/{POOL}", {"base_job_template": template}, "PATCH")
+    return True
 
 
-def _wait(
+def wait(
     program: Program,
-    url: str,
-    password: str,
+    look: Callable[[], object],
     stop: threading.Event,
-    body: bytes | None = None,
-    until: Callable[[bytes], bool] = bool,
+    *,
+    patience: float = READY_SECONDS,
 ) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while not stop.is_set():
-        if program.died is not None:
-            raise NotReadyError(
-                f"{program.name}: ended with code {program.died} before it was ready; its last"
-                f" words, from {program.log}:\n{_last_words(program.log)}"
-            )
+    """Look until it returns what is true, while its server is away or busy too.
+
+    Raises NotReadyError, with the program's log, when the program died or the patience, in seconds,
+    is over; AskedToStopError as soon as ``stop`` is set.
+    """
+    last, over = "nothing", time.monotonic() + patience
+    while program.died is None:
         try:
-            if until(_ask(url, password, body)):
+            if look():
                 return
-        except (urllib.error.URLError, OSError):
-            pass  # not yet: that is what is waited for, with a bound
-        if time.monotonic() > end:
+        except (ServerAwayError, ServerRefusedError) as error:  # the pool is made by its worker
+            last = str(error)
+        if time.monotonic() > over:
             raise NotReadyError(
-                f"{program.name}: no answer within {_READY_SECONDS} s; see {program.log}"
+                f"{program.name}: expected it to be ready within {patience:g} s, found {last}; see"
+                f" {program.log}"
             )
-        stop.wait(0.2)
-
-
-def _ask(url: str, password: str, body: bytes | None = None, method: str | None = None) -> bytes:
-    token = base64.b64encode(f"{USER}:{password}".encode()).decode()
-    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
-    # No proxy: it is this machine that is asked.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(
-        urllib.request.Request(url, body, headers, method=method),  # noqa: S310 - ours
-        timeout=10,
-    ) as answer:
-        content: bytes = answer.read()
-    return content
-
-
-def _supervise(programs: list[Program], stop: threading.Event, say: Callable[[str], None]) -> None:
-    """Start again what died, up to its bound, until we are asked to stop."""
-    while not stop.wait(0.5):
-        for program in programs:
-            if program.died is None:
-                continue
-            now = time.monotonic()
-            program.deaths.append(now)
-            while program.deaths[0] < now - _WITHIN_SECONDS:
-                program.deaths.popleft()
-            if len(program.deaths) > _MOST_DEATHS:
-                raise NotReadyError(
-                    f"{program.name}: died {len(program.deaths)} times within"
-                    f" {_WITHIN_SECONDS // 60} minutes, the last time with code {program.died}; its"
-                    f" last words, from {program.log}:\n{_last_words(program.log)}"
-                )
-            say(
-                f"{program.name} died with code {program.died}; it is started again ({program.log})"
-            )
-            if (
-                program.name != "worker"
-            ):  # what a server leaves holds its port; what a worker leaves are runs
-                _end(_ours(Path(program.environment[_MARK]), program.name))
-            if stop.wait(2 ** (len(program.deaths) - 1) - 1):
-                return
-            program.start()
+        if stop.wait(0.2):
+            raise AskedToStopError
+    raise NotReadyError(f"{program.name}: ended before it was ready, with {program.how_it_ended()}")
 
 
 @contextlib.contextmanager
@@ -397,34 +254,7 @@ def _asked_to_stop() -> Iterator[threading.Event]:
             signal.signal(one, handler)
 
 
-# --- processes and ports --------------------------------------------------------------------------
-
-
-def _ours(home: Path, part: str | None = None) -> list[psutil.Process]:
-    """Every process that descends from an ``up`` in this home, however far, by the mark in its
-    environment.
-    """
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone
-        if environment.get(_MARK) == str(home) and part in (None, environment.get(_PART)):
-            found.append(process)
-    return found
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    """Ask each to end, wait, and kill what has not."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, left = psutil.wait_procs(processes, timeout=_END_SECONDS)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=5)
+# --- ports --------------------------------------------------------------------------
 
 
 def _port(wanted: int | None, default: int) -> int:
@@ -464,7 +294,3 @@ def _tell(say: Callable[[str], None], home: Path, there: Running) -> None:
     say(f"MLflow   {there.mlflow_url}")
     say(f"user     {USER}; the passwords are in {os.path.relpath(servers.secrets_file(home))}")
     say("next     'kingmaker deploy' registers the models; Ctrl-C ends everything")
-
-
-def _last_words(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])

@@ -2,12 +2,14 @@
 
 Where do I go to change ...?
 
-    run.py                       the unit of work: lease, ledger, models
-    pending.py                   is there anything to do?
-    intake.py                    batches taken in and validated
-    score.py, estimate.py        predictions and drift; an estimate until labels come
-    labels.py, ensemble.py       mature labels; weights and recalibration
-    evidence.py, decide.py       what a decision rests on; the answer to a batch
-    trainings.py, guardrails.py  a retrain carried out; the checks of a challenger
-    publish.py, events.py        pages, MLflow, artifacts; events for automations
+    run.py                         the unit of work: lease, moment, repositories, frames
+    models.py, maturity.py         versions and the champion; which labels may be used
+    pending.py                     is there anything to do?
+    intake.py                      batches taken in and validated
+    score.py, estimate.py          predictions and drift; an estimate until labels come
+    labels.py, ensemble.py         mature labels; weights and recalibration
+    evidence.py, decide.py         what a decision rests on; the decision about a batch
+    challenger.py, guardrails.py   from the window to the gate; the checks of a challenger
+    approval.py                    requests that wait for a person
+    publish.py, events.py          pages, MLflow, artifacts; events for automations
 """

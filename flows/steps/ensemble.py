@@ -18,11 +18,9 @@ from tasks.decisions.ensemble import (
     next_window,
     with_newest_losses,
 )
-from tasks.decisions.rules import RecalibrationRule
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
 from tasks.evaluation.task import score_labelled
-from tasks.ledger import entries as ledger
 from tasks.mixing import mix
 from tasks.prediction import align
 from tasks.records import (
@@ -30,11 +28,9 @@ from tasks.records import (
     EnsembleMember,
     Guardrail,
     LabelSummary,
-    LedgerEntry,
     LoadedModel,
-    Promote,
-    Recalibrate,
     RecalibrationEvidence,
+    RecalibrationRule,
     RowSpan,
     WindowKind,
 )
@@ -44,32 +40,32 @@ SUMMARIES = 12
 """Mature batches that recalibration looks back on; the discount leaves nothing of older ones."""
 
 
-def window_kind(m: ModelRun, champion: LoadedModel | None) -> WindowKind:
+def window_kind(run: ModelRun, champion: LoadedModel | None) -> WindowKind:
     """Return what the next training sees: as the spec says, or, where an ensemble keeps both kinds,
     as its members' losses say.
     """
-    spec = m.managed.spec
+    spec = run.managed.spec
     if spec.training.window.last is None:
         return "all history"
     if spec.ensemble.members == 1:
         return "sliding"
-    return next_window(current_members(m, champion), len(m.training_batches()), spec.ensemble)
+    return next_window(current_members(run, champion), len(run.trainings.batches()), spec.ensemble)
 
 
 def current_members(
-    m: ModelRun, model: LoadedModel | None, before: str | None = None
+    run: ModelRun, model: LoadedModel | None, before: str | None = None
 ) -> tuple[EnsembleMember, ...]:
     """Return the members of a version as they stand now, or stood before a batch; none when it is
     no ensemble.
     """
     if model is None:
         return ()
-    made = [e for e in m.adjustments(model.trained.version) if before is None or e.batch < before]
-    return _refresh(made[-1]).members if made else model.trained.members
+    made = run.history.adjustments(model.trained.version, before)
+    return made[-1].decision.members if made else model.trained.members
 
 
 def join_ensemble(
-    m: ModelRun,
+    run: ModelRun,
     fitted: Fitted,
     holdout: Holdout,
     champion: LoadedModel | None,
@@ -81,7 +77,7 @@ def join_ensemble(
     The members stand as they did before the holdout's batches, so that nothing of a contender rests
     on the holdout. Where folds predicted the holdout, their predictions are the new member's.
     """
-    spec, rows = m.managed.spec, holdout.rows
+    spec, rows = run.managed.spec, holdout.rows
     predicted = fitted.predicted
     if fitted.contender.new_member is None:
         return fitted, predicted, ()
@@ -91,12 +87,12 @@ def join_ensemble(
     if champion is not None and holdout.champion and _same_features(fitted, champion):
         champion_loss = float(holdout.champion.losses.mean())
         checks = (MayJoin().check(loss, champion_loss, spec.ensemble),)
-        known = current_members(m, champion, holdout.first_batch) or (
+        known = current_members(run, champion, holdout.first_batch) or (
             _as_member(champion, champion_loss),
         )
     members = join(known, 0, kind, loss, spec.ensemble)
     weights = member_weights(members, spec.ensemble)
-    kept = {} if champion is None else _kept(m, champion)
+    kept = {} if champion is None else _kept(run, champion)
     ensemble = packaged(fitted, members, weights, kept)
     # The kept members have predicted these rows already, as the champion's.
     told = dict[int, tuple[np.ndarray, tuple[str, ...]]]()
@@ -136,7 +132,7 @@ def _as_member(champion: LoadedModel, loss: float) -> EnsembleMember:
     return EnsembleMember(version=champion.trained.version, window=window, discounted_loss=loss)
 
 
-def _kept(m: ModelRun, champion: LoadedModel) -> dict[int, tuple[object, Sequence[RowSpan]]]:
+def _kept(run: ModelRun, champion: LoadedModel) -> dict[int, tuple[object, Sequence[RowSpan]]]:
     """Version -> pipeline and training rows of each member of the champion."""
     trained = champion.trained
     if not trained.members:
@@ -144,7 +140,8 @@ def _kept(m: ModelRun, champion: LoadedModel) -> dict[int, tuple[object, Sequenc
     return {
         member.version: (
             pipeline,
-            m.training(member.version).new_member_on or m.training(member.version).trained_on,
+            run.trainings.version(member.version).new_member_on
+            or run.trainings.version(member.version).trained_on,
         )
         for member, pipeline in zip(trained.members, champion.pipeline.members, strict=True)
     }
@@ -153,59 +150,56 @@ def _kept(m: ModelRun, champion: LoadedModel) -> dict[int, tuple[object, Sequenc
 # --- weights and recalibration --------------------------------------------------------------------
 
 
-def refresh(m: ModelRun, champion: LoadedModel) -> LoadedModel:
+def refresh(run: ModelRun, champion: LoadedModel) -> LoadedModel:
     """Refresh weights and recalibration by each mature batch that is news, and return the champion
     as it serves now.
     """
-    spec, version = m.managed.spec, champion.trained.version
+    spec, version = run.managed.spec, champion.trained.version
     nothing_moves = not champion.trained.members and spec.recalibrate.strength == 0
-    if nothing_moves or m.frozen() or m.contract_broken(champion):
+    if nothing_moves or run.history.frozen or run.models.unusable(champion):
         return champion
     rule = RecalibrationRule(ensemble=spec.ensemble, settings=spec.recalibrate, watch=spec.watch)
-    judged = [record for record in m.batches().values() if record.summary is not None]
-    made = m.adjustments(version)
+    judged = [record for record in run.batches.known.values() if record.summary is not None]
+    made = run.history.adjustments(version)
     due = [record for record in judged if record.batch.id > made[-1].batch] if made else judged[-1:]
     for record in due:
-        m.rule(rule, record.batch.id, recalibration_evidence(m, champion, record, judged))
-    return m.model(version)
+        run.decide_by(rule, record.batch.id, recalibration_evidence(run, champion, record, judged))
+    return run.models.version(version)
 
 
 def recalibration_evidence(
-    m: ModelRun, champion: LoadedModel, record: BatchRecord, judged: Sequence[BatchRecord]
+    run: ModelRun, champion: LoadedModel, record: BatchRecord, judged: Sequence[BatchRecord]
 ) -> RecalibrationEvidence:
     """Gather how the champion's members did on a mature batch, and what the newest labels say of
     the predictions.
     """
-    version, made = champion.trained.version, m.adjustments(champion.trained.version)
-    packaged = m.packaged(version)
-    weights_before, recalibration_before = packaged.weights, packaged.recalibration
-    if len(made) > 1:
-        weights_before, recalibration_before = (
-            _refresh(made[-2]).weights,
-            _refresh(made[-2]).recalibration,
-        )
-    members, known_until = (current_members(m, champion), "") if made else _taken_over(m, champion)
+    version = champion.trained.version
+    packaged, made = run.models.packaged(version), run.history.adjustments(version)
+    now = made[-1].decision if made else None
+    before = made[-2].decision if len(made) > 1 else packaged
+    members, known_until = (now.members, "") if now else _taken_over(run, champion)
     summaries = [
         r.summary for r in judged if r.batch.id <= record.batch.id and r.summary is not None
     ]
-    unseen = frozenset[int]() if record.batch.id <= known_until else _unseen_by(m, packaged, record)
+    unseen = (
+        frozenset[int]() if record.batch.id <= known_until else _unseen_by(run, packaged, record)
+    )
     served_by_newest = (
         made and record.predictions is not None and record.predictions.adjusted_by == made[-1].id
     )
     losses, comparison = dict[int, float](), None
     if unseen or served_by_newest:
-        scored = score_labelled(m.managed, packaged, LabelledRows.of(m.features([record])))
+        scored = score_labelled(run.managed, packaged, LabelledRows.of(run.features([record])))
         losses = {
             version: scored.objective.mean_loss(scored.rows.target, predicted)
             for version, predicted in zip(_versions(packaged), scored.members, strict=True)
             if version in unseen
         }
-    if served_by_newest:
+    if served_by_newest and now:
         # What was in force before the newest refresh against that refresh; rows that cannot judge
         # take nothing back.
-        now = _refresh(made[-1])
         comparison, _ = compared_or_why_not(
-            scored.adjusted(weights_before, recalibration_before),
+            scored.adjusted(before.weights, before.recalibration),
             scored.adjusted(now.weights, now.recalibration),
             (whole(record),),
         )
@@ -213,48 +207,37 @@ def recalibration_evidence(
         model=record.model,
         batch=record.batch.id,
         champion=version,
-        problem=m.managed.spec.problem,
+        problem=run.managed.spec.problem,
         members=members,
         losses=losses,
         summaries=_alike(summaries)[-SUMMARIES:],
-        weights=_refresh(made[-1]).weights if made else packaged.weights,
-        recalibration=_refresh(made[-1]).recalibration if made else None,
-        weights_before=weights_before,
-        recalibration_before=recalibration_before,
+        weights=now.weights if now else packaged.weights,
+        recalibration=now.recalibration if now else None,
+        weights_before=before.weights,
+        recalibration_before=before.recalibration,
         comparison=comparison,
     )
 
 
-def _taken_over(m: ModelRun, champion: LoadedModel) -> tuple[tuple[EnsembleMember, ...], str]:
+def _taken_over(run: ModelRun, champion: LoadedModel) -> tuple[tuple[EnsembleMember, ...], str]:
     """The members of a new champion as they stand by its predecessor's newest refresh, and the
     batch of that refresh.
     """
-    promoted = [
-        e.decision for e in ledger.champion_changes(m.history()) if isinstance(e.decision, Promote)
-    ]
-    previous = [
-        d.previous
-        for d in promoted
-        if d.version == champion.trained.version and d.previous is not None
-    ]
-    made = m.adjustments(previous[-1]) if previous else ()
+    members, version = champion.trained.members, champion.trained.version
+    previous = run.history.previous_of(version)
+    made = () if previous is None else run.history.adjustments(previous)
     if not made:
-        return champion.trained.members, ""
-    return with_newest_losses(champion.trained.members, _refresh(made[-1]).members), made[-1].batch
+        return members, ""
+    return with_newest_losses(members, made[-1].decision.members), made[-1].batch
 
 
-def _unseen_by(m: ModelRun, packaged: LoadedModel, record: BatchRecord) -> frozenset[int]:
+def _unseen_by(run: ModelRun, packaged: LoadedModel, record: BatchRecord) -> frozenset[int]:
     """The members that have not seen the batch."""
     return frozenset(
         member.version
         for member in packaged.trained.members
-        if m.training(member.version).trained_until <= record.batch.start
+        if run.trainings.version(member.version).trained_until <= record.batch.start
     )
-
-
-def _refresh(entry: LedgerEntry) -> Recalibrate:
-    assert isinstance(entry.decision, Recalibrate)  # noqa: S101 - the ledger gave it as one
-    return entry.decision
 
 
 def _alike(summaries: Sequence[LabelSummary]) -> tuple[LabelSummary, ...]:

@@ -1,9 +1,10 @@
-"""What is said of a batch until its labels are known. No decision reads it."""
+"""What is estimated of a batch until its labels are known. No decision reads it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from flows.steps.maturity import trainable, waiting
 from flows.steps.run import ModelRun
 from tasks.evaluation.task import estimate_performance
 from tasks.records import BatchRecord, Estimate, LoadedModel
@@ -14,15 +15,15 @@ REFERENCE = 3
 
 
 def estimated(
-    m: ModelRun, record: BatchRecord, champion: LoadedModel, predicted: np.ndarray
+    run: ModelRun, record: BatchRecord, champion: LoadedModel, predicted: np.ndarray
 ) -> Estimate | None:
     """Estimate how the champion does on a batch for whose rows it predicts ``predicted``; None once
     its labels are mature, or when no mature row is unseen.
     """
-    if record.batch.id not in m.waits():
+    if record.batch.id not in waiting(run):
         return None
-    unseen = [r for r in m.trainable() if r.batch.end > champion.trained.trained_until]
+    unseen = [r for r in trainable(run) if r.batch.end > champion.trained.trained_until]
     if not unseen:
         return None
-    reference = m.features(unseen[-REFERENCE:])
-    return estimate_performance(m.managed, champion, reference, record.batch.id, predicted)
+    reference = run.features(unseen[-REFERENCE:])
+    return estimate_performance(run.managed, champion, reference, record.batch.id, predicted)

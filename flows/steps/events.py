@@ -9,20 +9,30 @@ from uuid import NAMESPACE_OID, uuid5
 
 from prefect.events import emit_event
 
-from tasks.records import LedgerEntry
+from tasks.records import (
+    AwaitApproval,
+    Freeze,
+    LedgerEntry,
+    Promote,
+    Record,
+    Refusal,
+    Reject,
+    RollBack,
+    Thaw,
+)
 
 REQUESTED = "kingmaker.retrain.requested"
 """Emitted by anyone; the automation that ``kingmaker deploy`` makes answers by a run of
 ``retrain``.
 """
 
-DECIDED = {
-    "Promote": "kingmaker.promoted",
-    "Reject": "kingmaker.rejected",
-    "AwaitApproval": "kingmaker.approval.awaited",
-    "RollBack": "kingmaker.rolled-back",
-    "Freeze": "kingmaker.frozen",
-    "Thaw": "kingmaker.thawed",
+DECIDED: dict[type[Record], str] = {
+    Promote: "kingmaker.promoted",
+    Reject: "kingmaker.rejected",
+    AwaitApproval: "kingmaker.approval.awaited",
+    RollBack: "kingmaker.rolled-back",
+    Freeze: "kingmaker.frozen",
+    Thaw: "kingmaker.thawed",
 }
 REFUSED = "kingmaker.batch.refused"
 
@@ -40,11 +50,13 @@ def announce(entry: LedgerEntry) -> None:
     follows from the entry, so that a decision which is carried out twice, after a crash, is told
     once.
     """
-    refused = entry.evidence.get("verdict", {}).get("outcome") == "refuse"
-    event = REFUSED if refused else DECIDED.get(entry.decision.kind)
-    if event is None:
+    match entry.evidence:
+        case Refusal():
+            event = REFUSED
+        case _:
+            event = DECIDED.get(type(entry.decision), "")
+    if not event:
         return
-    version = getattr(entry.decision, "version", None)
     emit_event(
         event=event,
         resource=resource(entry.model),
@@ -52,7 +64,7 @@ def announce(entry: LedgerEntry) -> None:
             "model": entry.model,
             "batch": entry.batch,
             "decision": entry.decision.kind,
-            "version": "" if version is None else f"version {version}",
+            "version": "" if entry.version is None else f"version {entry.version}",
             "by": entry.decided_by,
         },
         id=uuid5(

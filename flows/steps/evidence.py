@@ -1,24 +1,24 @@
-"""What the monitor's decisions rest on, gathered from the ledger and the lake; who decides is in
+"""What the monitor's decisions rest on, gathered from the ledger and the lake; the rules are in
 ``tasks/decisions``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from prefect import get_run_logger
 
+from flows.steps.maturity import trainable
 from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
-from tasks.decisions.rules import RULE, made_by
 from tasks.evaluation.compare import SeenRowsError, time_blocks
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import compare_models, score_labelled
-from tasks.ledger import entries as ledger
+from tasks.history import History
 from tasks.prediction import FeatureMismatchError
 from tasks.records import (
     BatchRecord,
@@ -30,51 +30,30 @@ from tasks.records import (
     LoadedModel,
     PolicyEvidence,
     Promote,
-    Reject,
-    RollBack,
     RowSpan,
     WatchEvidence,
 )
 from tasks.training.split import Split
 
 
-def answered(m: ModelRun, record: BatchRecord) -> bool:
-    """Whether this revision has its answer already, from a run that died later or from an earlier
-    one.
-
-    A note of the watch alone is no answer, nor is a refusal once the batch is accepted.
-    """
-    return any(
-        entry.batch == record.batch.id
-        and entry.evidence.get("revision") == record.revision
-        and (
-            made_by(entry.evidence) not in ("watch", "freeze")
-            or isinstance(entry.decision, RollBack)
-        )
-        and not ("verdict" in entry.evidence and record.accepted)
-        for entry in m.history()
-    )
-
-
-def watch_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> WatchEvidence | None:
+def watch_evidence(
+    run: ModelRun, record: BatchRecord, champion: LoadedModel
+) -> WatchEvidence | None:
     """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
 
     With labels that come late it is an earlier batch that is mature by now: the newest that was not
     looked at yet.
     """
-    champion_changes = ledger.champion_changes(m.history())
-    last = champion_changes[-1] if champion_changes else None
-    if last is None or not isinstance(last.decision, Promote) or last.decision.previous is None:
-        return None
-    since = [r for r in m.trainable() if last.batch < r.batch.id <= record.batch.id]
-    looked_at = {
-        e.evidence["batch"]
-        for e in m.history()
-        if e.id > last.id and made_by(e.evidence) == "watch"
-    }
+    match run.history.champion_changes[-1:]:
+        case (LedgerEntry(decision=Promote(previous=int(before))) as last,):
+            pass
+        case _:
+            return None
+    since = [r for r in trainable(run) if last.batch < r.batch.id <= record.batch.id]
+    looked_at = run.history.watched_since(last)
     left = [
         (count, r)
-        for count, r in enumerate(since[: m.managed.spec.watch.batches], start=1)
+        for count, r in enumerate(since[: run.managed.spec.watch.batches], start=1)
         if r.batch.id not in looked_at
     ]
     if not left:
@@ -82,16 +61,16 @@ def watch_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> W
     count, watched = left[-1]
 
     # Both with the recalibration in force: it is not the watch's question.
-    previous = replace(m.model(last.decision.previous), recalibration=champion.recalibration)
-    rows = m.features([watched]), (whole(watched),)
-    comparison, why_not = compared_on(m, previous, champion, rows)
+    previous = replace(run.models.version(before), recalibration=champion.recalibration)
+    rows = run.features([watched]), (whole(watched),)
+    comparison, why_not = compared_on(run, previous, champion, rows)
     if comparison is None:
         get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", m.managed.name, watched.batch.id, why_not
+            "%s: batch %s cannot be watched: %s", run.managed.name, watched.batch.id, why_not
         )
         return None
     return WatchEvidence(
-        model=m.managed.name,
+        model=run.managed.name,
         batch=watched.batch.id,
         revision=record.revision,
         champion=champion.trained.version,
@@ -101,71 +80,66 @@ def watch_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> W
     )
 
 
-def freeze_evidence(m: ModelRun, record: BatchRecord) -> FreezeEvidence:
+def freeze_evidence(run: ModelRun, record: BatchRecord) -> FreezeEvidence:
     """Gather the rollbacks of late, this one included."""
     accepted = [
-        r.batch.id for r in m.batches().values() if r.accepted and r.batch.id <= record.batch.id
+        r.batch.id
+        for r in run.batches.known.values()
+        if r.accepted and r.batch.id <= record.batch.id
     ]
     return FreezeEvidence(
         model=record.model,
         batch=record.batch.id,
         revision=record.revision,
-        rollbacks=ledger.rollbacks_since_thaw(m.history()),
-        recent=tuple(accepted[-m.managed.spec.watch.freeze_batches :]),
+        rollbacks=run.history.rollbacks_since_thaw,
+        recent=tuple(accepted[-run.managed.spec.watch.freeze_batches :]),
     )
 
 
-def shadow_evidence(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> Iterator[Evidence]:
+def shadow_evidence(
+    run: ModelRun, record: BatchRecord, champion: LoadedModel
+) -> Iterator[Evidence]:
     """Compare each challenger that waits in shadow with the champion, on its holdout and all mature
     batches since.
 
     Only rows that neither was trained on count: a champion that was refreshed meanwhile leaves
     fewer of them.
     """
-    history = m.history()
-    for entry in ledger.in_shadow(history):
-        looks = [
-            e.evidence
-            for e in history
-            if e.evidence.get("challenger") == entry.evidence["challenger"]
-        ]
-        first, before = (
-            Evidence.model_validate({k: v for k, v in look.items() if k != RULE})
-            for look in (looks[0], looks[-1])
-        )
+    history = run.history
+    for entry in history.in_shadow:
+        looks = history.judgements(entry.decision.version)
+        first, before = looks[0].evidence, looks[-1].evidence
         since = [
-            r for r in m.trainable() if first.holdout[-1].batch < r.batch.id <= record.batch.id
+            r for r in trainable(run) if first.holdout[-1].batch < r.batch.id <= record.batch.id
         ]
         pooled = tuple(r.batch.id for r in since)
         if not pooled or pooled == before.pooled:
             continue
-        challenger = m.packaged(first.challenger)
-        current_champion = replace(
-            m.model(champion.trained.version, first.batch), recalibration=None
-        )
+        challenger = run.models.packaged(first.challenger)
+        as_it_was = run.models.version(champion.trained.version, first.batch)
         unseen_from = max(challenger.trained.trained_until, champion.trained.trained_until)
-        rows = pooled_rows(m, first, since, unseen_from)
-        comparison, not_compared = compared_on(m, challenger, current_champion, rows)
-        yield first.model_copy(
-            update={
-                "batch": record.batch.id,
-                "champion": champion.trained.version,
-                "holdout": first.holdout if rows is None else rows[1],
-                "comparison": comparison,
-                "not_compared": not_compared,
-                "pooled": pooled,
-            }
+        rows = pooled_rows(run, first, since, unseen_from)
+        comparison, not_compared = compared_on(
+            run, challenger, replace(as_it_was, recalibration=None), rows
+        )
+        yield first.but(
+            batch=record.batch.id,
+            champion=champion.trained.version,
+            holdout=first.holdout if rows is None else rows[1],
+            comparison=comparison,
+            not_compared=not_compared,
+            pooled=pooled,
         )
 
 
 def pooled_rows(
-    m: ModelRun, before: Evidence, since: list[BatchRecord], unseen_from: datetime
+    run: ModelRun, before: Evidence, since: list[BatchRecord], unseen_from: datetime
 ) -> tuple[FeatureFrame, tuple[RowSpan, ...]] | None:
     """Return the rows of a holdout and of the batches since, from a moment on, and their spans;
     None when none is left.
     """
     held = min(span.start for span in before.holdout)
-    known = m.batches()
+    known = run.batches.known
     records = [known[span.batch] for span in before.holdout if span.batch in known]
     records = [
         r for r in {r.batch.id: r for r in (*records, *since)}.values() if r.batch.end > unseen_from
@@ -173,11 +147,9 @@ def pooled_rows(
     if not records:
         return None
     first = max(held, unseen_from)
-    frame = m.features(records)
+    frame = run.features(records)
     frame = frame.where(frame.moments >= np.datetime64(first.replace(tzinfo=None), "us"))
-    spans = tuple(
-        span.model_copy(update={"start": max(span.start, first)}) for span in map(whole, records)
-    )
+    spans = tuple(span.but(start=max(span.start, first)) for span in map(whole, records))
     return (frame, spans) if len(frame) else None
 
 
@@ -205,9 +177,9 @@ class Holdout:
         return min(span.batch for span in self.spans)
 
 
-def enough_to_judge(m: ModelRun) -> Callable[[FeatureFrame], bool]:
+def enough_to_judge(run: ModelRun) -> Callable[[FeatureFrame], bool]:
     """Return the function that says whether labelled rows are enough for the gate to compare by."""
-    gate = m.managed.spec.gate
+    gate = run.managed.spec.gate
 
     def enough(frame: FeatureFrame) -> bool:
         if len(frame) < gate.min_rows:
@@ -218,25 +190,27 @@ def enough_to_judge(m: ModelRun) -> Callable[[FeatureFrame], bool]:
     return enough
 
 
-def unseen_from(m: ModelRun, champion: LoadedModel | None) -> datetime | None:
+def unseen_from(run: ModelRun, champion: LoadedModel | None) -> datetime | None:
     """Return the moment from which on the champion was trained on no row; None when there is no
     champion that can be compared with.
     """
-    if champion is None or m.contract_broken(champion):
+    if champion is None or run.models.unusable(champion):
         return None
     return champion.trained.trained_until
 
 
-def hold_out(m: ModelRun, parts: Split, champion: LoadedModel | None) -> Holdout:
+def hold_out(run: ModelRun, parts: Split, champion: LoadedModel | None) -> Holdout:
     """Let the champion predict the holdout, once for every challenger."""
     rows, spans = LabelledRows(parts.holdout), parts.held_out
     if champion is None:
         return Holdout(rows, spans, None, "")
-    if broken := m.contract_broken(champion):
+    if broken := run.models.unusable(champion):
         return Holdout(rows, spans, None, broken)
-    before = replace(m.model(champion.trained.version, spans[0].batch), recalibration=None)
+    before = replace(
+        run.models.version(champion.trained.version, spans[0].batch), recalibration=None
+    )
     try:
-        return Holdout(rows, spans, score_labelled(m.managed, before, rows), "")
+        return Holdout(rows, spans, score_labelled(run.managed, before, rows), "")
     except FeatureMismatchError as error:
         return Holdout(rows, spans, None, str(error))
 
@@ -252,7 +226,7 @@ def compared_or_why_not(
 
 
 def compared_on(
-    m: ModelRun,
+    run: ModelRun,
     challenger: LoadedModel,
     champion: LoadedModel,
     rows: tuple[FeatureFrame, tuple[RowSpan, ...]] | None,
@@ -261,14 +235,14 @@ def compared_on(
     cannot be compared.
     """
     for model in (champion, challenger):
-        if broken := m.contract_broken(model):
+        if broken := run.models.unusable(model):
             return None, broken
     if rows is None:
         return None, "no row is newer than all that both were trained on"
     frame, spans = rows
     try:
         labelled = LabelledRows.of(frame)
-        one, other = (score_labelled(m.managed, x, labelled) for x in (challenger, champion))
+        one, other = (score_labelled(run.managed, x, labelled) for x in (challenger, champion))
     except (EvaluationError, FeatureMismatchError) as error:
         return None, str(error)
     return compared_or_why_not(one, other, spans)
@@ -286,22 +260,24 @@ def whole(record: BatchRecord) -> RowSpan:
 
 
 def policy_evidence(
-    m: ModelRun, record: BatchRecord, champion: LoadedModel | None
+    run: ModelRun, record: BatchRecord, champion: LoadedModel | None
 ) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
     judged = {
-        r.batch.id: r.performances[0].loss.value for r in m.batches().values() if r.performances
+        r.batch.id: r.performances[0].loss.value
+        for r in run.batches.known.values()
+        if r.performances
     }
-    trained = m.training_batches()
+    trained = run.trainings.batches()
     newest = trained[-1] if trained else None
-    # A loss is news once: with labels that come late, the newest judged batch may have been
-    # answered by a training.
+    # A loss is news once: with labels that come late, a training may have followed the newest
+    # judged batch.
     news = bool(judged) and (newest is None or max(judged) > newest)
     losses = tuple(judged.values())
-    accepted = m.trainable()
+    accepted = trainable(run)
     since = [r for r in accepted if newest is None or r.batch.id > newest]
     return PolicyEvidence(
-        model=m.managed.name,
+        model=run.managed.name,
         batch=record.batch.id,
         revision=record.revision,
         champion=None if champion is None else champion.trained.version,
@@ -310,40 +286,18 @@ def policy_evidence(
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
         drift_share=None if record.drift is None else record.drift.share,
-        training_age=None if newest is None else m.as_of - m.managed.rows.batch(newest).end,
+        training_age=None if newest is None else run.as_of - run.managed.rows.batch(newest).end,
         rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
         trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
-        gains=realised_gains(m.history()),
+        gains=realised_gains(run.history),
     )
 
 
-def realised_gains(entries: Sequence[LedgerEntry]) -> tuple[float, ...]:
+def realised_gains(history: History) -> tuple[float, ...]:
     """Return what each judged training realised, oldest first, as a share of the loss of the
     champion before it.
 
     A promotion gained what the watch has seen of it so far, over the rows that it has watched; a
-    challenger that was rejected gained nothing. What is not known yet, or waits for a person, is
-    left out, as is the first champion.
+    challenger that was rejected gained nothing.
     """
-    gains = {_trained_at(entry): 0.0 for entry in entries if isinstance(entry.decision, Reject)}
-    for entry in entries:
-        if isinstance(entry.decision, Promote):
-            gains.pop(_trained_at(entry), None)
-            watched = [
-                Comparison.model_validate(e.evidence["comparison"])
-                for e in entries
-                if made_by(e.evidence) == "watch"
-                and e.evidence["champion"] == entry.decision.version
-                and e.id > entry.id
-            ]
-            if watched:
-                gains[_trained_at(entry)] = realised_gain(watched)
-    return tuple(gains[batch] for batch in sorted(gains))
-
-
-def _trained_at(entry: LedgerEntry) -> str:
-    """The batch at which the challenger was trained, which a judgement after batches in shadow
-    comes long after.
-    """
-    holdout = entry.evidence.get("holdout")
-    return str(holdout[-1]["batch"]) if holdout else entry.batch
+    return tuple(realised_gain(seen) if seen else 0.0 for seen in history.realised)

@@ -8,13 +8,13 @@ from flows.steps.run import ModelRun
 from tasks.evaluation.scored import Scored
 from tasks.evaluation.task import check_guardrails
 from tasks.features.task import check_features
-from tasks.records import Generalisation, Guardrail, KnownLabels, LoadedModel
+from tasks.records import Generalisation, Guardrail, LoadedModel
 from tasks.registry.task import check_stored_model, log_metrics
 from tasks.training.fit import Fitted
 
 
 def every_guardrail(
-    m: ModelRun,
+    run: ModelRun,
     fitted: Fitted,
     model: LoadedModel,
     challenger: Scored,
@@ -29,22 +29,21 @@ def every_guardrail(
     """
     parts = fitted.split
     found, checks = check_guardrails(
-        m.managed, model, challenger, champion, parts.train, as_fitted, as_loaded
+        run.managed, model, challenger, champion, parts.train, as_fitted, as_loaded
     )
     log_metrics(
-        m.managed,
+        run.managed,
         model.trained.run_id,
         {
             "train_loss": found.train_loss,
             "holdout_loss": found.holdout_loss,
             "generalisation_gap": found.gap,
         },
-        m.fence,
+        run.fence,
     )
-    known = KnownLabels(batches=m.label_batches(), as_of=m.as_of)
-    newest = m.batches()[max(span.batch for span in parts.held_out)]
+    newest = run.batches.known[max(span.batch for span in parts.held_out)]
     return found, (
         *checks,
-        *check_features(m.managed, newest, known, model),
-        check_stored_model(m.managed, model, fitted.pipeline),
+        *check_features(run.managed, newest, run.known_labels, model),
+        check_stored_model(run.managed, model, fitted.pipeline),
     )

@@ -5,7 +5,7 @@ Answered from the source and the ledger alone, before Prefect is even imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from tasks.cohorts import due, why_waiting
@@ -26,11 +26,19 @@ def waiting_batches(stream: Stream, engine: Engine, as_of: datetime) -> tuple[So
     """Return the closed batches that are new, have changed in the source, or whose run did not come
     to its end.
     """
-    done = ledger.finished_fingerprints(engine, stream.model, stream.name)
+    return new_batches(
+        stream, ledger.finished_fingerprints(engine, stream.model, stream.name), as_of
+    )
+
+
+def new_batches(
+    stream: Stream, finished: Mapping[str, str], as_of: datetime
+) -> tuple[SourceBatch, ...]:
+    """Return the closed batches whose fingerprint is another than that of the ``finished``."""
     return tuple(
         item
         for item in closed_batches(stream, as_of)
-        if done.get(item.batch.id) != item.fingerprint
+        if finished.get(item.batch.id) != item.fingerprint
     )
 
 
@@ -89,7 +97,7 @@ def waiting_for_labels(managed: ManagedModel, engine: Engine, as_of: datetime) -
 
 def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> tuple[str, ...]:
     """Return what a person should know of the labels: what waits for them, what never got one, what
-    belongs to nobody.
+    belongs to no row.
     """
     lines = [
         f"{id} waits: {reason}" for id, reason in waiting_for_labels(managed, engine, as_of).items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from pathlib import Path
 
 from prefect.artifacts import (
     acreate_link_artifact,
@@ -10,9 +11,10 @@ from prefect.artifacts import (
     acreate_table_artifact,
 )
 
+from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
-from tasks.ledger import entries as ledger
-from tasks.records import AwaitApproval, BatchRecord, LedgerEntry, LoadedModel
+from tasks.history import ApprovalRequest
+from tasks.records import BatchRecord, LoadedModel
 from tasks.registry.task import log_batch, log_page
 from tasks.reports.task import (
     approval_page,
@@ -22,65 +24,67 @@ from tasks.reports.task import (
 )
 
 
-async def publish(m: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
+async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
     """Write the batch's pages and the model's, log them to MLflow, show them on Prefect; the batch
     is then complete.
     """
-    entries, batch = m.history(), record.batch.id
-    pages = write_batch_pages(m.managed, record, entries, m.batches(), m.waits(), m.fence)
-    run_id = log_batch(
-        m.managed, batch, _params(record, champion), _metrics(record), pages, m.fence
+    batch = record.batch.id
+    pages = _write_pages(run, record)
+    mlflow_run = log_batch(
+        run.managed, batch, _params(record, champion), _metrics(record), pages, run.fence
     )
-    record = m.write_batch(record.model_copy(update={"mlflow_run": run_id, "completed": True}))
-    publish_model(m)
-    decided = [entry for entry in entries if entry.batch == batch]
-    for entry in decided:
-        if (
-            isinstance(entry.decision, AwaitApproval)
-            and not approval_page(m.managed, entry).exists()
-        ):
-            await ask_for_approval(m, entry)
-    key = f"{m.managed.name}-{batch}".lower().replace("_", "-")
+    record = run.batches.write(record.completed_by(mlflow_run))
+    publish_model(run)
+    for asked in run.history.requests(batch):
+        if not approval_page(run.managed, asked).exists():
+            await ask_for_approval(run, asked)
+    key = f"{run.managed.name}-{batch}".lower().replace("_", "-")
+    decided = [entry.decision for entry in run.history if entry.batch == batch]
     await acreate_table_artifact(
         key=f"{key}-batch",
         table=[{"what": name, "value": value} for name, value in _table(record).items()],
-        description=f"**{m.managed.name} {batch}**: "
-        + "; ".join(f"{e.decision.kind}: {e.decision.reason}" for e in decided),
+        description=f"**{record.name}**: " + "; ".join(f"{d.kind}: {d.reason}" for d in decided),
     )
     await acreate_link_artifact(
-        key=f"{key}-report", link=pages[0].as_uri(), link_text=f"Report of {m.managed.name} {batch}"
+        key=f"{key}-report", link=pages[0].as_uri(), link_text=f"Report of {record.name}"
     )
     return record
 
 
-def publish_settled(m: ModelRun, settled: Sequence[str]) -> None:
+def publish_judged(run: ModelRun, judged: Iterable[BatchRecord]) -> None:
     """Rebuild the pages of batches whose labels have come since their run, and with them the
     model's.
     """
-    known = m.batches()
-    late = [known[id] for id in settled if known[id].completed]
+    late = [record for record in judged if record.completed]
     for record in late:
-        write_batch_pages(m.managed, record, m.history(), known, m.waits(), m.fence)
+        _write_pages(run, record)
     if late:
-        publish_model(m)
+        publish_model(run)
 
 
-async def ask_for_approval(m: ModelRun, entry: LedgerEntry) -> None:
-    """Show a person what the gate's yes rests on: a page in the challenger's MLflow run, an
-    artifact on Prefect.
-    """
-    trained = ledger.training(m.engine, m.managed.name, entry.decision.version)  # type: ignore[union-attr]  # AwaitApproval
-    page, text = write_approval_page(m.managed, entry)
-    log_page(m.managed, trained.run_id, page)
-    key = f"{m.managed.name}-version-{trained.version}-approval".replace("_", "-")
-    await acreate_markdown_artifact(
-        key=key, markdown=text, description=f"{m.managed.name} awaits approval"
+def _write_pages(run: ModelRun, record: BatchRecord) -> tuple[Path, ...]:
+    return write_batch_pages(
+        run.managed, record, run.history, run.batches.known, waiting(run), run.fence
     )
 
 
-def publish_model(m: ModelRun) -> None:
+async def ask_for_approval(run: ModelRun, entry: ApprovalRequest) -> None:
+    """Show a person what the gate's yes rests on: a page in the challenger's MLflow run, an
+    artifact on Prefect.
+    """
+    trained = run.trainings.version(entry.decision.version)
+    page, text = write_approval_page(run.managed, entry)
+    log_page(run.managed, trained.run_id, page)
+    key = f"{run.managed.name}-version-{trained.version}-approval".replace("_", "-")
+    await acreate_markdown_artifact(
+        key=key, markdown=text, description=f"{run.managed.name} awaits approval"
+    )
+
+
+def publish_model(run: ModelRun) -> None:
     """Rebuild the model's page and its picture from the ledger."""
-    write_model_page(m.managed, list(m.batches().values()), m.history(), m.waits(), m.fence)
+    records = list(run.batches.known.values())
+    write_model_page(run.managed, records, run.history, waiting(run), run.fence)
 
 
 def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the champion says of a batch: its scores, its drift, what can be guessed before labels
+"""What the champion predicts for a batch: its scores, its drift, what is estimated before labels
 come.
 """
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 from prefect import get_run_logger
 
 from flows.steps.estimate import estimated
+from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.errors import KingmakerError
@@ -20,63 +21,48 @@ class ContractBrokenError(KingmakerError):
     """
 
 
-_NOT_SETTLED = {"labelled": None}
-"""What first predictions say of a batch whose labels were counted by a run that died before it: who
-served is to be judged.
-"""
-
-
-def observe(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
-    """Score the batch by the champion, and measure its drift.
+def score_batch(run: ModelRun, record: BatchRecord, champion: LoadedModel) -> BatchRecord:
+    """Score a batch by the champion, measure its drift, and return its record; what a run that died
+    has served stays as it is.
 
     Raises ContractBrokenError when the champion's inputs no longer mean what they meant in its
     training.
     """
-    if (
-        record.predictions is not None
-    ):  # served by a run that went no further: what was served stays
-        champion = m.served(record.predictions)
-    _check_usable(m, record, champion)
-    frame = m.features([record])
-    predicted, predictions = score(m.managed, champion, frame)
-    mature = record.batch.id not in m.waits()
-    drift = measure_drift(m.managed, champion, frame, predicted, mature=mature)
-    page = m.managed.settings.reports / m.managed.name / record.batch.id / "evidently.html"
-    draw_evidently(m.managed, champion, frame, drift, page, m.fence)
-    seen = {
-        "drift": drift,
-        "predictions": predictions,
-        "estimate": estimated(m, record, champion, predicted),
-    }
-    new = _NOT_SETTLED if record.predictions is None else {}
-    return m.write_batch(record.model_copy(update=seen | new))
+    if record.predictions is not None:
+        champion = run.models.served(record.predictions)
+    _check_usable(run, record, champion)
+    frame, managed = run.features([record]), run.managed
+    predicted, predictions = score(managed, champion, frame)
+    mature = record.batch.id not in waiting(run)
+    drift = measure_drift(managed, champion, frame, predicted, mature=mature)
+    page = managed.settings.reports / managed.name / record.batch.id / "evidently.html"
+    draw_evidently(managed, champion, frame, drift, page, run.fence)
+    estimate = estimated(run, record, champion, predicted)
+    return run.batches.write(record.scored(predictions, drift, estimate))
 
 
-def serve(m: ModelRun, record: BatchRecord) -> BatchRecord:
-    """Score a batch by the verified copy of the champion; what else it needs waits until the
-    registry answers.
+def serve(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
+    """Score a batch by the verified copy of the champion, and return its record; what else it needs
+    waits until the registry answers.
     """
-    champion = m.champion()
-    if record.accepted and champion is not None and record.predictions is None:
-        _check_usable(m, record, champion)
-        _, predictions = score(m.managed, champion, m.features([record]))
-        record = m.write_batch(
-            record.model_copy(update={"predictions": predictions} | _NOT_SETTLED)
-        )
-        get_run_logger().warning(
-            "%s %s: scored by the local copy of version %d; the rest waits, because %s",
-            m.managed.name,
-            record.batch.id,
-            champion.trained.version,
-            m.registry_away,
-        )
-    return record
+    if not record.accepted or champion is None or record.predictions is not None:
+        return record
+    _check_usable(run, record, champion)
+    _, predictions = score(run.managed, champion, run.features([record]))
+    get_run_logger().warning(
+        "%s: scored by the local copy of version %d; the rest waits, because %s",
+        record.name,
+        champion.trained.version,
+        run.registry_away,
+    )
+    return run.batches.write(record.served(predictions))
 
 
-def _check_usable(m: ModelRun, record: BatchRecord, champion: LoadedModel) -> None:
-    if broken := m.contract_broken(champion):
+def _check_usable(run: ModelRun, record: BatchRecord, champion: LoadedModel) -> None:
+    if broken := run.models.unusable(champion):
+        name = run.managed.name
         raise ContractBrokenError(
-            f"{m.managed.name} {record.batch.id}: the champion cannot be used: {broken}; put the"
-            f" contract back, or train under the new one with 'kingmaker retrain {m.managed.name}'"
-            f" and promote it with 'kingmaker promote {m.managed.name} --version N'"
+            f"{record.name}: the champion cannot be used: {broken}; put the contract back, or train"
+            f" under the new one with 'kingmaker retrain {name}' and promote it with"
+            f" 'kingmaker promote {name} --version N'"
         )

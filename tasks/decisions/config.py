@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.checks import known_code
+from tasks.check_codes import known_code
 from tasks.configuration import AbbreviatedConfig, Config, Duration
 
 

@@ -17,8 +17,8 @@ from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
 
 EVENT_TIME = "(event time)"
 """Column of the baseline's sample that is no feature: by it the rows of a season are found."""
-BINS = 10
-"""Bins of Evidently's histograms."""
+BINS: tuple[int | str, ...] = (10, "doane")
+"""How Evidently cuts its histograms."""
 _METHOD = "kingmaker"
 
 
@@ -98,7 +98,8 @@ def _has_bins(reference: pd.Series, batch: pd.Series) -> bool:
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             for values in (reference, batch, pd.concat([reference, batch])):
-                np.histogram(values.dropna(), BINS)
+                for bins in BINS:
+                    np.histogram(values.dropna(), bins)
     except (ValueError, OverflowError):
         return False
     return True

@@ -118,14 +118,14 @@ _EXPECTED = {
 
 def _says_anything(stream: BinaryIO, name: str) -> bool:
     """Whether there is more in the file than white space."""
-    plain = _decompressed(stream, name)
+    plain = decompressed(stream, name)
     start = plain.read(_BYTES_AT_ONCE).removeprefix(codecs.BOM_UTF8)
     while start and not start.strip():
         start = plain.read(_BYTES_AT_ONCE)
     return bool(start)
 
 
-def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
+def decompressed(stream: BinaryIO, name: str) -> BinaryIO:
     """The file from its beginning, without its compression."""
     stream.seek(0)
     compression = next((kind for end, kind in _COMPRESSIONS.items() if name.endswith(end)), None)
@@ -169,7 +169,7 @@ def _text(stream: BinaryIO, name: str, contract: Contract) -> _Utf8:
     """The file from its beginning as UTF-8, without its compression, its encoding and the mark
     before it.
     """
-    return _Utf8(_decompressed(stream, name), _encoding(contract), contract.server.quote)
+    return _Utf8(decompressed(stream, name), _encoding(contract), contract.server.quote)
 
 
 class _Utf8(io.RawIOBase):

@@ -24,6 +24,9 @@ from tasks.records import Part, Snapshot
 
 PART_ROWS = 500_000
 """Most rows in one part: memory is bounded by the part, not by the batch."""
+VALUES_AT_ONCE = 100_000
+"""Values of neighbouring columns that are read together: opening each of many costs more than it.
+"""
 GROUP_ROWS = 100_000
 """Rows of a part that can be read without the others."""
 
@@ -43,12 +46,16 @@ def arranged(table: pa.Table, contract: Contract) -> pa.Table:
 
     Minus zero becomes zero: they are equal, so they have no order.
     """
-    known = [name for name in contract.column_names if name in table.column_names]
-    table = table.select(known + sorted(set(table.column_names) - set(known)))
-    for i, field in enumerate(table.schema):
-        if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
-            table = table.set_column(i, field.name, pc.add(table[i], pa.scalar(0.0, field.type)))
-    return table
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    known = [name for name in contract.column_names if name in columns]
+    order = known + sorted(set(columns) - set(known))
+    return pa.table({name: _without_minus_zero(columns[name]) for name in order})
+
+
+def _without_minus_zero(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_float32(values.type) or pa.types.is_float64(values.type):
+        return pc.add(values, pa.scalar(0.0, values.type))
+    return values
 
 
 def canonical_order(table: pa.Table, contract: Contract) -> pa.Array:
@@ -158,9 +165,7 @@ def write_snapshot(
     with scratch_directory(lake, "ingest") as scratch:
         schema, files = _write_parts(_sorted(rows, contract, scratch), scratch)
         number = sum(files.values())
-        # Opened once: to open a file costs what it has columns.
-        opened = [pq.ParquetFile(file) for file in files]
-        sha256 = content_sha256(schema, number, partial(_column, opened, schema))
+        sha256 = content_sha256(schema, number, _Columns(list(files), schema, number).read)
         path = Path("snapshots") / contract.name / batch.id / sha256[:16]
         if not (lake / path).exists():
             with new_directory(lake / path) as directory:
@@ -223,12 +228,31 @@ def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema
     return rest.schema, files
 
 
-def _column(
-    files: Sequence[pq.ParquetFile], schema: pa.Schema, name: str
-) -> Iterator[pa.ChunkedArray]:
-    """The values of a column, part by part, in the type that they had before they were written."""
-    for file in files:
-        yield file.read([name])[name].cast(schema.field(name).type)
+class _Columns:
+    """The columns of some parts, in the types that they had before they were written."""
+
+    def __init__(self, files: Sequence[Path], schema: pa.Schema, rows: int) -> None:
+        self._files, self._schema = [pq.ParquetFile(file) for file in files], schema
+        self._places = {name: place for place, name in enumerate(schema.names)}
+        self._at_once = max(1, VALUES_AT_ONCE // max(1, rows))
+        self._held, self._first = list[pa.Table](), -self._at_once
+
+    def read(self, name: str) -> Iterator[pa.ChunkedArray]:
+        """Give the values of a column, part by part."""
+        if self._at_once == 1:
+            for file in self._files:
+                yield self._cast(file.read([name]), name)
+            return
+        place = self._places[name]
+        if not self._first <= place < self._first + self._at_once:
+            self._first = place
+            names = self._schema.names[place : place + self._at_once]
+            self._held = [file.read(names) for file in self._files]
+        for table in self._held:
+            yield self._cast(table, name)
+
+    def _cast(self, table: pa.Table, name: str) -> pa.ChunkedArray:
+        return table[name].cast(self._schema.field(name).type)
 
 
 def read_manifest(lake: Path, path: str) -> Snapshot:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
-from tasks.errors import MisuseError
+from tasks.configuration import Config
+from tasks.errors import KingmakerError, MisuseError
+from tasks.history import History
 from tasks.ledger.lease import Lease, check_lease
 from tasks.ledger.tables import batches, decisions, trainings
 from tasks.records import (
-    AwaitApproval,
+    AnyEvidence,
     BatchRecord,
     Cohort,
     Decision,
     LedgerEntry,
     Promote,
-    Recalibrate,
     Record,
-    Reject,
-    Shadow,
+    Retrain,
+    RollBack,
+    Rule,
     StreamName,
     TrainedModel,
 )
@@ -34,11 +35,8 @@ class NoDecisionError(MisuseError, LookupError):
     """The ledger has no decision with that number."""
 
 
-_DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
-_EVIDENCE = TypeAdapter(dict[str, Any], config=ConfigDict(ser_json_inf_nan="strings"))
-
-_CHANGES_CHAMPION = ("Promote", "RollBack")
-_JOURNALLED = (*_CHANGES_CHAMPION, "Retrain")
+class UnreadableDecisionError(KingmakerError):
+    """What the ledger holds of a decision is no record of ours any more."""
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -64,7 +62,7 @@ def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecor
         ).one_or_none()
         same = last is not None and last.record["snapshot"]["sha256"] == record.snapshot.sha256
         revision = 1 if last is None else last.revision + (not same)
-        record = record.model_copy(update={"revision": revision})
+        record = record.numbered(revision)
         values = {
             "fingerprint": record.fingerprint,
             "verdict": record.verdict.outcome,
@@ -154,13 +152,6 @@ def finished_fingerprints(
 # --- trainings ------------------------------------------------------------------------------------
 
 
-def record_training(engine: Engine, held: Lease, trained: TrainedModel, batch: str) -> None:
-    """Write down what a registered version is, and which rows it was trained on."""
-    with engine.begin() as connection:
-        check_lease(connection, held)
-        _insert_training(connection, trained, batch)
-
-
 def _insert_training(connection: Connection, trained: TrainedModel, batch: str) -> None:
     row = {
         "model": trained.model,
@@ -193,19 +184,6 @@ def contract_texts(engine: Engine, model: str) -> dict[str, str]:
             .order_by(trainings.c.version)
         ).scalars()
         return {one["contract_version"]: one.get("contract_text", "") for one in found}
-
-
-def known_versions(engine: Engine, model: str) -> tuple[int, ...]:
-    """Return the versions that the ledger names, oldest first; another that the registry holds is
-    an orphan.
-    """
-    with engine.connect() as connection:
-        found = (
-            select(trainings.c.version)
-            .where(trainings.c.model == model)
-            .order_by(trainings.c.version)
-        )
-        return tuple(connection.execute(found).scalars())
 
 
 def known_runs(engine: Engine, model: str) -> frozenset[str]:
@@ -243,37 +221,41 @@ def record_decision(
     held: Lease,
     batch: str,
     decision: Decision,
-    evidence: Record | Mapping[str, Any],
+    evidence: AnyEvidence,
     *,
-    rule: Mapping[str, Any] | None = None,
+    rule: Rule | None = None,
     as_of: datetime,
     flow_run: str = "",
     decided_by: str = "kingmaker",
     training: TrainedModel | None = None,
 ) -> LedgerEntry:
-    """Write a decision down with its evidence, and the rule that judged it under the key ``rule``;
-    return the entry.
+    """Write a decision down with its evidence and the rule that made it, and return the entry.
 
     The ``training`` that is judged becomes known with its judgement, in one transaction: a run that
-    died between them would leave a version that counts as trained and that nobody ever judges.
+    died between them would leave a version that counts as trained and is never judged.
 
     Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only
     when ``mark_effective`` says so. All others are effective at once. Raises LeaseLostError when
     the lease has passed to another run.
     """
-    document = _document(evidence) | ({} if rule is None else {"rule": dict(rule)})
+    rested_on, made_by = _document(evidence), None if rule is None else _document(rule)
     now = datetime.now(UTC)
-    journalled = decision.kind in _JOURNALLED and not getattr(decision, "dry_run", False)
+    match decision:
+        case Promote() | RollBack() | Retrain(dry_run=False):
+            effective_at = None
+        case _:
+            effective_at = now
     values = {
         "model": held.model,
         "batch": batch,
         "kind": decision.kind,
         "decision": _document(decision),
-        "evidence": document,
-        "evidence_sha256": evidence_sha256(document),
+        "evidence": rested_on,
+        "rule": made_by,
+        "evidence_sha256": _sha256(rested_on, made_by),
         "as_of": as_of.astimezone(UTC),
         "recorded_at": now,
-        "effective_at": None if journalled else now,
+        "effective_at": effective_at,
         "flow_run": flow_run,
         "decided_by": decided_by,
         "token": held.token,
@@ -286,8 +268,19 @@ def record_decision(
     return decision_numbered(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
 
 
-def evidence_sha256(document: Mapping[str, Any]) -> str:
-    """Hex digest of the evidence, the rule in it included, as the ledger keeps it."""
+def stored_sha256(engine: Engine, identity: int) -> str:
+    """Return the digest of a decision's evidence and rule as they stand in the ledger now: another
+    than the entry's ``evidence_sha256`` when they were changed.
+    """
+    with engine.connect() as connection:
+        row = connection.execute(
+            select(decisions.c.evidence, decisions.c.rule).where(decisions.c.id == identity)
+        ).one()
+    return _sha256(row.evidence, row.rule)
+
+
+def _sha256(evidence: dict[str, Any], rule: dict[str, Any] | None) -> str:
+    document = {"evidence": evidence, "rule": rule}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -318,18 +311,13 @@ def mark_effective(engine: Engine, held: Lease, entry: LedgerEntry) -> LedgerEnt
     return decision_numbered(engine, entry.id)
 
 
-def history(engine: Engine, model: str) -> tuple[LedgerEntry, ...]:
-    """Return every decision about the model, oldest first."""
+def history(engine: Engine, model: str) -> History:
+    """Return every decision about the model."""
     with engine.connect() as connection:
         rows = connection.execute(
             select(decisions).where(decisions.c.model == model).order_by(decisions.c.id)
         ).all()
-    return tuple(_entry(row) for row in rows)
-
-
-def champion_changes(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
-    """Return the decisions that changed who is champion and took effect, oldest first."""
-    return tuple(e for e in entries if e.decision.kind in _CHANGES_CHAMPION and e.effective_at)
+    return History(tuple(_entry(row) for row in rows))
 
 
 def any_unfinished(engine: Engine, model: str) -> bool:
@@ -341,86 +329,11 @@ def any_unfinished(engine: Engine, model: str) -> bool:
         return connection.execute(waiting).scalar_one() > 0
 
 
-def unfinished(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
-    """Return the decisions that were journalled and have not taken effect, oldest first."""
-    return tuple(e for e in entries if e.effective_at is None)
-
-
-def attempts_since_promotion(entries: tuple[LedgerEntry, ...]) -> int:
-    """Return how many changes of recipe were judged since one was promoted, or since the first
-    champion.
-
-    A version that is judged again, with more rows, is the same attempt. A refresh or a rollback
-    between them starts nothing anew: counted from the last refresh, every attempt would be the
-    first, and twenty attempts of an equal recipe would promote it nearly half of the time.
-    """
-    by_id = {entry.id: entry for entry in entries}
-    judged = set[int]()
-    for entry in reversed(entries):
-        rests_on = entry.evidence.get(
-            "rests_on"
-        )  # a person's promotion rests on an earlier judgement
-        basis = entry if rests_on is None else by_id.get(rests_on, entry)
-        if entry.decision.kind == "Promote" and basis.evidence.get("kind") != "refresh":
-            break
-        if entry.evidence.get("kind") == "change of recipe":
-            judged.add(entry.evidence["challenger"])
-    return len(judged)
-
-
-def frozen(entries: tuple[LedgerEntry, ...]) -> LedgerEntry | None:
-    """Return the decision that froze the model; None when it is not frozen, or was thawed since."""
-    last = next((e for e in reversed(entries) if e.decision.kind in ("Freeze", "Thaw")), None)
-    return last if last is not None and last.decision.kind == "Freeze" else None
-
-
-def in_shadow(entries: tuple[LedgerEntry, ...]) -> tuple[LedgerEntry, ...]:
-    """Return the newest judgement of each challenger that goes on in shadow, oldest first.
-
-    One promoted change of recipe ends the wait of all that were judged before it: they challenged
-    another champion.
-    """
-    newest: dict[int, LedgerEntry] = {}
-    for entry in entries:
-        match entry.decision:
-            case Promote() if entry.evidence.get("kind") == "change of recipe":
-                newest.clear()
-            case Shadow() | Reject() | Promote() | AwaitApproval():
-                newest[entry.decision.version] = entry
-    return tuple(
-        e for e in sorted(newest.values(), key=lambda e: e.id) if isinstance(e.decision, Shadow)
-    )
-
-
-def adjustments(entries: tuple[LedgerEntry, ...], version: int) -> tuple[LedgerEntry, ...]:
-    """Return the refreshes of weights and recalibration of a version, oldest first."""
-    return tuple(
-        e for e in entries if isinstance(e.decision, Recalibrate) and e.decision.version == version
-    )
-
-
-def rollbacks_since_thaw(entries: tuple[LedgerEntry, ...]) -> tuple[str, ...]:
-    """Return the batches at which Kingmaker itself rolled back since the model was last thawed,
-    oldest first.
-    """
-    thawed = max((e.id for e in entries if e.decision.kind == "Thaw"), default=0)
-    return tuple(
-        e.batch
-        for e in entries
-        if e.decision.kind == "RollBack" and e.decided_by == "kingmaker" and e.id > thawed
-    )
-
-
-def _document(record: Record | Mapping[str, Any]) -> dict[str, Any]:
+def _document(record: Record | Config) -> dict[str, Any]:
     """The record as JSON that every database takes: infinity and NaN, which JSON does not have, as
     strings.
     """
-    text = (
-        record.model_dump_json()
-        if isinstance(record, Record)
-        else _EVIDENCE.dump_json(dict(record))
-    )
-    document: dict[str, Any] = json.loads(text)
+    document: dict[str, Any] = json.loads(record.model_dump_json())
     return document
 
 
@@ -430,18 +343,25 @@ def _entry(row: Row[Any]) -> LedgerEntry:
             moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
         )
 
-    return LedgerEntry.model_validate(
-        {
-            "id": row.id,
-            "model": row.model,
-            "batch": row.batch,
-            "decision": _DECISION.validate_python(row.decision),
-            "evidence": row.evidence,
-            "evidence_sha256": row.evidence_sha256,
-            "as_of": aware(row.as_of),
-            "recorded_at": aware(row.recorded_at),
-            "effective_at": aware(row.effective_at),
-            "flow_run": row.flow_run,
-            "decided_by": row.decided_by,
-        }
-    )
+    stored = {
+        "id": row.id,
+        "model": row.model,
+        "batch": row.batch,
+        "decision": row.decision,
+        "evidence": row.evidence,
+        "rule": row.rule,
+        "evidence_sha256": row.evidence_sha256,
+        "as_of": aware(row.as_of),
+        "recorded_at": aware(row.recorded_at),
+        "effective_at": aware(row.effective_at),
+        "flow_run": row.flow_run,
+        "decided_by": row.decided_by,
+    }
+    try:
+        # As JSON: a rule is strict, and only JSON writes its tuples as lists and durations as text.
+        return LedgerEntry.model_validate_json(json.dumps(stored, default=datetime.isoformat))
+    except ValidationError as error:
+        raise UnreadableDecisionError(
+            f"decision {row.id} of {row.model}: expected the record as it was written, found that"
+            f" it was changed since: {error}"
+        ) from error

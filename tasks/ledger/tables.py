@@ -83,6 +83,7 @@ decisions = Table(
     Column("kind", String(20), nullable=False),
     Column("decision", JSON, nullable=False),
     Column("evidence", JSON, nullable=False),
+    Column("rule", JSON(none_as_null=True)),
     Column("evidence_sha256", String(64), nullable=False),
     Column("as_of", DateTime(timezone=True), nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
@@ -91,7 +92,7 @@ decisions = Table(
     Column("decided_by", Text, nullable=False),
     Column("token", BigInteger, nullable=False),
 )
-"""Every decision with its evidence.
+"""Every decision with its evidence, and the rule that made it where one did.
 
 A decision that changes who is champion is a journal entry until it is effective.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,10 @@ class Record(BaseModel):
     """Base of every record: immutable, and strict about what it holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def but(self, **changes: object) -> Self:
+        """Return the record with other values in some fields, validated as it was when made."""
+        return self.model_validate(dict(self) | changes)
 
     def digest(self) -> str:
         """Hex digest of the record's JSON: equal records, equal digests."""

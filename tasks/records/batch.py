@@ -13,7 +13,7 @@ from tasks.records.snapshot import Cohort, Labelled, Snapshot, Verdict
 
 
 class Predictions(Record):
-    """What the champion said about one batch, in the lake."""
+    """What the champion predicted for one batch, in the lake."""
 
     model: str
     batch: str
@@ -52,7 +52,7 @@ class BatchRecord(Record):
     labelled: Labelled | None = None
     """None until its labels were mature, or have come again since."""
     unknown: int | None = None
-    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
+    """Of a batch of labels: those that belong to no row; None until they were counted."""
     mlflow_run: str | None = None
     completed: bool = False
     """Whether the monitor has come to its end with this revision; if not, the next run takes it up
@@ -68,6 +68,69 @@ class BatchRecord(Record):
     def accepted(self) -> bool:
         """Whether the batch may be trained and scored on."""
         return not self.verdict.refused
+
+    def numbered(self, revision: int) -> BatchRecord:
+        """Return the record as the revision that the ledger counts."""
+        return self.but(revision=revision)
+
+    def read_again(self, fingerprint: str, spec_sha256: str, verdict: Verdict) -> BatchRecord:
+        """Return what is known of the batch, whose content was found unchanged, with today's
+        verdict.
+        """
+        return self.but(fingerprint=fingerprint, spec_sha256=spec_sha256, verdict=verdict)
+
+    def with_results_of(self, earlier: BatchRecord) -> BatchRecord:
+        """Return the record with what was predicted of an earlier revision, which differs in labels
+        alone: what predicted those rows is judged by these labels.
+        """
+        return self.but(
+            as_of=earlier.as_of,
+            drift=earlier.drift,
+            estimate=earlier.estimate,
+            predictions=earlier.predictions,
+            mlflow_run=earlier.mlflow_run,
+            completed=earlier.completed,
+        )
+
+    def served(self, predictions: Predictions) -> BatchRecord:
+        """Return the record with its predictions.
+
+        With the first, labels that a run counted before it died are to be counted anew: what
+        predicted the batch is judged by them.
+        """
+        labelled = None if self.predictions is None else self.labelled
+        return self.but(predictions=predictions, labelled=labelled)
+
+    def scored(
+        self, predictions: Predictions, drift: DriftSummary, estimate: Estimate | None
+    ) -> BatchRecord:
+        """Return the record with its predictions, its drift and what is estimated until labels
+        come.
+        """
+        return self.served(predictions).but(drift=drift, estimate=estimate)
+
+    def counted(self, labelled: Labelled) -> BatchRecord:
+        """Return the record with its labels counted, and not judged by them yet."""
+        return self.but(labelled=labelled, performances=(), summary=None)
+
+    def judged(
+        self,
+        performances: tuple[Performance, ...],
+        summary: LabelSummary | None,
+        drift: DriftSummary | None,
+    ) -> BatchRecord:
+        """Return the record judged by its labels, its drift with that of the target."""
+        return self.but(performances=performances, summary=summary, drift=drift)
+
+    def with_unknown(self, labels: int) -> BatchRecord:
+        """Return the record of a batch of labels, with the count of those that belong to no row."""
+        return self.but(unknown=labels)
+
+    def completed_by(self, mlflow_run: str | None) -> BatchRecord:
+        """Return the record as one that the monitor has come to its end with; a batch of labels has
+        no run in MLflow.
+        """
+        return self.but(completed=True, mlflow_run=mlflow_run)
 
     @property
     def cohort(self) -> Cohort:
@@ -96,7 +159,7 @@ class Superseded(Record):
     versions: tuple[int, ...]
     """Versions of the model that were trained on rows of it."""
     predictions: str | None
-    """Lake path of what the champion said about it."""
+    """Lake path of the champion's predictions for it."""
     stream: StreamName = "rows"
 
     def __str__(self) -> str:

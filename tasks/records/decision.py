@@ -1,15 +1,24 @@
-"""What decisions rest on, the decisions, and how the ledger keeps them."""
+"""What decisions rest on, the decisions, their rules, and how the ledger keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Generic, Literal
 
 from pydantic import Field
+from typing_extensions import TypeVar
 
+from tasks.configuration import Config
+from tasks.decisions.config import (
+    EnsembleConfig,
+    GateConfig,
+    PolicyConfig,
+    RecalibrationConfig,
+    WatchConfig,
+)
 from tasks.records.base import Problem, Record
-from tasks.records.evaluation import Comparison
+from tasks.records.evaluation import Comparison, Evidence
 from tasks.records.model import EnsembleMember, LabelSummary, Recalibration
 from tasks.records.snapshot import Verdict
 
@@ -17,6 +26,7 @@ from tasks.records.snapshot import Verdict
 class PolicyEvidence(Record):
     """What the retrain policy looks at."""
 
+    type: Literal["policy"] = "policy"
     model: str
     batch: str
     revision: int
@@ -45,24 +55,26 @@ class PolicyEvidence(Record):
 class WatchEvidence(Record):
     """What the watch after a promotion looks at: the previous champion, scored in shadow."""
 
+    type: Literal["watch"] = "watch"
     model: str
     batch: str
-    """The batch that both were held against: that which is answered, or with late labels an earlier
-    one.
+    """The batch that both were compared on: the one that is decided about, or with late labels an
+    earlier one.
     """
     revision: int
-    """Of the batch that is answered."""
+    """Of the batch that is decided about."""
     champion: int
     previous: int
     batches_watched: int
     """Batches since the promotion, this one included."""
     comparison: Comparison
-    """The previous champion in the challenger's seat."""
+    """The previous champion stands as the challenger."""
 
 
 class FreezeEvidence(Record):
     """What calls a person: the rollbacks of late."""
 
+    type: Literal["freeze"] = "freeze"
     model: str
     batch: str
     revision: int
@@ -76,6 +88,7 @@ class FreezeEvidence(Record):
 class RecalibrationEvidence(Record):
     """What the refresh of weights and recalibration on a mature batch looks at."""
 
+    type: Literal["recalibration"] = "recalibration"
     model: str
     batch: str
     """The mature batch that is news."""
@@ -96,18 +109,63 @@ class RecalibrationEvidence(Record):
     recalibration_before: Recalibration | None = None
     """In force before that."""
     comparison: Comparison | None = None
-    """What was in force before, in the challenger's seat, against what is, on this batch; None
-    without either.
+    """What was in force before, as the challenger, against what is, on this batch; None without
+    either.
     """
 
 
 class Refusal(Record):
     """Why a batch was refused."""
 
+    type: Literal["refusal"] = "refusal"
     model: str
     batch: str
     revision: int
     verdict: Verdict
+
+
+class Attempted(Record):
+    """Why a Retrain could not be carried out: its rows can train nothing."""
+
+    type: Literal["attempt"] = "attempt"
+    retrain: int
+    """The ledger's number of the decision."""
+
+
+class ManualEvidence(Record):
+    """Who decided, and what the person had seen."""
+
+    type: Literal["manual"] = "manual"
+    person: str
+    reason: str
+    rests_on: int | None = None
+    """The ledger's number of the judgement that the person answers; None for a freeze, a thaw, or
+    anything else that answers none.
+    """
+
+
+class Expired(Record):
+    """A request for approval that no person answered in time."""
+
+    type: Literal["expired"] = "expired"
+    expired: int
+    """The ledger's number of the request."""
+    waited_since: datetime
+
+
+AnyEvidence = Annotated[
+    Evidence
+    | PolicyEvidence
+    | WatchEvidence
+    | FreezeEvidence
+    | RecalibrationEvidence
+    | Refusal
+    | Attempted
+    | ManualEvidence
+    | Expired,
+    Field(discriminator="type"),
+]
+"""What a decision rests on."""
 
 
 class Condition(Record):
@@ -234,15 +292,71 @@ Decision = Annotated[
 ]
 
 
-class LedgerEntry(Record):
+"""What was decided."""
+
+
+class GateRule(Config):
+    """Promote or not."""
+
+    rule: Literal["gate"] = "gate"
+    settings: GateConfig
+    approval_required: bool
+
+
+class PolicyRule(Config):
+    """Train or not."""
+
+    rule: Literal["policy"] = "policy"
+    settings: PolicyConfig
+    first: int
+    """Batches that the first champion waits for."""
+
+
+class WatchRule(Config):
+    """Roll back or not."""
+
+    rule: Literal["watch"] = "watch"
+    settings: WatchConfig
+
+
+class FreezeRule(Config):
+    """Freeze or not."""
+
+    rule: Literal["freeze"] = "freeze"
+    settings: WatchConfig
+
+
+class RecalibrationRule(Config):
+    """Which weights and which recalibration to serve with."""
+
+    rule: Literal["recalibration"] = "recalibration"
+    ensemble: EnsembleConfig
+    settings: RecalibrationConfig
+    watch: WatchConfig
+
+
+Rule = Annotated[
+    GateRule | PolicyRule | WatchRule | FreezeRule | RecalibrationRule,
+    Field(discriminator="rule"),
+]
+"""By what was decided: a rule with its settings as they were."""
+
+D = TypeVar("D", bound=Decision, default=Decision, covariant=True)
+E = TypeVar("E", bound=AnyEvidence, default=AnyEvidence, covariant=True)
+
+
+class LedgerEntry(Record, Generic[D, E]):
     """A decision as the ledger keeps it."""
 
     id: int
     model: str
     batch: str
-    decision: Decision
-    evidence: Mapping[str, Any]
+    decision: D
+    evidence: E
+    rule: Rule | None = None
+    """None when a person decided, or there was no choice."""
     evidence_sha256: str
+    """Digest of evidence and rule, made when they were written down."""
     as_of: datetime
     """The moment in the data's time at which it was decided."""
     recorded_at: datetime
@@ -251,3 +365,18 @@ class LedgerEntry(Record):
     """When it took effect; None while it is only journalled."""
     flow_run: str
     decided_by: str
+
+    @property
+    def version(self) -> int | None:
+        """The version of the model that the decision is about; None when it is about none."""
+        match self.decision:
+            case Promote() | Reject() | Shadow() | AwaitApproval() | RollBack() | Recalibrate():
+                return self.decision.version
+            case _:
+                return None
+
+    @property
+    def title(self) -> str:
+        """The decision in a few words, such as ``Promote version 3``."""
+        about = "" if self.version is None else f" version {self.version}"
+        return f"{self.decision.kind}{about}"

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import model_validator
-
 from tasks.records.base import Record
 from tasks.records.model import LeftOut, RowSpan
 
@@ -18,14 +16,6 @@ class Interval(Record):
     value: float
     low: float
     high: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _number_alone(cls, value: object) -> object:
-        """A number alone, as older ledgers hold it, is an estimate whose interval is not known."""
-        if isinstance(value, int | float):
-            return {"value": value, "low": float("-inf"), "high": float("inf")}
-        return value
 
     def __str__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
@@ -124,7 +114,7 @@ class Guardrail(Record):
     """One sanity check on the challenger. A check that could not be made has not passed."""
 
     code: str
-    """Which check it is, such as KM004 (tasks/checks.py)."""
+    """Which check it is, such as KM004 (tasks/check_codes.py)."""
     name: str
     outcome: Literal["passed", "failed", "not made"]
     found: str
@@ -153,6 +143,7 @@ class Generalisation(Record):
 class Evidence(Record):
     """The frozen record that a promotion decision rests on."""
 
+    type: Literal["promotion"] = "promotion"
     model: str
     batch: str
     kind: Literal["first", "refresh", "change of recipe"]
@@ -167,7 +158,7 @@ class Evidence(Record):
     """Why there is no comparison although there is a champion."""
     guardrails: tuple[Guardrail, ...]
     generalisation: Generalisation | None = None
-    """None in evidence from before it was kept, and when it could not be measured."""
+    """None when it could not be measured."""
     folds: int = 0
     """Fits of the challenger's recipe that predicted the holdout, each for a batch newer than its
     rows; 0 when the challenger itself has not seen the holdout, and predicted it.

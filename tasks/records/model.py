@@ -124,39 +124,25 @@ class Recalibration(Record):
     reason: str
 
 
-class TrainedModel(Record):
-    """A registered version: what it is, what it was trained on, what its bytes are."""
+class Lineage(Record):
+    """What a model is and what it was made of: known before it is registered, and kept with it."""
 
     model: str
-    version: int
-    run_id: str
     recipe: Recipe
     schema_: FeatureSchema
     classes: tuple[str, ...]
     """Class labels of a multiclass target, in the order of predictions; empty for other problems.
     """
     trained_on: tuple[RowSpan, ...]
-    trained_until: datetime
-    """No training row is at or after this moment."""
-    artifact_sha256: str
-    form: Form = "skops"
-    """How the model is stored; reading ``pickle`` runs whatever is in it."""
-    sample_sha256: str = ""
-    """Digest of the baseline's sample; empty for a training from before it was kept."""
-    profile_sha256: str = ""
-    """Digest of the baseline's profile; empty for a training from before it was kept."""
     spec_sha256: str
     contract_version: str
-    contract_text: str = ""
-    """The contract's file as it was; empty for a training from before it was kept."""
+    contract_text: str
+    """The contract's file as it was."""
     seed: int
     code_version: str
-    rows: int
     members: tuple[EnsembleMember, ...] = ()
     """Of an ensemble: its members as they stood when it was packaged, in its order, the new member
-    last.
-
-    Else empty.
+    last; its version is 0 until it is registered. Else empty.
     """
     new_member: Recipe | None = None
     """Of an ensemble: how its newest member was made ..."""
@@ -164,5 +150,35 @@ class TrainedModel(Record):
     """... and of which rows; ``trained_on`` has those of all members."""
     labelled_by: tuple[LabelSnapshot, ...] = ()
     """Labels from a contract of their own: which were read for this training, of an ensemble for
-    its new member. Empty where the rows carry theirs, and for a training from before it was kept.
+    its new member. Empty where the rows carry theirs.
     """
+
+    @property
+    def trained_until(self) -> datetime:
+        """No training row is at or after this moment."""
+        return max(span.end for span in self.trained_on)
+
+    def registered_as(self, version: int) -> Lineage:
+        """Return the lineage with the version that an ensemble's new member has by now."""
+        return self.but(
+            members=tuple(one.but(version=one.version or version) for one in self.members)
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows it was trained on."""
+        return sum(span.rows for span in self.trained_on)
+
+
+class TrainedModel(Lineage):
+    """A registered version: its lineage, and what its bytes are."""
+
+    version: int
+    run_id: str
+    artifact_sha256: str
+    form: Form = "skops"
+    """How the model is stored; reading ``pickle`` runs whatever is in it."""
+    sample_sha256: str
+    """Digest of the baseline's sample."""
+    profile_sha256: str
+    """Digest of the baseline's profile."""

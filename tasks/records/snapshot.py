@@ -1,4 +1,4 @@
-"""A batch of data as it was read, and what was said of it: ingest and validation."""
+"""A batch of data as it was read, and the verdict on it: ingest and validation."""
 
 from __future__ import annotations
 
@@ -103,4 +103,4 @@ class Cohort(Record):
     judged: bool = False
     labelled: Labelled | None = None
     unknown: int | None = None
-    """Of a batch of labels: those of rows that nobody has; None until they were counted."""
+    """Of a batch of labels: those that belong to no row; None until they were counted."""

@@ -27,13 +27,12 @@ from requests import RequestException
 from tasks.lake import file_sha256
 from tasks.records import (
     BaselineProfile,
-    EnsembleMember,
     FeatureSchema,
     Fence,
     Form,
     LabelSnapshot,
     LeftOut,
-    Recipe,
+    Lineage,
     RegistryAwayError,
     RowSpan,
     TrainedModel,
@@ -58,36 +57,20 @@ BASELINE, SAMPLE, PROFILE = "baseline", "sample.parquet", "profile.json"
 class Training:
     """Everything about one training that MLflow keeps."""
 
-    model: str
+    lineage: Lineage
     batch: str
-    recipe: Recipe
     kind: str
-    schema_: FeatureSchema
-    trained_on: tuple[RowSpan, ...]
     pipeline: Any
-    classes: tuple[str, ...]
     baseline: pd.DataFrame
     """Sample of the training rows' features."""
     profile: BaselineProfile
     trials: tuple[Trial, ...]
     spec_text: str
-    spec_sha256: str
-    contract_version: str
-    contract_text: str
-    seed: int
-    code_version: str
     seconds: float
     left_out: tuple[LeftOut, ...] = ()
     """Candidates that could not be trained."""
     trust: Form = "skops"
     """What the model may be stored as."""
-    members: tuple[EnsembleMember, ...] = ()
-    """Of an ensemble: its members, the new member, which has version 0 until it is registered,
-    last.
-    """
-    new_member: Recipe | None = None
-    new_member_on: tuple[RowSpan, ...] = ()
-    labelled_by: tuple[LabelSnapshot, ...] = ()
 
 
 def client(tracking_uri: str) -> MlflowClient:
@@ -178,89 +161,74 @@ def run(settings: Settings, model: str, name: str, tags: Mapping[str, str]) -> I
 
 def log_training(settings: Settings, training: Training, fence: Fence) -> TrainedModel:
     """Log one training, register its model with the alias ``challenger``, and return its record."""
-    mlflow = client(settings.tracking_uri)
+    lineage, mlflow = training.lineage, client(settings.tracking_uri)
     form, types = form_of(training.pipeline, training.trust)
     tags = {
         KIND: "training",
         "kingmaker.batch": training.batch,
-        "kingmaker.recipe": training.recipe.hash,
+        "kingmaker.recipe": lineage.recipe.hash,
         "kingmaker.form": form,
         TRUST: training.trust,
         TOKEN: str(fence.token),
     }
     with run(
-        settings, training.model, f"train {training.model} {training.batch} {training.kind}", tags
+        settings,
+        lineage.model,
+        f"train {lineage.model} {training.batch} {training.kind}",
+        tags,
     ) as run_id:
         _log_candidates(settings, training, run_id, fence)
         params = {
-            "estimator": training.recipe.estimator,
-            "window": training.recipe.window,
+            "estimator": lineage.recipe.estimator,
+            "window": lineage.recipe.window,
             "kind": training.kind,
-            "seed": str(training.seed),
-            "rows": str(sum(span.rows for span in training.trained_on)),
-            "spec_sha256": training.spec_sha256,
-            "contract_version": training.contract_version,
-            "code_version": training.code_version,
-            **{f"estimator.{name}": str(value) for name, value in training.recipe.params.items()},
-            **_new_member(training),
+            "seed": str(lineage.seed),
+            "rows": str(lineage.rows),
+            "spec_sha256": lineage.spec_sha256,
+            "contract_version": lineage.contract_version,
+            "code_version": lineage.code_version,
+            **{f"estimator.{name}": str(value) for name, value in lineage.recipe.params.items()},
+            **_new_member(lineage),
         }
         _log(mlflow, run_id, params, {"training_seconds": training.seconds})
         mlflow.log_text(run_id, training.spec_text, "model.yaml")
-        mlflow.log_text(run_id, training.contract_text, "contract.odcs.yaml")
+        mlflow.log_text(run_id, lineage.contract_text, "contract.odcs.yaml")
         mlflow.log_text(
             run_id,
-            "[" + ",\n ".join(s.model_dump_json() for s in training.trained_on) + "]",
+            "[" + ",\n ".join(s.model_dump_json() for s in lineage.trained_on) + "]",
             "trained_on.json",
         )
-        mlflow.log_dict(run_id, [s.model_dump() for s in training.labelled_by], "labelled_by.json")
+        mlflow.log_dict(run_id, [s.model_dump() for s in lineage.labelled_by], "labelled_by.json")
         with tempfile.TemporaryDirectory() as directory:
             sample, profile = Path(directory) / SAMPLE, Path(directory) / PROFILE
             training.baseline.to_parquet(sample, index=False)
             profile.write_text(training.profile.model_dump_json(), encoding="utf-8")
             digests = {"sample_sha256": file_sha256(sample), "profile_sha256": file_sha256(profile)}
             mlflow.log_artifacts(run_id, directory, BASELINE)
-        _log_snapshots(mlflow, run_id, training)
+        _log_snapshots(mlflow, run_id, lineage)
         version, sha256 = _register(settings, training, run_id, form, types, fence)
     return TrainedModel(
-        model=training.model,
+        **dict(lineage.registered_as(version)),
         version=version,
         run_id=run_id,
-        recipe=training.recipe,
-        schema_=training.schema_,
-        classes=training.classes,
-        trained_on=training.trained_on,
-        trained_until=max(span.end for span in training.trained_on),
         artifact_sha256=sha256,
         form=form,
         **digests,
-        spec_sha256=training.spec_sha256,
-        contract_version=training.contract_version,
-        contract_text=training.contract_text,
-        seed=training.seed,
-        code_version=training.code_version,
-        rows=sum(span.rows for span in training.trained_on),
-        members=tuple(
-            member.model_copy(update={"version": member.version or version})
-            for member in training.members
-        ),
-        new_member=training.new_member,
-        new_member_on=training.new_member_on,
-        labelled_by=training.labelled_by,
     )
 
 
-def _new_member(training: Training) -> dict[str, str]:
+def _new_member(lineage: Lineage) -> dict[str, str]:
     """What an ensemble is made of, for MLflow's page."""
-    if training.new_member is None:
+    if lineage.new_member is None:
         return {}
-    kept = ", ".join(str(member.version) for member in training.members[:-1])
+    kept = ", ".join(str(member.version) for member in lineage.members[:-1])
     return {
         "ensemble.kept_versions": kept or "none",
-        "ensemble.new_member": training.new_member.estimator,
-        "ensemble.new_member_window": training.new_member.window,
+        "ensemble.new_member": lineage.new_member.estimator,
+        "ensemble.new_member_window": lineage.new_member.window,
         **{
             f"ensemble.new member.{name}": str(value)
-            for name, value in training.new_member.params.items()
+            for name, value in lineage.new_member.params.items()
         },
     }
 
@@ -392,7 +360,7 @@ def _log_candidates(settings: Settings, training: Training, parent: str, fence: 
             "kingmaker.batch": training.batch,
             TOKEN: str(fence.token),
         }
-        with run(settings, training.model, name, tags) as run_id:
+        with run(settings, training.lineage.model, name, tags) as run_id:
             _log(
                 client(settings.tracking_uri),
                 run_id,
@@ -412,13 +380,15 @@ def _log_candidates(settings: Settings, training: Training, parent: str, fence: 
         }
         api = client(settings.tracking_uri)
         created = api.create_run(
-            experiment_id(settings, training.model), run_name=f"{name} (left out)", tags=tags
+            experiment_id(settings, training.lineage.model),
+            run_name=f"{name} (left out)",
+            tags=tags,
         )
         _log(api, created.info.run_id, {"estimator": one.estimator, "left_out": one.why}, {})
         api.set_terminated(created.info.run_id, "FAILED")
 
 
-def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> None:
+def _log_snapshots(client: MlflowClient, run_id: str, lineage: Lineage) -> None:
     """Log each snapshot as a dataset input whose digest is ours: MLflow's hashes the first 10,000
     rows only.
     """
@@ -431,10 +401,10 @@ def _log_snapshots(client: MlflowClient, run_id: str, training: Training) -> Non
         return DatasetInput(found, [InputTag("mlflow.data.context", context)])
 
     rows = [
-        dataset(f"{training.model} {span.batch}", span, "training") for span in training.trained_on
+        dataset(f"{lineage.model} {span.batch}", span, "training") for span in lineage.trained_on
     ]
     labels = [
-        dataset(f"{training.model} labels {s.batch}", s, "labels") for s in training.labelled_by
+        dataset(f"{lineage.model} labels {s.batch}", s, "labels") for s in lineage.labelled_by
     ]
     client.log_inputs(run_id, rows + labels)
 
@@ -445,14 +415,14 @@ def _register(
     """Store the pipeline, register it, and return version and digest of its bytes."""
     import mlflow
 
-    api = client(settings.tracking_uri)
+    lineage, api = training.lineage, client(settings.tracking_uri)
     with mlflow.start_run(run_id=run_id):
         info = mlflow.sklearn.log_model(
             training.pipeline,
             name="model",
             serialization_format=form,
             skops_trusted_types=types or None,
-            signature=_signature(training),
+            signature=_signature(lineage.schema_),
             input_example=None,
             # Given, not inferred: inferring takes 3 to 6 s and starts a second interpreter.
             pip_requirements=[f"scikit-learn=={sklearn.__version__}", "skops"],
@@ -462,43 +432,46 @@ def _register(
             artifact_uri=info.model_uri, dst_path=directory
         )
         sha256 = file_sha256(Path(stored) / FILES[form])
-    _ensure_registered(api, training.model)
+    _ensure_registered(api, lineage.model)
     version = int(
         api.create_model_version(
-            training.model,
+            lineage.model,
             info.model_uri,
             run_id,
             tags={
-                "recipe": training.recipe.hash,
+                "recipe": lineage.recipe.hash,
                 "kind": training.kind,
                 "batch": training.batch,
                 "artifact_sha256": sha256,
                 "form": form,
-                **_labels_tag(training),
+                **_labels_tag(lineage),
             },
             model_id=info.model_id,
         ).version
     )
     with fence.hold():
-        api.set_registered_model_alias(training.model, "challenger", str(version))
-    for other in api.search_model_versions(f"name='{training.model}' and run_id='{run_id}'"):
+        api.set_registered_model_alias(lineage.model, "challenger", str(version))
+    for other in api.search_model_versions(f"name='{lineage.model}' and run_id='{run_id}'"):
         if (
             int(other.version) != version
         ):  # MLflow's client asks again when an answer is lost on its way
             with fence.hold():
                 api.set_model_version_tag(
-                    training.model, other.version, "orphan", f"made twice: it is version {version}"
+                    lineage.model,
+                    other.version,
+                    "orphan",
+                    f"made twice: it is version {version}",
                 )
     return version, sha256
 
 
-def _labels_tag(training: Training) -> dict[str, str]:
+def _labels_tag(lineage: Lineage) -> dict[str, str]:
     """A digest of the labels that were read, where they have a contract of their own: the run has
     the list.
     """
-    if not training.labelled_by:
+    if not lineage.labelled_by:
         return {}
-    text = "".join(one.model_dump_json() for one in training.labelled_by)
+    text = "".join(one.model_dump_json() for one in lineage.labelled_by)
     return {"labelled_by": hashlib.sha256(text.encode()).hexdigest()}
 
 
@@ -512,14 +485,14 @@ def _ensure_registered(client: MlflowClient, model: str) -> None:
             raise
 
 
-def _signature(training: Training) -> Any:  # noqa: ANN401 - a ModelSignature
+def _signature(schema: FeatureSchema) -> Any:  # noqa: ANN401 - a ModelSignature
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     return ModelSignature(
         Schema(
-            [ColSpec("string", name) for name in training.schema_.categorical]
-            + [ColSpec("double", name) for name in training.schema_.numerical]
+            [ColSpec("string", name) for name in schema.categorical]
+            + [ColSpec("double", name) for name in schema.numerical]
         ),
         Schema([ColSpec("double")]),
     )

@@ -8,7 +8,8 @@ import html
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.records import Comparison, Evidence, LedgerEntry
+from tasks.history import ApprovalRequest
+from tasks.records import Comparison, Evidence
 from tasks.reports import figures
 from tasks.reports.page import render_page
 
@@ -22,9 +23,9 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def render_approval_page(entry: LedgerEntry, deadline: datetime) -> str:
+def render_approval_page(entry: ApprovalRequest, deadline: datetime) -> str:
     """Return the HTML page of a promotion that waits for a person until ``deadline``."""
-    evidence = _evidence(entry)
+    evidence = entry.evidence
     return render_page(
         "approval.html.j2",
         entry=entry,
@@ -35,9 +36,9 @@ def render_approval_page(entry: LedgerEntry, deadline: datetime) -> str:
     )
 
 
-def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
+def render_approval_text(entry: ApprovalRequest, deadline: datetime) -> str:
     """Return the same as Markdown; what comes from data cannot become markup."""
-    evidence = _evidence(entry)
+    evidence = entry.evidence
     lines = [
         f"# {_inert(evidence.model)}: version {evidence.challenger} awaits approval",
         _inert(entry.decision.reason),
@@ -52,13 +53,6 @@ def render_approval_text(entry: LedgerEntry, deadline: datetime) -> str:
         rows = [table.headings, ("---",) * len(table.headings), *table.rows]
         lines.append("\n".join(f"| {' | '.join(map(_inert, row))} |" for row in rows))
     return "\n\n".join(lines)
-
-
-def _evidence(entry: LedgerEntry) -> Evidence:
-    """What the gate looked at; the rule by which it looked stands beside it in the ledger."""
-    return Evidence.model_validate(
-        {k: v for k, v in entry.evidence.items() if k in Evidence.model_fields}
-    )
 
 
 def _command(verb: str, evidence: Evidence) -> str:

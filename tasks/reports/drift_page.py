@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.history import History
 from tasks.records import (
     BatchRecord,
     DriftReference,
     DriftSummary,
     FeatureDrift,
     Interval,
-    LedgerEntry,
     Performance,
 )
 from tasks.reports.bars import Bars, Meter, distribution, meter
@@ -33,7 +33,6 @@ from tasks.reports.summary import (
     BatchRow,
     batch_rows,
     champion_performance,
-    first_champion,
     first_performance,
     newest_revisions,
 )
@@ -86,22 +85,22 @@ def render_drift_page(
     model: str,
     metric: str,
     record: BatchRecord,
-    entries: Sequence[LedgerEntry],
+    history: History,
     units: Mapping[str, str],
-    history: Sequence[BatchRecord],
+    known: Sequence[BatchRecord],
     evidently: str | None,
     validation: str | None,
     waits: str = "",
 ) -> str:
     """Return the HTML page of one batch.
 
-    ``entries`` are all of the model's decisions (the first champion is found in them), ``units``
-    goes from feature to unit of measure, ``history`` holds the model's other batches, of which the
+    ``history`` holds all of the model's decisions (the first champion is found in them), ``units``
+    goes from feature to unit of measure, ``known`` are the model's other batches, of which the
     earlier ones are shown. ``waits`` says why its labels may not be used yet. ``evidently`` and
     ``validation`` are addresses relative to the page. ValueError when one leads away from it.
     """
-    earlier = [r for r in newest_revisions(history) if r.batch.start < record.batch.start]
-    (row,) = batch_rows([record], entries)
+    earlier = [r for r in newest_revisions(known) if r.batch.start < record.batch.start]
+    (row,) = batch_rows([record], history)
     performance = champion_performance(record)
     return render_page(
         "drift.html.j2",
@@ -110,10 +109,10 @@ def render_drift_page(
         record=record,
         row=row,
         headline=headline(record, earlier, row),
-        decisions=[e for e in sorted(entries, key=lambda e: e.id) if e.batch == record.batch.id],
+        decisions=[entry for entry in history if entry.batch == record.batch.id],
         performance=performance,
-        contenders=_contenders(record, entries),
-        sparks=_sparks(metric, [*earlier, record], entries),
+        contenders=_contenders(record, history),
+        sparks=_sparks(metric, [*earlier, record], history),
         groups=_groups(record.drift, units) if record.drift else (),
         slices=_slices(performance) if performance else (),
         evidently=evidently,
@@ -219,8 +218,8 @@ def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
     return f"{text}, as before"
 
 
-def _contenders(record: BatchRecord, entries: Sequence[LedgerEntry]) -> tuple[Contender, ...]:
-    first = first_champion(entries)
+def _contenders(record: BatchRecord, history: History) -> tuple[Contender, ...]:
+    first = history.first_champion
     roles = []
     for position, performance in enumerate(record.performances):
         if position == 0:
@@ -234,7 +233,7 @@ def _contenders(record: BatchRecord, entries: Sequence[LedgerEntry]) -> tuple[Co
 
 
 def _sparks(
-    metric: str, records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
+    metric: str, records: Sequence[BatchRecord], history: History
 ) -> tuple[tuple[str, LineChart], ...]:
     """Score and loss over the batches up to this one; the loss alone when the metric is the loss
     itself.
@@ -243,7 +242,7 @@ def _sparks(
     def points(of: str) -> list[Measured]:
         measured = []
         for record in records:
-            champion, first = champion_performance(record), first_performance(record, entries)
+            champion, first = champion_performance(record), first_performance(record, history)
             value: Interval | None = getattr(champion, of) if champion else None
             base: Interval | None = getattr(first, of) if first else None
             measured.append(Measured(record.batch.id, value, base.value if base else None))

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.records import BatchRecord, FeatureDrift, Labelled, LedgerEntry, Promote, RollBack
+from tasks.history import ChampionChange, History
+from tasks.records import BatchRecord, FeatureDrift, Labelled, Promote, RollBack
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
 from tasks.reports.figures import NOTHING, number, ratio, times_threshold
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
-    awaiting_approval,
     batch_rows,
-    champion_changes,
     champion_performance,
-    first_champion,
     first_performance,
     newest_estimate,
     newest_revisions,
@@ -92,7 +90,7 @@ def render_model_page(
     description: str,
     metric: str,
     records: Sequence[BatchRecord],
-    entries: Sequence[LedgerEntry],
+    history: History,
     link: Callable[[str], str | None],
     waits: Mapping[str, str] | None = None,
 ) -> str:
@@ -102,8 +100,8 @@ def render_model_page(
     be followed; ``waits`` from the batches whose labels may not be used yet to the reason.
     """
     batches = newest_revisions(records)
-    newest_first = sorted(entries, key=lambda entry: -entry.id)
-    changes = champion_changes(entries)
+    newest_first = history.entries[::-1]
+    changes = history.champion_changes
     judged = [record for record in batches if record.performances]
     chart = line_chart(
         [
@@ -111,11 +109,11 @@ def render_model_page(
                 record.batch.id,
                 champion.score if champion else None,
                 first.score.value if first else None,
-                note=_note(record, entries),
+                note=_note(record, history),
             )
             for record in batches
             for champion, first in [
-                (champion_performance(record), first_performance(record, entries))
+                (champion_performance(record), first_performance(record, history))
             ]
         ],
         _AREA,
@@ -126,17 +124,17 @@ def render_model_page(
         description=description,
         metric=metric,
         batches=batches,
-        rows=batch_rows(records, entries)[::-1],
+        rows=batch_rows(records, history)[::-1],
         links={record.batch.id: link(record.batch.id) for record in batches},
         champion_since=changes[-1] if changes else None,
         promotions=sum(isinstance(entry.decision, Promote) for entry in changes),
         rollbacks=sum(isinstance(entry.decision, RollBack) for entry in changes),
         newest=judged[-1] if judged else None,
         estimated=newest_estimate(records),
-        newest_first_champion=first_performance(judged[-1], entries) if judged else None,
-        first_version=first_champion(entries),
-        awaiting=awaiting_approval(entries),
-        unfinished=[entry for entry in newest_first if entry.effective_at is None],
+        newest_first_champion=first_performance(judged[-1], history) if judged else None,
+        first_version=history.first_champion,
+        awaiting=history.awaiting_approval,
+        unfinished=history.unfinished[::-1],
         chart=chart,
         events=_events(chart, batches, changes),
         marks=_marks(chart, batches),
@@ -157,22 +155,22 @@ def _label_rows(batches: Sequence[BatchRecord], waits: Mapping[str, str]) -> tup
     return tuple(rows[:LABEL_ROWS])
 
 
-def _note(record: BatchRecord, entries: Sequence[LedgerEntry]) -> str:
-    (row,) = batch_rows([record], entries)
+def _note(record: BatchRecord, history: History) -> str:
+    (row,) = batch_rows([record], history)
     champion = champion_performance(record)
     current_champion = f"version {champion.version}, " if champion else ""
     return f"{current_champion}decision: {row.decision}"
 
 
 def _events(
-    chart: LineChart, batches: Sequence[BatchRecord], changes: Sequence[LedgerEntry]
+    chart: LineChart, batches: Sequence[BatchRecord], changes: Sequence[ChampionChange]
 ) -> tuple[Event, ...]:
     """Place each change of champion after the batch it was decided on; labels never touch."""
     position = {record.batch.id: i for i, record in enumerate(batches)}
     events: list[Event] = []
     for entry in changes:
         decision = entry.decision
-        if entry.batch not in position or not isinstance(decision, Promote | RollBack):
+        if entry.batch not in position:
             continue
         x = after(chart, position[entry.batch])
         crowded = any(x - event.x < _LABEL for event in events if event.label)

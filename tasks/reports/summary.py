@@ -1,22 +1,12 @@
-"""A batch in one row, and who was champion when: the one truth of the pages, the command line and
-the artifacts.
-"""
+"""A batch in one row, for the pages, the command line and the artifacts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.records import (
-    AwaitApproval,
-    BatchRecord,
-    Interval,
-    LedgerEntry,
-    Performance,
-    Promote,
-    Reject,
-    RollBack,
-)
+from tasks.history import History
+from tasks.records import Attempted, BatchRecord, Interval, LedgerEntry, Performance
 from tasks.reports.figures import in_words, interval
 
 REFUSED = "refused"
@@ -57,13 +47,11 @@ class BatchRow:
     reason: str
 
 
-def batch_rows(
-    records: Sequence[BatchRecord], entries: Sequence[LedgerEntry]
-) -> tuple[BatchRow, ...]:
-    """Return one row a batch, oldest first, of the newest revision of each; ``entries`` are all of
-    the model's.
+def batch_rows(records: Sequence[BatchRecord], history: History) -> tuple[BatchRow, ...]:
+    """Return one row a batch, oldest first, of the newest revision of each; ``history`` is the
+    model's.
     """
-    return tuple(_row(record, entries) for record in newest_revisions(records))
+    return tuple(_row(record, history) for record in newest_revisions(records))
 
 
 def newest_revisions(records: Sequence[BatchRecord]) -> tuple[BatchRecord, ...]:
@@ -72,23 +60,6 @@ def newest_revisions(records: Sequence[BatchRecord]) -> tuple[BatchRecord, ...]:
         record.batch.id: record for record in sorted(records, key=lambda record: record.revision)
     }
     return tuple(sorted(newest.values(), key=lambda record: record.batch.start))
-
-
-def champion_changes(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
-    """Return the promotions and rollbacks that took effect, oldest first."""
-    return tuple(
-        entry
-        for entry in sorted(entries, key=lambda entry: entry.id)
-        if isinstance(entry.decision, Promote | RollBack) and entry.effective_at is not None
-    )
-
-
-def first_champion(entries: Sequence[LedgerEntry]) -> int | None:
-    """Return the version of the first promotion that took effect."""
-    for entry in champion_changes(entries):
-        if isinstance(entry.decision, Promote):
-            return entry.decision.version
-    return None
 
 
 def champion_performance(record: BatchRecord) -> Performance | None:
@@ -121,27 +92,15 @@ def estimate_in_words(record: BatchRecord, metric: str) -> str:
     )
 
 
-def first_performance(record: BatchRecord, entries: Sequence[LedgerEntry]) -> Performance | None:
+def first_performance(record: BatchRecord, history: History) -> Performance | None:
     """Return how the first champion did on the batch; None when it was not scored."""
-    version = first_champion(entries)
-    return next((p for p in record.performances if p.version == version), None)
+    first = history.first_champion
+    return next((p for p in record.performances if p.version == first), None)
 
 
-def awaiting_approval(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
-    """Return the requests for approval that nobody answered and no later promotion overtook."""
-    changes = [entry.id for entry in champion_changes(entries)]
-    return tuple(
-        entry
-        for entry in sorted(entries, key=lambda entry: entry.id)
-        if isinstance(entry.decision, AwaitApproval)
-        and not _refused_later(entry, entries)
-        and not any(id > entry.id for id in changes)
-    )
-
-
-def _row(record: BatchRecord, entries: Sequence[LedgerEntry]) -> BatchRow:
-    champion, first = champion_performance(record), first_performance(record, entries)
-    entry = deciding_entry(record.batch.id, entries)
+def _row(record: BatchRecord, history: History) -> BatchRow:
+    champion, first = champion_performance(record), first_performance(record, history)
+    entry = deciding_entry(record.batch.id, history)
     if record.verdict.refused:
         decision, reason = REFUSED, record.verdict.reason
     elif entry is None:
@@ -160,29 +119,19 @@ def _row(record: BatchRecord, entries: Sequence[LedgerEntry]) -> BatchRow:
     )
 
 
-def deciding_entry(batch: str, entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
+def deciding_entry(batch: str, history: History) -> LedgerEntry | None:
     """Return the batch's most consequential decision, of equals the newest; None when there is
     none.
 
     A request for approval that a person has answered with no gives way to that answer, and a wish
     to train that could not be carried out to the decision that says why.
     """
-    in_vain = {entry.evidence.get("retrain") for entry in entries}
+    in_vain = {e.evidence.retrain for e in history if isinstance(e.evidence, Attempted)}
     own = [
         entry
-        for entry in entries
-        if entry.batch == batch and entry.id not in in_vain and not _refused_later(entry, entries)
+        for entry in history
+        if entry.batch == batch and entry.id not in in_vain and not history.refused(entry)
     ]
     return max(
         own, key=lambda entry: (_CONSEQUENCE.index(entry.decision.kind), entry.id), default=None
-    )
-
-
-def _refused_later(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> bool:
-    asked = entry.decision
-    return isinstance(asked, AwaitApproval) and any(
-        isinstance(later.decision, Reject)
-        and later.decision.version == asked.version
-        and later.id > entry.id
-        for later in entries
     )

@@ -9,10 +9,11 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.errors import KingmakerError, first_line
+from tasks.history import ApprovalRequest, History
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.not_made import page_or_why
-from tasks.records import BatchRecord, Fence, LedgerEntry
+from tasks.records import BatchRecord, Fence
 from tasks.reports.approval_page import render_approval_page, render_approval_text
 from tasks.reports.drift_page import render_drift_page
 from tasks.reports.model_page import render_model_page
@@ -36,7 +37,7 @@ DRIFT, VALIDATION, MODEL, EVIDENTLY = (
 def write_batch_pages(
     managed: ManagedModel,
     record: BatchRecord,
-    entries: Sequence[LedgerEntry],
+    history: History,
     known: Mapping[str, BatchRecord],
     waits: Mapping[str, str],
     fence: Fence,
@@ -54,7 +55,7 @@ def write_batch_pages(
             managed.name,
             spec.metric,
             record,
-            entries,
+            history,
             {column.name: column.unit for column in contract.columns},
             [r for id, r in known.items() if id < batch],
             EVIDENTLY if evidently.exists() else None,
@@ -67,7 +68,7 @@ def write_batch_pages(
             _description(managed),
             spec.metric,
             list(known.values()),
-            entries,
+            history,
             lambda _: None,
             waits,
         ),
@@ -95,7 +96,7 @@ def write_label_page(stream: Stream, record: BatchRecord) -> Path:
 
 
 @task(name="write approval page", cache_policy=NO_CACHE)
-def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path, str]:
+def write_approval_page(managed: ManagedModel, entry: ApprovalRequest) -> tuple[Path, str]:
     """Write the page of a promotion that waits for a person; return it, and the same as
     Markdown.
     """
@@ -105,17 +106,21 @@ def write_approval_page(managed: ManagedModel, entry: LedgerEntry) -> tuple[Path
     return page, render_approval_text(entry, deadline)
 
 
-def approval_page(managed: ManagedModel, entry: LedgerEntry) -> Path:
+def approval_page(managed: ManagedModel, entry: ApprovalRequest) -> Path:
     """Return where the page of a promotion that waits is, or will be."""
-    version = entry.decision.version  # type: ignore[union-attr]  # AwaitApproval
-    return managed.settings.reports / managed.name / entry.batch / f"approval-v{version}.html"
+    return (
+        managed.settings.reports
+        / managed.name
+        / entry.batch
+        / f"approval-v{entry.decision.version}.html"
+    )
 
 
 @task(name="write model page", cache_policy=NO_CACHE)
 def write_model_page(
     managed: ManagedModel,
     records: Sequence[BatchRecord],
-    entries: Sequence[LedgerEntry],
+    history: History,
     waits: Mapping[str, str],
     fence: Fence,
 ) -> tuple[Path, ...]:
@@ -128,7 +133,7 @@ def write_model_page(
             _description(managed),
             managed.spec.metric,
             records,
-            entries,
+            history,
             lambda id: f"{id}/{DRIFT}",
             waits,
         ),
@@ -138,7 +143,7 @@ def write_model_page(
         write_whole(directory / "index.html", page.encode())
         try:
             draw_timeline(
-                directory / "timeline.png", managed.name, managed.spec.metric, records, entries
+                directory / "timeline.png", managed.name, managed.spec.metric, records, history
             )
         except (KingmakerError, OSError):
             raise

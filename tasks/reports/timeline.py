@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.history import ChampionChange, History
 from tasks.lake import write_whole
-from tasks.records import BatchRecord, LedgerEntry, Promote, RollBack
+from tasks.records import BatchRecord, RollBack
 from tasks.reports.charts import Measured, axis_range
 from tasks.reports.figures import in_words, interval_known
 from tasks.reports.summary import (
-    champion_changes,
     champion_performance,
     first_performance,
     newest_revisions,
@@ -44,7 +44,7 @@ def draw_timeline(
     model: str,
     metric: str,
     records: Sequence[BatchRecord],
-    entries: Sequence[LedgerEntry],
+    history: History,
 ) -> None:
     """Write a PNG of 1200 x 600 pixels to ``path``; the same records give the same bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -54,7 +54,7 @@ def draw_timeline(
     points = [
         Measured(r.batch.id, p.score if p else None, f.score.value if f else None)
         for r in batches
-        for p, f in [(champion_performance(r), first_performance(r, entries))]
+        for p, f in [(champion_performance(r), first_performance(r, history))]
     ]
     figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor=_PAPER)
     canvas = FigureCanvasAgg(figure)
@@ -64,7 +64,7 @@ def draw_timeline(
     axes.set_ylim(low, high)
     _dress(axes, model, metric, [record.batch.id for record in batches])
     _draw_scores(axes, points)
-    _draw_champions(axes, batches, champion_changes(entries))
+    _draw_champions(axes, batches, history.champion_changes)
     _draw_troubles(axes, batches)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(
@@ -155,7 +155,7 @@ def _draw_scores(axes: Axes, points: Sequence[Measured]) -> None:
 
 
 def _draw_champions(
-    axes: Axes, batches: Sequence[BatchRecord], changes: Sequence[LedgerEntry]
+    axes: Axes, batches: Sequence[BatchRecord], changes: Sequence[ChampionChange]
 ) -> None:
     """A line after the batch that decided; a promotion points up, a rollback down and is dashed."""
     position = {record.batch.id: i for i, record in enumerate(batches)}
@@ -165,7 +165,7 @@ def _draw_champions(
     above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
     for entry in changes:
         decision = entry.decision
-        if entry.batch not in position or not isinstance(decision, Promote | RollBack):
+        if entry.batch not in position:
             continue
         back = isinstance(decision, RollBack)
         name = "rollback" if back else "promotion"

@@ -14,6 +14,7 @@ from tasks.model_spec import manage
 from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, aliased_version, fetch
 from tasks.registry.runs import KIND, client, experiment_id
 from tasks.settings import Settings
+from tests.versions import known_versions
 
 
 def throne(model: str) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def whole_state(model: str) -> dict[str, Any]:
     managed = manage(model, settings)
     entries = ledger.history(engine, model)
     records = ledger.known_batches(engine, model)
-    versions = ledger.known_versions(engine, model)
+    versions = known_versions(engine, model)
     rank = {version: number for number, version in enumerate(versions, 1)}
     api = client(settings.tracking_uri)
     runs = api.search_runs([experiment_id(settings, model)], max_results=1000)

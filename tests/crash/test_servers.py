@@ -48,7 +48,7 @@ def _record(remote: Stage, week: str) -> BatchRecord:
 
 def _champion_now(remote: Stage) -> int:
     entries = ledger.history(open_ledger(remote.environment["KINGMAKER_LEDGER"]), "weather")
-    return int(ledger.champion_changes(entries)[-1].decision.version)  # type: ignore[union-attr]
+    return int(entries.champion_changes[-1].decision.version)  # type: ignore[union-attr]
 
 
 def _orphans(remote: Stage) -> set[int]:

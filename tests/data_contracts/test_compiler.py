@@ -653,3 +653,71 @@ def test_refused_by_name(
         sample_contract(tmp_path, change)
 
     assert str(caught.value).startswith(f"{tmp_path / 'sales.odcs.yaml'}: {message}")
+
+
+def own(name: str, **values: object) -> Callable[[Document], object]:
+    """A change: custom properties of a column."""
+    items = [{"property": key, "value": value} for key, value in values.items()]
+    return lambda document: column(document, name).update(customProperties=items)
+
+
+def test_how_times_and_booleans_are_read(tmp_path: Path) -> None:
+    """Keys of a column that say how its source writes it; a quarantine is a rule of its own."""
+
+    def change(document: Document) -> None:
+        own("sold_at", epoch="milliseconds", ambiguousTime="quarantine")(document)
+        own("returned", trueValues=[2], falseValues=["1"])(document)
+        column(document, "paid_on")["logicalTypeOptions"] = {"format": "dd.MM.yyyy"}
+
+    contract = sample_contract(tmp_path, change)
+
+    sold_at, returned = contract.column("sold_at"), contract.column("returned")
+    assert (sold_at.epoch, sold_at.ambiguous) == ("milliseconds", "quarantine")
+    assert (returned.true_values, returned.false_values) == (("2",), ("1",))
+    assert contract.column("paid_on").format == "dd.MM.yyyy"
+    (rule,) = (rule for rule in contract.rules if rule.check == "once_on_clock")
+    assert (rule.columns, rule.arguments) == (("sold_at",), {"timezone": "America/New_York"})
+
+
+def test_limits_that_warn(tmp_path: Path) -> None:
+    """A range with a severity of its own, which the standard's options do not have."""
+    contract = sample_contract(
+        tmp_path,
+        with_quality(
+            "till",
+            metric="invalidValues",
+            arguments={"minimum": 0, "maximum": 5},
+            mustBe=0,
+            severity="warning",
+        ),
+    )
+
+    (rule,) = (rule for rule in contract.rules if rule.id == "till:between")
+    assert rule.severity == "warning"
+    assert (rule.arguments["min"], rule.arguments["max"]) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (own("sold_at", epoch="second"), "epoch: expected one of .* found 'second' .did you mean"),
+        (own("sold_at", ambiguousTime="first"), "ambiguousTime: expected one of .* found 'first'"),
+        (own("returned", trueValues=["2"]), "trueValues: expected some, and others in falseValues"),
+        (own("returned", trueValues=[True], falseValues=["no"]), "put them in quotes"),
+        (own("till", epoch="seconds"), "expected one of .* found 'epoch'"),
+        (
+            lambda d: column(d, "paid_on").update(logicalTypeOptions={"format": "dd.mm.yyyy"}),
+            "format .paid_on.: expected a format of Java's DateTimeFormatter .* no month",
+        ),
+        (
+            with_quality("till", metric="invalidValues", arguments={"minimum": "a"}, mustBe=0),
+            "expected a finite integer, found 'a'",
+        ),
+    ],
+)
+def test_keys_of_a_column_are_refused_by_name(
+    tmp_path: Path, change: Callable[[Document], object], message: str
+) -> None:
+    """What cannot be meant."""
+    with pytest.raises(ContractError, match=message):
+        sample_contract(tmp_path, change)

@@ -1,5 +1,6 @@
 """Tests of servers: every form that can be read, and no secret in clear."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,53 @@ def test_every_server_is_checked(tmp_path: Path) -> None:
         ContractError, match=r"servers: expected each server once, found \['till'\] more than once"
     ):
         sample_contract(tmp_path, lambda d: d["servers"].append(d["servers"][0]))
+
+
+def test_how_text_is_written(tmp_path: Path) -> None:
+    """Each key of the dialect comes through; none means that there is none."""
+    given = [
+        {"property": "delimiter", "value": "\t"},
+        {"property": "quote", "value": "none"},
+        {"property": "escape", "value": "\\"},
+        {"property": "skipLines", "value": 2},
+        {"property": "decimal", "value": ","},
+        {"property": "thousands", "value": "."},
+        {"property": "missingValues", "value": ["", "-999"]},
+    ]
+
+    server = sample_contract(
+        tmp_path, lambda d: d["servers"][0].update(customProperties=given)
+    ).server
+
+    assert (server.delimiter, server.quote, server.escape, server.skip_lines) == ("\t", "", "\\", 2)
+    assert (server.decimal, server.thousands, server.missing) == (",", ".", ("", "-999"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("quote", "ab", "quote: expected one ASCII character, or none, found 'ab'"),
+        ("decimal", ";", "decimal: expected '.' or ',', found ';'"),
+        ("thousands", ".", "decimal: expected another than the thousands, found '.'"),
+        ("skipLines", "two", "skipLines: expected a number of lines, found 'two'"),
+        ("skipLines", True, "skipLines: expected a number of lines, found True"),
+        ("missingValues", [-999], "missingValues: expected a list of texts in quotes"),
+        ("delimiter", '"', "delimiter: expected one ASCII character"),
+    ],
+)
+def test_dialect_that_cannot_be_is_refused(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    """By its key, with what was found."""
+    custom = [{"property": key, "value": value}]
+
+    with pytest.raises(ContractError, match=re.escape(message)):
+        sample_contract(tmp_path, lambda d: d["servers"][0].update(customProperties=custom))
+
+
+def test_parquet_has_no_dialect(tmp_path: Path) -> None:
+    """A key that would mean nothing is refused."""
+    server = {"format": "parquet", "customProperties": [{"property": "decimal", "value": ","}]}
+
+    with pytest.raises(ContractError, match="found 'decimal'"):
+        sample_contract(tmp_path, lambda d: d["servers"][0].update(server))

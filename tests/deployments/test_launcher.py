@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from deployments import launcher as begin
+from deployments import launcher
+from tasks.ledger.lease import lease
+from tasks.ledger.tables import open_ledger
 from tests.conftest import WEATHER_PROJECT
 
 
@@ -59,7 +62,7 @@ def server(tmp_path, monkeypatch) -> Iterator[Server]:
     (tmp_path / "sources" / "weather").mkdir(parents=True)
     with Server(("127.0.0.1", 0), _Door) as found:
         found.parameters, found.told = {"model": "weather", "batch": None}, []
-        found.answers = [{"status": "ACCEPT"}, {"status": "ACCEPT"}]
+        found.answers = [{"status": "ACCEPT"} for _ in range(3)]
         threading.Thread(target=found.serve_forever, daemon=True).start()
         for name, value in {
             "KINGMAKER_HOME": str(tmp_path),
@@ -102,8 +105,8 @@ def test_idle_run_is_ended_in_the_engines_states_without_prefect(server):
 
 def _ran_by_the_engine(monkeypatch) -> bool:
     begun = []
-    monkeypatch.setattr(begin.runpy, "run_module", lambda name, **_: begun.append(name))
-    begin.main()
+    monkeypatch.setattr(launcher.runpy, "run_module", lambda name, **_: begun.append(name))
+    launcher.main()
     return begun == ["prefect.engine"]
 
 
@@ -123,12 +126,44 @@ def test_run_that_asks_for_something_is_the_engines(server, monkeypatch, asked):
     assert _ran_by_the_engine(monkeypatch)
 
 
-def test_other_flow_is_the_engines_unasked(server, monkeypatch):
-    """A retrain with nothing new trains."""
-    monkeypatch.setenv("PREFECT__FLOW_NAME", "retrain")
+@pytest.mark.parametrize(("flow", "given"), [("retrain", {"model": "weather"}), ("reconcile", {})])
+def test_other_flows_are_the_engines(server, monkeypatch, flow, given):
+    """A retrain with nothing new trains, and what is about no model in particular is not looked
+    at.
+    """
+    monkeypatch.setenv("PREFECT__FLOW_NAME", flow)
+    server.parameters = given
 
     assert _ran_by_the_engine(monkeypatch)
-    assert server.told == []
+    assert [method for method, _, _ in server.told] == ["GET"]
+
+
+@pytest.mark.parametrize("flow", ["monitor", "promote"])
+def test_a_run_waits_without_a_process_while_another_acts_for_its_model(
+    server, tmp_path, monkeypatch, flow
+):
+    """It is scheduled some seconds on, with the name of the one that acts, and then goes on."""
+    monkeypatch.setenv("PREFECT__FLOW_NAME", flow)
+    engine, before = open_ledger(f"sqlite:///{tmp_path}/ledger.db"), datetime.now(UTC)
+
+    with lease(engine, "weather", "another run"):
+        assert not _ran_by_the_engine(monkeypatch)
+
+    (_, path, body) = server.told[-1]
+    state = body["state"]
+    assert path == "/api/flow_runs/5/set_state"
+    assert (state["type"], state["message"]) == ("SCHEDULED", "another run acts for weather now")
+    due = datetime.fromisoformat(state["state_details"]["scheduled_time"])
+    assert before < due < datetime.now(UTC) + 2 * launcher.PUT_OFF
+    assert _ran_by_the_engine(monkeypatch) == (flow == "promote")
+
+
+def test_a_run_that_the_server_does_not_put_off_is_the_engines(server, tmp_path, monkeypatch):
+    """The engine says by name that another acts."""
+    server.answers = [{"status": "REJECT"}]
+
+    with lease(open_ledger(f"sqlite:///{tmp_path}/ledger.db"), "weather", "another run"):
+        assert _ran_by_the_engine(monkeypatch)
 
 
 @pytest.mark.parametrize("status", ["ABORT", "REJECT"])
@@ -150,7 +185,7 @@ def test_run_before_its_time_waits_and_looks_again(server, tmp_path, monkeypatch
             "whatever\n", encoding="utf-8"
         )
 
-    monkeypatch.setattr(begin.time, "sleep", sleep)
+    monkeypatch.setattr(launcher.time, "sleep", sleep)
 
     assert _ran_by_the_engine(monkeypatch)
     assert slept == [7]

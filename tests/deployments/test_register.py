@@ -19,8 +19,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from deployments.names import LAUNCH
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
-from tests.deployments.conftest import Servers, until
+from tests.deployments.conftest import Servers, ask, until
 
 pytestmark = pytest.mark.flow
 
@@ -108,6 +109,12 @@ def deployments(servers: Servers) -> dict[str, dict]:
     return {f"{flows[one['flow_id']]}/{one['name']}": one for one in found}
 
 
+def choices(servers: Servers, flow: str) -> list[str]:
+    """The models that the form of a flow offers."""
+    form = deployments(servers)[f"{flow}/any model"]["parameter_openapi_schema"]
+    return form["properties"]["model"]["enum"]
+
+
 def runs(servers: Servers, flow: str) -> list[dict]:
     """The runs of a flow, oldest first."""
     wanted = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
@@ -124,32 +131,53 @@ def pool_command(servers: Servers, *command: str | None) -> str | None:
     return known.get("default")
 
 
-def test_each_model_has_its_deployments(servers):
-    """Seven flows a model and one for all, with schedule and zone, typed forms, tags, descriptions,
-    a queue of one.
+def test_a_schedule_has_a_deployment_and_what_people_do_asks_for_the_model(servers):
+    """One of the model with its schedule, one of each flow with a form, one that looks after all
+    models.
     """
     found = deployments(servers)
 
-    assert set(found) == {f"{flow}/weather" for flow in FLOWS} | {"reconcile/all models"}
-    monitor, promote = found["monitor/weather"], found["promote/weather"]
+    assert set(found) == {
+        "monitor/weather",
+        *(f"{flow}/any model" for flow in FLOWS),
+        "reconcile/all models",
+    }
+    monitor, promote = found["monitor/weather"], found["promote/any model"]
     (schedule,) = monitor["schedules"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (
         "30 5 * * 1",
         "America/New_York",
     )
-    assert promote["schedules"] == []
+    assert (monitor["parameters"], set(monitor["tags"])) == (
+        {"model": "weather"},
+        {"kingmaker", "weather"},
+    )
+    assert monitor["description"].startswith("weather: ")
+    assert monitor["work_queue_name"] == "weather"
+    assert servers.api("/work_pools/kingmaker/queues/weather")["concurrency_limit"] == 1
+    for flow in FLOWS:
+        one = found[f"{flow}/any model"]
+        assert (one["schedules"], one["parameters"], one["tags"]) == ([], {}, ["kingmaker"])
+        assert (one["work_pool_name"], one["work_queue_name"]) == ("kingmaker", "people")
+        form = one["parameter_openapi_schema"]
+        assert (form["properties"]["model"]["enum"], form["required"]) == (["weather"], ["model"])
     form = promote["parameter_openapi_schema"]["properties"]
     assert {"type": "integer"} in form["version"]["anyOf"]
     assert "awaits approval" in form["version"]["description"]
-    assert promote["enforce_parameter_schema"] is True
-    for flow in FLOWS:
-        one = found[f"{flow}/weather"]
-        assert one["parameters"] == {"model": "weather"}
-        assert set(one["tags"]) == {"kingmaker", "weather"}
-        assert one["description"].startswith("weather: ")
-        assert (one["work_pool_name"], one["work_queue_name"]) == ("kingmaker", "weather")
-    queue = servers.api("/work_pools/kingmaker/queues/weather")
-    assert queue["concurrency_limit"] == 1
+
+
+def test_a_model_that_the_form_does_not_offer_is_refused(servers):
+    """The server itself says so, before a run is made."""
+    promote = deployments(servers)["promote/any model"]["id"]
+
+    status, content = ask(
+        f"{servers.prefect}/api/deployments/{promote}/create_flow_run",
+        servers.secrets.prefect,
+        {"parameters": {"model": "wether"}},
+    )
+
+    assert status == 409
+    assert b"'wether' is not one of ['weather']" in content
 
 
 def test_deploying_twice_changes_nothing(servers):
@@ -168,7 +196,7 @@ def test_deploying_twice_changes_nothing(servers):
     said = servers.kingmaker("deploy")
 
     assert said.stdout.split()[0] == "unchanged"
-    assert pool_command(servers) == begun_by == f"{sys.executable} -m deployments.launcher"
+    assert pool_command(servers) == begun_by == f"{sys.executable} -P -m deployments.launcher"
     after = (
         deployments(servers),
         servers.api("/automations/filter", {}),
@@ -221,7 +249,7 @@ def test_prefects_own_command_registers_the_same(servers, project):
     )
 
     assert said.returncode == 0, said.stdout + said.stderr
-    assert pool_command(servers) == "python -m deployments.launcher"
+    assert pool_command(servers) == LAUNCH
     pool_command(servers, begun_by)
     after = deployments(servers)
     moving = {
@@ -322,7 +350,9 @@ def test_the_address_of_the_receiver_is_encrypted(servers, mailbox):
 
 
 def test_a_model_that_is_gone_is_told_and_then_pruned(servers, project):
-    """Without ``--prune`` it is only named; with it, its deployments and automations are gone."""
+    """Without ``--prune`` it is only named; with it, its schedule is gone, and so is what we had
+    made before and make no more. No form offers it any more.
+    """
     other = project / "deployments" / "weather2"
     shutil.copytree(project / "deployments" / "weather", other)
     spec = (
@@ -331,7 +361,9 @@ def test_a_model_that_is_gone_is_told_and_then_pruned(servers, project):
         .replace("model: weather", "model: weather2")
     )
     (other / "model.yaml").write_text(spec, encoding="utf-8")
-    assert "made       monitor/weather2" in servers.kingmaker("deploy").stdout
+    said = servers.kingmaker("deploy", "weather2").stdout
+    assert "made       monitor/weather2" in said
+    assert choices(servers, "retrain") == ["weather", "weather2"]
     shutil.rmtree(other)
 
     told = servers.kingmaker("deploy")
@@ -340,12 +372,41 @@ def test_a_model_that_is_gone_is_told_and_then_pruned(servers, project):
         in told.stdout
     )
     assert "monitor/weather2" in deployments(servers)
+    assert choices(servers, "retrain") == ["weather"]
+
+    pruned = servers.kingmaker("deploy", "--prune")
+    assert "removed    monitor/weather2" in pruned.stdout
+    assert not any("weather2" in key for key in deployments(servers))
+
+
+def test_a_model_without_its_schedule_runs_no_more(servers, project):
+    """Its deployment goes at once, since it would go on running; the schedule brings it back."""
+    file = project / "deployments" / "weather" / "model.yaml"
+    text = file.read_text(encoding="utf-8")
+    spec = yaml.safe_load(text)
+    del spec["schedule"]
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+
+    without = servers.kingmaker("deploy").stdout
+    file.write_text(text, encoding="utf-8")
+    again = servers.kingmaker("deploy").stdout
+
+    assert "removed    monitor/weather" in without
+    assert "made       monitor/weather" in again
+
+
+def test_automations_that_were_made_twice_or_are_wanted_no_more_are_removed(servers):
+    """A request that is made again, since its answer was lost, may make a twin."""
+    known = {one["name"]: one for one in servers.api("/automations/filter", {})}
+    twin = dict(known["kingmaker: retrain when asked"])
+    for name in ("kingmaker: retrain when asked", "kingmaker: of an earlier version"):
+        made = {key: twin[key] for key in ("description", "enabled", "trigger", "actions")}
+        servers.api("/automations/", made | {"name": name})
 
     servers.kingmaker("deploy", "--prune")
-    assert not any("weather2" in key for key in deployments(servers))
+
     names = [one["name"] for one in servers.api("/automations/filter", {})]
-    assert "kingmaker: retrain weather when asked" in names
-    assert "kingmaker: retrain weather2 when asked" not in names
+    assert sorted(names) == sorted(known)
 
 
 def test_a_run_that_went_silent_is_ended_by_the_server(servers):

@@ -9,14 +9,16 @@ from prefect import flow
 from sqlalchemy import update
 
 from deployments.command.explain import explain
-from flows.promote import NoEvidenceError, NothingWaitsError, expire_approvals, promote, refuse
+from flows.promote import expire_approvals, promote, refuse
 from flows.replay import replay
 from flows.retrain import retrain
+from flows.steps.approval import NoEvidenceError, NothingWaitsError
 from flows.steps.publish import ask_for_approval
 from flows.steps.run import model_run
 from tasks.ledger import entries as ledger
+from tasks.ledger.repositories import NewDecision
 from tasks.ledger.tables import decisions, open_ledger
-from tasks.records import AwaitApproval, Evidence, Reject
+from tasks.records import AwaitApproval, Expired, Reject
 from tasks.registry.aliases import aliased_version
 from tasks.registry.runs import client
 from tests.conftest import run_flow
@@ -38,15 +40,12 @@ def waiting(use_home, make_weather_home, quick_project):
     async def yes():
         # Whatever the gate says of these few rows: here it is what follows its yes that is looked
         # at.
-        with model_run("weather", None) as m:
-            seen = Evidence.model_validate(
-                {k: v for k, v in judged.evidence.items() if k in Evidence.model_fields}
-            )
+        with model_run("weather", None) as run:
             decision = AwaitApproval(
                 reason="a refresh", version=judged.decision.version, previous=1
             )
-            waits = m.decide(judged.batch, decision, seen)
-            await ask_for_approval(m, waits)
+            waits = run.write(NewDecision(judged.batch, decision, judged.evidence))
+            await ask_for_approval(run, waits)
             return waits
 
     entry = run_flow(yes())
@@ -78,13 +77,13 @@ def test_the_evidence_is_shown_and_what_nobody_approves_in_time_is_refused(waiti
         )
     for asked in (None, version):
         with pytest.raises(
-            NoEvidenceError, match=f"nobody approved version {version} within 7 days"
+            NoEvidenceError, match=f"version {version} was not approved within 7 days"
         ):
             run_flow(promote("weather", asked, "at last", "ada"))
 
-    refusals = [e for e in ledger.history(engine, "weather") if "expired" in e.evidence]
+    refusals = [e for e in ledger.history(engine, "weather") if isinstance(e.evidence, Expired)]
     assert [type(e.decision) for e in refusals] == [Reject], "once, however often it is asked for"
-    assert refusals[0].evidence["expired"] == entry.id
+    assert refusals[0].evidence.expired == entry.id
     assert aliased_version(settings, "weather", "champion") == 1
 
 
@@ -92,17 +91,17 @@ def test_a_person_refuses_and_may_think_better_of_it(waiting):
     """The champion goes on, nothing waits any more; named by its number, the version can still be
     promoted.
     """
-    settings, engine, entry = waiting
+    settings, _engine, entry = waiting
     version = entry.decision.version
 
     refusal = run_flow(refuse("weather", None, "the sensor was moved", "ada"))
 
     assert refusal.decision == Reject(reason="by ada: the sensor was moved", version=version)
-    assert (refusal.decided_by, refusal.evidence["rests_on"]) == ("ada", entry.id)
+    assert (refusal.decided_by, refusal.evidence.rests_on) == ("ada", entry.id)
     assert aliased_version(settings, "weather", "champion") == 1
     page = (settings.reports / "weather" / "index.html").read_text(encoding="utf-8")
     assert "by ada: the sensor was moved" in page
-    assert "a person decided it" in explain(ledger.history(engine, "weather")[-1])
+    assert "a person decided it" in explain(refusal, refusal.evidence_sha256)
     with pytest.raises(
         NothingWaitsError, match="expected a version that awaits approval, found none"
     ):
@@ -115,5 +114,5 @@ def test_a_person_refuses_and_may_think_better_of_it(waiting):
 
     promoted = run_flow(promote("weather", version, "it was not", "ada"))
 
-    assert promoted.evidence["rests_on"] == entry.id
+    assert promoted.evidence.rests_on == entry.id
     assert aliased_version(settings, "weather", "champion") == version

@@ -17,6 +17,7 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_WEEKS, run_flow
+from tests.versions import known_versions
 
 pytestmark = pytest.mark.flow
 
@@ -150,5 +151,5 @@ def test_a_column_that_was_added(use_home, make_weather_home, quick_project, cap
     assert predicted_by(settings, WEATHER_WEEKS[3]) == 1
     assert cli("retrain", "weather") == 0, capsys.readouterr().err
     engine = open_ledger(settings.ledger_url)
-    newest = ledger.training(engine, "weather", max(ledger.known_versions(engine, "weather")))
+    newest = ledger.training(engine, "weather", max(known_versions(engine, "weather")))
     assert "sky" in newest.schema_.numerical

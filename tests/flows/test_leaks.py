@@ -61,15 +61,13 @@ def test_planted_leaks_are_refused_by_name(use_home, make_weather_home, quick_pr
 
     run_flow(replay("weather"))
 
-    entry = ledger.history(open_ledger(settings.ledger_url), "weather")[-1]
+    entry = ledger.history(open_ledger(settings.ledger_url), "weather").entries[-1]
     assert isinstance(entry.decision, Reject)
     assert entry.decision.reason.startswith("guardrail KM009 'no feature tells the target' failed")
     assert "visib_km alone explains" in entry.decision.reason
     assert aliased_version(settings, "weather", "champion") is None
-    failed = {
-        g["code"]: g["found"] for g in entry.evidence["guardrails"] if g["outcome"] != "passed"
-    }
+    failed = {g.code: g.found for g in entry.evidence.guardrails if g.outcome != "passed"}
     assert set(failed) == {"KM009", "KM010"}
     assert failed["KM010"].startswith("next_temp change")
-    assert len(entry.evidence["guardrails"]) == 12
-    assert entry.evidence["generalisation"]["train_loss"] > 0
+    assert len(entry.evidence.guardrails) == 12
+    assert entry.evidence.generalisation.train_loss > 0

@@ -24,6 +24,7 @@ from tasks.ledger.lease import LeaseHeldError, lease
 from tasks.ledger.tables import leases, open_ledger
 from tests.conftest import WEATHER_WEEKS, run_flow
 from tests.projects.test_weather import write_table
+from tests.versions import known_versions
 
 pytestmark = pytest.mark.flow
 
@@ -262,10 +263,10 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(
 
     run_flow(monitor("weather"))
 
-    entries = ledger.history(open_ledger(settings.ledger_url), "weather")
-    assert [e.decision.kind for e in entries] == ["Hold", "Retrain", "Hold"]
-    assert "nothing could be trained" in entries[-1].decision.reason
-    assert ledger.unfinished(entries) == ()
+    history = ledger.history(open_ledger(settings.ledger_url), "weather")
+    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Hold"]
+    assert "nothing could be trained" in history.entries[-1].decision.reason
+    assert history.unfinished == ()
 
 
 def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home, quick_project):
@@ -323,16 +324,16 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(
 
     history = ledger.history(open_ledger(settings.ledger_url), "weather")
     waiting = next(e for e in history if e.decision.kind == "Shadow").decision.version
-    judged = [e for e in history if e.evidence.get("challenger") == waiting]
+    judged = history.judgements(waiting)
     kinds = [e.decision.kind for e in judged]
     assert kinds[:2] == ["Shadow", "Shadow"]
     assert kinds[-1] in ("Reject", "Promote")
     assert len(kinds) == len({e.batch for e in judged}) <= 5
-    assert {e.evidence["attempt"] for e in judged} == {1}
-    rows = [e.evidence["comparison"]["rows"] for e in judged]
+    assert {e.evidence.attempt for e in judged} == {1}
+    rows = [e.evidence.comparison.rows for e in judged]
     assert rows == sorted(set(rows)), "each look has more rows than the one before"
     assert rows[0] < 300 < rows[1]
-    assert all("made again  the same" in explain(e) for e in judged)
+    assert all("made again  the same" in explain(e, e.evidence_sha256) for e in judged)
 
 
 def test_dry_run_decides_and_does_nothing(use_home, quick_project, make_weather_home):
@@ -349,6 +350,6 @@ def test_dry_run_decides_and_does_nothing(use_home, quick_project, make_weather_
     engine = open_ledger(settings.ledger_url)
     history = ledger.history(engine, "weather")
     assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Retrain"]
-    assert history[-1].decision.reason.endswith("a dry run: nothing is done")
-    assert ledger.unfinished(history) == ()
-    assert ledger.known_versions(engine, "weather") == ()
+    assert history.entries[-1].decision.reason.endswith("a dry run: nothing is done")
+    assert history.unfinished == ()
+    assert known_versions(engine, "weather") == ()

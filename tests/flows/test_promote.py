@@ -11,15 +11,18 @@ from prefect.artifacts import Artifact
 
 from deployments.command.explain import NotAsRecordedError, explain
 from flows.manual import NoPreviousChampionError, NotFrozenError, freeze, rollback, thaw
-from flows.promote import NoEvidenceError, promote
+from flows.promote import promote
 from flows.replay import replay
-from flows.retrain import NothingToTrainError, retrain
+from flows.retrain import retrain
+from flows.steps.approval import NoEvidenceError
+from flows.steps.challenger import NothingToTrainError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import lease
 from tasks.ledger.tables import open_ledger
 from tasks.records import AwaitApproval, Promote, RollBack
 from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
+from tests.tasks.builders import manual_evidence
 
 pytestmark = pytest.mark.flow
 
@@ -60,7 +63,7 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
 
     approved = waiting[0].decision.version
     assert isinstance(entry.decision, Promote)
-    assert (entry.decided_by, entry.evidence["rests_on"]) == ("ada", waiting[0].id)
+    assert (entry.decided_by, entry.evidence.rests_on) == ("ada", waiting[0].id)
     assert aliased_version(settings, "weather", "champion") == approved
     assert aliased_version(settings, "weather", "previous_champion") == 1
 
@@ -71,7 +74,7 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
 
     assert (back.decision.version, back.decided_by) == (1, "grace")
     assert aliased_version(settings, "weather", "champion") == 1
-    champion_changes = ledger.champion_changes(ledger.history(engine, "weather"))
+    champion_changes = ledger.history(engine, "weather").champion_changes
     assert [e.decision.version for e in champion_changes] == [1, approved, 1]
 
 
@@ -102,8 +105,8 @@ def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, qu
     make_weather_home(7)
     run_flow(replay("weather"))
 
-    assert ledger.frozen(ledger.history(engine, "weather")) is None
-    assert "frozen" not in ledger.history(engine, "weather")[-1].decision.reason
+    assert ledger.history(engine, "weather").frozen is None
+    assert "frozen" not in ledger.history(engine, "weather").entries[-1].decision.reason
 
 
 def test_two_rollbacks_freeze_the_model(use_home, make_weather_home, quick_project):
@@ -111,17 +114,19 @@ def test_two_rollbacks_freeze_the_model(use_home, make_weather_home, quick_proje
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    version = ledger.champion_changes(ledger.history(engine, "weather"))[-1].decision.version
+    version = ledger.history(engine, "weather").champion_changes[-1].decision.version
     again = RollBack(reason="worse", version=version, previous=version)
     with lease(engine, "weather", "the test") as held:
         for week in WEATHER_WEEKS[1:3]:
-            entry = ledger.record_decision(engine, held, week, again, {}, as_of=datetime.now(UTC))
+            entry = ledger.record_decision(
+                engine, held, week, again, manual_evidence(), as_of=datetime.now(UTC)
+            )
             ledger.mark_effective(engine, held, entry)
     make_weather_home(4)
 
     run_flow(replay("weather"))
 
-    frozen, answer = ledger.history(engine, "weather")[-2:]
+    frozen, answer = ledger.history(engine, "weather").entries[-2:]
     assert frozen.decision.kind == "Freeze"
     assert "2 rollbacks in 4 batches (2013-W03, 2013-W04)" in frozen.decision.reason
     assert answer.decision.reason.startswith("frozen since batch 2013-W05")
@@ -131,21 +136,20 @@ def test_every_decision_is_made_again_from_its_record(replayed_home):
     """Each decision of a replay comes out the same, to the letter; a record that was changed is
     told.
     """
-    entries = ledger.history(open_ledger(f"sqlite:///{replayed_home}/ledger.db"), "weather")
+    engine = open_ledger(f"sqlite:///{replayed_home}/ledger.db")
+    entries = ledger.history(engine, "weather")
     assert {"Hold", "Retrain", "Promote"} <= {e.decision.kind for e in entries}
     for entry in entries:
-        assert "made again  the same decision, to the letter" in explain(entry)
+        stored = ledger.stored_sha256(engine, entry.id)
+        assert "made again  the same decision, to the letter" in explain(entry, stored)
     judged = next(e for e in entries if e.decision.kind == "Promote" and e.decision.previous)
-    assert "guardrail   KM001 finite predictions: passed" in explain(judged)
+    assert "guardrail   KM001 finite predictions: passed" in explain(judged, judged.evidence_sha256)
 
-    forged = judged.model_copy(update={"evidence": {**judged.evidence, "batch": "2013-W01"}})
     with pytest.raises(NotAsRecordedError, match="CHANGED since it was written"):
-        explain(forged)
-    otherwise = judged.model_copy(
-        update={"decision": judged.decision.model_copy(update={"version": 99})}
-    )
+        explain(judged, "0" * 64)
+    otherwise = judged.but(decision=judged.decision.but(version=99))
     with pytest.raises(NotAsRecordedError, match="ANOTHER decision today"):
-        explain(otherwise)
+        explain(otherwise, judged.evidence_sha256)
 
 
 def test_nothing_to_promote_roll_back_or_train_is_said(use_home, make_weather_home):

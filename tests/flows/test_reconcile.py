@@ -18,6 +18,7 @@ from tasks.ledger.lease import left_behind_by
 from tasks.ledger.tables import open_ledger
 from tasks.registry.runs import client
 from tests.conftest import run_flow
+from tests.versions import known_versions
 
 pytestmark = pytest.mark.flow
 
@@ -168,7 +169,7 @@ def test_training_that_the_ledger_does_not_name_is_marked_an_orphan(
         with pytest.raises(ZeroDivisionError):
             run_flow(monitor("weather"))
     engine, registry = open_ledger(settings.ledger_url), client(settings.tracking_uri)
-    assert ledger.known_versions(engine, "weather") == ()
+    assert known_versions(engine, "weather") == ()
     assert "orphan" not in registry.get_model_version("weather", "1").tags
     assert left_behind_by(engine, "weather")
 
@@ -179,7 +180,7 @@ def test_training_that_the_ledger_does_not_name_is_marked_an_orphan(
     assert left_behind_by(engine, "weather") == ""
     assert not [sentence for sentence in run_flow(reconcile()) if sentence.startswith("weather")]
     run_flow(monitor("weather"))
-    assert ledger.known_versions(engine, "weather") == (2,)
+    assert known_versions(engine, "weather") == (2,)
 
 
 def test_one_models_trouble_does_not_keep_the_others_waiting(

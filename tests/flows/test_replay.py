@@ -53,14 +53,14 @@ def test_first_champion_waits_for_its_batches(entries):
 
 def test_everything_journalled_took_effect(entries):
     """No decision is half carried out."""
-    assert ledger.unfinished(entries) == ()
+    assert entries.unfinished == ()
 
 
 def test_registry_and_ledger_name_the_same_champion(settings, entries):
     """The alias champion is on the version of the newest reign."""
     assert (
         aliased_version(settings, "weather", "champion")
-        == ledger.champion_changes(entries)[-1].decision.version
+        == entries.champion_changes[-1].decision.version
     )
 
 
@@ -78,7 +78,7 @@ def test_predictions_cover_every_accepted_row(settings, records, entries):
     """From the first champion on, each batch has one prediction a row, by the version that
     was champion.
     """
-    promoted = ledger.champion_changes(entries)[0].batch
+    promoted = entries.champion_changes[0].batch
 
     for batch, record in records.items():
         if batch > promoted:
@@ -107,16 +107,19 @@ def test_evidence_compares_on_the_newest_unseen_rows(settings, entries):
     """
     engine = open_ledger(settings.ledger_url)
     judged = [
-        e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence["comparison"]
+        e for e in entries if e.decision.kind in ("Promote", "Reject") and e.evidence.comparison
     ]
 
     assert judged
     for entry in judged:
-        oldest = min(span["start"] for span in entry.evidence["holdout"])
-        unseen = ["champion"] if entry.evidence["folds"] else ["challenger", "champion"]
-        for version in (entry.evidence[name] for name in unseen):
+        evidence = entry.evidence
+        oldest = min(span.start for span in evidence.holdout)
+        unseen = [evidence.champion]
+        if not evidence.folds:
+            unseen.append(evidence.challenger)
+        for version in unseen:
             trained = ledger.training(engine, "weather", version)
-            assert trained.trained_until.isoformat() <= oldest.replace("Z", "+00:00")
+            assert trained.trained_until <= oldest
 
 
 def test_pages_are_written_for_every_batch(settings, records):
@@ -201,7 +204,7 @@ def test_every_promotion_after_the_first_was_compared(entries):
     assert judged
     for entry in judged:
         evidence = entry.evidence
-        assert evidence["comparison"]["rows"] >= 200
-        assert evidence["comparison"]["blocks"] >= 8
-        assert evidence["folds"] == len(evidence["holdout"]) >= 1
+        assert evidence.comparison.rows >= 200
+        assert evidence.comparison.blocks >= 8
+        assert evidence.folds == len(evidence.holdout) >= 1
         assert "unseen rows" in entry.decision.reason

@@ -19,13 +19,16 @@ from tasks.records import (
     BaselineProfile,
     BatchRecord,
     Comparison,
+    Decision,
     Evidence,
     FeatureFrame,
     FeatureSchema,
     Fence,
     Guardrail,
     Interval,
+    LedgerEntry,
     LoadedModel,
+    ManualEvidence,
     Part,
     PolicyEvidence,
     Problem,
@@ -116,13 +119,14 @@ def trained_model(**changes: Any) -> TrainedModel:
         "schema_": FeatureSchema(numerical=("x",), categorical=()),
         "classes": (),
         "trained_on": (span(0, 10),),
-        "trained_until": at(10),
         "artifact_sha256": "0" * 64,
         "spec_sha256": "1" * 64,
         "contract_version": "1.0.0",
+        "contract_text": "",
         "seed": 0,
         "code_version": "test",
-        "rows": 100,
+        "sample_sha256": "2" * 64,
+        "profile_sha256": "3" * 64,
     }
     return TrainedModel(**(values | changes))
 
@@ -266,6 +270,30 @@ def evidence(kind: str = "change of recipe", **changes: Any) -> Evidence:
     if kind == "first":
         values |= {"champion": None, "comparison": None}
     return Evidence(**(values | changes))
+
+
+def manual_evidence(rests_on: int | None = None) -> ManualEvidence:
+    """What a person decided."""
+    return ManualEvidence(person="Ada", reason="looked into", rests_on=rests_on)
+
+
+def entry(id: int, decision: Decision, **changes: Any) -> LedgerEntry:
+    """A decision in effect, on evidence about the version that it is about."""
+    version = getattr(decision, "version", None)
+    values: dict[str, Any] = {
+        "id": id,
+        "model": "flights",
+        "batch": "2020-02",
+        "decision": decision,
+        "evidence": manual_evidence() if version is None else evidence(challenger=version),
+        "evidence_sha256": "0" * 64,
+        "as_of": at(id),
+        "recorded_at": at(id),
+        "effective_at": at(id),
+        "flow_run": "",
+        "decided_by": "kingmaker",
+    }
+    return LedgerEntry(**(values | changes))
 
 
 def policy_evidence(**changes: Any) -> PolicyEvidence:

@@ -12,7 +12,8 @@ import tasks.decisions.ensemble
 import tasks.evaluation.checks
 import tasks.features.checks
 import tasks.registry.fresh
-from tasks.checks import TITLES, Check, known_code
+from tasks.check_codes import TITLES, known_code
+from tasks.checks import Check
 
 ROOMS = (
     tasks.decisions.ensemble,

@@ -10,7 +10,7 @@ Where do I go to change ...?
     fairness.py         groups
 
 A new one gets the next code in
-``tasks/checks.py``, a class here that is listed in ``CHECKS``, and a section of
+``tasks/check_codes.py``, a class here that is listed in ``CHECKS``, and a section of
 ``docs/decisions.md``.
 
 They only refuse, and each has evidence of its own. Where there is a champion, a challenger that is

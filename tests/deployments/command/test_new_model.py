@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from deployments.command.new_model import draft_model
+from deployments.command.new_model import DraftError, draft_model
 from flows.replay import replay
 from tasks.configuration import ConfigurationError
+from tasks.ingest.arrivals import open_source
+from tasks.ingest.infer import read_typed
+from tasks.ingest.snapshot import write_snapshot
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.settings import Settings
+from tasks.validation.verdict import judge
 from tests.conftest import run_flow
 
 
@@ -97,6 +101,126 @@ def test_existing_files_are_never_overwritten(tmp_path):
         draft_model(tmp_path, "shop", source, "sold", "when")
 
 
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        (("0", "1"), "integer"),
+        (("0.0", "1.0"), "integer"),
+        (("no", "yes"), "boolean"),
+        (("N", "Y"), "boolean"),
+        (("False", "True"), "boolean"),
+        (("1", "2"), "boolean"),
+        (("stays", "goes"), "boolean"),
+    ],
+)
+def test_two_values_are_a_binary_problem(tmp_path, answers, kind):
+    """However they are written; the row without one waits for its label."""
+    source = history(
+        tmp_path / "shop.csv", lambda heat, hour: answers[heat > 7] if hour % 40 else ""
+    )
+
+    draft_model(tmp_path, "shop", source, "sold", "when")
+
+    managed = manage("shop", Settings(home=tmp_path / "home", project=tmp_path))
+    target = managed.contract.column("sold")
+    assert (managed.spec.problem, target.logical_type) == ("binary", kind)
+    values = read_typed(source).retyped(target).columns["sold"].values.drop_null()
+    assert set(values.cast("int64").to_pylist()) == {0, 1}
+    assert values[0].as_py() in (False, 0)  # the first hours are cold
+
+
+def test_few_whole_numbers_are_asked_for(tmp_path):
+    """They may be classes or quantities: the option that says so is named, and decides."""
+    source = history(tmp_path / "shop.csv", lambda heat, hour: hour % 5)
+
+    with pytest.raises(ConfigurationError, match="--problem multiclass or --problem regression"):
+        draft_model(tmp_path, "shop", source, "sold", "when")
+    assert not (tmp_path / "deployments").exists()
+
+    draft_model(tmp_path, "shop", source, "sold", "when", problem="multiclass")
+    assert manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).spec.problem == (
+        "multiclass"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["Price: EUR", "# sold", "on", "no", "null", "2024", "{amount}", "note [raw]", "a, b"]
+)
+def test_names_that_yaml_reads_otherwise(tmp_path, name):
+    """The target that was given is the target of the draft."""
+    source = history(tmp_path / "shop.csv")
+    text = source.read_text().replace("sold", f'"{name}"', 1)
+    source.write_text(text)
+
+    draft_model(tmp_path, "on", source, name, "when")
+
+    managed = manage("on", Settings(home=tmp_path / "home", project=tmp_path))
+    assert (managed.name, managed.spec.target) == ("on", name)
+
+
+@pytest.mark.parametrize("model", ["2024", "Shop", "a b"])
+def test_drafts_that_fail_their_check_are_not_written(tmp_path, model):
+    """A name that a spec cannot have leaves no file behind, and the second try says the same."""
+    source = history(tmp_path / "shop.csv")
+
+    for _ in range(2):
+        with pytest.raises(DraftError, match=r"nothing was written: .*model: expected"):
+            draft_model(tmp_path, model, source, "sold", "when")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
+
+
+@pytest.mark.parametrize("name", ["a*b.csv", "{batch}.csv", "$HOME.csv", "what?.csv"])
+def test_path_that_a_contract_reads_otherwise(tmp_path, name):
+    """It is refused by name before anything is read."""
+    with pytest.raises(ConfigurationError, match="--source: expected a path without"):
+        draft_model(tmp_path, "shop", history(tmp_path / name), "sold", "when")
+
+
+def test_strays_decide_no_period(tmp_path):
+    """One row of 1900 and one of 2204 do not make years of weeks, and are spoken of."""
+    source = history(tmp_path / "shop.csv")
+    with source.open("a") as stream:
+        stream.write("1900-01-01T00:00:00+00:00,north,1.0,3.5\n")
+        stream.write("2204-01-01T00:00:00+00:00,north,1.0,3.5\n")
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when")
+
+    spec = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).spec
+    assert spec.batch.every == "week"
+    assert any("2 rows far from all others" in guess.why for guess in draft.guesses)
+
+
+def test_a_spec_is_a_few_lines(tmp_path):
+    """Eight keys at most; what is left out comes from the preset."""
+    draft = draft_model(tmp_path, "shop", history(tmp_path / "shop.csv"), "sold", "when")
+
+    lines = [line for line in draft.spec.read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) <= 8
+    assert all(guess.what and guess.why and guess.change for guess in draft.guesses)
+
+
+def test_later_days_keep_a_draft(tmp_path):
+    """Limits that were guessed from history warn of what lies beyond them, and refuse nothing."""
+    source = history(tmp_path / "shop.csv")
+    draft_model(tmp_path, "shop", source, "sold", "when")
+    with source.open("a") as stream:
+        for hour in range(24 * 7):
+            when = datetime(2024, 3, 4, tzinfo=UTC) + timedelta(hours=hour)
+            stream.write(f"{when.isoformat()},west,{1000 + hour},99999.5\n")
+    rows = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).rows
+    batch = rows.batch("2024-W10")
+
+    snapshot = write_snapshot(
+        rows.settings.lake, open_source(rows).read(batch), rows.contract, batch, "shop"
+    )
+    verdict = judge(rows.settings.lake, snapshot, rows.contract, rows.validation)
+
+    assert verdict.outcome == "accept"
+    failed = {rule.rule for rule in verdict.rules if rule.outcome == "failed"}
+    assert failed == {"shop:in_set", "heat:between", "sold:between"}
+
+
 @pytest.mark.flow
 def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
     """From one file and one command to a champion, without a line of Python."""
@@ -107,7 +231,7 @@ def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
 
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
     assert batches == 8
-    assert ledger.champion_changes(entries)[0].decision.version == 1
+    assert entries.champion_changes[0].decision.version == 1
     assert all(
         r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
     )

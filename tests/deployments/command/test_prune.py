@@ -16,7 +16,8 @@ from tasks.ledger.lease import LeaseHeldError, lease
 from tasks.ledger.tables import open_ledger
 from tasks.records import Promote
 from tasks.settings import Settings
-from tests.tasks.builders import batch_record, span, trained_model
+from tests.tasks.builders import batch_record, manual_evidence, span, trained_model
+from tests.versions import write_training
 
 AGE = timedelta(days=30)
 
@@ -65,9 +66,7 @@ def test_only_a_replaced_revision_that_nothing_rests_on_goes(settings):
     engine = open_ledger(settings.ledger_url)
     with lease(engine, "m", "test") as held:
         rows = (span(0, 1, batch=made.batch.id).model_copy(update={"snapshot": trained}),)
-        ledger.record_training(
-            engine, held, trained_model(model="m", trained_on=rows), made.batch.id
-        )
+        write_training(engine, held, trained_model(model="m", trained_on=rows), made.batch.id)
     expected = {f"snapshots/c/{made.batch.id}/{replaced[:16]}"}
 
     assert removed(settings) == expected
@@ -112,7 +111,7 @@ def test_copies_of_the_champion_and_of_the_one_before_it_stay(settings):
         for version in (1, 2, 3):
             promoted = Promote(reason="better", version=version, previous=version - 1 or None)
             entry = ledger.record_decision(
-                engine, held, "2020-01", promoted, {}, as_of=datetime.now(UTC)
+                engine, held, "2020-01", promoted, manual_evidence(), as_of=datetime.now(UTC)
             )
             ledger.mark_effective(engine, held, entry)
     old = time.time() - 60 * 86_400

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.register import BEGIN
+from deployments.names import LAUNCH
 from tasks.settings import REPOSITORY
 from tests.deployments.conftest import ask, free_port, until
 
@@ -114,7 +114,7 @@ def test_the_kubernetes_template_names_only_variables_that_it_has():
         "PASSWORD" in name or "AUTH" in name
         for name in template["variables"]["properties"]["env"]["default"]
     )
-    assert template["variables"]["properties"]["command"]["default"] == BEGIN
+    assert template["variables"]["properties"]["command"]["default"] == LAUNCH
     spec = template["job_configuration"]["job_manifest"]["spec"]
     assert spec["backoffLimit"] == 0, (
         "Prefect runs again what crashed; Kubernetes must not do it too"

@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.server.embedded import PrefectAwayError, answering_prefect
+from deployments.server.client import ServerAwayError
+from deployments.server.embedded import answering_prefect
 
 pytestmark = pytest.mark.flow
 
@@ -109,9 +110,7 @@ def test_a_server_that_goes_away_is_named() -> None:
     what it is.
     """
     with (
-        pytest.raises(
-            PrefectAwayError, match=r"Prefect's server at .*ConnectError: All connection"
-        ),
+        pytest.raises(ServerAwayError, match=r"Prefect's server at .*ConnectError: All connection"),
         answering_prefect(),
     ):
         raise httpx.ConnectError("All connection attempts failed")

@@ -22,6 +22,7 @@ import yaml
 
 from deployments.server import up
 from deployments.server.home import read_secrets, running
+from deployments.server.programs import NotReadyError, Program, end, started_in, supervise
 from tasks.settings import REPOSITORY
 from tests.conftest import WEATHER_PROJECT
 from tests.deployments.conftest import Servers, ask, until
@@ -245,21 +246,16 @@ def test_a_home_comes_back_from_its_backup_with_new_passwords(servers, weather_s
         assert "2013-W03" in servers.kingmaker("history", "weather", "--all").stdout
 
 
-def program(tmp_path: Path, code: str) -> up.Program:
-    """A program that runs ``code``, under supervision."""
-    environment = dict(os.environ) | {"KINGMAKER_UP": str(tmp_path)}
-    return up.Program("worker", [sys.executable, "-c", code], environment, tmp_path / "log")
-
-
 def test_a_program_that_keeps_dying_ends_all_by_name(tmp_path, monkeypatch):
     """After the bound, the error names the program, its code and its last words."""
-    monkeypatch.setattr(up, "_MOST_DEATHS", 1)
-    dying = program(tmp_path, "print('my last words', flush=True); raise SystemExit(7)")
+    (tmp_path / "dies.py").write_text("print('my last words'); raise SystemExit(7)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    dying = Program("worker", "dies", [], os.environ, tmp_path)
     dying.start()
     said = []
 
-    with pytest.raises(up.NotReadyError, match=r"(?s)worker: died 2 times.*code 7.*my last words"):
-        up._supervise([dying], threading.Event(), said.append)
+    with pytest.raises(NotReadyError, match=r"(?s)worker: died 2 times.*code 7.*my last words"):
+        supervise([dying], threading.Event(), said.append, most_deaths=1)
 
     assert "worker died with code 7; it is started again" in said[0]
 
@@ -270,9 +266,9 @@ def test_what_a_killed_up_left_is_ended_and_no_other_homes(tmp_path):
     mine = subprocess.Popen(sleep, env={**os.environ, "KINGMAKER_UP": str(tmp_path)})
     other = subprocess.Popen(sleep, env={**os.environ, "KINGMAKER_UP": f"{tmp_path}-other"})
     try:
-        until(lambda: [p.pid for p in up._ours(tmp_path)] == [mine.pid])
+        until(lambda: [p.pid for p in started_in(tmp_path)] == [mine.pid])
 
-        up._end(up._ours(tmp_path))
+        end(started_in(tmp_path))
         mine.poll()
 
         assert not psutil.pid_exists(mine.pid)

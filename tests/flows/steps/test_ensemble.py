@@ -4,7 +4,6 @@ rebuilt.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ from flows.replay import replay
 from flows.steps.run import ModelRun
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
-from tasks.model_spec import manage
 from tasks.prediction import predict_frame
 from tasks.records import Promote, Recalibrate
 from tests.conftest import WEATHER_WEEKS, run_flow
+from tests.flows.reading import reading_run
 
 pytestmark = pytest.mark.flow
 
@@ -30,9 +29,7 @@ pytestmark = pytest.mark.flow
 @pytest.fixture
 def read_only(use_home, replayed_home) -> ModelRun:
     """A look at the replayed home, without a lease to change it."""
-    settings = use_home(replayed_home)
-    managed = manage("weather", settings)
-    return ModelRun(managed, open_ledger(settings.ledger_url), None, datetime.now(UTC), "")
+    return reading_run("weather", use_home(replayed_home))
 
 
 def _differ(project: Path, **changes: str) -> None:
@@ -44,12 +41,14 @@ def _differ(project: Path, **changes: str) -> None:
 
 def test_what_served_any_past_batch_is_rebuilt_exactly(read_only):
     """Version, weights and recalibration as of then give the very numbers that were served."""
-    served = [record for record in read_only.batches().values() if record.predictions is not None]
+    served = [
+        record for record in read_only.batches.known.values() if record.predictions is not None
+    ]
     assert len(served) > 4
     assert any(record.predictions.adjusted_by is not None for record in served)
     for record in served:
         stored = pq.read_table(read_only.managed.settings.lake / record.predictions.path)
-        model = read_only.served(record.predictions)
+        model = read_only.models.served(record.predictions)
 
         again = predict_frame(model, read_only.features([record]), "regression")
 
@@ -60,13 +59,11 @@ def test_members_join_and_are_recorded(read_only):
     """The current ensemble keeps earlier versions; the newest is its last member; weights sum to
     one.
     """
-    history = read_only.history()
+    history = read_only.history
     champion_changes = [
-        e.decision.version
-        for e in ledger.champion_changes(history)
-        if isinstance(e.decision, Promote)
+        e.decision.version for e in history.champion_changes if isinstance(e.decision, Promote)
     ]
-    champion = read_only.training(champion_changes[-1])
+    champion = read_only.trainings.version(champion_changes[-1])
     assert [member.version for member in champion.members][-1] == champion.version
     assert len(champion.members) > 1
     assert {m.version for m in champion.members} <= set(champion_changes)
@@ -74,7 +71,7 @@ def test_members_join_and_are_recorded(read_only):
     assert refreshes
     for entry in refreshes:
         assert sum(entry.decision.weights) == pytest.approx(1)
-        assert "made again  the same decision" in explain(entry)
+        assert "made again  the same decision" in explain(entry, entry.evidence_sha256)
     batches = [(e.decision.version, e.batch) for e in refreshes]
     assert len(batches) == len(set(batches)), "a batch counts once for a version"
 
@@ -88,8 +85,8 @@ def test_take_back_by_hand(use_home, make_weather_home, quick_project):
         run_flow(rollback("weather", recalibration=True))
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    version = ledger.champion_changes(ledger.history(engine, "weather"))[-1].decision.version
-    before = ledger.adjustments(ledger.history(engine, "weather"), version)
+    version = ledger.history(engine, "weather").champion_changes[-1].decision.version
+    before = ledger.history(engine, "weather").adjustments(version)
 
     entry = run_flow(rollback("weather", "it looks odd", "ada", recalibration=True))
 
@@ -116,7 +113,7 @@ def test_a_model_alone_is_recalibrated(use_home, make_weather_home, quick_projec
     refreshes = [e for e in history if isinstance(e.decision, Recalibrate)]
     assert refreshes
     assert all(e.decision.weights == () and not e.decision.members for e in refreshes)
-    assert any(e.evidence["comparison"] is not None for e in refreshes)
+    assert any(e.evidence.comparison is not None for e in refreshes)
 
 
 def test_single_and_never_switch_ensemble_and_recalibration_off(
@@ -135,7 +132,7 @@ def test_single_and_never_switch_ensemble_and_recalibration_off(
     assert not [e for e in history if isinstance(e.decision, Recalibrate)]
     assert {
         ledger.training(engine, "weather", e.decision.version).members
-        for e in ledger.champion_changes(history)
+        for e in history.champion_changes
     } == {()}
     records = ledger.known_batches(engine, "weather")
     assert records[WEATHER_WEEKS[4]].predictions.adjusted_by is None

@@ -8,12 +8,23 @@ import pytest
 
 from flows.steps import events as announcing
 from flows.steps.events import DECIDED, announce
-from tasks.records import AwaitApproval, Hold, LedgerEntry, Promote, Reject, Retrain, RollBack
+from tasks.records import (
+    AwaitApproval,
+    Hold,
+    LedgerEntry,
+    Promote,
+    Refusal,
+    Reject,
+    Retrain,
+    RollBack,
+    Verdict,
+)
+from tests.tasks.builders import manual_evidence
 
 VALUE = "slice carrier = UA is 12% worse"
 
 
-def entry_of(decision, **evidence) -> LedgerEntry:
+def entry_of(decision, evidence=None) -> LedgerEntry:
     """An entry whose reason names a value of the data."""
     moment = datetime(2013, 6, 1, tzinfo=UTC)
     return LedgerEntry(
@@ -21,7 +32,7 @@ def entry_of(decision, **evidence) -> LedgerEntry:
         model="weather",
         batch="2013-05",
         decision=decision,
-        evidence=evidence,
+        evidence=evidence or manual_evidence(),
         evidence_sha256="ab",
         as_of=moment,
         recorded_at=moment,
@@ -48,14 +59,14 @@ def told(monkeypatch) -> list[dict]:
         RollBack(reason=VALUE, version=1, previous=2),
     ],
 )
-def test_what_changes_or_keeps_the_throne_is_told_without_its_reason(told, decision):
+def test_what_changes_or_keeps_the_champion_is_told_without_its_reason(told, decision):
     """Name, model, batch, version and who decided; the reason may hold a value, and stays in the
     ledger.
     """
     announce(entry_of(decision))
 
     (event,) = told
-    assert event["event"] == DECIDED[decision.kind]
+    assert event["event"] == DECIDED[type(decision)]
     assert event["payload"]["version"] == f"version {decision.version}"
     assert event["payload"]["by"] == "ada"
     assert "UA" not in str(event)
@@ -67,7 +78,9 @@ def test_a_refused_batch_is_told_and_a_quiet_one_is_not(told):
     announce(entry_of(Retrain(reason="the clock")))
     assert told == []
 
-    announce(entry_of(Hold(reason=VALUE), verdict={"outcome": "refuse"}))
+    verdict = Verdict(outcome="refuse", reason=VALUE, rows=1, quarantined=0, rules=())
+    refusal = Refusal(model="weather", batch="2013-05", revision=1, verdict=verdict)
+    announce(entry_of(Hold(reason=VALUE), refusal))
     assert told[0]["event"] == "kingmaker.batch.refused"
 
 

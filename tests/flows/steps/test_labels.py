@@ -21,7 +21,6 @@ from deployments.command.cli import status
 from flows.monitor import BatchRefusedError, monitor
 from flows.replay import replay
 from flows.steps.pending import is_idle
-from tasks.decisions.rules import made_by
 from tasks.features.task import build_features
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
@@ -34,6 +33,7 @@ from tasks.records import (
     LabelSnapshot,
     LedgerEntry,
     TrainedModel,
+    WatchEvidence,
 )
 from tasks.settings import Settings
 from tests.conftest import WEATHER_WEEKS, run_flow
@@ -180,7 +180,7 @@ def test_immature_labels_would_have_poisoned_and_nobody_was_trained_on_them(repl
     for entry in promotions:
         trained = replayed.trainings()[entry.decision.version - 1]
         used = {span.batch for span in (*trained.trained_on,)} | {
-            span["batch"] for span in entry.evidence["holdout"]
+            span.batch for span in entry.evidence.holdout
         }
         assert all(managed.matures(managed.rows.batch(batch)) <= entry.as_of for batch in used)
         assert all(span.rows == ROWS - SILENT for span in trained.trained_on[:-1]), (
@@ -208,17 +208,17 @@ def test_promotion_is_watched_on_mature_weeks(replayed):
     """The previous champion is held against the new one when the first week after its training has
     its labels.
     """
-    watched = [e for e in replayed.entries if made_by(e.evidence) == "watch"]
+    watched = [e for e in replayed.entries if isinstance(e.evidence, WatchEvidence)]
 
     assert watched
     for entry in watched:
-        own = replayed.records[entry.evidence["batch"]]
+        own = replayed.records[entry.evidence.batch]
         assert replayed.managed.matures(own.batch) <= entry.as_of
-        assert entry.evidence["comparison"]["rows"] == ROWS - SILENT
+        assert entry.evidence.comparison.rows == ROWS - SILENT
         assert own.batch.id < entry.batch, (
             "labels are three weeks late: it is not the week that is answered"
         )
-    assert len({(e.evidence["champion"], e.evidence["batch"]) for e in watched}) == len(watched)
+    assert len({(e.evidence.champion, e.evidence.batch) for e in watched}) == len(watched)
 
 
 def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):

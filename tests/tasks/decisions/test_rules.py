@@ -1,6 +1,5 @@
 """Tests of decisions made again from their record."""
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -14,25 +13,23 @@ from tasks.decisions.config import (
     RecalibrationConfig,
     WatchConfig,
 )
-from tasks.decisions.rules import (
-    FreezeRule,
-    GateRule,
-    PolicyRule,
-    RecalibrationRule,
-    Rule,
-    WatchRule,
-    decide_again,
-    made_by,
-)
+from tasks.decisions.rules import decide
 from tasks.records import (
+    AnyEvidence,
     EnsembleMember,
     FreezeEvidence,
+    FreezeRule,
+    GateRule,
     LabelSummary,
+    LedgerEntry,
+    PolicyRule,
     RecalibrationEvidence,
-    Record,
+    RecalibrationRule,
+    Rule,
     WatchEvidence,
+    WatchRule,
 )
-from tests.tasks.builders import comparison, evidence, policy_evidence
+from tests.tasks.builders import comparison, entry, evidence, policy_evidence
 
 POLICY = PolicyConfig(
     adapt=Adaptation(),
@@ -101,26 +98,29 @@ LABELLED = RecalibrationEvidence(
         (FreezeRule(settings=WatchConfig(freeze_batches=2)), ROLLED_BACK, "Hold"),
     ],
 )
-def test_same_decision_from_the_record(rule: Rule, seen: Record, kind: str) -> None:
-    """What the ledger keeps as JSON, settings included, makes the same decision to the letter."""
-    decision = rule.decide(seen)
-    document = json.loads(seen.model_dump_json()) | {"rule": json.loads(rule.model_dump_json())}
+def test_same_decision_from_the_record(rule: Rule, seen: AnyEvidence, kind: str) -> None:
+    """What is kept as JSON, settings included, makes the same decision to the letter."""
+    decision = decide(rule, seen)
+    written = entry(1, decision, evidence=seen, rule=rule).model_dump_json()
 
-    assert made_by(document) == rule.rule
-    assert decide_again(json.loads(json.dumps(document))) == decision
+    read = LedgerEntry.model_validate_json(written)
+
+    assert (read.rule, read.evidence) == (rule, seen)
+    assert decide(read.rule, read.evidence) == decision
     assert decision.kind == kind
 
 
-def test_a_persons_word_is_not_made_again() -> None:
-    """Evidence without a rule is no rule's decision."""
-    assert decide_again({"person": "Ada", "reason": "approved", "rests_on": 3}) is None
+def test_rule_takes_its_own_evidence_alone() -> None:
+    """A rule that is given evidence of another type says so."""
+    with pytest.raises(TypeError, match=r"the rule gate: .* found watch"):
+        decide(GateRule(settings=GateConfig(), approval_required=False), WATCHED)
 
 
 def test_refresh_of_weights_and_recalibration() -> None:
     """The judged member moves by three tenths of its loss, the other stays, and the gap to the
     labels is closed a little.
     """
-    decision = RECALIBRATION.decide(LABELLED)
+    decision = decide(RECALIBRATION, LABELLED)
 
     assert [m.discounted_loss for m in decision.members] == pytest.approx(
         [0.7 * 0.5 + 0.3 * 0.4, 0.4]
@@ -141,7 +141,7 @@ def test_harmful_refresh_is_taken_back(loss: float, t: float, taken_back: bool) 
     compared = comparison(challenger_loss=loss, champion_loss=0.5, t=t)
     seen = LABELLED.model_copy(update={"weights_before": (0.8, 0.2), "comparison": compared})
 
-    decision = RECALIBRATION.decide(seen)
+    decision = decide(RECALIBRATION, seen)
 
     assert decision.taken_back == taken_back
     assert (decision.weights == (0.8, 0.2)) == taken_back

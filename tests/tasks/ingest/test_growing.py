@@ -85,6 +85,57 @@ def test_unchanged_file_is_not_read_again(source: GrowingFiles) -> None:
     assert source.store.reads == 2
 
 
+def test_a_file_is_read_once_for_all_its_batches(source: GrowingFiles) -> None:
+    """However many batches there are to be read, and again when it has grown."""
+    days = [datetime(2013, 5, 17, 16, tzinfo=UTC) + timedelta(days=day) for day in range(60)]
+    append(source, "".join(f"{day.isoformat()},{i},a\n" for i, day in enumerate(days)))
+    assert isinstance(source.store, CountingStore)
+
+    found = [ids(source, id) for id in source.batches()]
+
+    assert found == [[i] for i in range(60)]
+    assert source.store.reads == 1
+    append(source, "2013-08-01T12:00:00Z,99,a\n")
+    assert ids(source, list(source.batches())[-1]) == [99]
+    assert source.store.reads == 2
+
+
+def test_rows_that_were_kept_and_damaged_are_read_again(source: GrowingFiles) -> None:
+    """No byte of the cache is trusted unseen; without it the file is read again."""
+    append(source, "".join(f"2013-05-17T12:00:00Z,{i},a\n" for i in range(100)))
+    source.batches()
+    (kept,) = (source.lake / "sources").rglob("*.rows")
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(bytes(content))
+
+    with pytest.raises(SourceError, match=r"all\.csv: expected its rows in .*, found them damaged"):
+        ids(source, "2013-05-17")
+
+    assert ids(source, "2013-05-17") == list(range(100))
+
+
+def test_last_line_without_an_end(source: GrowingFiles) -> None:
+    """It is a row like any other; the next row makes no batch of the old ones new."""
+    file = append(source, "2013-05-17T12:00:00Z,1,a\n2013-05-18T12:00:00Z,2,b")
+    before = source.batches()
+
+    assert [ids(source, id) for id in before] == [[1], [2]]
+    file.write_text(file.read_text() + "\n2013-05-19T12:00:00Z,3,c\n")
+    assert {id: source.batches()[id] for id in before} == before
+
+
+def test_columns_of_other_batches_are_columns_of_each(tmp_path: Path) -> None:
+    """A key of JSON that a batch lacks is missing there, as if the file had been read at once."""
+    contract = sample_contract(tmp_path, lambda d: d["servers"][0].update(format="json"))
+    file = tmp_path / "all.jsonl"
+    lines = ('{"sold_at": "2013-05-17T12:00:00Z"}', '{"sold_at": "2013-05-18T12:00:00Z", "id": 1}')
+    file.write_text("\n".join(lines))
+    source = GrowingFiles(contract, "day", LocalStore(), Address(str(file)), tmp_path / "lake")
+
+    assert ids(source, "2013-05-17") == [None]
+
+
 def test_only_the_batch_with_new_rows_changes(source: GrowingFiles) -> None:
     """Rows that are appended leave other batches as they are; late rows change the batch that they
     belong to.

@@ -79,6 +79,106 @@ def test_files_that_no_contract_comes_from(tmp_path: Path, text: str, message: s
         infer_contract(read_typed(tmp_path / "x.csv"), "x")
 
 
+def test_codes_stay_text(tmp_path: Path) -> None:
+    """Digits that a number would round, strip or spell anew; the rest of the digits are numbers."""
+    source = tmp_path / "x.csv"
+    rows = [
+        f"2024-03-0{i},1189850876250608328{i},{i % 3:05d},{i}E{i},{2**62 + i},{i}.0,{i}"
+        for i in range(1, 9)
+    ]
+    source.write_text("at,scholar,zip,sku,device,whole,n\n" + "\n".join(rows) + "\n")
+
+    kinds = {c.name: c.logical_type for c in inferred(source).columns}
+
+    assert kinds == {
+        "at": "timestamp",
+        **dict.fromkeys(("scholar", "zip", "sku", "device"), "string"),
+        "whole": "number",  # whole today, it need not be tomorrow
+        "n": "integer",
+    }
+
+
+def test_limits_and_lists_are_warnings(tmp_path: Path) -> None:
+    """They hold in this file; the next one may be the first that breaks them."""
+    source = tmp_path / "x.csv"
+    rows = [f"2024-03-0{i},{i // 2},{'ab'[i % 2]}\n" for i in range(1, 9)]
+    source.write_text("at,n,kind\n" + "".join(rows))
+
+    severities = {
+        rule.id: rule.severity for rule in inferred(source).rules if rule.columns[:1] != ("at",)
+    }
+
+    guessed = {"n:between", "n:not_null", "kind:in_set", "kind:not_null"}
+    assert {id for id, severity in severities.items() if severity == "warning"} >= guessed
+
+
+def test_columns_that_no_contract_has_are_left_out(tmp_path: Path) -> None:
+    """They cost themselves and not the file, with a comment that says why."""
+    source = tmp_path / "2013-05-17.parquet"
+    table = pa.table(
+        {
+            "at": [NOON, NOON],
+            "list": [[1], [2]],
+            "struct": [{"a": 1}, {"a": 2}],
+            "span": pa.array([1, 2], pa.duration("s")),
+            "nothing": pa.nulls(2),
+            "hash": pa.array([2**63, 2**63 + 1], pa.uint64()),
+            "shop": pa.array(["a", "b"], pa.large_string()),
+        }
+    )
+    pq.write_table(table, source)
+
+    typed = read_typed(source)
+    text = infer_contract(typed, "things")
+
+    assert list(typed.columns) == ["at", "hash", "shop"]
+    assert typed.columns["hash"].values.to_pylist() == [str(2**63), str(2**63 + 1)]
+    assert set(typed.left_out) == {"list", "struct", "span", "nothing"}
+    assert all(f"# Left out: '{name}': " in text for name in typed.left_out)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "values"),
+    [
+        (["1", "?", "3"], "integer", [1, None, 3]),
+        (["2024-03-01", "n/a", "2024-03-02"], "date", [date(2024, 3, 1), None, date(2024, 3, 2)]),
+        (["AT", "NA", "DE"], "string", ["AT", "NA", "DE"]),  # Namibia
+        (["north", "NA", "south"], "string", ["north", None, "south"]),
+        (["north", "-", "south"], "string", ["north", "-", "south"]),
+        (["Y", "N", ""], "boolean", [True, False, None]),
+        (["y", "x", "n"], "string", ["y", "x", "n"]),
+        (["01.03.2024", "31.03.2024", ""], "date", [date(2024, 3, 1), date(2024, 3, 31), None]),
+    ],
+)
+def test_missing_markers_and_spellings(
+    tmp_path: Path, cells: list[str], kind: str, values: list[object]
+) -> None:
+    """What means that there is no value depends on what stands beside it."""
+    source = tmp_path / "x.csv"
+    source.write_text("at,x\n" + "".join(f"2024-03-01,{cell}\n" for cell in cells))
+
+    typed = read_typed(source)
+
+    assert typed.columns["x"].column.logical_type == kind
+    assert typed.columns["x"].values.to_pylist() == values
+    contract = inferred(source)
+    assert contract.server.missing == typed.server.missing
+
+
+@pytest.mark.parametrize("factor", [1, 1000, 10**6, 10**9])
+def test_counts_since_1970_are_times_of_the_time_column(tmp_path: Path, factor: int) -> None:
+    """Large enough whole numbers, there and nowhere else."""
+    source = tmp_path / "x.csv"
+    moment = int(NOON.timestamp()) * factor
+    source.write_text(f"at,other\n{moment},{moment}\n{moment + factor},{moment}\n")
+
+    typed = read_typed(source, time="at")
+
+    assert typed.columns["at"].values.to_pylist() == [NOON, NOON + timedelta(seconds=1)]
+    assert typed.columns["other"].column.logical_type in ("integer", "string")
+    assert any("since 1970" in guess.what for guess in typed.guesses)
+
+
 @settings(
     max_examples=10,
     deadline=None,

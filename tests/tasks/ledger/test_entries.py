@@ -3,33 +3,42 @@
 import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
 from tasks.batches import Batch
+from tasks.decisions.config import WatchConfig
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, LeaseLostError, lease
 from tasks.ledger.tables import batches, decisions, leases, trainings
 from tasks.records import (
+    AnyEvidence,
+    Attempted,
     AwaitApproval,
     BatchRecord,
     Decision,
     Evidence,
+    Expired,
     Freeze,
+    FreezeEvidence,
+    FreezeRule,
     Hold,
     Interval,
     LedgerEntry,
     Performance,
     Promote,
-    Record,
+    RecalibrationEvidence,
+    Refusal,
     Reject,
     Retrain,
     RollBack,
     Shadow,
     Thaw,
+    WatchEvidence,
+    WatchRule,
 )
 from tests.tasks.builders import (
     at,
@@ -37,9 +46,11 @@ from tests.tasks.builders import (
     comparison,
     evidence,
     interval,
+    manual_evidence,
     policy_evidence,
     trained_model,
 )
+from tests.versions import known_versions, write_training
 
 PROMOTE = Promote(reason="better", version=2, previous=1)
 REJECT = Reject(reason="not proven", version=2)
@@ -70,7 +81,7 @@ def _write(
     engine: Engine,
     held: Lease,
     decision: Decision,
-    seen: Record | dict[str, Any] | None = None,
+    seen: AnyEvidence | None = None,
     **changes: Any,
 ) -> LedgerEntry:
     values: dict[str, Any] = {
@@ -96,7 +107,7 @@ def test_batch_round_trip(engine: Engine, held: Lease) -> None:
         metric="roc_auc",
         score=ENDLESS,
         loss=ENDLESS,
-        metrics={"roc_auc": 0.5},
+        metrics={"roc_auc": ENDLESS},
     )
 
     written = ledger.record_batch(engine, held, batch_record(performances=(performance,)))
@@ -161,7 +172,7 @@ def test_fingerprints_of_finished_batches(engine: Engine, held: Lease) -> None:
 def test_training_round_trip(engine: Engine, held: Lease) -> None:
     """A version comes back as it was written; one that was never written is named."""
     trained = trained_model(version=3)
-    ledger.record_training(engine, held, trained, "2020-01")
+    write_training(engine, held, trained, "2020-01")
 
     assert ledger.training(engine, "flights", 3) == trained
     assert ledger.training(engine, "flights", 3).recipe.hash == trained.recipe.hash
@@ -173,7 +184,7 @@ def test_training_batches(engine: Engine, held: Lease) -> None:
     """The batches of this model's trainings come oldest first, one with two trainings once."""
     assert ledger.training_batches(engine, "flights") == ()
     for version, batch in ((1, "2020-01"), (2, "2020-04"), (3, "2020-02"), (4, "2020-04")):
-        ledger.record_training(engine, held, trained_model(version=version), batch)
+        write_training(engine, held, trained_model(version=version), batch)
 
     assert ledger.training_batches(engine, "flights") == ("2020-01", "2020-02", "2020-04")
     assert ledger.training_batches(engine, "weather") == ()
@@ -198,11 +209,12 @@ def test_every_kind_of_decision_round_trip(engine: Engine, held: Lease, decision
     written = _write(engine, held, decision, seen, decided_by="Ada")
 
     (read,) = ledger.history(engine, "flights")
-    found = Evidence.model_validate(read.evidence)
-    assert read == written
+    assert read.model_dump_json() == written.model_dump_json()
     assert read.decision == decision
-    assert found.model_dump_json() == seen.model_dump_json()
-    assert found.comparison.t == -math.inf
+    assert type(read.evidence) is Evidence
+    assert read.evidence.model_dump_json() == seen.model_dump_json()
+    assert read.evidence.comparison.t == -math.inf
+    assert ledger.stored_sha256(engine, read.id) == read.evidence_sha256
     assert (read.as_of, read.flow_run, read.decided_by, read.model) == (
         at(40),
         "run",
@@ -217,7 +229,7 @@ def test_what_is_stored_is_json(engine: Engine, held: Lease) -> None:
     evidence.
     """
     _write(engine, held, PROMOTE, evidence(comparison=comparison(t=-math.inf, difference=ENDLESS)))
-    _write(engine, held, REJECT, {"t": math.inf, "list": [math.nan]})
+    _write(engine, held, REJECT, policy_evidence(losses=(math.inf,), newest_loss=math.nan))
     performance = Performance(
         batch="2020-01",
         version=1,
@@ -242,7 +254,88 @@ def test_what_is_stored_is_json(engine: Engine, held: Lease) -> None:
         raise AssertionError(name)
 
     documents = [json.loads(document, parse_constant=refuse) for document in stored]
-    assert documents[1] == {"t": "Infinity", "list": ["NaN"]}
+    assert (documents[1]["losses"], documents[1]["newest_loss"]) == (["Infinity"], "NaN")
+
+
+EVERY_EVIDENCE: tuple[AnyEvidence, ...] = (
+    evidence(),
+    policy_evidence(training_age=timedelta(days=9)),
+    WatchEvidence(
+        model="flights",
+        batch="2020-02",
+        revision=1,
+        champion=2,
+        previous=1,
+        batches_watched=1,
+        comparison=comparison(),
+    ),
+    FreezeEvidence(model="flights", batch="b", revision=1, rollbacks=("a", "b"), recent=("b",)),
+    RecalibrationEvidence(
+        model="flights",
+        batch="b",
+        champion=2,
+        problem="binary",
+        members=(),
+        losses={1: 0.5},
+        summaries=(),
+        weights=(),
+        recalibration=None,
+    ),
+    Refusal(model="flights", batch="b", revision=1, verdict=batch_record().verdict),
+    Attempted(retrain=3),
+    manual_evidence(rests_on=4),
+    Expired(expired=2, waited_since=at(1)),
+)
+
+
+@pytest.mark.parametrize("seen", EVERY_EVIDENCE, ids=lambda one: one.type)
+def test_every_type_of_evidence_round_trip(engine: Engine, held: Lease, seen: AnyEvidence) -> None:
+    """Evidence comes back as the record that it was, and no type of it is missing here."""
+    _write(engine, held, REJECT, seen)
+
+    (read,) = ledger.history(engine, "flights")
+
+    assert read.evidence == seen
+    assert type(read.evidence) is type(seen)
+    assert {type(one) for one in EVERY_EVIDENCE} == set(get_args(get_args(AnyEvidence)[0]))
+
+
+def test_rule_is_kept_with_its_settings(engine: Engine, held: Lease) -> None:
+    """The rule that decided comes back with the settings of then."""
+    rule = WatchRule(settings=WatchConfig(better=0.5, batches=7))
+
+    written = _write(engine, held, BACK, rule=rule)
+
+    assert written.rule == rule
+    assert ledger.history(engine, "flights").entries[0].rule == rule
+
+
+@pytest.mark.parametrize("column", ["evidence", "rule"])
+def test_changed_record_has_another_digest(engine: Engine, held: Lease, column: str) -> None:
+    """What was changed in the database after it was written no longer has the digest of the
+    entry.
+    """
+    rule = FreezeRule(settings=WatchConfig())
+    entry = _write(engine, held, REJECT, rule=rule)
+    changed = {"evidence": evidence(attempt=9), "rule": WatchRule(settings=WatchConfig())}[column]
+    document = json.loads(changed.model_dump_json())
+    with engine.begin() as connection:
+        connection.execute(update(decisions).values({column: document}))
+
+    assert ledger.stored_sha256(engine, entry.id) != entry.evidence_sha256
+    assert ledger.decision_numbered(engine, entry.id).evidence_sha256 == entry.evidence_sha256
+
+
+def test_record_that_is_none_any_more_is_told(engine: Engine, held: Lease) -> None:
+    """Evidence that was changed into something that no record has is named with its decision."""
+    entry = _write(engine, held, REJECT)
+    with engine.begin() as connection:
+        connection.execute(update(decisions).values(evidence={"type": "promotion"}))
+
+    with pytest.raises(
+        ledger.UnreadableDecisionError, match=f"decision {entry.id} of flights: expected the record"
+    ):
+        ledger.history(engine, "flights")
 
 
 def test_moments_are_kept_in_utc(engine: Engine, held: Lease) -> None:
@@ -264,99 +357,13 @@ def test_what_is_journalled_and_what_is_effective(
     entry = _write(engine, held, decision)
 
     assert (entry.effective_at is None) == journalled
-    assert ledger.unfinished(ledger.history(engine, "flights")) == ((entry,) if journalled else ())
+    assert ledger.history(engine, "flights").unfinished == ((entry,) if journalled else ())
 
     done = ledger.mark_effective(engine, held, entry)
 
     assert done.effective_at is not None
-    assert ledger.unfinished(ledger.history(engine, "flights")) == ()
+    assert ledger.history(engine, "flights").unfinished == ()
     assert ledger.mark_effective(engine, held, entry).effective_at == done.effective_at
-
-
-def test_reigns(engine: Engine, held: Lease) -> None:
-    """Who was champion: promotions and rollbacks that took effect, oldest first."""
-    first, held_back, back = (_write(engine, held, d) for d in (PROMOTE, PROMOTE, BACK))
-    _write(engine, held, REJECT)
-    for entry in (first, back):
-        ledger.mark_effective(engine, held, entry)
-
-    found = ledger.champion_changes(ledger.history(engine, "flights"))
-
-    assert [e.id for e in found] == [first.id, back.id]
-    assert held_back.id not in {e.id for e in found}
-
-
-def _attempts(engine: Engine) -> int:
-    return ledger.attempts_since_promotion(ledger.history(engine, "flights"))
-
-
-def test_attempts_are_counted(engine: Engine, held: Lease) -> None:
-    """Each change of recipe that was judged counts, whatever was decided; refreshes and holds do
-    not.
-    """
-    assert _attempts(engine) == 0
-    _write(engine, held, Promote(reason="first", version=1, previous=None), evidence("first"))
-    _write(engine, held, REJECT)
-    _write(engine, held, REJECT, evidence("refresh"))
-    _write(engine, held, Hold(reason="steady"), policy_evidence())
-    _write(
-        engine, held, AwaitApproval(reason="better", version=3, previous=1), evidence(challenger=3)
-    )
-
-    assert _attempts(engine) == 2
-
-
-def test_judged_again_is_the_same_attempt(engine: Engine, held: Lease) -> None:
-    """A challenger that goes on in shadow is one attempt, however often it is judged."""
-    for batch in ("2020-03", "2020-04"):
-        _write(engine, held, SHADOW, evidence(batch=batch))
-    _write(engine, held, REJECT)
-
-    assert _attempts(engine) == 1
-
-
-def test_who_waits_in_shadow(engine: Engine, held: Lease) -> None:
-    """The newest judgement of each challenger counts; a promoted change of recipe ends the wait of
-    all before it.
-    """
-    other = Shadow(reason="too little", version=3)
-    _write(engine, held, SHADOW)
-    newest = _write(engine, held, SHADOW)
-    third = _write(engine, held, other, evidence(challenger=3))
-    assert ledger.in_shadow(ledger.history(engine, "flights")) == (newest, third)
-
-    _write(engine, held, REJECT)
-    assert ledger.in_shadow(ledger.history(engine, "flights")) == (third,)
-
-    _write(
-        engine,
-        held,
-        Promote(reason="better", version=4, previous=1),
-        evidence("refresh", challenger=4),
-    )
-    assert ledger.in_shadow(ledger.history(engine, "flights")) == (third,)
-
-    _write(engine, held, Promote(reason="better", version=5, previous=4), evidence(challenger=5))
-    assert ledger.in_shadow(ledger.history(engine, "flights")) == ()
-
-
-def test_frozen_until_thawed(engine: Engine, held: Lease) -> None:
-    """A freeze holds until somebody thaws the model, who also starts the count of rollbacks
-    anew.
-    """
-    assert ledger.frozen(()) is None
-    _write(engine, held, BACK)
-    _write(engine, held, BACK, decided_by="Ada")
-    entry = _write(engine, held, Freeze(reason="twice"))
-    history = ledger.history(engine, "flights")
-    assert ledger.frozen(history) == entry
-    assert ledger.rollbacks_since_thaw(history) == ("2020-02",)
-
-    _write(engine, held, Thaw(reason="seen"))
-
-    history = ledger.history(engine, "flights")
-    assert ledger.frozen(history) is None
-    assert ledger.rollbacks_since_thaw(history) == ()
 
 
 def test_unknown_number_is_told(engine: Engine, held: Lease) -> None:
@@ -366,44 +373,6 @@ def test_unknown_number_is_told(engine: Engine, held: Lease) -> None:
     assert ledger.decision_numbered(engine, entry.id) == entry
     with pytest.raises(ledger.NoDecisionError, match="a number from 1 to 1"):
         ledger.decision_numbered(engine, 7)
-
-
-def test_promoted_change_of_recipe_starts_anew(engine: Engine, held: Lease) -> None:
-    """When a change of recipe is champion, the attempts before it are over."""
-    _write(engine, held, REJECT)
-    _write(engine, held, PROMOTE)
-    assert _attempts(engine) == 0
-
-    _write(engine, held, REJECT)
-    assert _attempts(engine) == 1
-
-
-def test_refresh_and_rollback_start_nothing_anew(engine: Engine, held: Lease) -> None:
-    """A promoted refresh, or a rollback, between attempts leaves the count: else every attempt
-    would be the first.
-    """
-    for version in range(3):
-        _write(engine, held, REJECT, evidence(challenger=version))
-        _write(engine, held, PROMOTE, evidence("refresh"))
-    _write(engine, held, BACK, {"reason": "worse"})
-
-    assert _attempts(engine) == 3
-
-
-@pytest.mark.parametrize(("kind", "left"), [("change of recipe", 0), ("refresh", 1)])
-def test_promotion_by_hand_is_what_it_rests_on(
-    engine: Engine, held: Lease, kind: str, left: int
-) -> None:
-    """A person's promotion starts anew when the judgement that it rests on was of a change of
-    recipe.
-    """
-    _write(engine, held, REJECT)
-    basis = _write(
-        engine, held, AwaitApproval(reason="better", version=2, previous=1), evidence(kind)
-    )
-    _write(engine, held, PROMOTE, {"person": "Ada", "reason": "approved", "rests_on": basis.id})
-
-    assert _attempts(engine) == left
 
 
 def test_models_do_not_mix(engine: Engine, held: Lease) -> None:
@@ -426,7 +395,7 @@ def test_lost_lease_writes_nothing(engine: Engine, held: Lease) -> None:
 
     for write in (
         lambda: ledger.record_batch(engine, held, batch_record()),
-        lambda: ledger.record_training(engine, held, trained_model(), "2020-01"),
+        lambda: write_training(engine, held, trained_model(), "2020-01"),
         lambda: _write(engine, held, REJECT),
         lambda: ledger.mark_effective(engine, held, entry),
     ):
@@ -439,7 +408,7 @@ def test_lost_lease_writes_nothing(engine: Engine, held: Lease) -> None:
             for t in (batches, trainings, decisions)
         ]
     assert rows == [0, 0, 1]
-    assert ledger.unfinished(ledger.history(engine, "flights")) == (entry,)
+    assert ledger.history(engine, "flights").unfinished == (entry,)
 
 
 def test_training_is_known_with_its_judgement_or_not_at_all(engine: Engine, held: Lease) -> None:
@@ -454,13 +423,15 @@ def test_training_is_known_with_its_judgement_or_not_at_all(engine: Engine, held
             held,
             "2020-01",
             decided,
-            {},
+            evidence(),
             as_of=at(0),
             decided_by=object(),
             training=trained,  # type: ignore[arg-type]
         )
-    assert ledger.known_versions(engine, trained.model) == ()
+    assert known_versions(engine, trained.model) == ()
 
-    ledger.record_decision(engine, held, "2020-01", decided, {}, as_of=at(0), training=trained)
+    ledger.record_decision(
+        engine, held, "2020-01", decided, evidence(), as_of=at(0), training=trained
+    )
 
     assert ledger.training(engine, trained.model, trained.version) == trained

@@ -15,6 +15,7 @@ from tasks.records import (
     TrainedModel,
 )
 from tests.tasks.builders import at, batch_record, trained_model
+from tests.versions import write_training
 
 PREDICTIONS = Predictions(
     model="flights",
@@ -50,7 +51,7 @@ def test_nothing_is_replaced(engine: Engine) -> None:
     with lease(engine, "flights", "test") as held:
         ledger.record_batch(engine, held, with_content("a"))
         ledger.record_batch(engine, held, with_content("b"))
-        ledger.record_training(engine, held, trained_on(1, "b"), "2020-01")
+        write_training(engine, held, trained_on(1, "b"), "2020-01")
 
     assert superseded(engine, "flights") == ()
 
@@ -62,7 +63,7 @@ def test_versions_and_predictions_of_a_replaced_revision(engine: Engine) -> None
     with lease(engine, "flights", "test") as held:
         ledger.record_batch(engine, held, with_content("a", predictions=PREDICTIONS))
         for version, digit in ((1, "a"), (2, "a"), (3, "c")):
-            ledger.record_training(engine, held, trained_on(version, digit), "2020-01")
+            write_training(engine, held, trained_on(version, digit), "2020-01")
         ledger.record_batch(engine, held, with_content("b", rows=1103))
 
     (found,) = superseded(engine, "flights")
@@ -83,12 +84,10 @@ def test_versions_of_replaced_labels(engine: Engine) -> None:
     old, new = (LabelSnapshot(batch="2020-01", snapshot=digit * 64) for digit in "ab")
     member = EnsembleMember(version=1, window="all history", discounted_loss=0.5)
     with lease(engine, "flights", "test") as held:
-        ledger.record_training(engine, held, trained_model(labelled_by=(old,)), "2020-02")
-        ledger.record_training(
-            engine, held, trained_model(version=2, labelled_by=(new,)), "2020-02"
-        )
+        write_training(engine, held, trained_model(labelled_by=(old,)), "2020-02")
+        write_training(engine, held, trained_model(version=2, labelled_by=(new,)), "2020-02")
         ensemble = trained_model(version=3, labelled_by=(new,), members=(member,))
-        ledger.record_training(engine, held, ensemble, "2020-02")
+        write_training(engine, held, ensemble, "2020-02")
         for digit in "ab":
             ledger.record_batch(engine, held, with_content(digit, stream="labels"))
 
@@ -113,7 +112,7 @@ def test_record_from_before_labels_were_kept() -> None:
 def test_content_that_came_back(engine: Engine) -> None:
     """What rests on the first content is sound again when that content is the newest."""
     with lease(engine, "flights", "test") as held:
-        ledger.record_training(engine, held, trained_on(1, "a"), "2020-01")
+        write_training(engine, held, trained_on(1, "a"), "2020-01")
         for digit in "aba":
             ledger.record_batch(engine, held, with_content(digit))
 

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.records import BaselineProfile, FeatureProfile, FeatureSchema, TrainedModel, Trial
+from tasks.records import (
+    BaselineProfile,
+    FeatureProfile,
+    FeatureSchema,
+    Lineage,
+    TrainedModel,
+    Trial,
+)
 from tasks.registry.runs import Training, log_training
 from tasks.settings import Settings, prepare_environment
 from tasks.training.pipeline import make_pipeline
@@ -38,24 +45,27 @@ def training(
     other = trial.model_copy(
         update={"estimator": "sklearn.tree.DecisionTreeClassifier", "loss": 0.7}
     )
-    return Training(
+    lineage = Lineage(
         model="flights",
-        batch="2020-01",
         recipe=made_by,
-        kind="first",
         schema_=SCHEMA,
         trained_on=(span(0, 10), span(30, 40, batch="b001", rows=50)),
-        pipeline=pipeline,
         classes=(),
-        baseline=FEATURES,
-        profile=PROFILE,
-        trials=(trial, other),
-        spec_text="model: flights",
         spec_sha256="1" * 64,
         contract_version="1.0.0",
         contract_text="kind: DataContract",
         seed=0,
         code_version="test",
+    )
+    return Training(
+        lineage=lineage,
+        batch="2020-01",
+        kind="first",
+        pipeline=pipeline,
+        baseline=FEATURES,
+        profile=PROFILE,
+        trials=(trial, other),
+        spec_text="model: flights",
         seconds=1.5,
     )
 

@@ -76,7 +76,10 @@ def test_labels_of_their_own_contract_travel_too(settings: Settings) -> None:
     """
     labels = (LabelSnapshot(batch="b007", snapshot="b007-labels"),)
 
-    trained = log_training(settings, replace(training(), labelled_by=labels), OPEN)
+    made = training()
+    trained = log_training(
+        settings, replace(made, lineage=made.lineage.but(labelled_by=labels)), OPEN
+    )
 
     api = client(settings.tracking_uri)
     logged = api.get_run(trained.run_id)

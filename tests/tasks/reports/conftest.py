@@ -13,7 +13,9 @@ import pytest
 
 from data_contracts.contract import Column, Contract, Server
 from tasks.batches import Batch, batch_named, next_batch
+from tasks.history import in_order
 from tasks.records import (
+    AnyEvidence,
     BatchRecord,
     Decision,
     DriftSummary,
@@ -33,6 +35,7 @@ from tasks.records import (
     Snapshot,
     Verdict,
 )
+from tests.tasks.builders import evidence, manual_evidence
 
 NUMERICAL = (
     "temp",
@@ -139,6 +142,11 @@ def a_drift(batch: str, features: Sequence[FeatureDrift], **changes: object) -> 
     return DriftSummary.model_validate(values | changes)
 
 
+def unknown(value: float) -> Interval:
+    """A value whose interval is not known."""
+    return Interval(value=value, low=-math.inf, high=math.inf)
+
+
 def a_performance(batch: str, version: int = 1, **changes: object) -> Performance:
     """A performance with finite intervals."""
     values = {
@@ -149,7 +157,10 @@ def a_performance(batch: str, version: int = 1, **changes: object) -> Performanc
         "metric": "roc_auc",
         "score": Interval(value=0.7312, low=0.7214, high=0.741),
         "loss": Interval(value=0.4907, low=0.471, high=0.5104),
-        "metrics": {"roc_auc": 0.7312, "log_loss": 0.4907, "brier": 0.1581},
+        "metrics": {
+            name: unknown(value)
+            for name, value in (("roc_auc", 0.7312), ("log_loss", 0.4907), ("brier", 0.1581))
+        },
     }
     return Performance.model_validate(values | changes)
 
@@ -169,6 +180,11 @@ def a_record(batch: Batch, **changes: object) -> BatchRecord:
     return BatchRecord.model_validate(values | changes)
 
 
+def _resting_on(decision: Decision) -> AnyEvidence:
+    version = getattr(decision, "version", None)
+    return manual_evidence() if version is None else evidence(challenger=version)
+
+
 def an_entry(id: int, batch: Batch | str, decision: Decision, **changes: object) -> LedgerEntry:
     """A decision in effect."""
     day = (
@@ -181,7 +197,7 @@ def an_entry(id: int, batch: Batch | str, decision: Decision, **changes: object)
         "model": "flights-late-arrival",
         "batch": batch.id if isinstance(batch, Batch) else batch,
         "decision": decision,
-        "evidence": {},
+        "evidence": _resting_on(decision),
         "evidence_sha256": "e" * 64,
         "as_of": day,
         "recorded_at": day,
@@ -321,7 +337,9 @@ def sample_history(
                 score=Interval(value=value, low=value - half, high=value + half),
                 loss=Interval(value=1.2 - value, low=1.2 - value - half, high=1.2 - value + half),
                 slices=tuple(
-                    SliceScore(column=column, value=name, rows=rows, loss=(1.2 - value) * times)
+                    SliceScore(
+                        column=column, value=name, rows=rows, loss=unknown((1.2 - value) * times)
+                    )
                     for column, name, rows, times in (
                         ("carrier", "EV", 4_102, 1.31),
                         ("carrier", "OO", 31, 1.22),
@@ -417,7 +435,7 @@ def sample_history(
                     )
                 ),
             )
-    return tuple(records), tuple(entries)
+    return tuple(records), in_order(entries)
 
 
 def a_contract(**changes: object) -> Contract:
@@ -441,4 +459,4 @@ def a_contract(**changes: object) -> Contract:
 def year() -> SimpleNamespace:
     """Twelve months of the sample model: ``records`` and ``entries``."""
     records, entries = sample_history()
-    return SimpleNamespace(records=records, entries=entries)
+    return SimpleNamespace(records=records, history=entries)

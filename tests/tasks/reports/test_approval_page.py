@@ -24,7 +24,7 @@ def entry_of(value: str = "UA", reason: str = "a refresh, not clearly worse") ->
         model=seen.model,
         batch=seen.batch,
         decision=AwaitApproval(reason=reason, version=seen.challenger, previous=seen.champion),
-        evidence=seen.model_dump(mode="json") | {"rule": {"rule": "gate"}},
+        evidence=seen,
         evidence_sha256="ab" * 32,
         as_of=moment,
         recorded_at=moment,
@@ -51,7 +51,7 @@ def test_every_number_of_the_evidence_is_there(render):
         "Slices",
         "blocks of time",
         "kingmaker refuse",
-        entry.evidence["guardrails"][0]["name"].split()[0],
+        entry.evidence.guardrails[0].name.split()[0],
     ):
         assert text in page
 

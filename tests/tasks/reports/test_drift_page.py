@@ -9,6 +9,7 @@ import math
 import re
 from datetime import UTC, datetime
 
+from tasks.history import in_order
 from tasks.records import DriftReference, Hold, Interval, Promote
 from tasks.reports.drift_page import render_drift_page
 from tests.tasks.reports.conftest import (
@@ -37,7 +38,7 @@ def page_of(
 ):
     """The page's text as a reader sees it, without markup."""
     page = render_drift_page(
-        "flights", "roc_auc", record, entries, dict(units), history, evidently, validation
+        "flights", "roc_auc", record, in_order(entries), dict(units), history, evidently, validation
     )
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())

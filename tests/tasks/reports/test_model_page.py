@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from tasks.history import History, in_order
 from tasks.records import AwaitApproval, Estimate, Interval, Labelled, Promote
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
 from tasks.reports.summary import estimate_in_words
@@ -26,12 +27,14 @@ def link(batch):
 
 def page_of(records, entries):
     """The page of a model called flights."""
-    return render_model_page("flights", "Will it be late?", "roc_auc", records, entries, link)
+    return render_model_page(
+        "flights", "Will it be late?", "roc_auc", records, in_order(entries), link
+    )
 
 
 def test_it_says_who_reigns_since_when_and_why(year):
     """The newest change of reign that took effect."""
-    page = page_of(year.records, year.entries)
+    page = page_of(year.records, year.history)
 
     assert "Version 3 is champion since batch 2013-12." in page
     assert "a refresh, not clearly worse" in page
@@ -40,7 +43,7 @@ def test_it_says_who_reigns_since_when_and_why(year):
 
 def test_promotions_and_rollbacks_are_marked(year):
     """Each change of reign has its mark and says in its tooltip what happened."""
-    page = page_of(year.records, year.entries)
+    page = page_of(year.records, year.history)
 
     assert len(re.findall(r"<title>[^<]*: promoted version", page)) == 3
     assert len(re.findall(r"<title>[^<]*: rolled back to version", page)) == 1
@@ -49,7 +52,7 @@ def test_promotions_and_rollbacks_are_marked(year):
 
 def test_the_newest_batch_stands_first_and_links_to_its_report(year):
     """The table of batches runs backwards; every batch has its link."""
-    page = page_of(year.records, year.entries)
+    page = page_of(year.records, year.history)
 
     links = re.findall(r'href="([^"]+)"', page)
     assert links == [link(record.batch.id) for record in year.records[::-1]]
@@ -99,7 +102,7 @@ def test_what_waits_for_labels_is_told_with_its_reason():
         "",
         "roc_auc",
         [whole, gaps, a_record(third)],
-        [],
+        History(),
         link,
         {third.id: "labels of <2013-03> are refused"},
     )
@@ -108,7 +111,7 @@ def test_what_waits_for_labels_is_told_with_its_reason():
     assert re.findall(r'<th scope="row" class="nowrap">([^<]+)</th>', own) == [third.id, second.id]
     assert "labels of &lt;2013-03&gt; are refused" in own
     assert '<td class="n">99%</td><td class="n">12</td>' in own
-    assert 'id="labels"' not in page_of([whole], [])
+    assert 'id="labels"' not in page_of([whole], ())
 
 
 def test_an_empty_model_has_a_page():
@@ -121,9 +124,9 @@ def test_an_empty_model_has_a_page():
 
 def test_every_decision_is_listed_with_who_decided(year):
     """Holds are folded away, not left out."""
-    page = page_of(year.records, year.entries)
+    page = page_of(year.records, year.history)
 
-    assert page.count("decided by kingmaker, run amber-falcon") == len(year.entries)
+    assert page.count("decided by kingmaker, run amber-falcon") == len(year.history)
     assert "decisions to hold" in page
 
 

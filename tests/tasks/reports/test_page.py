@@ -10,6 +10,7 @@ from markupsafe import escape
 from pydantic import BaseModel
 
 from data_contracts.contract import Column
+from tasks.history import in_order
 from tasks.records import Hold, Interval, LedgerEntry, Predictions, Promote, SliceScore
 from tasks.reports.drift_page import render_drift_page
 from tasks.reports.model_page import render_model_page
@@ -28,6 +29,7 @@ from tests.tasks.reports.conftest import (
     an_entry,
     months,
     sample_history,
+    unknown,
 )
 
 HOSTILE = (
@@ -61,7 +63,7 @@ def poisoned(value, text):
 def full_record(batch):
     """A record in which every field is filled."""
     features = [a_feature(note="n"), a_feature("x", score=None, outcome="not evaluable", note="n")]
-    slices = (SliceScore(column="carrier", value="EV", rows=10, loss=0.6),)
+    slices = (SliceScore(column="carrier", value="EV", rows=10, loss=unknown(0.6)),)
     return a_record(
         batch,
         verdict=a_verdict(rules=(a_rule(),), quarantined=3, quarantine="q"),
@@ -80,17 +82,19 @@ def every_page(text):
     """The three pages of records in which every string is ``text``."""
     january, february = months(2)
     record, earlier = poisoned(full_record(february), text), full_record(january)
-    entries = [
-        poisoned(an_entry(1, january, Promote(reason="r", version=1, previous=None)), text),
-        poisoned(an_entry(2, february, Hold(reason="r")), text),
-    ]
+    history = in_order(
+        [
+            poisoned(an_entry(1, january, Promote(reason="r", version=1, previous=None)), text),
+            poisoned(an_entry(2, february, Hold(reason="r")), text),
+        ]
+    )
     rule = poisoned(a_rule(), text)
     verdict = poisoned(a_verdict(rules=(rule,), quarantine="q"), text)
     contract = a_contract(name=text, columns=(Column(text, "string", unit=text),))
     return (
-        render_drift_page(text, text, record, entries, {text: text}, [earlier], text, text),
+        render_drift_page(text, text, record, history, {text: text}, [earlier], text, text),
         render_validation_page(contract, poisoned(a_snapshot(february), text), verdict),
-        render_model_page(text, text, text, [earlier, record], entries, lambda batch: text),
+        render_model_page(text, text, text, [earlier, record], history, lambda batch: text),
     )
 
 
@@ -149,12 +153,12 @@ def pages_of(year):
     link = "{}/drift.html".format
     return (
         render_drift_page(
-            "m", "roc_auc", year.records[10], year.entries, UNITS, year.records, "e.html", "v.html"
+            "m", "roc_auc", year.records[10], year.history, UNITS, year.records, "e.html", "v.html"
         ),
         render_validation_page(
             a_contract(), a_snapshot(months(1)[0]), a_verdict(rules=(a_rule(),))
         ),
-        render_model_page("m", "d", "roc_auc", year.records, year.entries, link),
+        render_model_page("m", "d", "roc_auc", year.records, year.history, link),
     )
 
 
@@ -179,15 +183,15 @@ def test_pages_are_self_contained(year):
 
 def test_pages_stay_under_the_bound():
     """Sixty features over 104 batches, with long reasons, fit into 500 KB a page."""
-    records, entries = sample_history(
+    records, history = sample_history(
         104, tuple(f"a_feature_with_a_long_name_{i:02d}" for i in range(53))
     )
-    long = [
+    long = in_order(
         entry.model_copy(
             update={"decision": entry.decision.model_copy(update={"reason": "word " * 40})}
         )
-        for entry in entries
-    ]
+        for entry in history
+    )
 
     drift = render_drift_page("m", "roc_auc", records[-1], long, UNITS, records, "e.html", "v.html")
     model = render_model_page("m", "d", "roc_auc", records, long, "{}/drift.html".format)

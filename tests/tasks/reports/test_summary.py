@@ -1,17 +1,15 @@
-"""A batch in one row, and who was champion when."""
+"""A batch in one row."""
 
 from __future__ import annotations
 
 import pytest
 
+from tasks.history import History, in_order
 from tasks.records import AwaitApproval, Hold, Promote, Reject, Retrain, RollBack
 from tasks.reports.summary import (
     REFUSED,
     UNDECIDED,
-    awaiting_approval,
     batch_rows,
-    champion_changes,
-    first_champion,
 )
 from tests.tasks.reports.conftest import (
     a_drift,
@@ -34,7 +32,7 @@ ROLL_BACK = RollBack(reason="b", version=1, previous=2)
 def row_of(*decisions):
     """The row of January with these decisions, in this order."""
     entries = [an_entry(i, JANUARY, decision) for i, decision in enumerate(decisions, 1)]
-    (row,) = batch_rows([a_record(JANUARY)], entries)
+    (row,) = batch_rows([a_record(JANUARY)], in_order(entries))
     return row
 
 
@@ -71,7 +69,7 @@ def test_a_refused_batch_shows_the_verdicts_reason():
     """Whatever else was decided, nothing was done with a refused batch."""
     record = a_record(JANUARY, verdict=a_verdict(outcome="refuse", reason="no rows", rows=0))
 
-    (row,) = batch_rows([record], [an_entry(1, JANUARY, HOLD)])
+    (row,) = batch_rows([record], in_order([an_entry(1, JANUARY, HOLD)]))
 
     assert (row.decision, row.reason, row.rows) == (REFUSED, "no rows", 0)
 
@@ -89,7 +87,7 @@ def test_a_batch_without_decision_is_undecided():
     )
 
 
-def test_scores_belong_to_the_reigning_and_to_the_first_champion():
+def test_scores_belong_to_the_champion_and_to_the_first_champion():
     """The first performance is the champion's; the first champion's is found by its
     version.
     """
@@ -105,39 +103,17 @@ def test_scores_belong_to_the_reigning_and_to_the_first_champion():
     drift = a_drift("2013-02", [a_feature(), a_feature("dewp", outcome="steady", score=0.01)])
     promoted = an_entry(1, JANUARY, Promote(reason="first", version=1, previous=None))
 
-    (row,) = batch_rows([a_record(FEBRUARY, performances=performances, drift=drift)], [promoted])
+    (row,) = batch_rows(
+        [a_record(FEBRUARY, performances=performances, drift=drift)], in_order([promoted])
+    )
 
     assert (row.score.value, row.first_score, row.drift_share) == (0.73, 0.71, 0.5)
-
-
-def test_a_journalled_promotion_is_no_reign():
-    """Only what took effect makes a champion."""
-    journalled = an_entry(1, JANUARY, PROMOTE, effective_at=None)
-    effective = an_entry(2, JANUARY, Promote(reason="p", version=5, previous=None))
-
-    assert first_champion([journalled]) is None
-    assert first_champion([effective, journalled]) == 5
-    assert champion_changes([effective, journalled]) == (effective,)
-
-
-def test_a_request_waits_until_answered_or_overtaken():
-    """Neither a refused request nor one before a later reign is still open."""
-    asked = an_entry(1, JANUARY, AWAIT)
-
-    assert awaiting_approval([asked]) == (asked,)
-    assert awaiting_approval([asked, an_entry(2, JANUARY, REJECT)]) == ()
-    assert (
-        awaiting_approval(
-            [asked, an_entry(2, FEBRUARY, Promote(reason="p", version=3, previous=1))]
-        )
-        == ()
-    )
 
 
 def test_rows_come_in_time_order_of_the_newest_revisions():
     """Read again, a batch still has one row: the newest revision's."""
     old, new = a_record(JANUARY), a_record(JANUARY, revision=2, verdict=a_verdict(rows=7))
 
-    rows = batch_rows([a_record(FEBRUARY), new, old], [])
+    rows = batch_rows([a_record(FEBRUARY), new, old], History())
 
     assert [(row.batch, row.rows) for row in rows] == [("2013-01", 7), ("2013-02", 28_796)]

@@ -68,3 +68,11 @@ def test_multiples(factor: float, values: Any, positions: tuple[int, ...]) -> No
     rule = Rule("r", "row", "multiple_of", ("c",), {"factor": factor})
 
     assert broken_positions(rule, pd.Series(values)) == positions
+
+
+def test_times_that_stand_twice_on_the_clock() -> None:
+    """Both moments of the repeated hour of Vienna's autumn, and none beside them."""
+    rule = Rule("at:once_on_clock", "row", "once_on_clock", ("at",), {"timezone": "Europe/Vienna"})
+    moments = pd.date_range("2024-10-26 23:30", periods=6, freq="30min", tz="UTC")
+
+    assert broken_positions(rule, pd.Series([None, *moments], dtype=moments.dtype)) == (2, 3, 4, 5)

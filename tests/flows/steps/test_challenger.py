@@ -4,34 +4,34 @@ them.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import pytest
 
-from flows.retrain import history_before
-from flows.steps.run import ModelRun
+from flows.steps.challenger import history_before
+from flows.steps.maturity import trainable
 from tasks.drift.profile import add_history, time_blocks
+from tasks.ledger.lease import Lease
+from tasks.ledger.repositories import Batches
 from tasks.ledger.tables import open_ledger
-from tasks.model_spec import manage
 from tasks.records import BatchRecord
+from tests.flows.reading import reading_run
 
 pytestmark = pytest.mark.flow
 
 
-class _Marked(ModelRun):
-    """A look at a replayed home in which the second batch was held against a season, and its first
-    column had moved.
-    """
+class _Marked(Batches):
+    """Batches of which the second was compared with a season, and its first column had moved."""
 
-    def trainable(self) -> list[BatchRecord]:
-        first, second, *others = super().trainable()
+    @property
+    def known(self) -> dict[str, BatchRecord]:
+        first, second, *others = super().known.values()
         drift = next(r.drift for r in others if r.drift is not None)
-        moved = drift.features[0].model_copy(update={"outcome": "drifted"})
-        reference = drift.reference.model_copy(update={"kind": "season"})
-        drift = drift.model_copy(
-            update={"features": (moved, *drift.features[1:]), "reference": reference}
+        moved = drift.features[0].but(outcome="drifted")
+        drift = drift.but(
+            features=(moved, *drift.features[1:]), reference=drift.reference.but(kind="season")
         )
-        return [first, second.model_copy(update={"drift": drift}), *others]
+        return {r.batch.id: r for r in (first, second.but(drift=drift), *others)}
 
 
 def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home):
@@ -39,14 +39,14 @@ def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home)
     reference of.
     """
     settings = use_home(replayed_home)
-    m = _Marked(
-        manage("weather", settings), open_ledger(settings.ledger_url), None, datetime.now(UTC), ""
-    )
-    records = m.trainable()
-    champion = m.champion()
+    run = reading_run("weather", settings)
+    held = Lease("weather", "the test", 0)
+    run = replace(run, batches=_Marked(open_ledger(settings.ledger_url), held, "rows"))
+    records = trainable(run)
+    champion = run.models.champion()
     assert champion is not None
 
-    found = list(history_before(m, m.features(records[3:])))
+    found = list(history_before(run, run.features(records[3:])))
     kept = add_history(champion.profile, found)
 
     assert [set(frame.batch) for frame, _ in found] == [
@@ -59,4 +59,4 @@ def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home)
     second = len(time_blocks(found[2][0], champion.profile.blocks_per_batch)[1])
     assert sum(kept.features[0].earlier[second]) == 0
     assert sum(kept.features[1].earlier[second]) > 0
-    assert list(history_before(m, m.features(records))) == []
+    assert list(history_before(run, run.features(records))) == []

@@ -1,0 +1,307 @@
+"""A challenger, from the rows of the window to the decision of the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from prefect import get_run_logger
+
+from flows.steps.ensemble import join_ensemble, window_kind
+from flows.steps.evidence import (
+    Holdout,
+    compared_or_why_not,
+    enough_to_judge,
+    hold_out,
+    unseen_from,
+)
+from flows.steps.guardrails import every_guardrail
+from flows.steps.maturity import trainable
+from flows.steps.run import ModelRun
+from tasks.drift.task import make_baseline
+from tasks.errors import MisuseError, first_line
+from tasks.evaluation.judgement import importance
+from tasks.evaluation.objective import Objective
+from tasks.evaluation.scored import LabelledRows
+from tasks.evaluation.task import score_labelled
+from tasks.features.task import features_sha256
+from tasks.prediction import predict
+from tasks.records import (
+    BatchRecord,
+    Evidence,
+    FeatureFrame,
+    GateRule,
+    Guardrail,
+    LedgerEntry,
+    LeftOut,
+    Lineage,
+    LoadedModel,
+    Recipe,
+    TrainedModel,
+    WindowKind,
+)
+from tasks.registry.runs import Training
+from tasks.registry.task import register
+from tasks.settings import code_version
+from tasks.training.config import Window
+from tasks.training.fit import Contender, Fitted, class_labels, contenders
+from tasks.training.search import Found, Searched, SearchFailedError
+from tasks.training.split import Split, spans
+from tasks.training.task import search_candidates, split, train
+
+
+class NothingToTrainError(MisuseError):
+    """No accepted batch with mature labels is there to train on."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the candidates did on the rows of a window, and what judges the challengers."""
+
+    champion: LoadedModel | None
+    window: WindowKind
+    features: str
+    """Digest of the feature code and the feature schema."""
+    parts: Split
+    searched: Searched
+    holdout: Holdout
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A fitted contender, and the candidates that are left out by then."""
+
+    fitted: Fitted
+    left_out: tuple[LeftOut, ...]
+
+
+def search(run: ModelRun) -> Search:
+    """Compare the candidates on the window; NothingToTrainError when no batch is mature."""
+    spec, champion = run.managed.spec, run.models.champion()
+    kind = window_kind(run, champion)
+    frame = run.features(window(run, kind))
+    parts = split(run.managed, frame, unseen_from(run, champion), enough_to_judge(run))
+    incumbent = None if champion is None else champion.trained.new_member or champion.trained.recipe
+    classes = class_labels(parts.train.target, spec.problem)
+    loss = Objective(spec.problem, spec.metric, classes).mean_loss
+    return Search(
+        champion=champion,
+        window=kind,
+        features=features_sha256(run.managed, frame),
+        parts=parts,
+        searched=search_candidates(run.managed, parts, loss, incumbent),
+        holdout=hold_out(run, parts, champion),
+    )
+
+
+def window(run: ModelRun, kind: WindowKind) -> list[BatchRecord]:
+    """Return the accepted, mature batches to train on: all, or the newest that the spec's window
+    spans.
+    """
+    records = trainable(run)
+    if not records:
+        raise NothingToTrainError(
+            f"{run.managed.name}: expected an accepted batch with mature labels at"
+            f" {run.as_of:%Y-%m-%d %H:%M} UTC, found none of {len(run.batches.known)}; run"
+            f" 'kingmaker run {run.managed.name}' first"
+        )
+    last = run.managed.spec.training.window.last
+    return records if kind == "all history" or last is None else records[-last:]
+
+
+def challengers(run: ModelRun, search: Search) -> Iterator[Challenger]:
+    """Yield each contender, fitted, in order; in place of one that cannot be fitted comes the next
+    best.
+
+    Raises SearchFailedError when none can be fitted.
+    """
+    found, left_out, tried = search.searched.found, search.searched.left_out, set[str]()
+    any_fitted = False
+    while found:
+        waiting = [one for one in _contenders(run, search, found) if one.trained.hash not in tried]
+        if not waiting:
+            break
+        tried.add(waiting[0].trained.hash)
+        fitted = train(run.managed, waiting[0], search.parts)
+        if isinstance(fitted, LeftOut):
+            left_out = (*left_out, fitted)
+            failed = waiting[0].trained
+            found = tuple(one for one in found if not _same(one, failed))
+            continue
+        any_fitted = True
+        yield Challenger(fitted, left_out)
+    if not any_fitted:
+        raise SearchFailedError(
+            f"{run.managed.name}: expected a candidate that can be fitted, found none:"
+            f" {'; '.join(map(str, left_out))}"
+        )
+
+
+def _contenders(run: ModelRun, search: Search, found: tuple[Found, ...]) -> tuple[Contender, ...]:
+    """The recipes that challenge the champion, in order."""
+    spec, champion = run.managed.spec, search.champion
+    window = Window() if search.window == "all history" else spec.training.window
+    return contenders(
+        found,
+        search.features,
+        str(window),
+        None if champion is None else champion.trained.recipe,
+        ensemble=spec.ensemble.members,
+    )
+
+
+def _same(found: Found, recipe: Recipe) -> bool:
+    trial = found.trial
+    return trial.estimator == recipe.estimator and dict(trial.params) == dict(recipe.params)
+
+
+def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
+    """Register a challenger and let the gate decide; return the decision."""
+    fitted, as_fitted, joins = join_ensemble(
+        run, challenger.fitted, search.holdout, search.champion, search.window
+    )
+    trained = enter(run, fitted, as_fitted, search.searched.found, challenger.left_out)
+    evidence = gather_evidence(run, search, fitted, trained, as_fitted, joins)
+    evidence = evidence.but(left_out=challenger.left_out)
+    gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
+    entry = run.decide_by(gate, evidence.batch, evidence, trained)
+    get_run_logger().info(
+        "%s version %d: %s: %s",
+        run.managed.name,
+        trained.version,
+        entry.decision.kind,
+        entry.decision.reason,
+    )
+    return entry
+
+
+def enter(
+    run: ModelRun,
+    fitted: Fitted,
+    as_fitted: np.ndarray,
+    found: tuple[Found, ...],
+    left_out: tuple[LeftOut, ...],
+) -> TrainedModel:
+    """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
+    classes), is what it predicts for the holdout.
+    """
+
+    def predicts(features: pd.DataFrame) -> np.ndarray:
+        return predict(fitted.pipeline, features, spec.problem, fitted.classes)
+
+    spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
+    weights = dict[str, float]()
+    try:
+        weights = importance(
+            predicts,
+            LabelledRows(parts.holdout),
+            as_fitted,
+            Objective(spec.problem, spec.metric, fitted.classes),
+            seed=spec.training.seed,
+        )
+    except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
+        get_run_logger().warning(
+            "%s: which features matter cannot be told: %s", run.managed.name, first_line(error)
+        )
+    profile, baseline = make_baseline(
+        run.managed,
+        parts.train,
+        parts.holdout,
+        as_fitted,
+        predicts,
+        weights,
+        history_before(run, parts.train),
+    )
+    lineage = Lineage(
+        model=run.managed.name,
+        recipe=contender.recipe,
+        schema_=parts.train.schema,
+        classes=fitted.classes,
+        trained_on=fitted.trained_on,
+        labelled_by=parts.train.labelled_by,
+        members=fitted.members,
+        new_member=contender.new_member,
+        new_member_on=parts.trained_on if contender.new_member else (),
+        spec_sha256=run.managed.rows.sha256,
+        contract_version=run.managed.contract.version,
+        contract_text=run.managed.contract.file.read_text(encoding="utf-8"),
+        seed=spec.training.seed,
+        code_version=code_version(),
+    )
+    training = Training(
+        lineage=lineage,
+        batch=max(span.batch for span in parts.held_out),
+        kind=contender.kind,
+        pipeline=fitted.pipeline,
+        baseline=baseline,
+        profile=profile,
+        trials=tuple(item.trial for item in found),
+        left_out=left_out,
+        spec_text=spec.model_dump_json(indent=2),
+        seconds=fitted.seconds,
+        trust=spec.trust,
+    )
+    return register(run.managed, training, run.fence)
+
+
+def history_before(
+    run: ModelRun, train: FeatureFrame
+) -> Iterator[tuple[FeatureFrame, frozenset[str]]]:
+    """Yield the mature batches before the training rows, the newest first: seasons to compare later
+    batches with.
+
+    With each come the columns that had moved in it against its own season: they are no reference,
+    or a fault that lasts would be what is usual a year later. What had moved against all training
+    rows may be the season itself.
+    """
+    records = trainable(run)
+    first = min(
+        (r.batch.start for r in records if r.batch.id in train.snapshots), default=run.as_of
+    )
+    for record in reversed([r for r in records if r.batch.end <= first]):
+        drift, moved = record.drift, frozenset[str]()
+        if drift is not None and drift.reference.kind == "season":
+            moved = frozenset(f.feature for f in drift.features if f.outcome == "drifted")
+        yield run.features([record]), moved
+
+
+def gather_evidence(
+    run: ModelRun,
+    search: Search,
+    fitted: Fitted,
+    trained: TrainedModel,
+    as_fitted: np.ndarray,
+    joins: tuple[Guardrail, ...] = (),
+) -> Evidence:
+    """Judge the challenger, as it comes back from the registry, by the rows that the champion
+    predicted too; where it was trained on them, by what the fits of its folds predicted.
+    """
+    champion, holdout, kind = search.champion, search.holdout, fitted.contender.kind
+    comparison, not_compared = None, holdout.not_compared
+    model = run.models.registered(trained)
+    loaded = score_labelled(run.managed, model, holdout.rows)
+    challenger, folds = loaded, fitted.split.folds
+    if fitted.unseen is not None:
+        before = spans(folds[0].train)
+        challenger = replace(loaded, members=(fitted.unseen,), weights=(1.0,), trained_on=before)
+    if holdout.champion is not None:
+        comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
+    generalisation, guardrails = every_guardrail(
+        run, fitted, model, challenger, holdout.champion, as_fitted, loaded.predicted
+    )
+    return Evidence(
+        model=run.managed.name,
+        batch=holdout.batch,
+        kind=kind,
+        challenger=trained.version,
+        champion=None if champion is None else champion.trained.version,
+        attempt=run.history.attempts + (kind == "change of recipe"),
+        holdout=holdout.spans,
+        comparison=comparison,
+        not_compared=not_compared,
+        guardrails=(*joins, *guardrails),
+        generalisation=generalisation,
+        folds=len(folds),
+    )
