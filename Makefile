@@ -54,8 +54,8 @@ docs: .venv/installed-dev
 reference: .venv/installed-dev
 	$(BIN)/python -m docs.generate
 
-# Is anything known against a version in the locks (the second holds the first)? It asks the advisory database, so it needs the network; a package that
-# could not be looked up is a failure too (--strict).
+# Is anything known against a version in the locks (the second holds the first)? It asks the advisory database, so it needs
+# the network; a package that could not be looked up is a failure too (--strict).
 audit:
 	@$(call with,pip-audit) && $$directory/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		-r requirements-dev.lock

@@ -346,7 +346,7 @@ class _Compiler:
         if (
             column.logical_type == "boolean" and options
         ):  # the one type that the standard's schema leaves open
-            given = sorted(options)[0]
+            given = min(options)
             self._refuse(f"{where} ({column.name})", "none for a boolean", repr(given))
         for harmless in ("timezone", "defaultTimezone"):
             options.pop(harmless, None)

@@ -160,7 +160,7 @@ class History:
                     newest.clear()
                 case (Shadow() | Reject() | Promote() | AwaitApproval()) as decision, _:
                     newest[decision.version] = entry
-        return _only(in_order(newest.values())._of(Shadow), Evidence)
+        return _only(in_order(newest.values())._of(Shadow), Evidence)  # noqa: SLF001 - a history too
 
     @property
     def awaiting_approval(self) -> tuple[ApprovalRequest, ...]:

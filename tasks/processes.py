@@ -37,6 +37,7 @@ def start_module(
         environment: All of its variables; left out: those of this process. The path for modules is
             added.
         options: What else ``subprocess.Popen`` takes.
+
     """
     return subprocess.Popen(  # noqa: S603 - an interpreter and a module, no shell
         [sys.executable, "-P", "-m", module, *arguments],
@@ -89,5 +90,5 @@ def same_modules(environment: Mapping[str, str]) -> dict[str, str]:
     """Return variables by which an interpreter, and all that it starts, look for modules where this
     one does, and not in their working directory.
     """
-    places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
+    places = os.pathsep.join(str(Path(place).absolute()) for place in sys.path if place)
     return {**environment, "PYTHONPATH": places, "PYTHONSAFEPATH": "1"}

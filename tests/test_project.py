@@ -19,7 +19,7 @@ def _locked(lock: str) -> dict[str, set[str]]:
     """Return each package of a lock, with its pins; one may have several, each with a marker."""
     pins: dict[str, set[str]] = {}
     for name, pin in re.findall(
-        r"^([a-z0-9-]+)==([^\\\n]+)", (ROOT / lock).read_text("utf-8"), re.M
+        r"^([a-z0-9-]+)==([^\\\n]+)", (ROOT / lock).read_text("utf-8"), re.MULTILINE
     ):
         pins.setdefault(name, set()).add(pin.strip())
     return pins
@@ -64,8 +64,8 @@ def test_what_runs_is_locked_without_what_develops():
 def test_each_command_installs_its_lock():
     """``demo``, ``up`` and the image take what runs, the other commands what develops."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    needs = dict(re.findall(r"^([a-z]+): (\.venv/installed(?:-dev)?)$", makefile, re.M))
-    recipes = dict(re.findall(r"^(\.venv/[\w-]+):.*\n((?:\t.*\n)+)", makefile, re.M))
+    needs = dict(re.findall(r"^([a-z]+): (\.venv/installed(?:-dev)?)$", makefile, re.MULTILINE))
+    recipes = dict(re.findall(r"^(\.venv/[\w-]+):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE))
     image = (ROOT / "deployments" / "server" / "Dockerfile").read_text("utf-8")
 
     assert {name for name, stamp in needs.items() if stamp == ".venv/installed"} == {"demo", "up"}
@@ -83,7 +83,7 @@ def test_image_is_built_from_what_it_copies():
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     copied = {
         path.removeprefix("./")
-        for line in re.findall(r"^COPY (.+)", image, re.M)
+        for line in re.findall(r"^COPY (.+)", image, re.MULTILINE)
         for path in line.split()[:-1]
     }
 
@@ -94,9 +94,9 @@ def test_image_is_built_from_what_it_copies():
 
 def test_every_benchmark_is_run_by_make_bench():
     """Each file of benchmarks/ that can be started is named in the Makefile."""
-    named = re.search(r"^BENCHMARKS := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M).group(
-        1
-    )
+    named = re.search(
+        r"^BENCHMARKS := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE
+    ).group(1)
 
     assert named.split() == sorted(
         file.stem

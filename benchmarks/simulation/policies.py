@@ -69,7 +69,7 @@ def by_drift(models: Models, window: Window) -> Asks:
     """
     stream, references = models.stream, dict[int, np.ndarray]()
 
-    def asks(batch: int, trained: int, means: Sequence[float]) -> bool:
+    def asks(batch: int, trained: int, _: Sequence[float]) -> bool:
         if trained not in references:
             seen = models.training_rows(trained, window)
             rows = np.arange(seen.start, seen.stop)

@@ -129,9 +129,9 @@ def _register(judged: list[FeatureDrift]) -> None:
 
     def measured(
         reference: pd.Series,
-        current: pd.Series,
-        kind: ColumnType,
-        threshold: float,
+        current: pd.Series,  # noqa: ARG001 - as Evidently calls it, so are the next
+        kind: ColumnType,  # noqa: ARG001
+        threshold: float,  # noqa: ARG001
     ) -> tuple[float, bool]:
         feature = found[str(reference.name)]
         return feature.score or 0.0, feature.outcome == "drifted"

@@ -200,7 +200,6 @@ def guess_numbers(table: pa.Table, server: Server, options: Options) -> tuple[Se
 
 def _numbers(columns: list[pa.Array], decimal: str, thousands: str) -> int:
     """How many of the columns are numbers when they are written so."""
-
     point, mark = re.escape(decimal), re.escape(thousands)
     group = rf"[1-9]\d{{0,2}}({mark}\d{{3}})+|\d+" if thousands else r"\d+"
     form = rf"^\s*[+-]?({group})({point}\d+)?([eE][+-]?\d+)?\s*$"

@@ -203,7 +203,7 @@ def infer_contract(
 class _Dumper(yaml.CSafeDumper):
     """The fast one; each value is written out where it stands."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - as PyYAML calls it
         return True
 
 

@@ -36,7 +36,7 @@ def read_block(reference: str) -> str:
     return str(value)
 
 
-def _may_pass(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401 - as Prefect calls it
+def _may_pass(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401, ARG001 - as Prefect calls it
     """Whether another try may end otherwise: what was delivered broken stays so."""
     return not isinstance(state.result(raise_on_failure=False), UnreadableError)
 

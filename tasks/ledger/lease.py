@@ -41,7 +41,7 @@ class LeaseHeldError(KingmakerError):
 
 
 class LeaseLostError(KingmakerError):
-    """This run's lease has passed to another, so it must not write."""
+    """The run's lease has passed to another, so it must not write."""
 
 
 @dataclass

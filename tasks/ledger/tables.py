@@ -22,7 +22,7 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy import Engine as Engine  # what the layers above pass on, and import from here
+from sqlalchemy import Engine as Engine  # noqa: PLC0414 - the layers above import it from here
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 

@@ -93,7 +93,7 @@ def main(
     """Load, predict, print."""
     pipeline = read_model(Path(file), sha256, cast("Form", form), cast("Form", trust))
     features = pd.read_parquet(rows).head(ROWS)
-    print(json.dumps(predict(pipeline, features, cast("Problem", problem), classes).tolist()))
+    print(json.dumps(predict(pipeline, features, cast("Problem", problem), classes).tolist()))  # noqa: T201
 
 
 if __name__ == "__main__":

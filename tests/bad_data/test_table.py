@@ -364,7 +364,7 @@ TABLE = [
     ),
     Bad(
         "duplicate rows",
-        lambda shop: duplicated(shop),
+        lambda shop: duplicated(shop),  # noqa: PLW0108 - defined below
         HOLD,
         ("2 of 6 rows", "sold_at, id", "2 rows, such as (2013-05-17 12:00:00+00:00, 1)"),
         ("key:unique",),

@@ -231,11 +231,12 @@ class Program:
         for _ in range(1800):  # a bound for the case that it never comes up
             try:
                 urllib.request.urlopen(self.health, timeout=5)  # noqa: S310 - our own http URL
-                return
             except OSError:
                 assert self.process is not None
                 assert self.process.poll() is None, self.log.read_text()
                 time.sleep(0.1)
+            else:
+                return
         raise AssertionError(f"not up: {self.log.read_text()}")
 
     def kill(self) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -52,7 +52,7 @@ class Servers:
     silent: str = ""
     """Id of a run that a test module has left without a sign of life."""
 
-    def __enter__(self) -> Servers:
+    def __enter__(self) -> Self:
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
         # Not the usual ports: a developer's own servers may listen there.
         ports = (

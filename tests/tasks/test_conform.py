@@ -205,7 +205,7 @@ def test_numbers_that_a_double_gives_back(text: str, fits: bool) -> None:
         ("integer", [3.0, None, float("nan")], pa.float64(), [3, None, None]),
         ("integer", [3.5], pa.float64(), None),
         ("integer", [2.0**53 + 2], pa.float64(), None),
-        ("integer", [Decimal("7")], pa.decimal128(38, 0), [7]),
+        ("integer", [Decimal(7)], pa.decimal128(38, 0), [7]),
         ("integer", [Decimal("7.5")], pa.decimal128(12, 1), None),
         ("integer", [2**63], pa.uint64(), None),
         ("integer", ["3.0", "+4"], pa.string(), [3, 4]),

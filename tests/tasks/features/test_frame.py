@@ -260,7 +260,7 @@ def test_code_cannot_change_the_rows(contract: Contract) -> None:
         return pd.DataFrame({"x": rows["id"]})
 
     def thief(rows: pd.DataFrame) -> pd.DataFrame:
-        rows.drop(index=0, inplace=True)  # what a careless author does
+        rows.drop(index=0, inplace=True)  # noqa: PD002 - what a careless author does
         return pd.DataFrame({"x": rows["id"]})
 
     frame = build(contract, sample_table(), vandal, slices=("shop",))
