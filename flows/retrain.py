@@ -106,8 +106,9 @@ async def retrain(
         for member, left_out in fitted_in_turn(m, searched, in_turn, parts):
             fitted, as_fitted, checks = join_ensemble(m, member, holdout, champion, seen)
             trained = enter(m, fitted, as_fitted, searched.found, left_out)
-            evidence = gather_evidence(m, fitted, trained, holdout, champion, as_fitted, checks)
-            evidence = evidence.model_copy(update={"left_out": left_out})
+            evidence = gather_evidence(
+                m, fitted, trained, holdout, champion, as_fitted, checks, left_out
+            )
             gate = GateRule(settings=spec.gate, approval_required=m.approval_required())
             entry = m.rule(gate, evidence.batch, evidence, trained)
             get_run_logger().info(
@@ -284,6 +285,7 @@ def gather_evidence(
     champion: LoadedModel | None,
     as_fitted: np.ndarray,
     checks: tuple[Guardrail, ...] = (),
+    left_out: tuple[LeftOut, ...] = (),
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, by the rows that the champion
     predicted too; where it was trained on them, by what the fits of its folds predicted.
@@ -313,4 +315,5 @@ def gather_evidence(
         guardrails=(*checks, *guardrails),
         generalisation=generalisation,
         folds=len(folds),
+        left_out=left_out,
     )
