@@ -591,11 +591,13 @@ def _table(managed: ManagedModel) -> None:
             f"{row.quarantined:,}",
             "" if row.drift_share is None else f"{row.drift_share:.0%}",
             (
-                ""
+                "-"
                 if row.score is None
                 else f"{row.score.value:.3f} [{row.score.low:.3f}, {row.score.high:.3f}]"
+                if abs(row.score.value) < 1e6
+                else str(row.score)
             ),
-            "" if row.first_score is None else f"{row.first_score:.3f}",
+            "-" if row.first_score is None else f"{row.first_score:.3f}",
             row.decision,
             row.reason,
         )

@@ -19,6 +19,10 @@ EVENT_TIME = "(event time)"
 """Column of the baseline's sample that is no feature: by it the rows of a season are found."""
 BINS: tuple[int | str, ...] = (10, "doane")
 """How Evidently cuts its histograms."""
+MOST_DRAWN = 100
+"""Columns that the page shows, those that moved farthest against their thresholds: time and size
+grow with them, and our own page names them all.
+"""
 _METHOD = "kingmaker"
 
 
@@ -68,6 +72,11 @@ def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSumma
         and batch[f.feature].notna().any()
         and (f.kind != "numerical" or _has_bins(reference[f.feature], batch[f.feature]))
     ]
+    farthest = sorted(
+        judged, key=lambda f: (f.score or 0.0) / max(f.threshold, 1e-12), reverse=True
+    )
+    drawn = {f.feature for f in farthest[:MOST_DRAWN]}
+    judged = [f for f in judged if f.feature in drawn]
     kinds: Mapping[str, list[str]] = {
         "numerical_columns": [f.feature for f in judged if f.kind == "numerical"],
         "categorical_columns": [f.feature for f in judged if f.kind == "categorical"],

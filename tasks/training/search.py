@@ -96,7 +96,9 @@ def search(
             say(f"left out: {result}")
             left_out.append(result)
             continue
-        say(f"{name}: loss {result.trial.loss:.4f} over {len(folds)} folds")
+        mean = result.trial.loss
+        shown = f"{mean:.4f}" if abs(mean) < 1e6 else f"{mean:.4g}"
+        say(f"{name}: loss {shown} over {len(folds)} folds")
         found.append(result)
     if not found:
         raise SearchFailedError(

@@ -3,11 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from tasks.prediction import FeatureMismatchError, predict, predict_frame
+from tasks.prediction import (
+    MOST_CALLS,
+    FeatureMismatchError,
+    PredictionFailedError,
+    predict,
+    predict_frame,
+    predict_rows,
+)
 from tasks.records import FeatureSchema
-from tests.tasks.builders import FixedProbability, frame_of, loaded_model
+from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
 
 ROWS = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})
 
@@ -108,3 +117,51 @@ def test_mismatch_names_the_features(
 
     assert str(mismatch.value).startswith("flights version 4: expected 2 features, found ")
     assert "restore the feature code" in str(mismatch.value)
+
+
+class Limited(FixedValue):
+    """A fitted regressor that raises where a value is above 10, and overflows above 5."""
+
+    def predict(self, features: pd.DataFrame) -> np.ndarray:
+        """Ten to the power of a hundred times the value."""
+        values = features["x"].to_numpy()
+        if (values > 10).any():
+            raise ValueError("a value is too large\nfor this model")
+        return 10.0 ** (100 * values)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.0, 1.0, 6.0, 11.0]), min_size=1, max_size=60))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_one_row_does_not_cost_the_others_their_predictions(values: list[float]) -> None:
+    """Rows that the model raises for, or gives no finite number for, are NaN; with none left, it is
+    said by the first line of the error.
+    """
+    features = pd.DataFrame({"x": values})
+    if set(values) & {11.0} and not set(values) & {0.0, 1.0}:
+        with pytest.raises(PredictionFailedError, match="found none: ValueError: a value is too"):
+            predict_rows(Limited(), features, "regression")
+        return
+
+    found = predict_rows(Limited(), features, "regression")
+
+    expected = [10.0 ** (100 * value) if value < 5 else np.nan for value in values]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_model_that_raises_for_many_rows_is_not_asked_for_ever() -> None:
+    """Among many rows that it raises for, the calls are bounded, and what is left is NaN."""
+    calls = []
+
+    class Counted(Limited):
+        def predict(self, features: pd.DataFrame) -> np.ndarray:
+            calls.append(len(features))
+            return super().predict(features)
+
+    values = np.where(np.arange(10_000) % 2 == 0, 0.0, 11.0)
+
+    found = predict_rows(Counted(), pd.DataFrame({"x": values}), "regression")
+
+    assert len(calls) <= 2 * MOST_CALLS + 3
+    assert 0 < np.isfinite(found).sum() < 5_000
+    assert np.isnan(found[values > 10]).all()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import attempt_alpha, decide_promotion
-from tasks.records import AwaitApproval, Evidence, Guardrail, Promote, Reject, Shadow
+from tasks.records import AwaitApproval, Evidence, Guardrail, LeftOut, Promote, Reject, Shadow
 from tests.tasks.builders import PASSED, comparison, evidence, interval, slice_comparison
 
 CONFIG = GateConfig()
@@ -432,3 +432,15 @@ def test_same_input_same_output(seen: Evidence) -> None:
 
     assert decisions[0] == decisions[1]
     assert seen.model_dump_json() == before
+
+
+@pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
+def test_the_reason_names_who_was_left_out(kind: str) -> None:
+    """Whatever the decision, it says which candidates could not be trained, and why."""
+    left_out = (LeftOut(estimator="sklearn.linear_model.Ridge", why="ValueError: too large"),)
+
+    decided = decide_promotion(evidence(kind, left_out=left_out), CONFIG)
+    refused = decide_promotion(evidence(kind, guardrails=(), left_out=left_out), CONFIG)
+
+    assert decided.reason.endswith("; left out: Ridge: ValueError: too large")
+    assert refused.reason.endswith("; left out: Ridge: ValueError: too large")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tasks.drift.config import DriftConfig
-from tasks.drift.evidently_report import draw_report, draw_sample
+from tasks.drift.evidently_report import MOST_DRAWN, draw_report, draw_sample
 from tasks.drift.histograms import count_part
 from tasks.drift.profile import make_profile
 from tasks.drift.summary import summarise_drift
@@ -158,3 +158,32 @@ def test_no_value_ends_a_script() -> None:
 
     assert hostile not in page
     assert hostile.replace("<", "\\u003c") in page
+
+
+def test_of_very_many_columns_those_that_moved_farthest_are_drawn() -> None:
+    """The page of a wide table stays small, and shows what matters."""
+    rng = np.random.default_rng(0)
+    before, after = (
+        pd.DataFrame({f"s{i}": rng.normal(size=50) for i in range(MOST_DRAWN + 1)})
+        for _ in range(2)
+    )
+    after["s7"] += 100.0
+
+    page = _drawn(before, after)
+
+    drawn = {f"s{i}" for i in range(MOST_DRAWN + 1) if f'for column s{i}"' in page}
+    assert len(drawn) == MOST_DRAWN
+    assert "s7" in drawn
+
+
+def test_numbers_without_bins_do_not_end_the_report() -> None:
+    """Neighbours beyond 2^53, and a range that overflows, are left out; the others are drawn."""
+    before, after = _columns(200, 1), _columns(200, 2)
+    for frame in (before, after):
+        frame["near"] = 2.0**62 + 1024 * np.arange(200)
+        frame["far"] = np.where(np.arange(200) == 0, np.finfo("float64").max, -1e308)
+
+    page = _drawn(before, after)
+
+    assert 'for column wind"' in page
+    assert 'for column far"' not in page

@@ -13,10 +13,18 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tasks.lake import DamagedFileError
-from tasks.records import BaselineProfile, Fence, LabelSnapshot, RegistryAwayError, TrainedModel
+from tasks.records import (
+    BaselineProfile,
+    Fence,
+    LabelSnapshot,
+    LeftOut,
+    RegistryAwayError,
+    TrainedModel,
+)
 from tasks.registry.aliases import aliased_version, fetch
 from tasks.registry.runs import (
     KIND,
+    MOST_METRICS,
     TOKEN,
     client,
     end_left_behind,
@@ -348,3 +356,36 @@ def test_pickle_only_where_the_spec_trusts_it(settings: Settings) -> None:
 def test_trust_changes_nothing_for_what_skops_can_hold(settings: Settings) -> None:
     """Under ``trust: pickle`` an estimator of scikit-learn is still stored by skops."""
     assert log_training(settings, replace(training(), trust="pickle"), OPEN).form == "skops"
+
+
+def test_candidates_that_were_left_out_are_failed_runs(settings: Settings) -> None:
+    """Each stands below its training with the reason, and as FAILED."""
+    left_out = (LeftOut(estimator="sklearn.linear_model.Ridge", why="ValueError: too large"),)
+
+    trained = log_training(settings, replace(training(), left_out=left_out), OPEN)
+
+    (run,) = [
+        r
+        for r in _runs(settings)
+        if r.data.tags.get("mlflow.parentRunId") == trained.run_id and "left out" in r.info.run_name
+    ]
+    assert (run.info.run_name, run.info.status) == ("Ridge (left out)", "FAILED")
+    assert run.data.params["left_out"] == "ValueError: too large"
+
+
+def test_more_metrics_than_one_request_takes(settings: Settings) -> None:
+    """A table of thousands of columns has a score for each of them."""
+    metrics = {f"psi_s{i}": float(i) for i in range(2 * MOST_METRICS + 1)}
+
+    run_id = log_batch(
+        settings,
+        "flights",
+        "2020-01",
+        params={},
+        metrics=metrics,
+        pages=(),
+        trust="skops",
+        fence=OPEN,
+    )
+
+    assert client(settings.tracking_uri).get_run(run_id).data.metrics == metrics

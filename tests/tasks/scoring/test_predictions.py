@@ -1,16 +1,22 @@
 """Tests of the champion's predictions in the lake."""
 
 import hashlib
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tasks.records import FeatureFrame
-from tasks.scoring.predictions import write_predictions
+from tasks.scoring.predictions import without_prediction, write_predictions
+from tests.sample_contract import column, sample_contract
 from tests.tasks.builders import FixedProbability, frame_of, loaded_model
+from tests.tasks.hostile_names import names
 
 
 def _frame() -> FeatureFrame:
@@ -89,3 +95,41 @@ def test_small_batches(tmp_path: Path, rows: int) -> None:
     assert (
         pq.read_table(tmp_path / written.path, partitioning=None).num_rows == written.rows == rows
     )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(names, min_size=1, max_size=4, unique=True))
+@example(["prediction", "model_version", "PREDICTION"])
+@example(["kingmaker_prediction", "prediction"])
+def test_keys_of_any_name(keys: list[str]) -> None:
+    """Each column is there once, in whatever case, and keys and predictions keep their values."""
+    frame = _frame()
+    frame = replace(frame, keys=pd.DataFrame({key: [7 + i, 8, 9] for i, key in enumerate(keys)}))
+    with tempfile.TemporaryDirectory() as lake:
+        written = write_predictions(
+            Path(lake), loaded_model(FixedProbability(), frame), frame, np.array([0.1, np.nan, 0.9])
+        )
+        table = pq.ParquetFile(Path(lake) / written.path).read()
+
+    columns = table.column_names
+    assert columns[: len(keys)] == keys
+    ours = columns[len(keys) :]
+    assert [name.replace("kingmaker_", "") for name in ours] == ["prediction", "model_version"]
+    assert not {name.casefold() for name in ours} & {key.casefold() for key in keys}
+    assert [table[key].to_pylist() for key in keys] == [[7 + i, 8, 9] for i in range(len(keys))]
+    assert table[ours[0]].to_pylist() == [0.1, None, 0.9]
+
+
+def test_rows_without_a_prediction_are_named_by_their_keys(tmp_path: Path) -> None:
+    """How many, and the keys of the first three, but for a sensitive one."""
+    contract = sample_contract(
+        tmp_path, lambda document: column(document, "id").update(classification="personal")
+    )
+    keys = pd.DataFrame({"sold_at": ["monday", "tuesday", "sunday"], "id": [1, 2, 3]})
+    frame = replace(_frame(), keys=keys)
+
+    told = without_prediction(contract, frame, np.array([np.nan, 1.0, np.inf]))
+
+    assert told.startswith("2 of 3 rows have no finite prediction, such as those of")
+    assert "sold_at monday; sold_at sunday:" in told
+    assert without_prediction(contract, frame, np.zeros((3, 2))) == ""

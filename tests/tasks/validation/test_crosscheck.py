@@ -293,3 +293,73 @@ def test_rules_without_a_scan_are_judged_by_part_as_whole(
     assert by_part.rules == whole.rules
     assert failed["amount:multiple_of"] == 1
     assert len(failed) == 5, failed
+
+
+def wide_contract(directory: Path, columns: int) -> Contract:
+    """The sample contract with so many columns more, each with a limit."""
+
+    def change(document: Any) -> None:
+        document["schema"][0]["properties"] += [
+            {"name": f"s{i}", "logicalType": "number", "logicalTypeOptions": {"maximum": i}}
+            for i in range(columns)
+        ]
+
+    return sample_contract(directory, change)
+
+
+def test_of_very_many_rules_a_sample_is_judged_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rule has its result; Great Expectations gets the broken ones first, and the same sample
+    each time.
+    """
+    contract = wide_contract(tmp_path / "contract", 2 * crosscheck.CROSSCHECKED_RULES)
+    table = sample_table(4)
+    for i in range(2 * crosscheck.CROSSCHECKED_RULES):
+        table = table.append_column(f"s{i}", pa.array([0.0, 0.0, 0.0, 1.0 if i == 0 else 0.0]))
+    asked: list[list[str]] = []
+    run_rules = crosscheck.run_rules
+
+    def recorded(frame: Any, rules: Any, *rest: Any) -> Any:
+        asked.append([rule.id for rule in rules])
+        return run_rules(frame, rules, *rest)
+
+    monkeypatch.setattr(crosscheck, "run_rules", recorded)
+
+    verdict = judged(tmp_path, contract, table)
+    judged(tmp_path, contract, table)
+
+    assert len(asked[0]) <= crosscheck.CROSSCHECKED_RULES + 10
+    assert asked[0] == asked[1]
+    assert "s0:between" in asked[0]
+    assert read_reasons(tmp_path, str(verdict.quarantine)) == {3: "s0:between"}
+    assert {o.rule for o in verdict.rules} == {rule.id for rule in contract.rules}
+    assert {o.outcome for o in verdict.rules if o.rule != "s0:between"} == {"passed"}
+
+
+@pytest.mark.usefixtures("parts_of_three")
+def test_of_very_many_rules_by_part_as_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where the batch has several parts, and an engine that is wrong is found in what is
+    judged twice.
+    """
+    contract = wide_contract(tmp_path / "contract", crosscheck.CROSSCHECKED_RULES)
+    table = sample_table(7)
+    for i in range(crosscheck.CROSSCHECKED_RULES):
+        table = table.append_column(f"s{i}", pa.array([0.0] * 6 + [1.0 if i == 0 else 0.0]))
+
+    verdict = judged(tmp_path, contract, table)
+
+    assert read_reasons(tmp_path, str(verdict.quarantine)) == {6: "s0:between"}
+    scan_rules = crosscheck.scan_rules
+    monkeypatch.setattr(
+        crosscheck,
+        "scan_rules",
+        lambda *given, **more: tuple(
+            replace(r, positions=(5,)) if r.rule.id == "s0:between" else r
+            for r in scan_rules(*given, **more)
+        ),
+    )
+    with pytest.raises(DisagreementError, match="rule s0:between"):
+        judged(tmp_path, contract, table)

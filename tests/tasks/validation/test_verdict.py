@@ -565,3 +565,38 @@ def test_expectation_on_a_classified_column_shows_nothing(tmp_path: Path) -> Non
     assert "email:expect_column_values_to_be_null" in failed(verdict)
     assert "email:expect_column_most_common_value_to_be_in_set" in failed(verdict)
     assert "secret" not in verdict.model_dump_json()
+
+
+def test_too_many_broken_rows_name_the_worst_rule(tmp_path: Path, contract: Contract) -> None:
+    """The refusal names rule and column, the count, three values as they stand in the file, and
+    what to do.
+    """
+    times = [BATCH.end + timedelta(hours=i) for i in range(4)]
+    table = sample_table(4, sold_at=times, till=[2**53 + 1, None, 2**53 + 3, 1])
+
+    _, verdict = judged(tmp_path, contract, table, ValidationConfig())
+
+    assert verdict.refused
+    assert "4 of 4 rows break a rule, more than the 10% that validation.max_quarantined" in (
+        verdict.reason
+    )
+    assert (
+        "most often broken: sold_at lies within the batch (4 rows, such as 2013-05-18 04:00:00"
+        in (verdict.reason)
+    )
+    assert verdict.reason.endswith(
+        "mend the data and deliver it again, or change sales.odcs.yaml, or raise"
+        " validation.max_quarantined in the model's spec"
+    )
+
+
+def test_whole_numbers_beside_a_gap_are_shown_as_they_stand(tmp_path: Path) -> None:
+    """A limit beyond 2^53 is kept to the last digit, and an example has no decimal point."""
+    contract = sample_contract(
+        tmp_path / "contract",
+        lambda d: column(d, "till").update(logicalTypeOptions={"maximum": 2**62 + 1}),
+    )
+
+    _, verdict = judged(tmp_path, contract, sample_table(4, till=[2**62 + 1, None, 2**62 + 2, 5]))
+
+    assert outcome(verdict, "till:between").found == f"1 row, such as {2**62 + 2}"
