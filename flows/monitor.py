@@ -17,6 +17,7 @@ from flows.steps.publish import publish, publish_settled
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from flows.steps.score import observe, serve
+from flows.steps.stop import until_stopped
 from flows.steps.trainings import finish_trainings, train
 from tasks.errors import RefusedError
 from tasks.ingest.source import UnreadableError
@@ -65,7 +66,7 @@ async def monitor(
         except UnreadableError as error:  # a file of many batches: nobody knows which
             due = ()
             refused.append(f"{model} refused: {error}")
-        for source in due:
+        for source in until_stopped(due):
             try:
                 record = take_in(m, m.managed.rows, source)
             except UnreadableError as error:
