@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     """The data was refused."""
     AWAITS_APPROVAL = 4
     """A decision waits for a person."""
+    STOPPED = 130
+    """A person ended it by Ctrl-C; the number is that of shells."""
 
 
 class KingmakerError(Exception):

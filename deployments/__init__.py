@@ -7,6 +7,7 @@ Where do I go to change ...?
     server           servers on this machine, compose file, Dockerfile
     register.py      specs as Prefect deployments; automations.py: what the server does by itself
     launcher.py      how a worker begins a run
+    names.py         names on Prefect's server; paging.py: its lists, page by page
 
 This is the top layer: it may import everything, and nothing imports it.
 """

@@ -15,6 +15,7 @@ from flows.steps.publish import publish
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
 from flows.steps.score import score_batch, serve
+from flows.steps.stop import until_stopped
 from tasks.errors import RefusedError
 from tasks.records import BatchRecord, Retrain, RollBack
 from tasks.training.task import check_spec
@@ -55,7 +56,7 @@ async def monitor(
         check_contract(run.managed.rows)
         labels, labels_away = take_in_labels(run)
         await finish_retrains(run)
-        for taken in take_in_rows(run, batch):
+        for taken in until_stopped(take_in_rows(run, batch)):
             match taken:
                 case Unread():
                     refused.append(str(taken))

@@ -51,8 +51,7 @@ async def reconcile() -> tuple[str, ...]:
 
 
 def _tidy(model: str) -> list[str]:
-    """End what a run that died or failed left half done, without waiting for the next batch.
-    """
+    """End what a run that died or failed left half done, without waiting for the next batch."""
     last = left_behind_by(open_ledger(Settings().ledger_url), model)
     if not last:
         return []

@@ -10,6 +10,7 @@ from prefect import flow
 
 from flows.monitor import BatchRefusedError, monitor
 from flows.steps.pending import is_idle, waiting_batches
+from flows.steps.stop import until_stopped
 from tasks.batches import Batch
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
@@ -36,7 +37,7 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     now = datetime.now(UTC)
     waiting = [item.batch for item in waiting_batches(managed.rows, engine, now)]
     chosen = [batch for batch in waiting if first <= batch.start and batch.end <= last]
-    for moment, batch in agenda(managed, chosen, now):
+    for moment, batch in until_stopped(agenda(managed, chosen, now)):
         with suppress(BatchRefusedError):  # the ledger, the pages and the failed run say so by name
             await monitor(model, batch.id, moment)
     if not waiting and not is_idle(managed, engine, now):

@@ -104,11 +104,12 @@ def code_version() -> str:
     return found.stdout.strip() or version
 
 
-def prepare_environment(settings: Settings) -> None:
+def prepare_environment(settings: Settings, *, make: bool = True) -> None:
     """Make every library quiet and keep its files under ``settings.home``; call before importing
     Prefect.
 
-    What the user has set stays as it is.
+    What the user has set stays as it is. Without ``make`` the home is not made where there is none,
+    and temporary files go where the system keeps them.
     """
     home = settings.home.resolve()
     places = {
@@ -117,6 +118,7 @@ def prepare_environment(settings: Settings) -> None:
         "MPLCONFIGDIR": str(home / "cache" / "matplotlib"),
         "TMPDIR": str(home / "cache" / "tmp"),  # Great Expectations makes a directory a run there
     }
-    Path(places["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    if make:
+        Path(places["TMPDIR"]).mkdir(parents=True, exist_ok=True)
     for name, value in (_QUIET | places).items():
         os.environ.setdefault(name, value)

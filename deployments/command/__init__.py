@@ -2,10 +2,15 @@
 
 Where do I go to change ...?
 
-    cli.py            the commands that people use every day
-    contract_cli.py   kingmaker contract; server_cli.py: commands around servers
-    new_model.py      kingmaker new; explain.py: kingmaker explain; prune.py: kingmaker prune
-    progress.py       what is printed while a flow runs
+    cli.py            its own options, and demo, new, run, replay
+    look_cli.py       status, history, explain, quarantine, check: what they find is in status.py
+                      and explain.py
+    decision_cli.py   retrain, promote, refuse, rollback, freeze, thaw
+    server_cli.py     up, deploy and what goes with servers; contract_cli.py: kingmaker contract
+    new_model.py      kingmaker new; prune.py: kingmaker prune
+    running.py        how a flow is run, and ended by Ctrl-C; progress.py: what is printed meanwhile
+    places.py         where a command works; options.py: what several commands take
+    __main__.py       where it begins: are the packages ours?
 
 A command reads its arguments, calls a flow or a task, and prints. Heavy imports stay inside it.
 """

@@ -11,11 +11,39 @@ import yaml
 
 from tasks.decisions.rules import decide
 from tasks.errors import KingmakerError
-from tasks.records import Comparison, Evidence, LedgerEntry, WatchEvidence
+from tasks.records import Comparison, Evidence, LedgerEntry, Record, WatchEvidence
 
 
 class NotAsRecordedError(KingmakerError):
     """A decision's record was changed, or the same evidence is decided otherwise today."""
+
+
+class Explanation(Record):
+    """A decision, with what was found when its record was verified and it was made again."""
+
+    decision: LedgerEntry
+    record_sha256: str
+    """Of the record as it stands in the ledger now."""
+    intact: bool
+    """Whether the record is as it was written."""
+    made_again: str
+    """What the rule makes of the record today, in one sentence."""
+    same: bool
+    """Whether that is what was decided then."""
+
+
+def examine(entry: LedgerEntry, stored_sha256: str) -> Explanation:
+    """Verify a decision's record, whose digest in the ledger is ``stored_sha256`` now, and make the
+    decision again from it.
+    """
+    again, same = _again(entry)
+    return Explanation(
+        decision=entry,
+        record_sha256=stored_sha256,
+        intact=stored_sha256 == entry.evidence_sha256,
+        made_again=again,
+        same=same,
+    )
 
 
 def explain(entry: LedgerEntry, stored_sha256: str) -> str:
@@ -25,21 +53,20 @@ def explain(entry: LedgerEntry, stored_sha256: str) -> str:
     Raises NotAsRecordedError, with the same lines in it, when the record was changed or the
     decision comes out otherwise.
     """
-    intact = stored_sha256 == entry.evidence_sha256
-    again, same = _again(entry)
+    found = examine(entry, stored_sha256)
     seal = (
         "as it was written"
-        if intact
+        if found.intact
         else f"CHANGED since it was written with {entry.evidence_sha256[:12]}"
     )
     lines = [
         *_head(entry),
         *_body(entry),
-        f"record      sha256 {stored_sha256[:12]}, {seal}",
-        f"made again  {again}",
+        f"record      sha256 {found.record_sha256[:12]}, {seal}",
+        f"made again  {found.made_again}",
     ]
     text = "\n".join(lines)
-    if not (intact and same):
+    if not (found.intact and found.same):
         raise NotAsRecordedError(text)
     return text
 

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
+import re
 from typing import Annotated
 
 import typer
 
-from deployments.server.home import rotate_secrets, running, secrets_file, sole_runner
+from deployments.command.options import Model, OneModel
+from deployments.command.places import existing_ledger
+from deployments.server.home import (
+    read_secrets,
+    rotate_secrets,
+    running,
+    secrets_file,
+    sole_runner,
+)
 from tasks.errors import MisuseError
 from tasks.lake import write_whole
 from tasks.model_spec import manage
 from tasks.settings import Settings
 
 app = typer.Typer()
+
+PATIENCE_SECONDS = 60.0
+"""How long a server that is busy, or just starting again, is waited for."""
+_WITH_PASSWORD = re.compile(r"://[^@]*:[^@]*@|[?&]password=")
 
 DatabaseOption = Annotated[
     str,
@@ -24,7 +36,7 @@ DatabaseOption = Annotated[
         show_envvar=True,
         help=(
             "URL of a PostgreSQL server that keeps ledger, Prefect and MLflow (default: files in"
-            " the home)."
+            " the home); with a password only by the variable."
         ),
     ),
 ]
@@ -35,6 +47,7 @@ PortOption = Annotated[
 
 @app.command()
 def up(
+    context: typer.Context,
     database: DatabaseOption = "",
     prefect_port: PortOption = None,
     mlflow_port: PortOption = None,
@@ -43,17 +56,10 @@ def up(
     ] = None,
 ) -> None:
     """Run Prefect, MLflow and a worker on this machine, behind passwords, until Ctrl-C."""
-    if "KINGMAKER_DATABASE" not in os.environ and "@" in database:
-        # A password on a command line stands in the process list for as long as the command runs.
-        os.environ["KINGMAKER_DATABASE"] = database
-        rest = [
-            word
-            for word in sys.argv[1:]
-            if word not in ("--database", database, f"--database={database}")
-        ]
-        command = [sys.executable, "-c", "from deployments.command.cli import main; main()", *rest]
-        os.execv(sys.executable, command)  # noqa: S606
-    os.environ.pop("KINGMAKER_DATABASE", None)
+    source = context.get_parameter_source("database")
+    if source is not None and source.name == "COMMANDLINE":
+        refuse_password(database)
+    os.environ.pop("KINGMAKER_DATABASE", None)  # it is in a file of the home from now on
     from deployments.server.up import up as run_servers
 
     run_servers(
@@ -68,9 +74,7 @@ def up(
 
 @app.command()
 def deploy(
-    model: Annotated[
-        str | None, typer.Argument(help="One model (default: all of the project).")
-    ] = None,
+    model: OneModel = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what belongs to models that are gone.")
     ] = False,
@@ -79,10 +83,9 @@ def deploy(
         typer.Option("--write", help="Only write deployments/prefect.yaml, for 'prefect deploy'."),
     ] = False,
 ) -> None:
-    """Register schedules, runs by hand and automations with the Prefect server; twice changes
-    nothing.
-    """
+    """Register schedules, forms and automations with the Prefect server; twice changes nothing."""
     from deployments import register
+    from deployments.server.embedded import answering_prefect
 
     settings = Settings()
     if write:
@@ -91,7 +94,8 @@ def deploy(
         print(f"wrote {os.path.relpath(file)}")
         return
     _needs_server(settings)
-    done = asyncio.run(register.register(settings, model, prune=prune))
+    with answering_prefect():
+        done = asyncio.run(register.register(settings, model, prune=prune))
     for word, keys in (
         ("made", done.made),
         ("changed", done.changed),
@@ -106,9 +110,7 @@ def deploy(
 
 @app.command("request-retrain")
 def request_retrain(
-    model: Annotated[
-        str, typer.Argument(help="Name of a directory in deployments/, such as flights.")
-    ],
+    model: Model,
     reason: Annotated[
         str, typer.Option(help="One sentence; it is kept in the log.")
     ] = "asked for by an event",
@@ -131,9 +133,12 @@ def reconcile() -> None:
     does it hourly.
     """
     _needs_server(Settings())
+    from deployments.server.embedded import answering_prefect
     from flows.reconcile import reconcile as reconcile_flow
 
-    for sentence in asyncio.run(reconcile_flow()) or ("nothing to do",):
+    with answering_prefect():
+        said = asyncio.run(reconcile_flow())
+    for sentence in said or ("nothing to do",):
         print(sentence)
 
 
@@ -156,6 +161,7 @@ def prune(
         age = parse_duration(older_than)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    existing_ledger(Settings())
     found = prune_lake(Settings(), age, remove=yes)  # type: ignore[arg-type]  # a timedelta
     for removal in found:
         print(f"{removal.bytes / 1e6:10.1f} MB  {os.path.relpath(removal.path)}: {removal.why}")
@@ -170,6 +176,11 @@ def rotate() -> None:
     Needs the servers to be down.
     """
     settings = Settings()
+    if read_secrets(settings.home) is None:
+        raise NoServerError(
+            f"{settings.home.resolve()}: expected a home in which 'kingmaker up' made passwords,"
+            " found none"
+        )
     with sole_runner(settings.home):
         rotate_secrets(settings.home)
     print(
@@ -178,12 +189,30 @@ def rotate() -> None:
     )
 
 
+class PasswordShownError(MisuseError):
+    """A password stands on a command line, where every user of the machine can read it."""
+
+
+def refuse_password(url: str) -> None:
+    """Raise PasswordShownError when ``url`` holds a password."""
+    if _WITH_PASSWORD.search(url):
+        raise PasswordShownError(
+            "--database: expected a URL without a password, since every user of this machine can"
+            " read a command line, found one with it; change that password if others are here, and"
+            " give the URL by the variable KINGMAKER_DATABASE, or the password by ~/.pgpass"
+        )
+
+
 class NoServerError(MisuseError):
     """There is no Prefect server to talk to."""
 
 
 def _needs_server(settings: Settings) -> None:
-    if "PREFECT_API_URL" not in os.environ and running(settings.home) is None:
+    """Wait until the home's own server answers, where that is the one to talk to."""
+    there, known = running(settings.home), read_secrets(settings.home)
+    if there is not None and known is not None:
+        there.prefect_server(known).ask("/ready", patience=PATIENCE_SECONDS)
+    elif "PREFECT_API_URL" not in os.environ:
         raise NoServerError(
             f"{settings.home.resolve()}: expected a Prefect server, found none; start one by"
             " 'kingmaker up', or name one by PREFECT_API_URL and PREFECT_API_AUTH_STRING"

@@ -2,7 +2,8 @@
 
 Where do I go to change ...?
 
-    up.py               Prefect, MLflow and a worker until Ctrl-C
+    up.py               Prefect, MLflow and a worker until Ctrl-C; programs.py: supervision
+    client.py           requests to servers, within bounds
     home.py             where they listen, and their secrets
     embedded.py         Prefect's server for the time of one command
     authentication.py   passwords before both servers; health.py: are they ready?

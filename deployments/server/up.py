@@ -40,6 +40,10 @@ class HomeElsewhereError(MisuseError, ValueError):
     """The home keeps its ledger in another place than the one that is asked for."""
 
 
+class PortTakenError(MisuseError):
+    """Another program listens on the port that is asked for."""
+
+
 def up(
     settings: Settings,
     say: Callable[[str], None],
@@ -62,8 +66,8 @@ def up(
         at_once: Most runs at the same time; left out: one a processor.
 
     Raises AlreadyUpError when the home's servers run, HomeElsewhereError when its ledger is
-    elsewhere, NotReadyError when a program does not begin or dies more than five times in ten
-    minutes.
+    elsewhere, PortTakenError when a port that is asked for is, NotReadyError when a program does
+    not begin or dies more than five times in ten minutes.
     """
     home = settings.home.resolve()
     with servers.sole_runner(home), _asked_to_stop() as stop:
@@ -261,7 +265,7 @@ def _port(wanted: int | None, default: int) -> int:
     """Return the wanted port; or the default one, or when that is taken, one that is free."""
     if wanted is not None:
         if not _free(wanted):
-            raise OSError(
+            raise PortTakenError(
                 f"port {wanted} on 127.0.0.1: expected it to be free, found it taken; choose"
                 " another one"
             )

@@ -6,8 +6,18 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run as this_run
+from prefect.states import Cancelled, Crashed
 
 from flows.steps.names import TAG
 
@@ -36,8 +46,6 @@ async def end_dead(client: PrefectClient, now: datetime) -> list[str]:
 
     The server's automations do it first, where there are any and it was up.
     """
-    from prefect.states import Crashed
-
     ended = []
     alive = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
     for run in await runs_of_ours(client, *alive):
@@ -58,8 +66,6 @@ async def drop_overdue(client: PrefectClient) -> list[str]:
     """Cancel late runs of a deployment but the newest: one run of a monitor takes in all that
     waits.
     """
-    from prefect.states import Cancelled
-
     late: dict[Any, list[FlowRun]] = {}
     for run in await runs_of_ours(client, StateType.SCHEDULED):
         if run.state is not None and run.state.name == "Late" and run.auto_scheduled:
@@ -77,6 +83,9 @@ async def drop_overdue(client: PrefectClient) -> list[str]:
 
 
 async def run_again(client: PrefectClient, now: datetime) -> list[str]:
+    """Begin anew what crashed of late, at most ``MOST_TRIES`` times and only where no newer run has
+    taken its place.
+    """
     names = {one.id: one.name for one in await client.read_flows()}
     begun = []
     for run in await runs_of_ours(client, StateType.CRASHED):
@@ -104,8 +113,6 @@ async def _overtaken(client: PrefectClient, run: FlowRun) -> bool:
     """Whether a newer run of the same deployment about the same model has begun, or came to its
     end.
     """
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-
     same = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
     newer = await runs_of_ours(
         client,
@@ -137,17 +144,9 @@ def _lineage(run: FlowRun) -> tuple[str, int]:
 async def runs_of_ours(
     client: PrefectClient,
     *states: StateType,
-    deployment: Any = None,  # noqa: ANN401 - a DeploymentFilter
+    deployment: DeploymentFilter | None = None,
 ) -> list[FlowRun]:
     """Return the newest 200 runs of ours in one of the states."""
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-        FlowRunFilterTags,
-    )
-    from prefect.client.schemas.sorting import FlowRunSort
-
     wanted = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[TAG]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))),

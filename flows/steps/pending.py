@@ -116,16 +116,6 @@ def labels_in_words(managed: ManagedModel, engine: Engine, as_of: datetime) -> t
     return tuple(line for group in (lines, gaps, unknown) for line in _newest(group))
 
 
-def unread(stream: Stream, engine: Engine, as_of: datetime) -> str:
-    """Return which batches wait to be read, or why they cannot be looked at; empty when there is
-    nothing to say.
-    """
-    try:
-        return listed(item.batch.id for item in waiting_batches(stream, engine, as_of))
-    except SourceError as error:
-        return str(error)
-
-
 def listed(ids: Iterable[str]) -> str:
     """Return the first few ids, and how many more there are."""
     names = list(ids)

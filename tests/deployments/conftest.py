@@ -85,11 +85,13 @@ class Servers:
         said, _ = self.process.communicate(timeout=90)
         return said
 
-    def kingmaker(self, *arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[str]:
+    def kingmaker(
+        self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: int = 240
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the same home."""
         return subprocess.run(
             [*COMMAND, *self._where(), *arguments],
-            env=self.env(),
+            env=self.env(variables),
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -118,20 +120,9 @@ class Servers:
         return running(self.home).mlflow_url
 
     def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """Ask Prefect's API, with credentials; again when its SQLite was busy, as Prefect's own
-        client does.
-        """
-        status, content = 503, b"no answer"
-        for _ in range(10):
-            with suppress(TimeoutError):
-                status, content = ask(
-                    f"{self.prefect}/api{path}", self.secrets.prefect, body, method
-                )
-            if status != 503:
-                break
-            time.sleep(1)
-        assert status < 300, (path, status, content)
-        return json.loads(content) if content else None
+        """Ask Prefect's API, with credentials; again while its SQLite is busy."""
+        server = running(self.home).prefect_server(self.secrets)
+        return server.json(path, body, method, patience=120)
 
     def processes(self, part: str | None = None) -> list[psutil.Process]:
         """All that ``up`` started, and all that it started: of one part, or of all."""

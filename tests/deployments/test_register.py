@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,8 +21,11 @@ import pytest
 import yaml
 
 from deployments.names import LAUNCH
+from tasks.ledger.lease import lease
+from tasks.ledger.tables import open_ledger
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 from tests.deployments.conftest import Servers, ask, until
+from tests.deployments.server.busy import Busy
 
 pytestmark = pytest.mark.flow
 
@@ -107,6 +111,21 @@ def deployments(servers: Servers) -> dict[str, dict]:
     flows = {flow["id"]: flow["name"] for flow in servers.api("/flows/filter", {})}
     found = servers.api("/deployments/filter", {})
     return {f"{flows[one['flow_id']]}/{one['name']}": one for one in found}
+
+
+@contextmanager
+def busy_before(
+    servers: Servers, is_busy: Callable[[int], bool]
+) -> Iterator[tuple[Busy, dict[str, str]]]:
+    """A server before Prefect's that is busy now and then, and the variables that name it."""
+    with Busy(servers.prefect, is_busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        credentials = f"kingmaker:{servers.secrets.prefect}"
+        yield (
+            server,
+            {"PREFECT_API_URL": f"{server.url}/api", "PREFECT_API_AUTH_STRING": credentials},
+        )
+        server.shutdown()
 
 
 def choices(servers: Servers, flow: str) -> list[str]:
@@ -210,6 +229,32 @@ def test_deploying_twice_changes_nothing(servers):
         assert {one["id"] for one in was} == {one["id"] for one in now}
     assert [one["updated"] for one in before[1]] == [one["updated"] for one in after[1]]
     servers.api(f"/deployments/{monitor}/resume_deployment", {}, "POST")
+
+
+def test_deploying_to_a_busy_server_asks_again(servers):
+    """One request of three is answered by 503, as while SQLite is busy: all is registered all the
+    same.
+    """
+    replay = deployments(servers)["replay/any model"]["id"]
+    servers.api(f"/deployments/{replay}", method="DELETE")
+
+    with busy_before(servers, lambda number: number % 3 == 1) as (server, variables):
+        said = servers.kingmaker("deploy", variables=variables)
+
+    assert said.returncode == 0, said.stderr
+    assert "made       replay/any model" in said.stdout
+    assert server.refused > 5
+
+
+def test_deploying_to_a_server_that_stays_busy_ends_by_name(servers):
+    """Within bounds, with the server's address."""
+    with busy_before(servers, lambda _: True) as (server, variables):
+        said = servers.kingmaker("deploy", variables=variables)
+
+    assert said.returncode == 1
+    assert f"Prefect's server at {server.url}/api: expected it to answer, found" in said.stderr
+    assert "503" in said.stderr
+    assert "Traceback" not in said.stderr
 
 
 def test_prefects_own_command_registers_the_same(servers, project):
@@ -409,6 +454,28 @@ def test_automations_that_were_made_twice_or_are_wanted_no_more_are_removed(serv
     assert sorted(names) == sorted(known)
 
 
+def test_a_persons_run_waits_for_the_one_that_acts(servers):
+    """From Prefect's page, without a process and without an error; then it does what was asked."""
+    freeze = deployments(servers)["freeze/any model"]["id"]
+    with lease(open_ledger(f"sqlite:///{servers.home}/ledger.db"), "weather", "the test"):
+        run = servers.api(
+            f"/deployments/{freeze}/create_flow_run",
+            {"parameters": {"model": "weather", "reason": "a new sensor"}},
+        )["id"]
+
+        def now() -> dict:
+            return servers.api(f"/flow_runs/{run}")
+
+        until(lambda: now()["state_name"] == "Waiting")
+        assert now()["state"]["message"] == "the test acts for weather now"
+
+    until(lambda: now()["state_type"] in ("COMPLETED", "FAILED", "CRASHED"))
+    assert now()["state_type"] == "COMPLETED"
+    assert "frozen    since batch 2013-W03: by a person: a new sensor" in (
+        servers.kingmaker("status").stdout
+    )
+
+
 def test_a_run_that_went_silent_is_ended_by_the_server(servers):
     """Ninety seconds after its last heartbeat, without any help of ours, it has crashed."""
     look = f"/flow_runs/{servers.silent}"
@@ -424,7 +491,7 @@ def test_without_a_server_deploy_says_how_to_start_one(tmp_path):
     """No server, no silent throw-away one."""
     said = Servers(tmp_path).kingmaker("deploy")
 
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert "kingmaker up" in said.stderr
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from deployments.command.cli import status
+from deployments.command.look_cli import status
 from flows.monitor import BatchRefusedError, monitor
 from flows.steps.pending import is_idle
 from tasks.configuration import ConfigurationError
@@ -211,7 +211,7 @@ def test_quarantine_can_be_looked_at(shop, capsys):
     """The command lists the broken rows with their rules, hides what is classified, and writes a
     CSV that is inert.
     """
-    from deployments.command.cli import quarantine
+    from deployments.command.look_cli import quarantine
 
     deliver(shop, DAYS[0], a_day(DAYS[0], shop=["=cmd()", *["A"] * 119]))
     deliver(shop, DAYS[1])

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from sqlalchemy import select, update
 
-from deployments.command.cli import status
 from deployments.command.explain import explain
+from deployments.command.look_cli import status
 from flows.monitor import BatchRefusedError, monitor
 from flows.replay import replay
 from flows.retrain import retrain

@@ -85,7 +85,7 @@ def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, qu
     settings = use_home(make_weather_home(3), quick_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    with pytest.raises(NotFrozenError, match="found one that is free"):
+    with pytest.raises(NotFrozenError, match="found one that is not frozen"):
         run_flow(thaw("weather"))
     run_flow(freeze("weather", "the sensor was moved", "ada"))
     make_weather_home(6)

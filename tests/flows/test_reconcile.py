@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Pending, Running, Scheduled
 
 from flows import reconcile as reconciling
-from flows.steps import dead_runs
 from flows.monitor import monitor
 from flows.reconcile import reconcile
+from flows.steps import dead_runs
 from flows.steps.dead_runs import MOST_TRIES, drop_overdue, end_dead, run_again
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +127,83 @@ def test_check_passes_the_repository_itself(tmp_path):
     assert "flights: all is well" in said.stdout
 
 
+READING = [
+    ("status",),
+    ("history", "weather"),
+    ("explain", "1"),
+    ("quarantine", "weather", "2013-W02"),
+    ("prune", "--yes"),
+    ("promote", "weather"),
+    ("refuse", "weather"),
+    ("rollback", "weather"),
+    ("freeze", "weather"),
+    ("thaw", "weather"),
+    ("retrain", "weather"),
+    ("rotate-secrets",),
+    ("deploy",),
+]
+
+
+@pytest.mark.parametrize("arguments", READING, ids=lambda words: words[0])
+def test_a_mistyped_home_is_named_and_not_made(tmp_path, arguments):
+    """A command that needs what is in a home ends as wrong usage does, and leaves nothing."""
+    home = tmp_path / "mistyped"
+
+    said = kingmaker(home, *arguments)
+
+    assert said.returncode == 2
+    assert f"{home}: expected" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_needs_no_home_and_makes_none(tmp_path):
+    """It says the same as JSON."""
+    home = tmp_path / "none"
+
+    said, told = kingmaker(home, "check"), kingmaker(home, "check", "--json")
+
+    assert "weather: all is well: 11 columns" in said.stdout
+    (one,) = json.loads(told.stdout)
+    assert (one["model"], one["columns"]) == ("weather", 11)
+    assert not home.exists()
+
+
+def test_version_says_which_code_runs(tmp_path):
+    """Without a project, a home or a command."""
+    said = kingmaker(tmp_path / "none", "--version", project=tmp_path / "none")
+
+    assert said.returncode == 0, said.stderr
+    assert re.fullmatch(r"kingmaker \d+\.\d+\.\d+(, commit [0-9a-f]{12})?\n", said.stdout)
+
+
+def test_a_shell_completes_commands_and_models_of_the_project(tmp_path):
+    """By the means of the shell's own script, which asks the command."""
+
+    def completed(words: str) -> list[str]:
+        asked = {"_KINGMAKER_COMPLETE": "complete_bash", "COMP_WORDS": words}
+        variables = asked | {"COMP_CWORD": str(len(words.split(" ")) - 1)}
+        said = subprocess.run(
+            COMMAND, env=os.environ | variables, capture_output=True, text=True, check=False
+        )
+        return said.stdout.split()
+
+    assert completed("kingmaker rol") == ["rollback"]
+    assert completed(f"kingmaker --project {WEATHER_PROJECT} freeze wea") == ["weather"]
+
+
+def test_a_password_on_the_command_line_is_refused(tmp_path):
+    """By name, with the way that keeps it off the process list; nothing is begun."""
+    url = "postgresql://user:a-canary-word@127.0.0.1:9"
+
+    said = kingmaker(tmp_path / "home", "up", "--database", url)
+
+    assert said.returncode == 2
+    assert "KINGMAKER_DATABASE" in said.stderr
+    assert "a-canary-word" not in said.stderr
+    assert not (tmp_path / "home" / "servers").exists()
+
+
 @pytest.mark.parametrize(
     ("model", "sources"), [("weather", ["weather"]), ("bookings", ["bookings", "outcomes"])]
 )
@@ -196,6 +275,17 @@ def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
 
     history = kingmaker(home, "history", "weather", "--all")
     assert history.stdout.count("Hold") == 2
+
+    (model,) = json.loads(kingmaker(home, "status", "--json").stdout)
+    assert (model["model"], model["champion"], model["waiting"]["batches"]) == ("weather", None, [])
+    decided = json.loads(kingmaker(home, "history", "weather", "--all", "--json").stdout)
+    assert [(one["batch"], one["kind"]) for one in decided] == [
+        ("2013-W02", "Hold"),
+        ("2013-W03", "Hold"),
+    ]
+    told = json.loads(kingmaker(home, "explain", str(decided[0]["number"]), "--json").stdout)
+    assert (told["intact"], told["same"]) == (True, True)
+    assert told["decision"]["batch"] == "2013-W02"
     assert list(user_home.rglob("*")) == [], "nothing is written outside the home"
 
 

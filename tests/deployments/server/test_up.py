@@ -11,7 +11,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,6 @@ import yaml
 
 from deployments.server import up
 from deployments.server.home import read_secrets, running
-from deployments.server.programs import NotReadyError, Program, end, started_in, supervise
 from tasks.settings import REPOSITORY
 from tests.conftest import WEATHER_PROJECT
 from tests.deployments.conftest import Servers, ask, until
@@ -154,10 +152,10 @@ def test_secrets_are_in_one_private_file_and_nowhere_else(servers):
 
 
 def test_a_second_up_says_who_runs(servers):
-    """It changes nothing, names process and addresses, and ends with code 1."""
+    """It changes nothing, names process and addresses, and ends as wrong usage does."""
     said = servers.kingmaker("up")
 
-    assert said.returncode == 1
+    assert said.returncode == 2
     for word in (str(servers.process.pid), servers.prefect, servers.mlflow):
         assert word in said.stderr
     assert servers.process.poll() is None
@@ -246,38 +244,6 @@ def test_a_home_comes_back_from_its_backup_with_new_passwords(servers, weather_s
         assert "2013-W03" in servers.kingmaker("history", "weather", "--all").stdout
 
 
-def test_a_program_that_keeps_dying_ends_all_by_name(tmp_path, monkeypatch):
-    """After the bound, the error names the program, its code and its last words."""
-    (tmp_path / "dies.py").write_text("print('my last words'); raise SystemExit(7)")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    dying = Program("worker", "dies", [], os.environ, tmp_path)
-    dying.start()
-    said = []
-
-    with pytest.raises(NotReadyError, match=r"(?s)worker: died 2 times.*code 7.*my last words"):
-        supervise([dying], threading.Event(), said.append, most_deaths=1)
-
-    assert "worker died with code 7; it is started again" in said[0]
-
-
-def test_what_a_killed_up_left_is_ended_and_no_other_homes(tmp_path):
-    """Processes are known by home: those of this one end, those of another go on."""
-    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    mine = subprocess.Popen(sleep, env={**os.environ, "KINGMAKER_UP": str(tmp_path)})
-    other = subprocess.Popen(sleep, env={**os.environ, "KINGMAKER_UP": f"{tmp_path}-other"})
-    try:
-        until(lambda: [p.pid for p in started_in(tmp_path)] == [mine.pid])
-
-        end(started_in(tmp_path))
-        mine.poll()
-
-        assert not psutil.pid_exists(mine.pid)
-        assert other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
-
-
 def test_a_port_that_is_taken_is_refused_when_asked_for_and_passed_over_when_not():
     """The usual port is a wish, a given one is an order."""
     import socket
@@ -287,7 +253,7 @@ def test_a_port_that_is_taken_is_refused_when_asked_for_and_passed_over_when_not
         taken.listen()
         port = taken.getsockname()[1]
 
-        with pytest.raises(OSError, match=f"port {port} .* taken"):
+        with pytest.raises(up.PortTakenError, match=f"port {port} .* taken"):
             up._port(port, 4200)
         assert up._port(None, port) != port
 

@@ -25,7 +25,7 @@ def test_all_three_stores_are_on_postgresql_and_stay_there(full_postgres, tmp_pa
     source = home / "sources" / "weather"
     source.mkdir(parents=True)
     shutil.copy(weather_source / f"{WEATHER_WEEKS[0]}.csv", source)
-    with Servers(home, arguments=("--database", full_postgres)) as servers:
+    with Servers(home, environment={"KINGMAKER_DATABASE": full_postgres}) as servers:
         ran = servers.kingmaker("run", "weather")
         assert ran.returncode == 0, ran.stderr
         ours = {servers.process.pid, *(process.pid for process in servers.processes())}
@@ -44,10 +44,12 @@ def test_all_three_stores_are_on_postgresql_and_stay_there(full_postgres, tmp_pa
             assert connection.scalar(text(query)) >= 1, database
     assert not any((home / name).exists() for name in ("ledger.db", "mlflow.db"))
 
+    servers.environment = {}
     history = servers.kingmaker("history", "weather", "--all")
     assert "collecting: 1 of the 4 batches" in history.stdout
-    elsewhere = servers.kingmaker("up", "--database", f"{full_postgres}/other")
-    assert elsewhere.returncode == 1
+    other = {"KINGMAKER_DATABASE": f"{full_postgres}/other"}
+    elsewhere = servers.kingmaker("up", variables=other)
+    assert elsewhere.returncode == 2
     assert "its ledger is in another database already" in elsewhere.stderr
 
 
@@ -59,7 +61,7 @@ def test_a_home_with_a_ledger_does_not_forget_it(full_postgres, tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "ledger.db").write_bytes(b"")
 
-    said = servers.kingmaker("up", "--database", full_postgres)
+    said = servers.kingmaker("up", variables={"KINGMAKER_DATABASE": full_postgres})
 
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert "an empty database would forget it" in said.stderr

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
-from deployments.command.cli import status
+from deployments.command.look_cli import status
 from flows.monitor import BatchRefusedError, monitor
 from flows.replay import replay
 from flows.steps.pending import is_idle

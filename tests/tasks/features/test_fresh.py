@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as csv
 import pytest
+from pyarrow import csv
 
 from tasks.features.fresh import SameElsewhere
 from tasks.model_spec import ManagedModel, manage

@@ -1,0 +1,196 @@
+"""The commands that look and change nothing: how models stand, what was decided, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from deployments.command.options import AsJson, Model, OneModel
+from deployments.command.places import existing_ledger, typed
+from tasks.configuration import ConfigurationError
+from tasks.errors import ExitCode
+from tasks.model_spec import ManagedModel, manage, managed_models
+from tasks.records import Record
+from tasks.settings import Settings
+
+SHOWN = 20
+"""Rows of a quarantine that fit a screen."""
+
+app = typer.Typer()
+
+
+class Checked(Record):
+    """A model whose contracts and spec can be used."""
+
+    model: str
+    columns: int
+    rules: int
+    candidates: int
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say for each model who is champion, what came last, what waits, and what rests on rows that
+    were replaced since.
+    """
+    settings = Settings()
+    models = _chosen(settings, None)
+    engine = existing_ledger(settings)
+    from deployments.command.status import status_of
+
+    found = [status_of(managed, engine, datetime.now(UTC)) for managed in models]
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        print("\n".join(one.in_lines()))
+
+
+@app.command()
+def history(
+    model: Model,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Every decision, not only those that changed who is champion."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print who was champion when, and why."""
+    from deployments.command.status import Decided
+    from tasks.ledger import entries as ledger
+
+    managed = manage(model, Settings())
+    known = ledger.history(existing_ledger(managed.settings), model)
+    shown = [Decided.of(one) for one in (known.entries if every else known.champion_changes)]
+    if as_json:
+        _print_json(shown)
+        return
+    if not shown:
+        what = "decision" if every else "champion"
+        print(typed(f"{model}: no {what} yet; run 'kingmaker run {model}'"))
+    for one in shown:
+        print(one.in_lines())
+
+
+@app.command("explain")
+def explain_decision(
+    number: Annotated[
+        int, typer.Argument(metavar="DECISION", help="Its number, as history --all shows it.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a decision rests on, check that its record is intact, and make it again from its
+    record.
+    """
+    from deployments.command.explain import examine, explain
+    from tasks.ledger.entries import decision_numbered, stored_sha256
+
+    engine = existing_ledger(Settings())
+    entry, stored = decision_numbered(engine, number), stored_sha256(engine, number)
+    if not as_json:
+        print(explain(entry, stored))
+        return
+    found = examine(entry, stored)
+    _print_json(found)
+    if not (found.intact and found.same):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def quarantine(
+    model: Model,
+    batch: Annotated[str, typer.Argument(help="One batch, such as 2013-05.")],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="All rows as CSV, in which no cell is a formula.")
+    ] = False,
+) -> None:
+    """List the rows of a batch that are in quarantine, each with the rules that it breaks;
+    sensitive values are hidden.
+    """
+    from tasks.ledger import entries as ledger
+    from tasks.reports.quarantine import inert_csv, quarantined_rows
+
+    managed = manage(model, Settings())
+    known = ledger.known_batches(existing_ledger(managed.settings), model)
+    if batch not in known:
+        raise ConfigurationError(
+            managed.settings.home, "quarantine", f"a batch that {model} has taken in", repr(batch)
+        )
+    verdict = known[batch].verdict
+    if verdict.quarantine is None:
+        print(
+            f"{model} {batch}: nothing in quarantine: {verdict.outcome}: {verdict.reason}",
+            file=sys.stderr,
+        )
+        return
+    rows = quarantined_rows(managed.settings.lake, verdict.quarantine, managed.contract)
+    if as_csv:
+        print(inert_csv(rows), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"{model} {batch}: {verdict.reason}"), title_justify="left")
+    for heading in rows[0]:
+        table.add_column(Text(heading))
+    for row in rows[1 : SHOWN + 1]:
+        table.add_row(*(Text(cell[:80]) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if len(rows) > SHOWN + 1:
+        print(f"{len(rows) - 1 - SHOWN:,} more: --csv shows all")
+
+
+@app.command()
+def check(model: OneModel = None, as_json: AsJson = False) -> None:
+    """Check contracts and model specs, estimators included, without running anything."""
+    from tasks.training.pipeline import check_candidates
+    from tasks.validation.dry_run import check_rules
+
+    settings = Settings()
+    found = []
+    for managed in _chosen(settings, model):
+        candidates = managed.spec.training.candidates
+        file = settings.project / "deployments" / managed.name / "model.yaml"
+        check_candidates(file, candidates, managed.spec.problem)
+        check_rules(managed.contract)
+        if managed.labels is not None:
+            check_rules(managed.labels.contract)
+        one = Checked(
+            model=managed.name,
+            columns=len(managed.contract.columns),
+            rules=len(managed.contract.rules),
+            candidates=len(candidates),
+        )
+        found.append(one)
+        if not as_json:
+            print(
+                f"{one.model}: all is well: {one.columns} columns, {one.rules} rules,"
+                f" {one.candidates} candidates"
+            )
+    if as_json:
+        _print_json(found)
+
+
+def _chosen(settings: Settings, model: str | None) -> list[ManagedModel]:
+    """One model, or all of the project, of which there must be one."""
+    names = (model,) if model else managed_models(settings)
+    if not names:
+        raise ConfigurationError(
+            settings.project / "deployments", "models", "a */model.yaml", "none"
+        )
+    return [manage(name, settings) for name in names]
+
+
+def _print_json(found: Record | Sequence[Record]) -> None:
+    whole = (
+        found.model_dump(mode="json")
+        if isinstance(found, Record)
+        else [one.model_dump(mode="json") for one in found]
+    )
+    print(json.dumps(whole, indent=2, ensure_ascii=False))
