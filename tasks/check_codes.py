@@ -20,6 +20,7 @@ TITLES = {
     "KM013": "fairness",
     "KM014": "new member may join the ensemble",
     "KM015": "features are the same elsewhere",
+    "KM016": "features rest on no other row",
 }
 """Code -> title of every check. A code is never given to another check."""
 

@@ -44,8 +44,14 @@ def every_guardrail(
         run.fence,
     )
     newest = run.batches.known[max(span.batch for span in parts.held_out)]
+    earlier = [
+        one
+        for one in run.batches.known.values()
+        if one.accepted and one.batch.start < newest.batch.start
+    ]
+    before = earlier[-1] if earlier else None
     return found, (
         *checks,
-        *check_features(run.managed, newest, run.known_labels, model, current),
+        *check_features(run.managed, newest, before, run.known_labels, model, current),
         check_stored_model(run.managed, model, fitted.pipeline),
     )

@@ -179,13 +179,21 @@ def _change_without_later_rows(
 
 def differing(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
     """Return the columns that are not the same, to the last digits, or not in both."""
-    found = set(before.columns) ^ set(after.columns)
-    for name in set(before.columns) - found:
+    return set(differing_rows(before, after))
+
+
+def differing_rows(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return column -> (rows,) bool of those that are not the same, to the last digits; columns
+    without such rows are left out, one that is not in both differs in all.
+    """
+    found = {name: np.ones(len(before), bool) for name in set(before.columns) ^ set(after.columns)}
+    for name in set(before.columns) & set(after.columns):
         one, other = before[name].to_numpy(), after[name].to_numpy()
         same = (
-            np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
+            np.isclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
             if one.dtype.kind == other.dtype.kind == "f"
-            else bool((one == other).all())
+            else np.asarray(one == other, dtype=bool)
         )
-        found |= set() if same else {name}
+        if not same.all():
+            found[name] = ~same
     return found

@@ -15,6 +15,7 @@ from tasks.features.checks import AcceptsContract, KnowsNoFuture
 from tasks.features.frame import build_by_spec, code_sha256
 from tasks.features.fresh import SameElsewhere
 from tasks.features.labels import labelled_by, labelled_rows
+from tasks.features.neighbours import SameAlone
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import (
@@ -45,18 +46,27 @@ def build_features(
 def check_features(
     managed: ManagedModel,
     record: BatchRecord,
+    before: BatchRecord | None,
     labels: KnownLabels,
     challenger: LoadedModel,
     champion: LoadedModel | None,
 ) -> tuple[Guardrail, ...]:
     """Check that features and model take what the contract allows, that no feature knows the
-    future, and that feature code other than the champion's makes the same features elsewhere.
+    future, that none rests on other rows, and that feature code other than the champion's makes the
+    same features elsewhere.
+
+    ``before`` is the batch before ``record``; None when there is none.
     """
-    spec, contract = managed.spec, managed.contract
-    (table,) = labelled_rows(managed, [record], labels, contract.column_names).values()
+    spec, contract, batch = managed.spec, managed.contract, record.batch.id
+    records = [record] if before is None or spec.features.code is None else [before, record]
+    tables = labelled_rows(managed, records, labels, contract.column_names)
+    table = tables.pop(batch)
 
     def build(rows: pa.Table) -> FeatureFrame:
-        return _build(managed, [record], {record.batch.id: rows})
+        return _build(managed, [record], {batch: rows})
+
+    def build_beside(rows: Mapping[str, pa.Table]) -> FeatureFrame:
+        return _build(managed, records, rows)
 
     def predict(frame: FeatureFrame) -> np.ndarray:
         return predict_frame(challenger, frame, spec.problem)
@@ -65,6 +75,11 @@ def check_features(
         AcceptsContract().check(table, contract, spec.target, build, predict),
         KnowsNoFuture().check(table, contract.event_time, build, spec.guardrails.known_early),
         SameElsewhere().check(managed, table, _same_code(challenger, champion)),
+        *(
+            []
+            if spec.features.code is None
+            else [SameAlone().check(batch, table, tables, build_beside)]
+        ),
     )
 
 

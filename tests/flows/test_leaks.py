@@ -67,7 +67,8 @@ def test_planted_leaks_are_refused_by_name(use_home, make_weather_home, quick_pr
     assert "visib_km alone explains" in entry.decision.reason
     assert aliased_version(settings, "weather", "champion") is None
     failed = {g.code: g.found for g in entry.evidence.guardrails if g.outcome != "passed"}
-    assert set(failed) == {"KM009", "KM010"}
+    assert set(failed) == {"KM009", "KM010", "KM016"}
     assert failed["KM010"].startswith("next_temp change")
-    assert len(entry.evidence.guardrails) == 13
+    assert failed["KM016"].startswith("next_temp differs in ")
+    assert len(entry.evidence.guardrails) == 14
     assert entry.evidence.generalisation.train_loss > 0
