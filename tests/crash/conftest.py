@@ -112,9 +112,11 @@ def _stage(
     spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
     # Each further week is promoted: no new member is kept out of an ensemble,
     # and nothing else is decided.
+    spec["ensemble"] = {"join_worse": 9.0}
     if first == 1:
         spec["ensemble"], spec["recalibrate"] = {"members": 1}, "never"
-    spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
+    # A week that differs is no reason either: KM006 asks how a challenger generalises.
+    spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0, "accept": ["KM006"]}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
         [sys.executable, "-m", "tests.crash.driver"],
