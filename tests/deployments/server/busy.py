@@ -7,7 +7,6 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-
 _OURS = ("host", "connection", "accept-encoding")
 """Headers that are not passed on: about the way here, and content is passed on as it is."""
 
