@@ -93,6 +93,20 @@ def test_a_look_at_other_rows_is_refused_in_a_first_batch_too(tmp_path: Path, ho
     assert guardrail.found.startswith("looks differs in ")
 
 
+def test_features_that_rest_on_the_order_of_rows_are_refused(tmp_path: Path) -> None:
+    """Rows in another order are the same rows."""
+
+    def code(rows: pd.DataFrame) -> pd.DataFrame:
+        return (rows["amount"] + rows["sold_at"].is_monotonic_increasing).to_frame("ordered")
+
+    guardrail = _check(tmp_path, code)
+
+    assert guardrail.found == (
+        "ordered differs in 200 of 200 rows (row 0: 1 alone, 0 in the opposite order,"
+        " row 1: 2 alone, 1 in the opposite order, row 2: 3 alone, 2 in the opposite order)"
+    )
+
+
 def test_features_of_the_row_alone_pass(tmp_path: Path) -> None:
     """Numbers and texts, with gaps."""
 
