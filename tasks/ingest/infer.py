@@ -185,7 +185,7 @@ def infer_contract(
     }
     known = [one for one in file.columns.values() if one.column.name not in (later, key)]
     if pairs := ordered_pairs(known):
-        table["quality"] = [_in_order(low, high) for low, high in pairs]
+        table["quality"] = [_in_order(f"order-{i}", *pair) for i, pair in enumerate(pairs, start=1)]
     suffix = "".join(file.source.suffixes) or ".csv"
     path = path or f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{suffix}"
     document = {
@@ -585,9 +585,10 @@ def ordered_pairs(columns: Iterable[TypedColumn]) -> list[tuple[str, str]]:
     for i in range(len(names)):
         # A hundred rows leave few pairs for the whole file.
         low = matrix[:, [i]]
-        kept = ~(low[:PAIR_ROWS] > matrix[:PAIR_ROWS]).any(0)
-        kept[i] = False
-        for j in np.flatnonzero(kept):
+        broken_early = np.any(low[:PAIR_ROWS] > matrix[:PAIR_ROWS], axis=0)
+        for j in np.flatnonzero(np.logical_not(broken_early)):
+            if j == i:
+                continue
             both = np.isfinite(matrix[:, i]) & np.isfinite(matrix[:, j])
             lower, upper = matrix[both, i], matrix[both, j]
             if len(lower) < PAIR_ROWS or (lower > upper).any() or (lower == upper).all():
@@ -611,11 +612,12 @@ def _missing_limit(values: pa.ChunkedArray) -> dict[str, Any]:
     return {"metric": "missingValues", "mustBeLessOrEqualTo": most, "unit": "percent"}
 
 
-def _in_order(low: str, high: str) -> dict[str, Any]:
+def _in_order(id: str, low: str, high: str) -> dict[str, Any]:
     """The rule that one column is at most another, as a query."""
     first, second = ('"' + name.replace('"', '""') + '"' for name in (low, high))
     return {
         "type": "sql",
+        "id": id,
         "query": f"SELECT count(*) FROM {{table}} WHERE {first} > {second}",  # noqa: S608 - quoted names
         "mustBe": 0,
         "severity": "warning",

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
@@ -122,11 +121,12 @@ def test_order_and_missing_shares_that_history_keeps(tmp_path: Path) -> None:
     temp = rng.normal(60, 15, 400).round(1)
     dewp = (temp - rng.exponential(8, 400)).round(1)
     seats = rng.integers(1, 9, 400)
-    almost = np.where(np.arange(400) == 399, temp + 1, dewp)
-    rows = pd.DataFrame({"temp": temp, "dew p": dewp, "seats": seats, "almost": almost})
-    rows.insert(0, "at", pd.date_range("2024-01-01", periods=400, freq="h").astype("str"))
-    rows.loc[::10, "temp"] = np.nan
-    rows.to_csv(tmp_path / "weather.csv", index=False)
+    almost = dewp.copy()
+    almost[398:] = dewp[398] - 1, temp[399] + 1
+    at = [f"{(NOON + timedelta(hours=i)):%Y-%m-%dT%H:%M:%SZ}" for i in range(400)]
+    gaps = pa.array(temp, mask=np.arange(400) % 10 == 0)
+    rows = pa.table({"at": at, "temp": gaps, "dew p": dewp, "seats": seats, "almost": almost})
+    pc.write_csv(rows, tmp_path / "weather.csv")
 
     contract = inferred(tmp_path / "weather.csv")
 
