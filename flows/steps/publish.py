@@ -125,7 +125,10 @@ def _table(record: BatchRecord) -> dict[str, str]:
     }
     if record.drift is not None:
         moved = [f.feature for f in record.drift.inputs if f.outcome == "drifted"]
+        untold = [f.feature for f in record.drift.inputs if f.outcome == "cannot be told"]
         table["drifted features"] = f"{record.drift.share:.0%}: {', '.join(moved) or 'none'}"
+        if untold:
+            table["drift cannot be told"] = ", ".join(untold)
     if record.labelled is not None:
         table["rows with a label"] = f"{record.labelled.labelled:,} of {record.labelled.rows:,}"
     if record.performances:

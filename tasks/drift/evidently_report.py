@@ -40,6 +40,11 @@ def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
     )
 
 
+def _drawn_threshold(feature: FeatureDrift) -> float:
+    """The threshold as Evidently draws it, which has no word for one that no batch could reach."""
+    return 1e9 if feature.threshold is None else feature.threshold
+
+
 def _inert(page: str) -> str:
     """The page with the data in its scripts escaped: Evidently writes them as they are, so
     ``</script>`` would end one.
@@ -73,7 +78,7 @@ def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSumma
         and (f.kind != "numerical" or _has_bins(reference[f.feature], batch[f.feature]))
     ]
     farthest = sorted(
-        judged, key=lambda f: (f.score or 0.0) / max(f.threshold, 1e-12), reverse=True
+        judged, key=lambda f: (f.score or 0.0) / max(_drawn_threshold(f), 1e-12), reverse=True
     )
     drawn = {f.feature for f in farthest[:MOST_DRAWN]}
     judged = [f for f in judged if f.feature in drawn]
@@ -85,7 +90,10 @@ def draw_report(baseline: pd.DataFrame, batch: pd.DataFrame, summary: DriftSumma
     names = [f.feature for f in judged]
     _register(judged)
     report = Report(
-        [ValueDrift(column=f.feature, method=_METHOD, threshold=f.threshold) for f in judged],
+        [
+            ValueDrift(column=f.feature, method=_METHOD, threshold=_drawn_threshold(f))
+            for f in judged
+        ],
         include_tests=True,
     )
     snapshot = report.run(
@@ -143,7 +151,7 @@ def _register(judged: list[FeatureDrift]) -> None:
         threshold: float,  # noqa: ARG001
     ) -> tuple[float, bool]:
         feature = found[str(reference.name)]
-        return feature.score or 0.0, feature.outcome == "drifted"
+        return feature.score or 0.0, (feature.score or 0.0) > _drawn_threshold(feature)
 
     register_stattest(
         StatTest(

@@ -4,7 +4,8 @@ Holm over all columns.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from zlib import crc32
@@ -16,14 +17,22 @@ from tasks.drift.config import DriftConfig
 from tasks.drift.histograms import Counts, bin_labels, coarsened, join_bins
 from tasks.drift.profile import RARE
 from tasks.drift.reference import Reference, all_training, choose_reference, pair_runs, run_length
-from tasks.drift.thresholds import Null, holm_level, null_by_resampling, null_in_theory, psi
+from tasks.drift.thresholds import (
+    Null,
+    holm_level,
+    null_by_resampling,
+    null_in_theory,
+    psi,
+    psi_reach,
+)
 from tasks.records import (
     BaselineProfile,
+    DriftOutcome,
     DriftReference,
     DriftSummary,
     FeatureDrift,
-    FeatureProfile,
     Histogram,
+    MissingDrift,
 )
 
 NOT_MATURE = "labels are not mature yet"
@@ -40,8 +49,9 @@ def summarise_drift(
     """Hold the batch counted in ``counts`` against ``baseline``: one score, threshold, p-value and
     histogram a column.
 
-    Missing values are a bin like any other, so a feature that goes missing drifts. A column without
-    a value cannot be scored; it is reported as not evaluable and the others still are. What has
+    Missing values have a score and a threshold of their own. A column without a value is not
+    evaluable, but for its missing values; the others still are. One whose threshold lies beyond any
+    score that a batch of this size can get cannot be told: that is no steady one. What has
     moved against all training rows, and not against a season that the champion was not trained on,
     is steady, and its note says so: a fault may come back too.
     """
@@ -69,9 +79,7 @@ def _summary(
     seed: int,
 ) -> DriftSummary:
     measured = [_measure(baseline, reference, i, own, seed) for i, own in enumerate(counts.columns)]
-    others = [
-        null.p_value(f.score) for f, null in measured if f.score is not None and f.kind != "target"
-    ]
+    others = [p for one in measured if one.found.kind != "target" for p in one.p_values()]
     share = _target_share(baseline, len(others))
     level = holm_level(others, config.false_alarms * (1 - share)) if others else config.false_alarms
     length = run_length(reference.baseline)
@@ -81,10 +89,10 @@ def _summary(
         rows=counts.rows,
         baseline_rows=baseline.rows,
         features=tuple(
-            _judge(
-                f, null, config.false_alarms * share if f.kind == "target" else level, config.psi
+            one.judged(
+                config.false_alarms * share if one.found.kind == "target" else level, config.psi
             )
-            for f, null in measured
+            for one in measured
         ),
         reference=DriftReference(
             kind=reference.kind,
@@ -94,6 +102,7 @@ def _summary(
             reason=reference.reason,
             runs=len(reference.baseline.blocks) / length if length else 0,
             false_alarms=config.false_alarms,
+            tests=len(others),
             level=level,
             psi=config.psi,
             seed=seed,
@@ -109,8 +118,7 @@ def add_target(
 
     ``counts`` are those of the same batch's target.
     """
-    others = sum(f.score is not None and f.kind != "target" for f in summary.features)
-    level = config.false_alarms * _target_share(baseline, others)
+    level = config.false_alarms * _target_share(baseline, summary.reference.tests)
     features = list(summary.features)
     for i, own in enumerate(counts.columns):
         if baseline.features[i].kind == "target" and own is not None:
@@ -118,10 +126,8 @@ def add_target(
             if references[0].earlier:
                 references.append(choose_reference(baseline, _middle(counts), "training"))
             judged = [
-                _judge(
-                    *_measure(baseline, reference, i, own, summary.reference.seed),
-                    level,
-                    config.psi,
+                _measure(baseline, reference, i, own, summary.reference.seed).judged(
+                    level, config.psi
                 )
                 for reference in references
             ]
@@ -133,12 +139,16 @@ def _told(found: FeatureDrift, alone: FeatureDrift, reference: DriftReference) -
     """``found`` against the season, with a note where it would be named ``alone``, against the
     training rows.
     """
-    if found.outcome != "steady" or alone.outcome != "drifted" or alone.score is None:
+    if found.outcome == "drifted" or alone.outcome != "drifted":
         return found
+    if alone.score is not None and alone.threshold is not None and alone.score > alone.threshold:
+        how = f"{alone.score:.3g}, threshold {alone.threshold:.3g}"
+    else:
+        how = f"missing values, from {alone.missing_before:.1%} to {alone.missing_after:.1%}"
     years = " and ".join(str(start.year) for start, _ in reference.spans)
     note = (
         f"as in this season of {years}, which the champion was not trained on: it has moved against"
-        f" the training rows ({alone.score:.3g}, threshold {alone.threshold:.3g})"
+        f" the training rows ({how})"
     )
     return found.model_copy(update={"note": note})
 
@@ -155,11 +165,67 @@ def _middle(counts: Counts) -> datetime:
     return pd.Timestamp(middle).tz_localize(UTC).to_pydatetime()
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """A score, how large it gets when nothing has changed, and the largest that a batch can get."""
+
+    score: float
+    null: Null
+    reach: float
+
+    @property
+    def p_value(self) -> float:
+        return self.null.p_value(self.score)
+
+    def judged(self, level: float, smallest: float) -> tuple[float | None, DriftOutcome]:
+        """Return the threshold at ``level``, ``smallest`` at least, and what the score says; no
+        threshold where no batch could reach it.
+        """
+        threshold = max(smallest, self.null.score_at(level))
+        if self.score > threshold:
+            return threshold, "drifted"
+        if threshold >= self.reach:
+            return None, "cannot be told"
+        return threshold, "steady"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One column with its scores; outcome and thresholds come when the level is known."""
+
+    found: FeatureDrift
+    values: _Scored | None
+    missing: _Scored | None
+
+    def p_values(self) -> list[float]:
+        return [one.p_value for one in (self.values, self.missing) if one is not None]
+
+    def judged(self, level: float, smallest: float) -> FeatureDrift:
+        update: dict[str, object] = {"threshold": smallest}
+        outcomes: list[DriftOutcome] = []
+        if self.values is not None:
+            threshold, outcome = self.values.judged(level, smallest)
+            update |= {"threshold": threshold, "p_value": self.values.p_value}
+            outcomes.append(outcome)
+        if self.missing is not None:
+            threshold, outcome = self.missing.judged(level, smallest)
+            update["missing"] = MissingDrift(
+                score=self.missing.score,
+                threshold=threshold,
+                p_value=self.missing.p_value,
+                outcome=outcome,
+            )
+            outcomes.append(outcome if self.values or outcome == "drifted" else "not evaluable")
+        if outcomes:
+            update["outcome"] = "drifted" if "drifted" in outcomes else outcomes[0]
+        return self.found.model_copy(update=update)
+
+
 def _measure(
     baseline: BaselineProfile, chosen: Reference, column: int, counts: np.ndarray | None, seed: int
-) -> tuple[FeatureDrift, Null]:
-    """Score one column, and make its null distribution at the batch's size; outcome and threshold
-    come later.
+) -> _Measured:
+    """Score the values of one column, and its missing ones, each against its null distribution at
+    the batch's size.
     """
     reference = _reference_of(baseline, chosen, column)
     profile, note = reference.baseline.features[column], ""
@@ -186,32 +252,54 @@ def _measure(
         why_not = "this batch holds no value"
     elif len(profile.counts) < 2 and profile.kind == "categorical":
         why_not = f"no category had {RARE} training rows, so there is nothing to tell apart"
-    score, null = None, null_in_theory(2, 1, 1)
+    blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(before))
+    # Seeds of its own for each column: one more column changes nothing for the others.
+    own_seed = [seed, crc32(profile.feature.encode())]
+    values = missing = None
     if not why_not:
-        used = (before + after) > 0
-        score = float(psi(before[used], after[used]))
-        # A seed of its own for each column: one more column changes nothing for the others.
-        rng = np.random.default_rng([seed, crc32(profile.feature.encode())])
-        null = _null(profile, used, (int(before.sum()), int(after.sum())), reference, rng)
-    return (
-        FeatureDrift(
-            feature=profile.feature,
-            kind=profile.kind,
-            score=score,
-            threshold=0.0,
-            outcome="not evaluable",
-            missing_before=float(before[-1] / max(before.sum(), 1)),
-            missing_after=float(after[-1] / max(after.sum(), 1)),
-            importance=profile.importance,
-            histogram=Histogram(
-                labels=bin_labels(profile),
-                before=tuple((before[:-1] / known_before).tolist()) if known_before else (),
-                after=tuple((after[:-1] / known_after).tolist()) if known_after else (),
-            ),
-            note=why_not or note,
+        values = _score(before[:-1], after[:-1], blocks[:, :-1], reference, profile.span, own_seed)
+    watched = profile.kind in ("numerical", "categorical")
+    if watched and before.sum() and after.sum() and (before[-1] or after[-1]):
+        before_gaps, after_gaps, gaps = (_gaps(one) for one in (before, after, blocks))
+        missing = _score(before_gaps, after_gaps, gaps, reference, None, [*own_seed, 1])
+    found = FeatureDrift(
+        feature=profile.feature,
+        kind=profile.kind,
+        score=None if values is None else values.score,
+        threshold=0.0,
+        outcome="not evaluable",
+        missing_before=float(before[-1] / max(before.sum(), 1)),
+        missing_after=float(after[-1] / max(after.sum(), 1)),
+        importance=profile.importance,
+        histogram=Histogram(
+            labels=bin_labels(profile),
+            before=tuple((before[:-1] / known_before).tolist()) if known_before else (),
+            after=tuple((after[:-1] / known_after).tolist()) if known_after else (),
         ),
-        null,
+        note=why_not or note,
     )
+    return _Measured(found, values, missing)
+
+
+def _gaps(counts: np.ndarray) -> np.ndarray:
+    """Counts (..., bins + 1) as those that are there and those that are missing: (..., 2)."""
+    return np.stack([counts[..., :-1].sum(-1), counts[..., -1]], axis=-1)
+
+
+def _score(
+    before: np.ndarray,
+    after: np.ndarray,
+    blocks: np.ndarray,
+    reference: Reference,
+    span: int | None,
+    seed: Sequence[int],
+) -> _Scored:
+    """Score counts (bins,) against each other; ``blocks`` (blocks, bins) say how they swing."""
+    used = (before + after) > 0
+    score = float(psi(before[used], after[used]))
+    rows = int(before.sum()), int(after.sum())
+    null = _null(blocks[:, used], rows, reference, span, np.random.default_rng(seed))
+    return _Scored(score, null, max(psi_reach(before, rows[1]), score))
 
 
 def _reference_of(baseline: BaselineProfile, chosen: Reference, column: int) -> Reference:
@@ -227,29 +315,15 @@ def _reference_of(baseline: BaselineProfile, chosen: Reference, column: int) -> 
 
 
 def _null(
-    profile: FeatureProfile,
-    used: np.ndarray,
+    blocks: np.ndarray,
     rows: tuple[int, int],
     reference: Reference,
+    span: int | None,
     rng: np.random.Generator,
 ) -> Null:
     length = run_length(reference.baseline)
-    blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(used))[:, used]
     if not length or not len(blocks):
-        return null_in_theory(int(used.sum()), *rows)
-    runs, references = pair_runs(reference.baseline, reference.kind, profile.span, rng)
+        return null_in_theory(blocks.shape[1], *rows)
+    runs, references = pair_runs(reference.baseline, reference.kind, span, rng)
     told = int((blocks.sum(1) > 0).sum())
     return null_by_resampling(blocks, runs, references, rows, told / length, rng)
-
-
-def _judge(found: FeatureDrift, null: Null, level: float, smallest: float) -> FeatureDrift:
-    if found.score is None:
-        return found.model_copy(update={"threshold": smallest})
-    threshold = max(smallest, null.score_at(level))
-    return found.model_copy(
-        update={
-            "threshold": threshold if math.isfinite(threshold) else 1e9,
-            "p_value": null.p_value(found.score),
-            "outcome": "drifted" if found.score > threshold else "steady",
-        }
-    )

@@ -95,6 +95,14 @@ def psi(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return scores
 
 
+def psi_reach(before: np.ndarray, rows: int) -> float:
+    """Return the largest score of any batch of ``rows`` rows against the counts ``before`` (bins,).
+
+    The score is convex in the batch's shares, so it is largest where one bin holds every row.
+    """
+    return float(psi(before, np.eye(len(before)) * rows).max())
+
+
 def null_in_theory(bins: int, before: int, after: int) -> Null:
     """Return the null of independent rows: (1/before + 1/after) chi-squared (Yurdakul and Naranjo
     2020).

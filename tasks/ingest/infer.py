@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
@@ -50,6 +51,12 @@ _CODES = r"^[+-]?0\d|^[+-]?\d{16,}$|^\d+[eE]\d+$"
 """Text that is digits, and is not the number that it looks like."""
 _CODE_OF_A_LAND = r"^[A-Z]{2}$"
 _ID = re.compile(r"(?i)(^|[_\W])(id|key|uuid|guid|nr|no|number|code)$|(?<=[a-z])(Id|ID|Key|Nr|No)$")
+PAIR_ROWS = 100
+"""Rows in which both columns of a pair must have a value: fewer may keep an order by luck."""
+PAIR_BROKEN = 0.05
+"""Share of rows in which the two columns, each shuffled, are in the other order: a number of seats
+below a distance says nothing.
+"""
 MOST_VALUES = 20
 """Distinct strings that still look like a list of allowed values, when each stands there twice on
 average.
@@ -171,6 +178,14 @@ def infer_contract(
         if column["name"] == later:
             own = column.setdefault("customProperties", [])
             own.insert(0, {"property": "availability", "value": "later"})
+    table: dict[str, Any] = {
+        "name": name,
+        "customProperties": [{"property": "eventTime", "value": event_time}],
+        "properties": properties,
+    }
+    known = [one for one in file.columns.values() if one.column.name not in (later, key)]
+    if pairs := ordered_pairs(known):
+        table["quality"] = [_in_order(f"order-{i}", *pair) for i, pair in enumerate(pairs, start=1)]
     suffix = "".join(file.source.suffixes) or ".csv"
     path = path or f"${{KINGMAKER_HOME}}/sources/{name}/{{batch}}{suffix}"
     document = {
@@ -181,13 +196,7 @@ def infer_contract(
         "version": "0.1.0",
         "status": "draft",
         "servers": [_server(file.server, path)],
-        "schema": [
-            {
-                "name": name,
-                "customProperties": [{"property": "eventTime", "value": event_time}],
-                "properties": properties,
-            }
-        ],
+        "schema": [table],
     }
     comments = [_HEADER.format(source=_in_one_line(file.source.name))]
     comments += [f"# A guess: {_in_one_line(guess.what)}: {guess.why}.\n" for guess in file.guesses]
@@ -528,6 +537,9 @@ def _property(
     elif not is_key and not values.null_count:
         quality.append({"metric": "nullValues", "mustBe": 0})
         guesses.append("no value is missing")
+    elif not is_key and kind in ("integer", "number"):
+        quality.append(_missing_limit(values))
+        guesses.append("the largest share of missing values")
     if is_key:
         found |= {"primaryKey": True, "primaryKeyPosition": 1}
         guesses.append("the key, because all values are different")
@@ -555,6 +567,62 @@ def _property(
         found["quality"] = [{**entry, "severity": "warning"} for entry in quality]
     found["description"] = f"Guessed: {'; '.join(guesses or ['the type'])}."
     return found
+
+
+def ordered_pairs(columns: Iterable[TypedColumn]) -> list[tuple[str, str]]:
+    """Return pairs of numbers of which the first is never above the second, though their values
+    overlap so far that shuffled columns would often be in the other order.
+    """
+    numbers = {
+        one.column.name: one.values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        for one in columns
+        if one.column.logical_type in ("integer", "number") and _is_exact(one.values)
+    }
+    if len(numbers) < 2:
+        return []
+    names, matrix = list(numbers), np.column_stack(list(numbers.values()))
+    found = []
+    for i in range(len(names)):
+        # A hundred rows leave few pairs for the whole file.
+        low = matrix[:, [i]]
+        broken_early = np.any(low[:PAIR_ROWS] > matrix[:PAIR_ROWS], axis=0)
+        for j in np.flatnonzero(np.logical_not(broken_early)):
+            if j == i:
+                continue
+            both = np.isfinite(matrix[:, i]) & np.isfinite(matrix[:, j])
+            lower, upper = matrix[both, i], matrix[both, j]
+            if len(lower) < PAIR_ROWS or (lower > upper).any() or (lower == upper).all():
+                continue
+            broken = np.searchsorted(np.sort(upper), lower).mean() / len(upper)
+            if broken >= PAIR_BROKEN:
+                found.append((names[i], names[j]))
+    return found
+
+
+def _is_exact(numbers: pa.ChunkedArray) -> bool:
+    """Whether float64 holds all of them as they are."""
+    ends = pc.min_max(numbers).as_py()
+    return not pa.types.is_integer(numbers.type) or -(2**53) <= ends["min"] <= ends["max"] <= 2**53
+
+
+def _missing_limit(values: pa.ChunkedArray) -> dict[str, Any]:
+    """The limit on the share of missing values: twice that of the file, and five points more."""
+    share = 100 * values.null_count / len(values)
+    most = min(math.ceil(2 * share) + 5, 100)
+    return {"metric": "missingValues", "mustBeLessOrEqualTo": most, "unit": "percent"}
+
+
+def _in_order(id: str, low: str, high: str) -> dict[str, Any]:
+    """The rule that one column is at most another, as a query."""
+    first, second = ('"' + name.replace('"', '""') + '"' for name in (low, high))
+    return {
+        "type": "sql",
+        "id": id,
+        "query": f"SELECT count(*) FROM {{table}} WHERE {first} > {second}",  # noqa: S608 - quoted names
+        "mustBe": 0,
+        "severity": "warning",
+        "description": f"Guessed: {low} is at most {high}, in every row of this file.",
+    }
 
 
 def _is_local(file: TypedFile, typed: TypedColumn) -> bool:

@@ -59,11 +59,13 @@ from tasks.records.decision import (
 from tasks.records.drift import (
     BaselineProfile,
     ColumnKind,
+    DriftOutcome,
     DriftReference,
     DriftSummary,
     FeatureDrift,
     FeatureProfile,
     Histogram,
+    MissingDrift,
     TimeBlock,
 )
 from tasks.records.evaluation import (
@@ -117,6 +119,7 @@ __all__ = [
     "Comparison",
     "Condition",
     "Decision",
+    "DriftOutcome",
     "DriftReference",
     "DriftSummary",
     "EnsembleMember",
@@ -147,6 +150,7 @@ __all__ = [
     "Lineage",
     "LoadedModel",
     "ManualEvidence",
+    "MissingDrift",
     "Part",
     "Performance",
     "PolicyEvidence",

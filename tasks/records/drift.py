@@ -8,6 +8,10 @@ from typing import Literal
 from tasks.records.base import Record
 
 ColumnKind = Literal["numerical", "categorical", "prediction", "target"]
+DriftOutcome = Literal["steady", "drifted", "cannot be told", "not evaluable"]
+"""``cannot be told``: no batch of this size could score beyond the threshold, so what is known of
+its swings says nothing.
+"""
 
 
 class TimeBlock(Record):
@@ -71,22 +75,37 @@ class Histogram(Record):
     after: tuple[float, ...]
 
 
+class MissingDrift(Record):
+    """How far the share of missing values of one column moved from the reference."""
+
+    score: float
+    """Population stability index of the two shares, missing and not."""
+    threshold: float | None
+    p_value: float
+    outcome: DriftOutcome
+
+
 class FeatureDrift(Record):
     """How far one column moved from the reference."""
 
     feature: str
     kind: ColumnKind
     score: float | None
-    """Population stability index; None when it could not be computed."""
-    threshold: float
+    """Population stability index of the values that are there; None when it could not be
+    computed.
+    """
+    threshold: float | None
     """The score beyond which it has drifted: the smallest that matters, or what chance and the
-    usual swings reach.
+    usual swings reach. None where no batch of this size could reach it.
     """
     p_value: float | None = None
     """Probability of such a score when nothing has changed; None when it could not be computed."""
-    outcome: Literal["steady", "drifted", "not evaluable"]
+    outcome: DriftOutcome
+    """``drifted`` when its values have, or the share of those that are missing."""
     missing_before: float
     missing_after: float
+    missing: MissingDrift | None = None
+    """None where none is missing on either side, or missing values are not watched."""
     importance: float | None
     """Loss added when the feature is shuffled, in the champion's holdout; None when unknown."""
     histogram: Histogram
@@ -110,6 +129,10 @@ class DriftReference(Record):
     """
     false_alarms: float = 0.05
     """Probability that a report names anything when nothing has changed."""
+    tests: int = 0
+    """Scores, of values and of missing ones, that the false alarms were shared among; the target's
+    is not counted.
+    """
     level: float | None = None
     """The p-value below which a column is named in this report, after Holm's correction."""
     psi: float = 0.1

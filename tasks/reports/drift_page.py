@@ -26,6 +26,7 @@ from tasks.reports.figures import (
     odds,
     percent,
     times_threshold,
+    values_times_threshold,
 )
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
@@ -38,8 +39,6 @@ from tasks.reports.summary import (
 )
 
 _NO_FEATURE = ("prediction", "target")
-_HIDDEN = 10.0
-"""A threshold beyond this is out of reach: distributions that share no value score little more."""
 WORST_SLICES = 10
 """Slices shown, from the highest loss down."""
 _SPARK = Area(width=460, height=150, left=52, right=10, top=12, bottom=24)
@@ -52,7 +51,7 @@ class FeatureRow:
     feature: FeatureDrift
     unit: str
     times: float | None
-    """Score as a multiple of its threshold."""
+    """Score of the values as a multiple of its threshold."""
     score_bar: Meter
     meaning: str
     """The score against chance, in words."""
@@ -155,10 +154,25 @@ def moved_in_words(drift: DriftSummary) -> str:
 def _features_in_words(drift: DriftSummary) -> str:
     judged = [f for f in drift.inputs if f.outcome != "not evaluable"]
     moved = [f for f in judged if f.outcome == "drifted"]
+    untold = sum(f.outcome == "cannot be told" for f in judged)
     if not judged:
         return "No feature could be evaluated"
+    unknown = f"; of {untold} it cannot be told: {_why_untold(drift.reference)}" if untold else ""
+    return _moved_in_words(drift, judged, moved) + unknown
+
+
+def _why_untold(reference: DriftReference) -> str:
+    if reference.kind == "season":
+        return "the same season swung too much from year to year"
+    return f"training time itself swung too much to say ({reference.reason})"
+
+
+def _moved_in_words(
+    drift: DriftSummary, judged: Sequence[FeatureDrift], moved: Sequence[FeatureDrift]
+) -> str:
     if not moved:
-        return f"None of {counted(len(judged), 'feature', 'features')} moved"
+        told = sum(f.outcome != "cannot be told" for f in judged)
+        return f"None of {counted(told, 'feature', 'features')} that can be judged moved"
     text = f"{len(moved)} of {counted(len(judged), 'feature', 'features')} moved"
     whole = sum(max(f.importance or 0.0, 0.0) for f in drift.inputs)
     if whole <= 0:
@@ -177,12 +191,12 @@ def meaning(f: FeatureDrift, reference: DriftReference) -> str:
     if f.p_value is None:
         return ""
     rare = f"{odds(f.p_value)} if nothing had changed"
-    if f.outcome == "drifted":
+    if f.score is not None and f.threshold is not None and f.score > f.threshold:
         return rare
+    if f.threshold is None:
+        return f"cannot be told: {_why_untold(reference)}"
     if reference.level is not None and f.p_value <= reference.level:
         return f"{rare}, but too small to matter"
-    if f.threshold > _HIDDEN:
-        return f"{rare}; training time swung too much to tell"
     if f.score is not None and f.score > reference.psi:
         return f"{rare}: within its usual swings"
     return rare
@@ -261,15 +275,16 @@ def _groups(
     be judged.
     """
     times = {f.feature: times_threshold(f) for f in drift.features}
-    longest = max((t for t in times.values() if t is not None), default=0.0)
+    of_values = {f.feature: values_times_threshold(f) for f in drift.features}
+    longest = max((t for t in of_values.values() if t is not None), default=0.0)
     most = max((f.importance or 0.0 for f in drift.inputs), default=0.0)
     ordered = sorted(drift.features, key=lambda f: -(times[f.feature] or 0.0))
     lines = [
         FeatureRow(
             feature=f,
             unit=units.get(f.feature, ""),
-            times=times[f.feature],
-            score_bar=meter(times[f.feature], longest),
+            times=of_values[f.feature],
+            score_bar=meter(of_values[f.feature], longest),
             meaning=meaning(f, drift.reference),
             reliance=(
                 max(f.importance, 0.0) / most if f.importance is not None and most > 0 else None
@@ -286,6 +301,7 @@ def _groups(
     ]
     for outcome, title in (
         ("drifted", "Moved"),
+        ("cannot be told", "Cannot be told"),
         ("steady", "Steady"),
         ("not evaluable", "Not evaluable"),
     ):

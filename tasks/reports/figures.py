@@ -138,12 +138,28 @@ def in_plain_words(decision: str) -> str:
 
 
 def times_threshold(feature: FeatureDrift) -> float | None:
-    """How many times its threshold a feature moved; None when it could not be evaluated."""
-    if feature.score is None:
+    """How many times its threshold a feature moved, in its values or in the share of missing ones;
+    None when that cannot be told of either.
+    """
+    gaps = feature.missing
+    both = (
+        values_times_threshold(feature),
+        None if gaps is None else _times(gaps.score, gaps.threshold),
+    )
+    return max((times for times in both if times is not None), default=None)
+
+
+def values_times_threshold(feature: FeatureDrift) -> float | None:
+    """How many times their threshold the values moved; None when that cannot be told."""
+    return None if feature.score is None else _times(feature.score, feature.threshold)
+
+
+def _times(score: float, threshold: float | None) -> float | None:
+    if threshold is None:
         return None
-    if feature.threshold > 0:
-        return feature.score / feature.threshold
-    return math.inf if feature.score > 0 else 0.0
+    if threshold > 0:
+        return score / threshold
+    return math.inf if score > 0 else 0.0
 
 
 def _minus(text: str) -> str:

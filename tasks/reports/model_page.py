@@ -9,7 +9,7 @@ from tasks.history import ChampionChange, History
 from tasks.records import BatchRecord, FeatureDrift, Labelled, Promote, RollBack
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
-from tasks.reports.figures import NOTHING, number, ratio, times_threshold
+from tasks.reports.figures import NOTHING, percent, ratio, times_threshold
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
     batch_rows,
@@ -224,10 +224,9 @@ def _heat_map(batches: Sequence[BatchRecord], chart: LineChart) -> HeatMap:
 
 def _cell(batch: str, feature: FeatureDrift) -> Cell:
     times = times_threshold(feature)
-    if times is None:
-        return Cell("n", NOTHING, f"{batch}: not evaluable")
-    title = (
-        f"{batch}: {number(feature.score, 3)}, {ratio(times)} threshold"
-        f" {number(feature.threshold, 3)}"
-    )
+    if times is None or feature.outcome in ("cannot be told", "not evaluable"):
+        return Cell("n", NOTHING, f"{batch}: {feature.outcome}")
+    title = f"{batch}: {ratio(times)} its threshold"
+    if feature.missing is not None and feature.missing.outcome == "drifted":
+        title += f"; missing {percent(feature.missing_before)} to {percent(feature.missing_after)}"
     return Cell(heat_step(feature, times), ratio(times), title)

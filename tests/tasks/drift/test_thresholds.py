@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.drift.thresholds import Null, _thin, holm_level, null_by_resampling, null_in_theory, psi
+from tasks.drift.thresholds import (
+    Null,
+    _thin,
+    holm_level,
+    null_by_resampling,
+    null_in_theory,
+    psi,
+    psi_reach,
+)
 
 counts = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 10_000), min_size=bins, max_size=bins)] * 2)
@@ -32,6 +40,19 @@ def test_psi(pair: tuple[list[int], list[int]]) -> None:
     assert score >= 0
     assert score == pytest.approx(psi(after, before))
     assert psi(before, before) == 0.0
+
+
+@given(counts, st.integers(1, 10_000), st.integers(0, 2**32))
+def test_no_batch_scores_beyond_the_reach(
+    pair: tuple[list[int], list[int]], rows: int, seed: int
+) -> None:
+    """Whatever a batch of that many rows holds, its score is not above the largest."""
+    before = np.array(pair[0], dtype="float64")
+    rng = np.random.default_rng(seed)
+
+    batches = rng.multinomial(rows, rng.dirichlet(np.full(len(before), 0.2), size=50))
+
+    assert (psi(np.tile(before, (50, 1)), batches) <= psi_reach(before, rows) + 1e-9).all()
 
 
 def test_psi_by_hand() -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
@@ -110,6 +111,33 @@ def test_limits_and_lists_are_warnings(tmp_path: Path) -> None:
 
     guessed = {"n:between", "n:not_null", "kind:in_set", "kind:not_null"}
     assert {id for id, severity in severities.items() if severity == "warning"} >= guessed
+
+
+def test_order_and_missing_shares_that_history_keeps(tmp_path: Path) -> None:
+    """A column that is never above another is proposed as at most it, as a warning; one that lies
+    below it anyway, or once is above, is not. A share of gaps gets a limit.
+    """
+    rng = np.random.default_rng(0)
+    temp = rng.normal(60, 15, 400).round(1)
+    dewp = (temp - rng.exponential(8, 400)).round(1)
+    seats = rng.integers(1, 9, 400)
+    almost = dewp.copy()
+    almost[398:] = dewp[398] - 1, temp[399] + 1
+    at = [f"{(NOON + timedelta(hours=i)):%Y-%m-%dT%H:%M:%SZ}" for i in range(400)]
+    gaps = pa.array(temp, mask=np.arange(400) % 10 == 0)
+    rows = pa.table({"at": at, "temp": gaps, "dew p": dewp, "seats": seats, "almost": almost})
+    pc.write_csv(rows, tmp_path / "weather.csv")
+
+    contract = inferred(tmp_path / "weather.csv")
+
+    queries = [rule for rule in contract.rules if rule.check == "sql"]
+    assert [rule.description for rule in queries] == [
+        "Guessed: dew p is at most temp, in every row of this file."
+    ]
+    assert {rule.severity for rule in contract.rules if rule.check in ("sql", "null_share")} == {
+        "warning"
+    }
+    assert [rule.columns for rule in contract.rules if rule.check == "null_share"] == [("temp",)]
 
 
 def test_columns_that_no_contract_has_are_left_out(tmp_path: Path) -> None:

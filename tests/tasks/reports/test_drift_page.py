@@ -166,7 +166,7 @@ def test_a_score_is_told_against_chance():
         a_feature("rare", p_value=0.00021),
         a_feature("swinging", outcome="steady", score=0.4, threshold=0.9, p_value=0.3),
         a_feature("tiny", outcome="steady", score=0.02, p_value=1e-9),
-        a_feature("wild", outcome="steady", score=0.4, threshold=50.0, p_value=0.02),
+        a_feature("wild", outcome="cannot be told", score=0.4, threshold=None, p_value=0.02),
         a_feature("the_target", kind="target", score=0.5, p_value=1e-4),
     ]
     reference = DriftReference(
@@ -178,7 +178,8 @@ def test_a_score_is_told_against_chance():
     assert "1 in 4,800 if nothing had changed" in text
     assert "30% if nothing had changed: within its usual swings" in text
     assert "less than 1 in a million if nothing had changed, but too small to matter" in text
-    assert "1 in 50 if nothing had changed; training time swung too much to tell" in text
+    assert "of 1 it cannot be told: training time itself swung too much" in text
+    assert "0.4 no threshold cannot be told" in text
     assert "what came true moved too" in text
     assert "all training rows (as configured)" in text
     assert "Rarer than 1 in 500 counts" in text

@@ -69,7 +69,7 @@ def test_the_heat_map_holds_the_most_drifting_features():
     assert len(rows) == HEAT_ROWS
     assert rows[0] == "mover"
     assert "The 30 most drifting of 41 features." in page
-    assert 'title="2013-01: 0.3, 3.0× threshold 0.1">3.0×' in page
+    assert 'title="2013-01: 3.0× its threshold">3.0×' in page
 
 
 def test_what_waits_is_shown_on_top():
