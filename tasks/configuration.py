@@ -125,6 +125,9 @@ def _refusal(file: Path, kind: type[Config], error: ValidationError) -> Configur
         return ConfigurationError(file, where, f"one of {sorted(valid)}", f"{word!r}{hint}")
     if first["type"] == "missing":
         return ConfigurationError(file, where, "a value", "nothing: this key is required")
+    if first["type"] == "string_pattern_mismatch":
+        form = f"text of the form {first['ctx']['pattern']}"
+        return ConfigurationError(file, where, form, repr(first["input"])[:200])
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     expected = expected.removeprefix("expected ")
     found = repr(first["input"])[:200]

@@ -114,7 +114,8 @@ def demo() -> None:
 @app.command()
 def new(
     model: Annotated[
-        str, typer.Argument(help="A name for the model: small letters, digits, - and _.")
+        str,
+        typer.Argument(help="A name for the model: a small letter, then such, digits, - and _."),
     ],
     source: Annotated[
         Path, typer.Option(help="A file of history: CSV, JSON lines or Parquet. It may grow.")

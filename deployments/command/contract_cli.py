@@ -55,7 +55,7 @@ def diff(old: File, new: File) -> None:
 
 @app.command()
 def infer(
-    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file, as a batch would come.")],
+    source: Annotated[Path, typer.Argument(help="A CSV, JSON lines or Parquet file.")],
     name: Annotated[str, typer.Option(help="The contract's name (default: the file's).")] = "",
 ) -> None:
     """Print a first contract for a file, to be reviewed by a person: what it cannot know is marked

@@ -19,7 +19,7 @@ class Inner(Config):
 class Outer(Config):
     """A configuration with parts."""
 
-    title: str
+    title: str = Field(pattern="^[a-z]+$")
     delay: Duration = timedelta(0)
     count: int = Field(default=1, ge=1)
     inner: Inner = Inner()
@@ -87,6 +87,7 @@ def test_bad_durations(tmp_path: Path, text: str) -> None:
             "(did you mean 'width'?)",
         ),
         ("delay: 1d\n", "title: expected a value, found nothing: this key is required"),
+        ("title: '2024'\n", "title: expected text of the form ^[a-z]+$, found '2024'"),
         ("title: 1\n", "title: expected a valid string, found 1"),
         ("title: x\ncount: '3'\n", "count: expected a valid integer, found '3'"),
         ("title: x\ncount: 0\n", "count: expected greater than or equal to 1, found 0"),
