@@ -82,6 +82,7 @@ from tasks.records.memory import (
     Fence,
     KnownLabels,
     LoadedModel,
+    Reasons,
     RegistryAwayError,
 )
 from tasks.records.model import (
@@ -154,6 +155,7 @@ __all__ = [
     "Predictions",
     "Problem",
     "Promote",
+    "Reasons",
     "Recalibrate",
     "Recalibration",
     "RecalibrationEvidence",
