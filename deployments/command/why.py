@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, nearest
 from tasks.configuration import ConfigurationError
-from tasks.errors import KingmakerError
+from tasks.errors import MisuseError
 from tasks.features.frame import build_by_spec
 from tasks.features.labels import labelled_rows
 from tasks.ledger import entries as ledger
@@ -27,7 +27,7 @@ SHOWN = 3
 """Rows that are named when a key names more than one."""
 
 
-class NoSuchRowError(KingmakerError):
+class NoSuchRowError(MisuseError):
     """No row, or more than one, has a prediction under a key."""
 
 
