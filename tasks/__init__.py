@@ -7,6 +7,7 @@ Where do I go to change ...?
     training, evaluation, drift         models, and how they are judged
     decisions                           when to retrain, promote, roll back: pure functions
     registry, ledger, scoring           what is kept: versions, decisions, predictions
+    explanation                         why a model predicts what it predicts
     reports                             pages
     records                             what passes between the packages above
     model_spec.py, presets.py           what a spec may say, with the ``config.py`` of each package

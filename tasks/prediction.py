@@ -126,6 +126,15 @@ def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -
             f" features, found {absent} missing or of another kind; retrain the model, or restore"
             " the feature code"
         )
-    features = frame.features[list(expected.names)]
+    return _by_member(model, frame.features, problem)
+
+
+def serve_features(model: LoadedModel, features: pd.DataFrame, problem: Problem) -> np.ndarray:
+    """Return what the model serves for rows that have its features, as ``predict_frame`` does."""
+    return serve(model, _by_member(model, features, problem))
+
+
+def _by_member(model: LoadedModel, features: pd.DataFrame, problem: Problem) -> list[np.ndarray]:
+    rows = features[list(model.trained.schema_.names)]
     members = model.pipeline.members if model.trained.members else [model.pipeline]
-    return [predict_rows(member, features, problem, model.trained.classes) for member in members]
+    return [predict_rows(member, rows, problem, model.trained.classes) for member in members]

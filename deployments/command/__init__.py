@@ -3,8 +3,8 @@
 Where do I go to change ...?
 
     cli.py            its own options, and demo, new, run, replay
-    look_cli.py       status, history, explain, quarantine, check: what they find is in status.py
-                      and explain.py
+    look_cli.py       status, history, explain, why, quarantine, check: what they find is in
+                      status.py, explain.py and why.py
     decision_cli.py   retrain, promote, refuse, rollback, freeze, thaw
     server_cli.py     up, deploy and what goes with servers; contract_cli.py: kingmaker contract
     new_model.py      kingmaker new; prune.py: kingmaker prune

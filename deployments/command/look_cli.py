@@ -102,6 +102,29 @@ def explain_decision(
 
 
 @app.command()
+def why(
+    model: Model,
+    key: Annotated[
+        list[str],
+        typer.Argument(help="Columns of the contract's key as NAME=VALUE, enough to name one row."),
+    ],
+    reasons: Annotated[
+        int, typer.Option("--reasons", min=1, help="How many features to name.")
+    ] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Say what was predicted for a row, by which version, from which values, and why."""
+    from deployments.command.why import explain_row
+
+    managed = manage(model, Settings())
+    found = explain_row(managed, existing_ledger(managed.settings), key, reasons)
+    if as_json:
+        _print_json(found)
+        return
+    print("\n".join(found.in_lines()))
+
+
+@app.command()
 def quarantine(
     model: Model,
     batch: Annotated[str, typer.Argument(help="One batch, such as 2013-05.")],

@@ -84,6 +84,7 @@ from tasks.records.memory import (
     Fence,
     KnownLabels,
     LoadedModel,
+    Reasons,
     RegistryAwayError,
 )
 from tasks.records.model import (
@@ -158,6 +159,7 @@ __all__ = [
     "Predictions",
     "Problem",
     "Promote",
+    "Reasons",
     "Recalibrate",
     "Recalibration",
     "RecalibrationEvidence",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,6 +108,41 @@ class LoadedModel:
     """The ledger's number of the decision that put weights and recalibration in force."""
     size: int = 0
     """Bytes of the stored pipeline."""
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """The features that moved each prediction most: ``base + effects.sum(axis=1) + rest`` is the
+    prediction.
+    """
+
+    base: np.ndarray
+    """(rows,) float64: the mean prediction for a sample of the training rows."""
+    features: np.ndarray
+    """(rows, k): names, the one that moved the prediction most first."""
+    inputs: np.ndarray
+    """(rows, k): the row's values of them, text or numbers."""
+    effects: np.ndarray
+    """(rows, k) float64: by how much each moved it, a probability or in units of the target."""
+    rest: np.ndarray
+    """(rows,) float64: by how much all other features did together."""
+    classes: np.ndarray | None = None
+    """(rows,): multiclass: the likeliest class, whose probability is explained."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Reasons]) -> Reasons:
+        """Return the reasons for the rows of all ``parts``, in their order."""
+        import numpy as np
+
+        classes = [part.classes for part in parts if part.classes is not None]
+        return cls(
+            base=np.concatenate([part.base for part in parts]),
+            features=np.concatenate([part.features for part in parts]),
+            inputs=np.concatenate([part.inputs for part in parts]),
+            effects=np.concatenate([part.effects for part in parts]),
+            rest=np.concatenate([part.rest for part in parts]),
+            classes=np.concatenate(classes) if classes else None,
+        )
 
 
 class RegistryAwayError(KingmakerError):
