@@ -22,16 +22,15 @@ def score(
     """Return what every accepted row of the batch was told, and keep it in the lake: by ``parts``
     where it was served before the batch closed, else by the champion now.
     """
-    predicted = predict_frame(champion, frame, managed.spec.problem)
-    if said := without_prediction(managed.contract, frame, predicted):
-        get_run_logger().warning("%s %s: %s", managed.name, max(frame.snapshots), said)
-    served = told(managed, frame, parts, champion.trained.classes)
-    if served is not None:
-        predicted = np.where(
-            served.rows if predicted.ndim == 1 else served.rows[:, np.newaxis],
-            served.predicted,
-            predicted,
-        )
+    problem, served = managed.spec.problem, told(managed, frame, parts, champion.trained.classes)
+    if served is None:
+        predicted = predict_frame(champion, frame, problem)
+    else:
+        predicted, left = served.predicted.copy(), ~served.rows
+        if left.any():
+            predicted[left] = predict_frame(champion, frame.where(left), problem)
+    if missing := without_prediction(managed.contract, frame, predicted):
+        get_run_logger().warning("%s %s: %s", managed.name, max(frame.snapshots), missing)
     written = write_predictions(managed.settings.lake, champion, frame, predicted, served)
     return predicted, written
 

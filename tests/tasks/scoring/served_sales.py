@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data_contracts.contract import Contract
 from data_contracts.open_rows import open_contract
-from tasks.records import FeatureFrame, FeatureSchema, LoadedModel, ServedPart
+from tasks.records import FeatureFrame, FeatureSchema, LoadedModel, RowSpan, ServedPart
 from tasks.scoring.config import ScoringConfig
 from tasks.scoring.served import ScoredRows, served_table, write_part
 from tests.sample_contract import DAY, Document, sample_contract, sample_table
@@ -66,11 +66,27 @@ def scored_sales(
     classes: tuple[str, ...] = (),
     predicted: Any = None,
     reasons: list[str] | None = None,
+    trained_until: datetime = datetime(2013, 5, 17, tzinfo=UTC),
 ) -> ScoredRows:
     """Sample rows that a version has scored: row i with i percent."""
     rows = open_table(contract) if rows is None else rows
     frame = features_of(rows)
-    model: LoadedModel = loaded_model(None, frame, version=version, classes=classes, model="sales")
+    model: LoadedModel = loaded_model(
+        None,
+        frame,
+        version=version,
+        classes=classes,
+        model="sales",
+        trained_on=(
+            RowSpan(
+                batch="b000",
+                snapshot="0" * 64,
+                start=trained_until - timedelta(days=7),
+                end=trained_until,
+                rows=9,
+            ),
+        ),
+    )
     given = np.arange(len(frame)) / 100 if predicted is None else np.asarray(predicted)
     return ScoredRows(rows, frame, given, replace(model, adjusted_by=adjusted_by), reasons)
 

@@ -127,6 +127,16 @@ def test_what_was_said_before_the_event_stands(tmp_path: Path, contract: Contrac
     assert fresh(tmp_path, contract, rows, [part], EVENING) == [False] * 6
 
 
+def test_rows_that_may_have_been_trained_on_are_not_written_down(
+    tmp_path: Path, contract: Contract
+) -> None:
+    """What a champion says of them is no evidence of how it does; from the moment on it is."""
+    until = datetime(2013, 5, 17, 12, 3, tzinfo=UTC)
+    scored = scored_sales(contract, trained_until=until)
+
+    assert fresh(tmp_path, contract, scored, [], MORNING) == [*[False] * 3, *[True] * 3]
+
+
 def test_the_newest_prediction_of_a_key_counts(tmp_path: Path, contract: Contract) -> None:
     """Of two parts with the same key, that of the newer one."""
     first = served_sales(tmp_path, contract, scored_sales(contract))
