@@ -283,9 +283,9 @@ def run_one(way: str, work: Path, rows: int) -> str:
         verdict = judge(work, snapshot, contract, ValidationConfig())
         return verdict.reason
     if way == "ingest":
+        from tasks.addresses import Address
         from tasks.ingest.by_batch import FilesByBatch
         from tasks.ingest.snapshot import write_snapshot
-        from tasks.ingest.source import Address
         from tasks.ingest.stores import LocalStore
 
         pattern = Address(f"{work}/{rows}/{{batch}}/*.parquet")

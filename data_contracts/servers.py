@@ -73,7 +73,8 @@ REFERENCE = re.compile(
     r"\$\{(?P<variable>[A-Za-z_][A-Za-z0-9_]*)\}|\{\{\s*(?P<block>prefect\.blocks\.[\w.\-\[\]]+)\s*\}\}"
 )
 """A value that is kept elsewhere: in the environment, or in a Prefect block."""
-_SECRET = re.compile("pass|pwd|secret|token|key|sig|credential|connection", re.IGNORECASE)
+SECRET_NAME = re.compile("pass|pwd|secret|token|key|sig|credential|connection", re.IGNORECASE)
+"""A name that says that its value is a secret."""
 _AS_REFERENCE = (
     "its secret as a reference, such as ${SALES_PASSWORD} or {{"
     " prefect.blocks.secret.sales-password }}"
@@ -211,7 +212,7 @@ class _Compiler:
                 where, "options with one text each, such as {account_name: sales}", "another value"
             )
         for name, value in given.items():
-            if _SECRET.search(name) and REFERENCE.sub("", value):
+            if SECRET_NAME.search(name) and REFERENCE.sub("", value):
                 self._refuse(f"{where}.{name}", _AS_REFERENCE, "one in clear")
         return tuple(given.items())
 
@@ -265,14 +266,22 @@ class _Compiler:
         options.
         """
         try:
-            split = urlsplit(address)
-            options = parse_qsl(split.query)
+            shown = shows_secret(address)
         except ValueError:
             self._refuse(where, "an address", "something that cannot be read as one")
-        account = split.netloc.rpartition("@")[0]
-        secrets = [
-            account.partition(":")[2],
-            *(value for key, value in options if _SECRET.search(key)),
-        ]
-        if any(REFERENCE.sub("", secret) for secret in secrets):
+        if shown:
             self._refuse(where, _AS_REFERENCE, "one in clear")
+
+
+def shows_secret(address: str) -> bool:
+    """Whether a password stands in ``address`` in clear: before the ``@``, or among the options.
+
+    Raises ValueError when the text cannot be read as an address.
+    """
+    split = urlsplit(address)
+    account = split.netloc.rpartition("@")[0]
+    secrets = [
+        account.partition(":")[2],
+        *(value for key, value in parse_qsl(split.query) if SECRET_NAME.search(key)),
+    ]
+    return any(REFERENCE.sub("", secret) for secret in secrets)

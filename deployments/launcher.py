@@ -19,12 +19,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deployments.server.client import Server
-from flows.steps.pending import is_idle
+from flows.steps.pending import is_idle, scoring_idle
 from tasks.ledger.lease import current_holder
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.settings import Settings
 
+_LOOKS = {"monitor": is_idle, "score": scoring_idle}
+"""Flow -> whether nothing waits for it."""
 PUT_OFF = timedelta(seconds=15)
 """How long a run waits, without a process, until it looks again whether another acts for its model.
 """
@@ -82,10 +84,10 @@ def main() -> None:
 
 
 def done_by_a_look(run: Run) -> bool:
-    """Put the run off when another acts for its model, or end it when it is a monitor for which
-    nothing waits; whether one of both was done.
+    """Put the run off when another acts for its model, unless it needs no lease, or end it when
+    nothing waits for it; whether one of both was done.
 
-    A monitor that asks for a batch or for a moment is not ended, and of a model that trusts pickles
+    A run that asks for a batch or for a moment is not ended, and of a model that trusts pickles
     the engine must say so.
     """
     given = run.parameters()
@@ -93,7 +95,8 @@ def done_by_a_look(run: Run) -> bool:
         return False
     managed = manage(given["model"], Settings())
     engine = open_ledger(managed.settings.ledger_url)
-    if holder := current_holder(engine, managed.name):
+    needs_lease = run.flow != "score"
+    if needs_lease and (holder := current_holder(engine, managed.name)):
         due = datetime.now(UTC) + PUT_OFF
         answer = run.set_state(
             "SCHEDULED",
@@ -102,15 +105,16 @@ def done_by_a_look(run: Run) -> bool:
             state_details={"scheduled_time": due.isoformat()},
         )
         return bool(answer["status"] == "ACCEPT")
-    looks = run.flow == "monitor" and set(given) == {"model"} and managed.spec.trust != "pickle"
-    while looks and is_idle(managed, engine, datetime.now(UTC)):
+    idle = _LOOKS.get(run.flow)
+    looks = set(given) == {"model"} and managed.spec.trust != "pickle"
+    while looks and idle is not None and idle(managed, engine, datetime.now(UTC)):
         begun = run.set_state("RUNNING")
         if begun["status"] == "WAIT":  # workers take runs some seconds before they are due
             time.sleep(begun["details"]["delay_seconds"])
             continue
         if begun["status"] != "ACCEPT":
             return False
-        run.rename(f"monitor {managed.name}")
+        run.rename(f"{run.flow} {managed.name}")
         return bool(run.set_state("COMPLETED", message="nothing is new")["status"] == "ACCEPT")
     return False
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from flows.steps.names import TAG
 
-__all__ = ["ALL_MODELS", "ANY_MODEL", "LAUNCH", "LAUNCHER", "PEOPLE", "POOL", "RECONCILE", "TAG"]
+__all__ = [
+    "ALL_MODELS",
+    "ANY_MODEL",
+    "LAUNCH",
+    "LAUNCHER",
+    "PEOPLE",
+    "POOL",
+    "RECONCILE",
+    "SCORING",
+    "TAG",
+]
 
 POOL = "kingmaker"
 """The work pool of all models. Each schedule has a queue of its own in it, of which one run at a
@@ -15,6 +25,8 @@ PEOPLE = "people"
 ALL_MODELS = "all models"
 """Name of the deployment that looks after every model, and of its queue ``RECONCILE``."""
 RECONCILE = "reconcile"
+SCORING = "-scoring"
+"""After a model's name: the queue of its scoring."""
 ANY_MODEL = "any model"
 """Name of the deployments that ask which model is meant; one a flow."""
 LAUNCHER = "deployments.launcher"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deployments.names import ALL_MODELS, ANY_MODEL, LAUNCH, PEOPLE, POOL, RECONCILE, TAG
+from deployments.names import ALL_MODELS, ANY_MODEL, LAUNCH, PEOPLE, POOL, RECONCILE, SCORING, TAG
 from deployments.paging import read_all
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.settings import Settings
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
+    "score": "scores rows whose batch has not closed, and delivers what they were told",
     "retrain": "trains a challenger now, and lets the gate decide",
     "promote": "promotes a judged version",
     "refuse": "refuses a version that awaits approval",
@@ -86,7 +87,7 @@ def definitions(
     The forms of those for all offer ``choices``; left out: ``models``.
     """
     offered = choices or [managed.name for managed in models]
-    found = [_scheduled(managed) for managed in models if managed.spec.schedule is not None]
+    found = [one for managed in models for one in _scheduled(managed)]
     found += [
         _definition(flow, ANY_MODEL, f"{does[0].upper()}{does[1:]}.", PEOPLE, offered)
         for flow, does in FLOWS.items()
@@ -171,15 +172,25 @@ def _managed(settings: Settings) -> list[ManagedModel]:
     return [manage(name, settings) for name in managed_models(settings)]
 
 
-def _scheduled(managed: ManagedModel) -> dict[str, Any]:
-    """The deployment of a model that has a schedule."""
-    schedule = managed.spec.schedule
-    assert schedule is not None  # noqa: S101 - for the type checker
-    described = f"{managed.name}: {FLOWS['monitor']}. {managed.spec.description}".strip()
-    when = {"cron": schedule.cron, "timezone": schedule.timezone, "active": True}
-    definition = _definition("monitor", managed.name, described, managed.name, [managed.name])
-    definition |= {"parameters": {"model": managed.name}, "tags": [TAG, managed.name]}
-    return _versioned(definition | {"schedules": [when]})
+def _scheduled(managed: ManagedModel) -> list[dict[str, Any]]:
+    """The deployments of a model that have a schedule, each with a queue of its own: scoring waits
+    for no training.
+    """
+    scoring = managed.spec.scoring
+    wanted = {
+        "monitor": (managed.spec.schedule, managed.name),
+        "score": (None if scoring is None else scoring.schedule, f"{managed.name}{SCORING}"),
+    }
+    found = []
+    for flow, (schedule, queue) in wanted.items():
+        if schedule is None:
+            continue
+        described = f"{managed.name}: {FLOWS[flow]}. {managed.spec.description}".strip()
+        when = {"cron": schedule.cron, "timezone": schedule.timezone, "active": True}
+        definition = _definition(flow, managed.name, described, queue, [managed.name])
+        definition |= {"parameters": {"model": managed.name}, "tags": [TAG, managed.name]}
+        found.append(_versioned(definition | {"schedules": [when]}))
+    return found
 
 
 def _definition(
@@ -210,9 +221,9 @@ def _versioned(definition: dict[str, Any]) -> dict[str, Any]:
 
 def _flow(name: str) -> Flow[Any, Any]:
     """The flow of that name; all of flows/ is imported for it."""
-    from flows import manual, monitor, promote, reconcile, replay, retrain
+    from flows import manual, monitor, promote, reconcile, replay, retrain, score
 
-    rooms = (manual, monitor, promote, reconcile, replay, retrain)
+    rooms = (manual, monitor, promote, reconcile, replay, retrain, score)
     found: Flow[Any, Any] = next(getattr(room, name) for room in rooms if hasattr(room, name))
     return found
 

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -81,6 +84,23 @@ Duration = Annotated[
     PlainSerializer(duration_text),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
 ]
+
+
+class Schedule(Config):
+    """When something runs."""
+
+    cron: str = Field(pattern=r"^\S+( +\S+){4}$")
+    """Five fields: minute, hour, day of the month, month, day of the week."""
+    timezone: str = "UTC"
+    """IANA name of the zone of ``cron``."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"expected an IANA time zone{nearest(zone, available_timezones())}")
+        return zone
+
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 

@@ -29,6 +29,7 @@ from tasks.records import (
     Shadow,
     Thaw,
     WatchEvidence,
+    served_by,
 )
 
 D = TypeVar("D", bound=Decision)
@@ -67,6 +68,17 @@ class History:
         """The version that is champion."""
         changes = self.champion_changes
         return changes[-1].decision.version if changes else None
+
+    @property
+    def serving(self) -> str:
+        """Which version serves, and with which recalibration, such as ``v3.17``; empty when none
+        does.
+        """
+        version = self.champion
+        if version is None:
+            return ""
+        made = self.adjustments(version)
+        return served_by(version, made[-1].id if made else None)
 
     @property
     def first_champion(self) -> int | None:

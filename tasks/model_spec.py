@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from data_contracts.contract import Contract, load_contract, nearest
 from tasks.batches import Batch, Every
-from tasks.configuration import Config, ConfigurationError, Duration, load_config
+from tasks.configuration import Config, ConfigurationError, Duration, Schedule, load_config
 from tasks.decisions.config import (
     ApprovalConfig,
     EnsembleConfig,
@@ -30,6 +30,7 @@ from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, k
 from tasks.features.config import FeaturesConfig
 from tasks.presets import Preset, complete
 from tasks.records import Form, Problem, StreamName
+from tasks.scoring.config import OPEN, ScoringConfig, check_scoring
 from tasks.settings import Settings
 from tasks.streams import Stream
 from tasks.training.config import TrainingConfig
@@ -75,22 +76,6 @@ class LabelsConfig(Config):
                 " meaning"
             )
         return self
-
-
-class Schedule(Config):
-    """When the monitor runs."""
-
-    cron: str = Field(pattern=r"^\S+( +\S+){4}$")
-    """Five fields: minute, hour, day of the month, month, day of the week."""
-    timezone: str = "UTC"
-    """IANA name of the zone of ``cron``."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"expected an IANA time zone{nearest(zone, available_timezones())}")
-        return zone
 
 
 class ModelSpec(Config):
@@ -142,6 +127,10 @@ class ModelSpec(Config):
     """How long the previous champion may come back by itself."""
     schedule: Schedule | None = None
     """When the monitor runs on a server. Left out: only when it is started."""
+    scoring: ScoringConfig | None = None
+    """Which rows are scored before their batch has closed, when, and where what they are told is
+    delivered. Left out: none are.
+    """
     trust: Form = "skops"
     """What a stored model may be: ``skops``, whose types are held against an allowed list, or also
     a ``pickle``, which may run anything.
@@ -166,6 +155,8 @@ class ManagedModel:
     spec: ModelSpec
     settings: Settings
     rows: Stream
+    open_rows: Stream
+    """What is scored before its batch has closed: the same rows, or those of another server."""
     labels: Stream | None = None
     """None when the rows carry their labels."""
 
@@ -219,7 +210,7 @@ def manage(name: str, settings: Settings) -> ManagedModel:
             f"{name!r}{nearest(name, known)}",
         )
     spec = load_config(file, ModelSpec)
-    rows = _stream(file, spec, "rows", spec.contract, settings)
+    rows, open_rows = _streams_of_rows(file, spec, settings)
     labels = None
     if spec.labels.contract is not None:
         if spec.labels.contract == spec.contract:
@@ -229,17 +220,43 @@ def manage(name: str, settings: Settings) -> ManagedModel:
                 "another contract than the rows'; leave it out when they carry their labels",
                 repr(spec.contract),
             )
-        labels = _stream(file, spec, "labels", spec.labels.contract, settings)
+        labels = _stream(file, spec, "labels", _contract(spec.labels.contract, settings), settings)
         _check_labels(file, spec, rows.contract, labels.contract)
     _check(file, name, spec, rows.contract, (labels or rows).contract)
-    return ManagedModel(spec, settings, rows, labels)
+    if spec.scoring is not None:
+        check_scoring(file, spec.scoring, rows.contract, spec.problem)
+    return ManagedModel(spec, settings, rows, open_rows, labels)
+
+
+def _streams_of_rows(file: Path, spec: ModelSpec, settings: Settings) -> tuple[Stream, Stream]:
+    """The rows in batches, and the rows to be scored before theirs has closed."""
+    server = OPEN if spec.scoring is None else spec.scoring.rows
+    contract = _contract(spec.contract, settings)
+    if server == OPEN:
+        rows = _stream(file, spec, "rows", contract, settings)
+        return rows, rows
+    names = [one.name for one in contract.servers]
+    if server not in names or len(names) == 1:
+        raise ConfigurationError(
+            file,
+            "scoring.rows",
+            f"'{OPEN}', or a server of contract {contract.name} beside that of the batches",
+            f"{server!r}{nearest(server, [OPEN, *names])}; its servers are {names}",
+        )
+    theirs = tuple(one for one in contract.servers if one.name == server)
+    others = tuple(one for one in contract.servers if one.name != server)
+    rows = _stream(file, spec, "rows", replace(contract, servers=others), settings)
+    return rows, replace(rows, contract=replace(contract, servers=theirs))
+
+
+def _contract(name: str, settings: Settings) -> Contract:
+    return load_contract(settings.project / "data_contracts" / f"{name}.odcs.yaml")
 
 
 def _stream(
-    file: Path, spec: ModelSpec, name: StreamName, contract: str, settings: Settings
+    file: Path, spec: ModelSpec, name: StreamName, found: Contract, settings: Settings
 ) -> Stream:
-    """The rows or the labels of the spec in ``file``, under the contract of that name."""
-    found = load_contract(settings.project / "data_contracts" / f"{contract}.odcs.yaml")
+    """The rows or the labels of the spec in ``file``, under their contract."""
     every = spec.labels.every if name == "labels" else None
     digest = hashlib.sha256(file.read_bytes() + b"\0" + found.file.read_bytes()).hexdigest()
     return Stream(

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.command import contract_cli, decision_cli, look_cli, server_cli
+from deployments.command import contract_cli, decision_cli, look_cli, score_cli, server_cli
 from deployments.command.options import Batch, Model
 from deployments.command.places import me, remember, typed
 from deployments.command.running import progress, run_flow
@@ -304,6 +304,6 @@ def _where_to_look(managed: ManagedModel) -> None:
     )
 
 
-for room in (look_cli, decision_cli, server_cli):
+for room in (look_cli, decision_cli, server_cli, score_cli):
     app.add_typer(room.app)
 app.add_typer(contract_cli.app, name="contract")

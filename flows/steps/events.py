@@ -11,6 +11,7 @@ from prefect.events import emit_event
 
 from tasks.records import (
     AwaitApproval,
+    BatchRecord,
     Freeze,
     LedgerEntry,
     Promote,
@@ -35,6 +36,7 @@ DECIDED: dict[type[Record], str] = {
     Thaw: "kingmaker.thawed",
 }
 REFUSED = "kingmaker.batch.refused"
+SKEWED = "kingmaker.skew.found"
 
 
 def resource(model: str) -> dict[str, str]:
@@ -70,6 +72,18 @@ def announce(entry: LedgerEntry) -> None:
         id=uuid5(
             NAMESPACE_OID, f"{entry.id} {entry.recorded_at.isoformat()} {entry.evidence_sha256}"
         ),
+    )
+
+
+def announce_skew(record: BatchRecord) -> None:
+    """Emit the event that rows were served by other features than their batch has now; it is told
+    once, however often the batch is looked at.
+    """
+    emit_event(
+        event=SKEWED,
+        resource=resource(record.model),
+        payload={"model": record.model, "batch": record.batch.id},
+        id=uuid5(NAMESPACE_OID, f"{record.name} {record.snapshot.sha256} skew"),
     )
 
 

@@ -9,13 +9,15 @@ from prefect import get_run_logger
 
 from flows.steps.publish import publish_judged
 from flows.steps.run import ModelRun
+from flows.steps.score import served_before
 from tasks.cohorts import due, labels_read, why_waiting
 from tasks.drift.task import measure_target
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
-from tasks.evaluation.task import judge_performance, score_labelled
+from tasks.evaluation.task import judge_apart, judge_performance, score_labelled
 from tasks.features.labels import count_labelled, count_unknown
 from tasks.records import BatchRecord, Labelled, LoadedModel
+from tasks.scoring.task import told
 
 
 def judge_matured(run: ModelRun) -> dict[str, BatchRecord]:
@@ -69,9 +71,17 @@ def _judged(run: ModelRun, record: BatchRecord) -> BatchRecord:
         return record
     frame = run.features([record])
     scored = _scored(run, unseen, record)
+    apart = None
+    if scored:  # what is judged is what the rows were told
+        parts = served_before(run, record)
+        before = told(run.managed, scored[0].rows.frame, parts, served.trained.classes)
+        if before is not None and before.rows.any():
+            scored[0] = scored[0].instead(before.rows, before.predicted)
+            apart = judge_apart(run.managed, scored[0], before.rows, before.served_by)
     drift = record.drift
     return record.judged(
         performances=judge_performance(run.managed, scored),
+        apart=apart,
         summary=scored[0].summary if scored else None,
         drift=None if drift is None else measure_target(run.managed, served, frame, drift),
     )

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from tasks.cohorts import due, why_waiting
-from tasks.ingest.arrivals import SourceBatch, closed_batches
+from tasks.ingest.arrivals import SourceBatch, closed_batches, open_batches
 from tasks.ingest.source import SourceError, UnreadableError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import left_behind_by
+from tasks.ledger.served import LAKE, any_undelivered, scored_fingerprints
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.records import Cohort
@@ -53,6 +54,49 @@ def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
         and not _labels_wait(managed, engine, as_of)
         and not _any_due(managed, engine, as_of)
     )
+
+
+def scoring_idle(
+    managed: ManagedModel, engine: Engine, as_of: datetime, before: datetime | None = None
+) -> bool:
+    """Whether no open row waits to be scored by the champion in force, and no sink for a part."""
+    scoring = managed.spec.scoring
+    if scoring is None:
+        return True
+    sinks = (LAKE, *(sink.name for sink in scoring.sinks))
+    return not any(any_undelivered(engine, managed.name, sink) for sink in sinks) and not (
+        ledger.history(engine, managed.name).serving
+        and open_to_score(managed, engine, as_of, before)
+    )
+
+
+def open_to_score(
+    managed: ManagedModel, engine: Engine, as_of: datetime, before: datetime | None = None
+) -> tuple[SourceBatch, ...]:
+    """Return the open batches of which there is another than what was scored last, or that another
+    champion scored.
+    """
+    found = open_batches(managed.open_rows, as_of, before)
+    signs = open_fingerprints(managed, engine, found, before)
+    done = scored_fingerprints(engine, managed.name)
+    return tuple(one for one in found if done.get(one.batch.id) != signs[one.batch.id])
+
+
+def open_fingerprints(
+    managed: ManagedModel,
+    engine: Engine,
+    found: Iterable[SourceBatch],
+    before: datetime | None = None,
+) -> dict[str, str]:
+    """Return open batch -> what there is of it now, by which champion and under which spec it is
+    scored.
+    """
+    champion = ledger.history(engine, managed.name).serving
+    until = "" if before is None else f" before {before.isoformat()}"
+    return {
+        one.batch.id: f"{one.fingerprint} {champion} {managed.rows.sha256[:16]}{until}"
+        for one in found
+    }
 
 
 def _rows_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:

@@ -109,6 +109,11 @@ def _metrics(record: BatchRecord) -> dict[str, float]:
         metrics |= {
             f"psi_{f.feature}": f.score for f in record.drift.features if f.score is not None
         }
+    if record.predictions is not None and record.predictions.served:
+        metrics["served_share"] = record.predictions.served / record.predictions.rows
+    if record.skew is not None:
+        metrics["skew_worst"] = record.skew.worst
+        metrics |= {f"skew_{one.feature}": one.share for one in record.skew.features}
     if record.performances:
         metrics |= {
             f"champion_{name}": of.value for name, of in record.performances[0].metrics.items()
@@ -129,6 +134,12 @@ def _table(record: BatchRecord) -> dict[str, str]:
         table["drifted features"] = f"{record.drift.share:.0%}: {', '.join(moved) or 'none'}"
         if untold:
             table["drift cannot be told"] = ", ".join(untold)
+    if record.predictions is not None and record.predictions.served:
+        table["rows served before it closed"] = f"{record.predictions.served:,}"
+    if record.skew is not None and record.skew.alarms:
+        table["served by other features"] = ", ".join(
+            f"{one.feature} in {one.share:.1%}" for one in record.skew.alarms
+        )
     if record.labelled is not None:
         table["rows with a label"] = f"{record.labelled.labelled:,} of {record.labelled.rows:,}"
     if record.performances:

@@ -21,7 +21,7 @@ from tasks.features.task import build_features
 from tasks.history import History
 from tasks.ledger.entries import known_runs
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
-from tasks.ledger.repositories import Batches, Decisions, NewDecision, Trainings
+from tasks.ledger.repositories import Batches, Decisions, NewDecision, Served, Trainings
 from tasks.ledger.tables import Engine, open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import (
@@ -58,6 +58,8 @@ class ModelRun:
     fence: Fence
     """What keeps this run from writing outside the ledger once its lease has passed on."""
     decisions: Decisions
+    served: Served
+    """What open rows were told, by batch."""
     batches: Batches
     labels: Batches
     """The batches of labels; none when the rows carry theirs."""
@@ -87,6 +89,7 @@ class ModelRun:
             flow_run=flow_run,
             fence=_fence(engine, held),
             decisions=decisions,
+            served=Served(engine, managed.name),
             batches=Batches(engine, held, "rows"),
             labels=Batches(engine, held, "labels"),
             trainings=trainings,

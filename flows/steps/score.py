@@ -7,12 +7,13 @@ from __future__ import annotations
 from prefect import get_run_logger
 
 from flows.steps.estimate import estimated
+from flows.steps.events import announce_skew
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.errors import KingmakerError
-from tasks.records import BatchRecord, LoadedModel
-from tasks.scoring.task import score
+from tasks.records import BatchRecord, FeatureFrame, LoadedModel, ServedPart, Skew
+from tasks.scoring.task import score, skew
 
 
 class ContractBrokenError(KingmakerError):
@@ -32,13 +33,15 @@ def score_batch(run: ModelRun, record: BatchRecord, champion: LoadedModel) -> Ba
         champion = run.models.served(record.predictions)
     _check_usable(run, record, champion)
     frame, managed = run.features([record]), run.managed
-    predicted, predictions = score(managed, champion, frame)
+    parts = served_before(run, record)
+    predicted, predictions = score(managed, champion, frame, parts)
     mature = record.batch.id not in waiting(run)
     drift = measure_drift(managed, champion, frame, predicted, mature=mature)
     page = managed.settings.reports / managed.name / record.batch.id / "evidently.html"
     draw_evidently(managed, champion, frame, drift, page, run.fence)
     estimate = estimated(run, record, champion, predicted)
-    return run.batches.write(record.scored(predictions, drift, estimate))
+    skew = measured_skew(run, record, frame, parts)
+    return run.batches.write(record.scored(predictions, drift, estimate, skew))
 
 
 def serve(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
@@ -48,7 +51,8 @@ def serve(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> B
     if not record.accepted or champion is None or record.predictions is not None:
         return record
     _check_usable(run, record, champion)
-    _, predictions = score(run.managed, champion, run.features([record]))
+    parts = served_before(run, record)
+    _, predictions = score(run.managed, champion, run.features([record]), parts)
     get_run_logger().warning(
         "%s: scored by the local copy of version %d; the rest waits, because %s",
         record.name,
@@ -56,6 +60,35 @@ def serve(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> B
         run.registry_away,
     )
     return run.batches.write(record.served(predictions))
+
+
+def served_before(run: ModelRun, record: BatchRecord) -> tuple[ServedPart, ...]:
+    """Return what the rows of a batch were told before it was taken in; what came later changes
+    nothing.
+    """
+    parts = run.served.of(record.batch.id)
+    return tuple(part for part in parts if part.scored_at <= record.as_of)
+
+
+def measured_skew(
+    run: ModelRun, record: BatchRecord, frame: FeatureFrame, parts: tuple[ServedPart, ...]
+) -> Skew | None:
+    """Compare the batch's features with those that its rows were served by, and raise the alarm."""
+    found = skew(run.managed, frame, parts)
+    if found is not None and found.alarms:
+        worst = found.alarms[0]
+        get_run_logger().warning(
+            "%s: %d features differ from those that the rows were served by, in more than %.1f%%"
+            " of %d rows: %s in %.1f%%",
+            record.name,
+            len(found.alarms),
+            100 * found.limit,
+            found.rows,
+            worst.feature,
+            100 * worst.share,
+        )
+        announce_skew(record)
+    return found
 
 
 def _check_usable(run: ModelRun, record: BatchRecord, champion: LoadedModel) -> None:

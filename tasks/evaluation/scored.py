@@ -113,6 +113,19 @@ class Scored:
         batch = max(self.rows.frame.snapshots)
         return summarise(batch, self.rows.target, self.raw, problem, classes)
 
+    def instead(self, rows: np.ndarray, predicted: np.ndarray) -> Scored:
+        """Return what was predicted for each row, with ``predicted`` where ``rows``, (rows,) bool,
+        is true: what these rows were told before.
+        """
+        where = rows if predicted.ndim == 1 else rows[:, np.newaxis]
+        mixed = np.where(where, predicted, self.predicted)
+        return replace(self, members=[mixed], weights=(1.0,), recalibration=None)
+
+    def where(self, rows: np.ndarray) -> Scored:
+        """Return what was predicted for the rows where ``rows``, (rows,) bool, is true."""
+        chosen = LabelledRows.of(self.rows.frame.where(rows))
+        return replace(self, rows=chosen, members=[member[rows] for member in self.members])
+
     def adjusted(
         self, weights: Sequence[float], recalibration: Recalibration | None = None
     ) -> Scored:

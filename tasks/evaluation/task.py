@@ -25,6 +25,7 @@ from tasks.records import (
     LoadedModel,
     Performance,
     RowSpan,
+    ServedPerformance,
 )
 
 TRAIN_ROWS = 20_000
@@ -56,6 +57,30 @@ def judge_performance(managed: ManagedModel, models: Sequence[Scored]) -> tuple[
             if not judged:
                 return ()
     return tuple(judged)
+
+
+def judge_apart(
+    managed: ManagedModel, scored: Scored, served: np.ndarray, by: np.ndarray
+) -> ServedPerformance:
+    """Judge the rows that were ``served``, (rows,) bool, before their batch closed, and the others,
+    each for themselves.
+
+    ``by``, (rows,), says which version served a row.
+    """
+    metrics = tuple(dict.fromkeys((managed.spec.metric, *METRICS[managed.spec.problem])))
+
+    def judged(rows: np.ndarray) -> Performance | None:
+        try:
+            return performance(scored.where(rows), metrics) if rows.any() else None
+        except EvaluationError:  # too few rows of their own, or of one class: it is not told apart
+            return None
+
+    names, counts = np.unique(by[served].astype("str"), return_counts=True)
+    return ServedPerformance(
+        served=judged(served),
+        others=judged(~served),
+        by=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+    )
 
 
 @task(name="estimate performance", cache_policy=NO_CACHE)

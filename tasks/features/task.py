@@ -16,6 +16,7 @@ from tasks.features.frame import build_by_spec, code_sha256
 from tasks.features.fresh import SameElsewhere
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.features.neighbours import SameAlone
+from tasks.lake import arrow_type
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import (
@@ -81,6 +82,18 @@ def check_features(
             else [SameAlone().check(batch, table, tables, build_beside)]
         ),
     )
+
+
+def open_features(managed: ManagedModel, rows: pa.Table) -> FeatureFrame:
+    """Build the features of rows whose outcome is not known yet, (rows, columns known at event
+    time): the same code as for closed batches.
+    """
+    absent = [c for c in managed.contract.columns if c.name not in rows.column_names]
+    for column in absent:  # what comes later: no code of a project is given it
+        rows = rows.append_column(column.name, pa.nulls(rows.num_rows, arrow_type(column)))
+    if managed.spec.target not in rows.column_names:
+        rows = rows.append_column(managed.spec.target, pa.nulls(rows.num_rows, pa.float64()))
+    return build_by_spec(managed, {"open": rows}, {"open": ""})
 
 
 def _same_code(challenger: LoadedModel, champion: LoadedModel | None) -> int | None:

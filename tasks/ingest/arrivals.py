@@ -73,3 +73,19 @@ def closed_batches(stream: Stream, as_of: datetime) -> tuple[SourceBatch, ...]:
         SourceBatch(stream.batch(id), seen) for id, seen in open_source(stream).batches().items()
     ]
     return tuple(item for item in found if stream.closed(item.batch, as_of))
+
+
+def open_batches(
+    stream: Stream, as_of: datetime, before: datetime | None = None
+) -> tuple[SourceBatch, ...]:
+    """Return the batches of the source that are not closed at ``as_of``, oldest first; those that
+    have not begun are among them, unless they begin at ``before`` or after.
+    """
+    found = [
+        SourceBatch(stream.batch(id), seen) for id, seen in open_source(stream).batches().items()
+    ]
+    return tuple(
+        item
+        for item in found
+        if not stream.closed(item.batch, as_of) and (before is None or item.batch.start < before)
+    )

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
+from tasks.addresses import Address
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
-from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
+from tasks.ingest.source import SourceError, UnreadableError, digest_of
 from tasks.ingest.stores import Store, find, keep, look_at, opened
 
 if TYPE_CHECKING:

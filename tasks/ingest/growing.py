@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from data_contracts.contract import Contract
+from tasks.addresses import Address
 from tasks.batches import Batch, Every, batch_of, pattern_of
 from tasks.errors import KingmakerError
-from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
+from tasks.ingest.source import SourceError, UnreadableError, digest_of
 from tasks.ingest.stores import File, Store, find, keep, look_at, opened
 from tasks.lake import write_whole
 

@@ -13,28 +13,21 @@ Whatever the kind, ``rows.py`` and ``tasks/conform.py`` give the columns the con
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote
 
-from data_contracts.servers import REFERENCE
+from tasks import addresses
+from tasks.addresses import Address, AddressError
 from tasks.batches import Batch
-from tasks.errors import KingmakerError, RefusedError
+from tasks.errors import RefusedError
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
     from tasks.ingest.rows import Rows
 
-_BAD = re.compile(r"\$.?|\{\{.*?\}\}", re.DOTALL)
-"""What looks like a reference and is none."""
 
-
-class SourceError(KingmakerError):
+class SourceError(AddressError):
     """The source cannot be read; the message names the file or the table, and says what to do."""
 
 
@@ -64,102 +57,24 @@ class Source(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Address:
-    """A text of the contract with the environment filled in; it can be hidden again before anything
-    is shown.
-    """
-
-    text: str = field(repr=False)
-    filled: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Pairs of a value that was filled in and the reference that stands for it, the longest value
-    first.
-    """
-
-    def hiding(self, others: Iterable[Address]) -> Address:
-        """Return the address, which hides what was filled in into ``others`` too."""
-        return replace(
-            self,
-            filled=hiding({*self.filled, *(pair for one in others for pair in one.filled)}).filled,
-        )
-
-    def below(self, directory: Path) -> Address:
-        """Return the address with a relative path counted from ``directory``."""
-        return replace(self, text=(directory / self.text).as_posix())
-
-    @contextmanager
-    def hidden_in_errors(self) -> Iterator[None]:
-        """Hide what was filled in from each SourceError of the block, and from the errors that
-        caused it.
-        """
-        try:
-            yield
-        except SourceError as error:
-            if not self.filled:
-                raise
-            raise type(error)(self.hide(str(error))) from None
-
-    def hide(self, text: str) -> str:
-        """Return ``text`` with every filled-in value replaced by the reference that it came
-        from.
-        """
-        for value, reference in self.filled:
-            for spelling in (value, quote(value, safe="")):
-                text = text.replace(spelling, reference)
-        return text
-
-
 def fill_in(text: str, contract: Contract, key: str, home: Path) -> Address:
     """Return ``text``, the ``key`` of the contract's server, with its references filled in.
 
-    The home is no secret and is shown; everything else that was filled in is hidden. Raises
-    SourceError when a variable of the environment is not set, or a Prefect block cannot be read.
+    Raises SourceError when a variable of the environment is not set, or a Prefect block cannot be
+    read.
     """
-    filled: dict[str, str] = {}
     where = f"{contract.file}: {contract.server.where}.{key}"
-
-    def value(match: re.Match[str]) -> str:
-        if match["variable"] == "KINGMAKER_HOME":
-            return str(home.resolve())
-        found = _block(match[0], where) if match["block"] else os.environ.get(match["variable"])
-        if not found:
-            raise SourceError(
-                f"{where}: expected the environment variable {match['variable']} to be set, found"
-                f" {text!r}"
-            )
-        filled[found] = match[0]
-        return found
-
-    if _BAD.search(REFERENCE.sub("", text)):
-        raise SourceError(
-            f"{where}: expected variables as ${{NAME}} and blocks as {{{{ prefect.blocks.TYPE.NAME"
-            f" }}}}, found {text!r}"
-        )
-    account, at, rest = text.rpartition(
-        "@"
-    )  # within an account, an address needs '@' and '/' in another spelling
-    full = (
-        REFERENCE.sub(lambda match: quote(value(match), safe=""), account)
-        + at
-        + REFERENCE.sub(value, rest)
-    )
-    return replace(hiding(filled.items()), text=full)
+    try:
+        return addresses.fill_in(text, where, home, _read_block)
+    except AddressError as error:
+        raise SourceError(str(error)) from None
 
 
-def _block(reference: str, where: str) -> str:
-    # Only a contract with a block pays for the import of Prefect, which the room's face alone
-    # knows.
+def _read_block(reference: str) -> str:
+    # Only a contract with a block pays for the import of Prefect, which task.py alone knows.
     from tasks.ingest.task import read_block
 
-    try:
-        return read_block(reference)
-    except LookupError as error:
-        raise SourceError(f"{where}: {error}") from None
-
-
-def hiding(filled: Iterable[tuple[str, str]]) -> Address:
-    """Return an address without a text of its own, that hides these pairs of value and name."""
-    return Address("", tuple(sorted(filled, key=lambda pair: -len(pair[0]))))
+    return read_block(reference)
 
 
 def digest_of(parts: Mapping[str, str]) -> str:

@@ -54,10 +54,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from data_contracts.contract import Contract
+from tasks.addresses import Address, hiding
 from tasks.batches import Batch, Every, batch_of, next_batch
 from tasks.conform import conform
 from tasks.ingest.rows import Piece, Rows
-from tasks.ingest.source import Address, SourceError, digest_of, fill_in, hiding
+from tasks.ingest.source import SourceError, digest_of, fill_in
 
 ROWS_AT_ONCE = 50_000
 """Rows that are held as Python objects at a time."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +15,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
-from urllib.parse import urlsplit
 
-from tasks.ingest.source import SourceError, hiding
+from tasks.addresses import AddressError, s3_file_system, without_account
+from tasks.ingest.source import SourceError
 from tasks.lake import write_whole
 
 
@@ -81,26 +80,16 @@ class S3Store:
     """
 
     def __init__(self, endpoint: str, options: Mapping[str, str]) -> None:
-        from pyarrow.fs import S3FileSystem
-
-        if unknown := sorted(set(options) - set(_S3_OPTIONS)):
-            raise SourceError(
-                f"storageOptions: expected some of {list(_S3_OPTIONS)} for S3, found {unknown}"
-            )
-        split = urlsplit(endpoint)
-        self._files = S3FileSystem(
-            endpoint_override=split.netloc or None,
-            scheme=split.scheme or "https",
-            connect_timeout=10,
-            request_timeout=60,
-            **{_S3_OPTIONS[name]: value for name, value in options.items()},
-        )
+        try:
+            self._files = s3_file_system(endpoint, options)
+        except AddressError as error:
+            raise SourceError(str(error)) from None
 
     def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
         """Give name and whether it is a directory: what stands before a slash in the keys below."""
         from pyarrow.fs import FileSelector, FileType
 
-        with _without_account():
+        with _account_hidden():
             found = self._files.get_file_info(FileSelector(_key(directory)))
         for info in found:
             yield info.base_name, info.type == FileType.Directory
@@ -109,7 +98,7 @@ class S3Store:
         """Return the object as it is now."""
         from pyarrow.fs import FileType
 
-        with _without_account():
+        with _account_hidden():
             info = self._files.get_file_info(_key(path))
         if info.type != FileType.File:
             raise FileNotFoundError("no such object")
@@ -118,7 +107,7 @@ class S3Store:
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """Open the object; what is read of it is fetched then."""
-        with _without_account(), self._files.open_input_file(_key(path)) as stream:
+        with _account_hidden(), self._files.open_input_file(_key(path)) as stream:
             yield stream
 
 
@@ -127,35 +116,14 @@ def _key(address: str) -> str:
 
 
 @contextmanager
-def _without_account() -> Iterator[None]:
+def _account_hidden() -> Iterator[None]:
     """Keep the account out of errors: a service may quote the key that it was shown."""
     try:
         yield
     except FileNotFoundError:
         raise FileNotFoundError("no such bucket or key") from None
     except OSError as error:
-        raise OSError(_hidden(error)) from None
-
-
-def _hidden(error: Exception) -> str:
-    """What the error says, without any value of the environment that may be a part of an
-    account.
-    """
-    account = [
-        (value, f"${{{name}}}")
-        for name, value in os.environ.items()
-        if len(value) > 3 and _ACCOUNT.search(name)
-    ]
-    return hiding(account).hide(str(error) or type(error).__name__)
-
-
-_ACCOUNT = re.compile("FSSPEC_|PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONNECTION_STRING")
-_S3_OPTIONS = {
-    "key": "access_key",
-    "secret": "secret_key",
-    "token": "session_token",
-    "region": "region",
-}
+        raise OSError(without_account(error)) from None
 
 
 class UrlStore:
@@ -177,7 +145,7 @@ class UrlStore:
         except (ValueError, ImportError, TypeError) as error:
             raise SourceError(
                 f"{scheme}://: expected an address that fsspec can open here, found:"
-                f" {_hidden(error)}"
+                f" {without_account(error)}"
             ) from None
 
     def entries(self, directory: str) -> Iterator[tuple[str, bool]]:
@@ -235,7 +203,7 @@ def _as_os_error() -> Iterator[None]:
     except FileNotFoundError:
         raise FileNotFoundError("no such file or directory") from None
     except Exception as error:  # noqa: BLE001 - see above
-        raise OSError(_hidden(error)) from None
+        raise OSError(without_account(error)) from None
 
 
 def open_store(address: str, endpoint: str, options: Mapping[str, str]) -> Store:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from tasks.history import History
 from tasks.ledger import entries
 from tasks.ledger.lease import Lease
+from tasks.ledger.served import served_parts
 from tasks.records import (
     AnyEvidence,
     BatchRecord,
@@ -23,6 +24,7 @@ from tasks.records import (
     Decision,
     LedgerEntry,
     Rule,
+    ServedPart,
     StreamName,
     TrainedModel,
 )
@@ -58,6 +60,17 @@ class Batches:
     @cached_property
     def _known(self) -> Mapping[str, BatchRecord]:
         return entries.known_batches(self._engine, self._held.model, self._stream)
+
+
+class Served:
+    """What open rows of a model were told; runs without the lease add to it."""
+
+    def __init__(self, engine: Engine, model: str) -> None:
+        self._engine, self._model = engine, model
+
+    def of(self, batch: str) -> tuple[ServedPart, ...]:
+        """Return the parts of a batch that there are by now, in their order."""
+        return served_parts(self._engine, self._model, batch)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,44 @@ decisions = Table(
 A decision that changes who is champion is a journal entry until it is effective.
 """
 
+served = Table(
+    "served",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(100), nullable=False),
+    Column("batch", String(40), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("adjusted_by", Integer),
+    Column("rows", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("scored_at", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Column("source", Text, nullable=False),
+    UniqueConstraint("model", "batch", "sequence"),
+)
+"""Every part of served predictions, which lie in the lake: a ServedPart. Rows are only added."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("sink", String(40), primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("delivered_at", DateTime(timezone=True), nullable=False),
+)
+"""Which part of served predictions each sink has been given."""
+
+open_batches = Table(
+    "open_batches",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("batch", String(40), primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+)
+"""What there was of a batch that has not closed, and who was champion, when it was last scored."""
+
 leases = Table(
     "leases",
     metadata,

@@ -11,6 +11,7 @@ Where do I go to change what passes ...?
     drift.py        profiles of training rows, and batches held against them
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
+    served.py       what open rows were told, and whether it rested on the same features
     memory.py       what is never stored: feature frames, loaded models
 """
 
@@ -100,6 +101,14 @@ from tasks.records.model import (
     TrainedModel,
     Trial,
 )
+from tasks.records.served import (
+    FeatureSkew,
+    ServedPart,
+    ServedPerformance,
+    Skew,
+    SkewExample,
+    served_by,
+)
 from tasks.records.snapshot import (
     Cohort,
     Labelled,
@@ -131,6 +140,7 @@ __all__ = [
     "FeatureFrame",
     "FeatureProfile",
     "FeatureSchema",
+    "FeatureSkew",
     "Fence",
     "Form",
     "Freeze",
@@ -174,7 +184,11 @@ __all__ = [
     "RowSpan",
     "Rule",
     "RuleOutcome",
+    "ServedPart",
+    "ServedPerformance",
     "Shadow",
+    "Skew",
+    "SkewExample",
     "SliceComparison",
     "SliceScore",
     "Snapshot",
@@ -188,4 +202,5 @@ __all__ = [
     "WatchEvidence",
     "WatchRule",
     "WindowKind",
+    "served_by",
 ]

@@ -9,6 +9,7 @@ from tasks.records.base import Record, StreamName
 from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Performance
 from tasks.records.model import LabelSummary
+from tasks.records.served import ServedPerformance, Skew
 from tasks.records.snapshot import Cohort, Labelled, Snapshot, Verdict
 
 
@@ -24,6 +25,8 @@ class Predictions(Record):
     sha256: str
     adjusted_by: int | None = None
     """The ledger's number of the recalibration in force; None for the model as it was packaged."""
+    served: int = 0
+    """Rows that had been served before the batch closed: what they were told then stands."""
 
 
 class BatchRecord(Record):
@@ -49,6 +52,12 @@ class BatchRecord(Record):
     performances: tuple[Performance, ...] = ()
     """The champion's first, then the first champion's when it is another."""
     predictions: Predictions | None = None
+    skew: Skew | None = None
+    """Features against those that the rows were served by; None when none was served."""
+    apart: ServedPerformance | None = None
+    """How the served rows and the others did, each for itself; None while labels are not mature, or
+    when none was served.
+    """
     labelled: Labelled | None = None
     """None until its labels were mature, or have come again since."""
     unknown: int | None = None
@@ -87,6 +96,7 @@ class BatchRecord(Record):
             as_of=earlier.as_of,
             drift=earlier.drift,
             estimate=earlier.estimate,
+            skew=earlier.skew,
             predictions=earlier.predictions,
             mlflow_run=earlier.mlflow_run,
             completed=earlier.completed,
@@ -102,25 +112,32 @@ class BatchRecord(Record):
         return self.but(predictions=predictions, labelled=labelled)
 
     def scored(
-        self, predictions: Predictions, drift: DriftSummary, estimate: Estimate | None
+        self,
+        predictions: Predictions,
+        drift: DriftSummary,
+        estimate: Estimate | None,
+        skew: Skew | None = None,
     ) -> BatchRecord:
-        """Return the record with its predictions, its drift and what is estimated until labels
-        come.
+        """Return the record with its predictions, its drift, what is estimated until labels come,
+        and its skew.
         """
-        return self.served(predictions).but(drift=drift, estimate=estimate)
+        return self.served(predictions).but(drift=drift, estimate=estimate, skew=skew)
 
     def counted(self, labelled: Labelled) -> BatchRecord:
         """Return the record with its labels counted, and not judged by them yet."""
-        return self.but(labelled=labelled, performances=(), summary=None)
+        return self.but(labelled=labelled, performances=(), summary=None, apart=None)
 
     def judged(
         self,
         performances: tuple[Performance, ...],
         summary: LabelSummary | None,
         drift: DriftSummary | None,
+        apart: ServedPerformance | None = None,
     ) -> BatchRecord:
-        """Return the record judged by its labels, its drift with that of the target."""
-        return self.but(performances=performances, summary=summary, drift=drift)
+        """Return the record judged by its labels, its drift with that of the target, and the rows
+        that were served apart from the others.
+        """
+        return self.but(performances=performances, summary=summary, drift=drift, apart=apart)
 
     def with_unknown(self, labels: int) -> BatchRecord:
         """Return the record of a batch of labels, with the count of those that belong to no row."""

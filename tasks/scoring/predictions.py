@@ -1,15 +1,26 @@
-"""The champion's predictions for one batch, in the lake."""
+"""What the rows of a closed batch were told, in the lake: before it closed where they were served,
+else by the champion that scored the batch.
+
+The columns are named as those of a served part are; ``version`` says who told a row, ``scored_at``
+when it was served, and is missing where it was scored with its batch.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.lake import own_columns, write_table
-from tasks.records import FeatureFrame, LoadedModel, Predictions
+from tasks.lake import DamagedFileError, file_sha256, write_table
+from tasks.records import FeatureFrame, LoadedModel, Predictions, served_by
+from tasks.scoring.config import ScoringConfig
+from tasks.scoring.delivered import BATCH, SCORED_AT, VERSION, told
+from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
+from tasks.scoring.skew import ServedBatch
 
 
 def without_prediction(contract: Contract, frame: FeatureFrame, predicted: np.ndarray) -> str:
@@ -33,30 +44,35 @@ def without_prediction(contract: Contract, frame: FeatureFrame, predicted: np.nd
 
 
 def write_predictions(
-    lake: Path, model: LoadedModel, frame: FeatureFrame, predicted: np.ndarray
+    lake: Path,
+    model: LoadedModel,
+    frame: FeatureFrame,
+    predicted: np.ndarray,
+    served: ServedBatch | None = None,
 ) -> Predictions:
-    """Write keys, event time, prediction and model version of every row, and return the record.
+    """Write keys, event time, prediction and version of every row, and return the record.
 
     ``predicted`` is (rows,), or (rows, classes) with one column a class; NaN is written as missing.
-    The columns ``prediction``
-    (or ``probability_`` and the class) and ``model_version`` are called ``kingmaker_prediction``
-    and so on when a key has one of their names.
+    Where a row was ``served``, it is what it was told then.
     """
     trained, batch = model.trained, max(frame.snapshots)
     table = pa.Table.from_pandas(frame.keys, preserve_index=False)
-    by_class = predicted.ndim > 1
-    names = [f"probability_{label}" for label in trained.classes] if by_class else ["prediction"]
-    columns = [*(predicted.T if by_class else [predicted]), np.full(len(frame), trained.version)]
-    own = own_columns(table.column_names, [*names, "model_version"])
-    for name, values in zip(own, columns, strict=True):
-        table = table.append_column(name, pa.array(values, from_pandas=True))
+    table = table.rename_columns([f"{KEY}{name}" for name in table.column_names])
+    if predicted.ndim == 1:
+        table = table.append_column(PREDICTION, pa.array(predicted, pa.float64(), from_pandas=True))
+    for position, label in enumerate(trained.classes):
+        values = pa.array(predicted[:, position], pa.float64(), from_pandas=True)
+        table = table.append_column(f"{PROBABILITY}{label}", values)
+    name = served_by(trained.version, model.adjusted_by)
+    version = np.full(len(frame), name, dtype="object")
+    moments = pd.Series(pd.NaT, index=range(len(frame)), dtype="datetime64[us, UTC]")
+    if served is not None:
+        version = np.where(served.rows, served.served_by, version)
+        moments = served.scored_at
+    table = table.append_column(VERSION, pa.array(version, pa.string()))
+    table = table.append_column(SCORED_AT, pa.array(moments, pa.timestamp("us", tz="UTC")))
     snapshot = frame.snapshots[batch]
-    served = (
-        f"v{trained.version}"
-        if model.adjusted_by is None
-        else f"v{trained.version}.{model.adjusted_by}"
-    )
-    path = Path("predictions") / trained.model / batch / f"{served}-{snapshot[:16]}.parquet"
+    path = Path("predictions") / trained.model / batch / f"{name}-{snapshot[:16]}.parquet"
     sha256 = write_table(lake / path, table)
     return Predictions(
         model=trained.model,
@@ -67,4 +83,20 @@ def write_predictions(
         path=path.as_posix(),
         sha256=sha256,
         adjusted_by=model.adjusted_by,
+        served=0 if served is None else int(served.rows.sum()),
     )
+
+
+def read_predictions(
+    lake: Path, predictions: Predictions, contract: Contract, config: ScoringConfig
+) -> pa.Table:
+    """Return what the rows of a closed batch were told, named as delivered rows are.
+
+    Raises DamagedFileError when the file is not what was written.
+    """
+    path = lake / predictions.path
+    found = file_sha256(path) if path.is_file() else "nothing"
+    if found != predictions.sha256:
+        raise DamagedFileError(path, predictions.sha256, found)
+    table = pq.ParquetFile(path).read()
+    return told(table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)})

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import FeatureFrame, LoadedModel, Predictions
+from tasks.records import FeatureFrame, LoadedModel, Predictions, ServedPart, Skew
 from tasks.scoring.predictions import without_prediction, write_predictions
+from tasks.scoring.skew import ServedBatch, measure_skew, served_of
 
 
 @task(name="score", cache_policy=NO_CACHE)
 def score(
-    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame
+    managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, parts: Sequence[ServedPart]
 ) -> tuple[np.ndarray, Predictions]:
-    """Predict every accepted row of the batch, and keep the predictions in the lake."""
-    predicted = predict_frame(champion, frame, managed.spec.problem)
-    if told := without_prediction(managed.contract, frame, predicted):
-        get_run_logger().warning("%s %s: %s", managed.name, max(frame.snapshots), told)
-    return predicted, write_predictions(managed.settings.lake, champion, frame, predicted)
+    """Return what every accepted row of the batch was told, and keep it in the lake: by ``parts``
+    where it was served before the batch closed, else by the champion now.
+    """
+    problem, served = managed.spec.problem, told(managed, frame, parts, champion.trained.classes)
+    if served is None:
+        predicted = predict_frame(champion, frame, problem)
+    else:
+        predicted, left = served.predicted.copy(), ~served.rows
+        if left.any():
+            predicted[left] = predict_frame(champion, frame.where(left), problem)
+    if missing := without_prediction(managed.contract, frame, predicted):
+        get_run_logger().warning("%s %s: %s", managed.name, max(frame.snapshots), missing)
+    written = write_predictions(managed.settings.lake, champion, frame, predicted, served)
+    return predicted, written
+
+
+def told(
+    managed: ManagedModel,
+    frame: FeatureFrame,
+    parts: Sequence[ServedPart],
+    classes: Sequence[str],
+) -> ServedBatch | None:
+    """Return what the rows of a batch had been told before it closed; None when none had."""
+    if not parts:
+        return None
+    return served_of(managed.settings.lake, parts, frame, managed.contract, classes)
+
+
+@task(name="measure skew", cache_policy=NO_CACHE)
+def skew(managed: ManagedModel, frame: FeatureFrame, parts: Sequence[ServedPart]) -> Skew | None:
+    """Hold the features of a closed batch against those that its rows were served by; None when
+    none was served, or the spec says nothing of scoring.
+    """
+    scoring = managed.spec.scoring
+    if scoring is None:
+        return None
+    return measure_skew(managed.settings.lake, parts, frame, managed.contract, scoring.skew)

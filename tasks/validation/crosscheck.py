@@ -114,6 +114,22 @@ def _crosschecked_rules(
     return [rule for rule in rules if rule.id not in unasked]
 
 
+def judge_once(
+    parts: Sequence[Path],
+    snapshot: Snapshot,
+    rules: Sequence[Rule],
+    contract: Contract,
+    scratch: Path,
+) -> tuple[RuleResult, ...]:
+    """Judge rules as ``judge_rules`` does, by the scan alone where it knows them all: what is in a
+    hurry is judged by both engines when its batch has closed.
+    """
+    scanned = scan_rules(parts, rules, contract, snapshot.batch, scratch)
+    if len(scanned) == len(rules):
+        return scanned
+    return judge_rules(parts, snapshot, rules, contract, scratch)
+
+
 def _judge_by_part(
     parts: Sequence[Path],
     snapshot: Snapshot,

@@ -23,7 +23,7 @@ from tasks.lake import (
 )
 from tasks.records import RuleOutcome, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
-from tasks.validation.crosscheck import judge_rules
+from tasks.validation.crosscheck import judge_once, judge_rules
 from tasks.validation.expectations import RuleCrashedError, RuleResult
 from tasks.validation.sql_rule import QueryFailedError, run_query
 
@@ -37,19 +37,27 @@ LONGEST = 80
 """Characters shown of one of them."""
 
 
-def judge(lake: Path, snapshot: Snapshot, contract: Contract, config: ValidationConfig) -> Verdict:
+def judge(
+    lake: Path,
+    snapshot: Snapshot,
+    contract: Contract,
+    config: ValidationConfig,
+    *,
+    in_a_hurry: bool = False,
+) -> Verdict:
     """Judge the snapshot by its contract, and put the rows that break a row rule into quarantine.
 
     The order is fixed: columns and types, then whether there are rows at all, then everything else.
     When columns or types are broken, or there are no rows, the other rules are not run and the
-    batch is refused. No more is in memory than one part and the rows that break a rule, but for
-    expectations by name that look across rows: they are given their columns of the whole batch.
+    batch is refused. What is ``in_a_hurry`` is judged by one engine, and not by two that must
+    agree. No more is in memory than one part and the rows that break a rule, but for expectations
+    by name that look across rows: they are given their columns of the whole batch.
     Raises DamagedFileError when a part is not what was written, RuleCrashedError when a check
     itself failed, DisagreementError when the engines disagree, and TooLargeError for an expectation
     that would need too much at once.
     """
     with checked_parts(lake, snapshot) as parts:
-        return _judge(lake, parts, snapshot, contract, config)
+        return _judge(lake, parts, snapshot, contract, config, in_a_hurry)
 
 
 def _judge(
@@ -58,6 +66,7 @@ def _judge(
     snapshot: Snapshot,
     contract: Contract,
     config: ValidationConfig,
+    in_a_hurry: bool,
 ) -> Verdict:
     schema_rules = [rule for rule in contract.rules if rule.scope == "schema"]
     value_rules = [rule for rule in contract.rules if rule.scope != "schema"]
@@ -79,7 +88,8 @@ def _judge(
         )
     queries = [rule for rule in value_rules if rule.check == "sql"]
     rest = [rule for rule in value_rules if rule not in queries]
-    results = judge_rules(parts, snapshot, rest, contract, lake)
+    judged = judge_once if in_a_hurry else judge_rules
+    results = judged(parts, snapshot, rest, contract, lake)
     results += tuple(_query_result(rule, parts, snapshot, contract) for rule in queries)
     reasons = _reasons(results)
     shown = {position for result in results for position in result.positions[:LOOKED_AT]}

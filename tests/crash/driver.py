@@ -83,7 +83,7 @@ def _import_everything() -> None:
 
 
 def _work(job: dict[str, Any], answer: Path) -> None:
-    """In the fork: look at the champion, run the monitor, and say what the state is then."""
+    """In the fork: look at the champion, run the job's flow, and say what the state is then."""
     code = 1
     try:
         os.environ |= job["environment"]
@@ -105,11 +105,14 @@ def _work(job: dict[str, Any], answer: Path) -> None:
 
         from deployments.server.embedded import answering_prefect
         from flows.monitor import monitor
+        from flows.score import score
 
         try:
             prefect = {PREFECT_API_URL: job["prefect"]} if "prefect" in job else {}
             with temporary_settings(prefect), answering_prefect():
-                asyncio.run(monitor("weather", None, datetime.fromisoformat(job["as_of"])))
+                as_of = datetime.fromisoformat(job["as_of"])
+                scoring = job.get("flow") == "score"
+                asyncio.run(score("weather", as_of) if scoring else monitor("weather", None, as_of))
         except Exception as error:  # noqa: BLE001 - the test decides what is right
             found["error"] = f"{type(error).__name__}: {error}"
         writes.before(

@@ -8,8 +8,11 @@ import hashlib
 import json
 from typing import Any
 
+from sqlalchemy import select
+
 from tasks.ledger import entries as ledger
-from tasks.ledger.tables import open_ledger
+from tasks.ledger.served import served_parts
+from tasks.ledger.tables import deliveries, open_ledger
 from tasks.model_spec import manage
 from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, aliased_version, fetch
 from tasks.registry.runs import KIND, client, experiment_id
@@ -45,6 +48,8 @@ def whole_state(model: str) -> dict[str, Any]:
         name: aliased_version(settings, model, name) for name in (CHAMPION, PREVIOUS, CHALLENGER)
     }
     pages = settings.reports / model
+    with engine.connect() as connection:
+        delivered = sorted([row.sink, row.part] for row in connection.execute(select(deliveries)))
     state: dict[str, Any] = {
         "batches": {
             id: [
@@ -72,6 +77,11 @@ def whole_state(model: str) -> dict[str, Any]:
             ]
             for entry in entries
         ],
+        "served": [
+            [p.batch, p.sequence, rank[p.version], p.rows, _digest(settings.lake / p.path)]
+            for p in served_parts(engine, model)
+        ],
+        "delivered": delivered,
         "trainings": [
             [one.recipe.hash, one.rows, str(one.trained_until)]
             for one in (ledger.training(engine, model, v) for v in versions)

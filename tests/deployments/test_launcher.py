@@ -77,8 +77,10 @@ def server(tmp_path, monkeypatch) -> Iterator[Server]:
         found.shutdown()
 
 
-def test_idle_run_is_ended_in_the_engines_states_without_prefect(server):
+@pytest.mark.parametrize("flow", ["monitor", "score"])
+def test_idle_run_is_ended_in_the_engines_states_without_prefect(server, monkeypatch, flow):
     """It begins, gets its name, and ends; nothing heavy was imported for it."""
+    monkeypatch.setenv("PREFECT__FLOW_NAME", flow)
     code = (
         "import sys; from deployments.launcher import main; main()\n"
         "heavy = {'prefect', 'pandas', 'numpy',"
@@ -94,7 +96,7 @@ def test_idle_run_is_ended_in_the_engines_states_without_prefect(server):
     assert server.told == [
         ("GET", "/api/flow_runs/5", None),
         ("POST", "/api/flow_runs/5/set_state", {"state": {"type": "RUNNING"}}),
-        ("PATCH", "/api/flow_runs/5", {"name": "monitor weather"}),
+        ("PATCH", "/api/flow_runs/5", {"name": f"{flow} weather"}),
         (
             "POST",
             "/api/flow_runs/5/set_state",

@@ -21,9 +21,12 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from deployments import register
 from deployments.names import LAUNCH
 from tasks.ledger.lease import lease
 from tasks.ledger.tables import open_ledger
+from tasks.model_spec import manage
+from tasks.settings import REPOSITORY, Settings
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS
 from tests.deployments.conftest import Servers, ask, until
 from tests.deployments.server.busy import Busy
@@ -198,6 +201,24 @@ def test_a_model_that_the_form_does_not_offer_is_refused(servers):
 
     assert status == 409
     assert b"'wether' is not one of ['weather']" in content
+
+
+def test_scoring_has_a_schedule_and_a_queue_of_its_own():
+    """It waits for no training; a model that scores closed batches alone has no such deployment."""
+    flights = manage("flights", Settings(project=REPOSITORY))
+    weather = manage("weather", Settings(project=WEATHER_PROJECT))
+
+    found = {
+        (one["entrypoint"], one["name"]): one for one in register.definitions([flights, weather])
+    }
+
+    assert ("flows.score.score", "weather") not in found
+    scoring = found["flows.score.score", "flights"]
+    assert scoring["work_pool"]["work_queue_name"] == "flights-scoring"
+    assert scoring["schedules"] == [
+        {"cron": "0 4 * * 1", "timezone": "America/New_York", "active": True}
+    ]
+    assert found["flows.monitor.monitor", "flights"]["work_pool"]["work_queue_name"] == "flights"
 
 
 def test_deploying_twice_changes_nothing(servers):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.tasks.ingest.conftest import postgres
+from tests.tasks.conftest import postgres
 
 __all__ = ["postgres"]
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.addresses import Address
 from tasks.batches import Every
 from tasks.ingest.by_batch import FilesByBatch
-from tasks.ingest.source import Address, SourceError, fill_in
+from tasks.ingest.source import SourceError, fill_in
 from tasks.ingest.stores import File, LocalStore
 from tests.sample_contract import BATCH, DAY, sample_contract, sample_table
 

@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 import pytest
 
+from tasks.addresses import Address
 from tasks.batches import batch_named
 from tasks.ingest import formats
 from tasks.ingest.growing import GrowingFiles
-from tasks.ingest.source import Address, SourceError
+from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore
 from tests.sample_contract import sample_contract
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 from tasks.ledger import databases
 from tasks.ledger.databases import ExtensionMissingError, make_stores
-from tests.tasks.ingest.conftest import postgres  # noqa: F401 - a fixture
+from tests.tasks.conftest import postgres  # noqa: F401 - a fixture
 
 
 @pytest.fixture(autouse=True)

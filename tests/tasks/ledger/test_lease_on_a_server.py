@@ -14,7 +14,7 @@ from tasks.ledger import lease as room
 from tasks.ledger import tables
 from tasks.ledger.lease import LeaseHeldError, LeaseLostError, fenced, lease
 from tasks.ledger.tables import leases, open_ledger
-from tests.tasks.ingest.conftest import postgres
+from tests.tasks.conftest import postgres
 
 __all__ = ["postgres"]
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from tasks.ledger import tables
 from tasks.ledger.tables import LedgerAwayError, open_ledger
 from tests.crash.proxy import Proxy, free_port
-from tests.tasks.ingest.conftest import postgres
+from tests.tasks.conftest import postgres
 
 __all__ = ["postgres"]
 

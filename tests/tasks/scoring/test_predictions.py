@@ -1,8 +1,9 @@
-"""Tests of the champion's predictions in the lake."""
+"""Tests of what the rows of a closed batch were told, in the lake."""
 
 import hashlib
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tasks.lake import DamagedFileError
 from tasks.records import FeatureFrame
-from tasks.scoring.predictions import without_prediction, write_predictions
+from tasks.scoring.config import ScoringConfig
+from tasks.scoring.predictions import read_predictions, without_prediction, write_predictions
+from tasks.scoring.skew import ServedBatch
 from tests.sample_contract import column, sample_contract
 from tests.tasks.builders import FixedProbability, frame_of, loaded_model
 from tests.tasks.hostile_names import names
+from tests.tasks.scoring.served_sales import features_of, open_table, sales_contract
 
 
 def _frame() -> FeatureFrame:
@@ -37,18 +42,45 @@ def test_file_holds_keys_prediction_and_version(tmp_path: Path) -> None:
     )
 
     table = pq.read_table(tmp_path / written.path, partitioning=None)
-    assert table.column_names == ["event_time", "id", "prediction", "model_version"]
-    assert table["id"].to_pylist() == [0, 1, 2]
-    assert table["event_time"].to_pylist() == list(frame.event_time)
+    assert table.column_names == [
+        "key:event_time",
+        "key:id",
+        "prediction",
+        "version",
+        "scored_at",
+    ]
+    assert table["key:id"].to_pylist() == [0, 1, 2]
+    assert table["key:event_time"].to_pylist() == list(frame.event_time)
     assert table["prediction"].to_pylist() == [0.1, 0.5, 0.9]
-    assert table["model_version"].to_pylist() == [7, 7, 7]
+    assert table["version"].to_pylist() == ["v7", "v7", "v7"]
+    assert table["scored_at"].null_count == 3
     assert hashlib.sha256((tmp_path / written.path).read_bytes()).hexdigest() == written.sha256
-    assert (written.rows, written.batch, written.version, written.snapshot) == (
+    assert (written.rows, written.batch, written.version, written.snapshot, written.served) == (
         3,
         "b000",
         7,
         "b000-snapshot",
+        0,
     )
+
+
+def test_rows_that_were_served_say_by_whom_and_when(tmp_path: Path) -> None:
+    """The others were scored with the batch, by its champion."""
+    frame, noon = _frame(), datetime(2020, 1, 1, 12, tzinfo=UTC)
+    served = ServedBatch(
+        rows=np.array([True, False, True]),
+        predicted=np.array([0.2, np.nan, 0.8]),
+        served_by=np.array(["v6", None, "v6.3"], dtype="object"),
+        scored_at=pd.Series([noon, None, noon], dtype="datetime64[us, UTC]"),
+    )
+    model = loaded_model(FixedProbability(), frame, version=7)
+
+    written = write_predictions(tmp_path, model, frame, np.array([0.2, 0.5, 0.8]), served)
+
+    table = pq.read_table(tmp_path / written.path, partitioning=None)
+    assert table["version"].to_pylist() == ["v6", "v7", "v6.3"]
+    assert table["scored_at"].to_pylist() == [noon, None, noon]
+    assert written.served == 2
 
 
 def test_each_version_has_its_own_file(tmp_path: Path) -> None:
@@ -79,8 +111,8 @@ def test_multiclass_has_a_column_a_class(tmp_path: Path) -> None:
         tmp_path / write_predictions(tmp_path, model, frame, shares).path, partitioning=None
     )
 
-    assert table["probability_late"].to_pylist() == [0.2, 0.8, 0.3]
-    assert table["probability_on time"].to_pylist() == [0.1, 0.1, 0.4]
+    assert table["probability:late"].to_pylist() == [0.2, 0.8, 0.3]
+    assert table["probability:on time"].to_pylist() == [0.1, 0.1, 0.4]
     assert "prediction" not in table.column_names
 
 
@@ -99,8 +131,8 @@ def test_small_batches(tmp_path: Path, rows: int) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(names, min_size=1, max_size=4, unique=True))
-@example(["prediction", "model_version", "PREDICTION"])
-@example(["kingmaker_prediction", "prediction"])
+@example(["prediction", "version", "PREDICTION"])
+@example(["version", "key:version"])
 def test_keys_of_any_name(keys: list[str]) -> None:
     """Each column is there once, in whatever case, and keys and predictions keep their values."""
     frame = _frame()
@@ -112,11 +144,12 @@ def test_keys_of_any_name(keys: list[str]) -> None:
         table = pq.ParquetFile(Path(lake) / written.path).read()
 
     columns = table.column_names
-    assert columns[: len(keys)] == keys
+    assert columns[: len(keys)] == [f"key:{key}" for key in keys]
     ours = columns[len(keys) :]
-    assert [name.replace("kingmaker_", "") for name in ours] == ["prediction", "model_version"]
-    assert not {name.casefold() for name in ours} & {key.casefold() for key in keys}
-    assert [table[key].to_pylist() for key in keys] == [[7 + i, 8, 9] for i in range(len(keys))]
+    assert ours == ["prediction", "version", "scored_at"]
+    assert [table[f"key:{key}"].to_pylist() for key in keys] == [
+        [7 + i, 8, 9] for i in range(len(keys))
+    ]
     assert table[ours[0]].to_pylist() == [0.1, None, 0.9]
 
 
@@ -133,3 +166,27 @@ def test_rows_without_a_prediction_are_named_by_their_keys(tmp_path: Path) -> No
     assert told.startswith("2 of 3 rows have no finite prediction, such as those of")
     assert "sold_at monday; sold_at sunday:" in told
     assert without_prediction(contract, frame, np.zeros((3, 2))) == ""
+
+
+def test_they_are_read_as_delivered_rows_are(tmp_path: Path) -> None:
+    """Under the contract's names, with the batch; a damaged file is refused."""
+    contract = sales_contract(tmp_path)
+    frame = features_of(open_table(contract))
+    written = write_predictions(tmp_path, loaded_model(None, frame), frame, np.arange(6) / 10)
+    config = ScoringConfig(include=("shop",), decision_threshold=0.3)
+
+    rows = read_predictions(tmp_path, written, contract, config)
+
+    assert rows.column_names == [
+        "sold_at",
+        "id",
+        "prediction",
+        "decision",
+        "version",
+        "scored_at",
+        "batch",
+    ]
+    assert rows["decision"].to_pylist() == [False] * 3 + [True] * 3
+    (tmp_path / written.path).write_bytes(b"")
+    with pytest.raises(DamagedFileError, match="predictions/flights"):
+        read_predictions(tmp_path, written, contract, config)

@@ -1,4 +1,4 @@
-"""Real servers for the tests of this room, on loopback: PostgreSQL, and one that speaks S3."""
+"""Real servers for the tests of the rooms, on loopback: PostgreSQL, and one that speaks S3."""
 
 from __future__ import annotations
 

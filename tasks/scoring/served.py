@@ -1,0 +1,213 @@
+"""The record of what rows were told: parts in the lake, which the ledger names one by one.
+
+The columns of a part have names that cannot clash: ``key:`` and ``value:`` stand before the
+contract's own, ``feature:`` before what the model was given; ``prediction``, or ``probability:``
+before each class; ``reasons``; and ``digest``, which says whether a row is still the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.contract import Contract
+from tasks.lake import DamagedFileError, arrow_type, file_sha256, write_whole
+from tasks.records import FeatureFrame, LoadedModel, ServedPart, served_by
+
+KEY, VALUE, FEATURE, PROBABILITY = "key:", "value:", "feature:", "probability:"
+PREDICTION, REASONS, DIGEST = "prediction", "reasons", "digest"
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Open rows with what the champion says of them, row for row."""
+
+    rows: pa.Table
+    """(rows, columns known at event time), in the contract's types."""
+    frame: FeatureFrame
+    predicted: np.ndarray
+    """(rows,), or (rows, classes)."""
+    champion: LoadedModel
+    reasons: Sequence[str] | None = None
+    """JSON, a list of {feature, value, contribution}, one text a row; None when nobody asked."""
+
+    def where(self, mask: np.ndarray) -> ScoredRows:
+        """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
+        return ScoredRows(
+            self.rows.filter(pa.array(mask)),
+            self.frame.where(mask),
+            self.predicted[mask],
+            self.champion,
+            None
+            if self.reasons is None
+            else [r for r, m in zip(self.reasons, mask, strict=True) if m],
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def key_columns(contract: Contract) -> tuple[str, ...]:
+    """Return the contract's key and event time, each once."""
+    return tuple(dict.fromkeys([*contract.key, contract.event_time]))
+
+
+def served_table(scored: ScoredRows, contract: Contract, include: Sequence[str]) -> pa.Table:
+    """Return the rows as a part holds them: one row a served prediction."""
+    rows, trained = scored.rows, scored.champion.trained
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+        f"{KEY}{name}": rows[name] for name in key_columns(contract)
+    }
+    columns |= {f"{VALUE}{name}": rows[name] for name in include}
+    if scored.predicted.ndim == 1:
+        columns[PREDICTION] = pa.array(scored.predicted, pa.float64())
+    for position, label in enumerate(trained.classes):
+        columns[f"{PROBABILITY}{label}"] = pa.array(scored.predicted[:, position], pa.float64())
+    if scored.reasons is not None:
+        columns[REASONS] = pa.array(scored.reasons, pa.string())
+    columns[DIGEST] = pa.array(row_digests(rows), pa.uint64())
+    for name in scored.frame.features.columns:
+        columns[f"{FEATURE}{name}"] = pa.array(scored.frame.features[name], from_pandas=True)
+    return pa.table(columns)
+
+
+def row_digests(rows: pa.Table) -> np.ndarray:
+    """Return a number for each row, (rows,) uint64, that changes when a value of it does; the same
+    row has the same, whatever rows stand beside it.
+    """
+    digests = np.zeros(rows.num_rows, dtype="uint64")
+    for name in sorted(rows.column_names):
+        column = rows[name].combine_chunks()
+        hashed = _hashes(column)
+        hashed[column.is_null().to_numpy(zero_copy_only=False)] = _MISSING
+        digests = digests * _FACTOR + hashed  # modulo 2^64
+    return digests
+
+
+_FACTOR, _MISSING = np.uint64(6364136223846793005), np.uint64(0x9E3779B97F4A7C15)
+"""Knuth's multiplier of MMIX; and what stands for a value that is missing."""
+
+
+def _hashes(column: pa.Array) -> np.ndarray:
+    """A number for each value, (rows,) uint64: of its text or its bits, never of its neighbours."""
+    if pa.types.is_string(column.type):
+        encoded = column.dictionary_encode()
+        of_text = pd.util.hash_array(
+            np.array([*encoded.dictionary.to_pylist(), ""], dtype="object"), categorize=False
+        )
+        return np.asarray(of_text[encoded.indices.fill_null(len(of_text) - 1).to_numpy()])
+    if pa.types.is_floating(column.type):
+        bits = (column.fill_null(0.0).to_numpy() + 0.0).view("uint64")  # minus zero is zero
+    elif pa.types.is_boolean(column.type):
+        bits = column.fill_null(False).to_numpy(zero_copy_only=False).astype("uint64")
+    else:
+        whole = column.view(pa.int32()) if pa.types.is_date32(column.type) else column
+        bits = whole.cast(pa.int64()).fill_null(0).to_numpy().astype("uint64")
+    return np.array(pd.util.hash_array(bits))
+
+
+def newly_served(
+    scored: ScoredRows, contract: Contract, known: pd.DataFrame, as_of: datetime
+) -> np.ndarray:
+    """Return which rows are to be written down, (rows,) bool.
+
+    ``known`` are the newest served rows of the batch, as ``newest_served`` gives them. A row that
+    was never served is; one that was, only if its event is still to come at ``as_of`` and it, or
+    the champion in force, is another by now: what was said before the event stands. No row is
+    that the champion may have been trained on.
+    """
+    keys = list(key_columns(contract))
+    trained = scored.champion.trained
+    mine = scored.rows.select(keys).to_pandas()
+    at: np.ndarray = mine.merge(
+        known[keys].assign(_at=np.arange(len(known), dtype="float64")),
+        on=keys,
+        how="left",
+        validate="many_to_one",
+    )["_at"].to_numpy()
+    unknown: np.ndarray = np.isnan(at)
+    unseen = (scored.frame.event_time >= pd.Timestamp(trained.trained_until)).to_numpy()
+    if not len(known):
+        return np.asarray(unknown & unseen)
+    found = known.iloc[np.where(unknown, 0, at).astype("int64")]
+    changed = found[DIGEST].to_numpy(dtype="uint64") != row_digests(scored.rows)
+    name = served_by(trained.version, scored.champion.adjusted_by)
+    by_another = (found["served_by"] != name).to_numpy()
+    ahead = (scored.frame.event_time >= pd.Timestamp(as_of)).to_numpy()
+    return np.asarray(unseen & (unknown | (ahead & (changed | by_another))))
+
+
+def newest_served(
+    lake: Path, parts: Sequence[ServedPart], contract: Contract, columns: Sequence[str] = (DIGEST,)
+) -> pd.DataFrame:
+    """Return the newest served prediction of each key, as (keys, key columns + ``columns`` +
+    ``served_by`` + ``scored_at``).
+
+    ``parts`` are of one batch, oldest first. Raises DamagedFileError when one is not what was
+    written.
+    """
+    keys = key_columns(contract)
+    wanted = [f"{KEY}{name}" for name in keys] + list(columns)
+    frames = []
+    for part in parts:
+        frame = read_part(lake, part, wanted).to_pandas()
+        frame = frame.rename(columns={f"{KEY}{name}": name for name in keys})
+        frames.append(frame.assign(served_by=part.served_by, scored_at=part.scored_at))
+    if not frames:
+        none = {name: pa.array([], arrow_type(contract.column(name))) for name in keys}
+        empty: pd.DataFrame = pa.table(none).to_pandas()
+        return empty.assign(
+            **{name: pd.Series(dtype="object") for name in (*columns, "served_by", "scored_at")}
+        )
+    served: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    return served.drop_duplicates(list(keys), keep="last", ignore_index=True)
+
+
+def write_part(
+    lake: Path, table: pa.Table, scored: ScoredRows, batch: str, scored_at: datetime, source: str
+) -> ServedPart:
+    """Write a part to the lake, and return the record that the ledger is still to be given.
+
+    The same rows by the same champion are the same file.
+    """
+    trained, adjusted_by = scored.champion.trained, scored.champion.adjusted_by
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    name = f"{served_by(trained.version, adjusted_by)}-{sha256[:16]}.parquet"
+    path = Path("served") / trained.model / batch / name
+    write_whole(lake / path, content)
+    return ServedPart(
+        model=trained.model,
+        batch=batch,
+        sequence=1,
+        version=trained.version,
+        adjusted_by=adjusted_by,
+        rows=table.num_rows,
+        path=path.as_posix(),
+        sha256=sha256,
+        scored_at=scored_at,
+        source=source,
+    )
+
+
+def read_part(lake: Path, part: ServedPart, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return what a part holds, of ``columns`` alone if they are given.
+
+    Raises DamagedFileError when the file is not what was written.
+    """
+    path = lake / part.path
+    found = file_sha256(path) if path.is_file() else "nothing"
+    if found != part.sha256:
+        raise DamagedFileError(path, part.sha256, found)
+    file = pq.ParquetFile(path)
+    return file.read(None if columns is None else list(columns))

@@ -1,0 +1,91 @@
+"""Tables written one after the other as CSV, JSON lines or Parquet, no more than one of them in
+memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from tasks.errors import MisuseError
+from tasks.lake import named_when_full
+
+FORMS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+class NoSuchFormError(MisuseError):
+    """The name of a file does not say in which form it is to be written."""
+
+
+@contextmanager
+def table_writer(
+    target: Path | BinaryIO, kind: str = "csv"
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Give a function that writes a table after those before it, all of one schema.
+
+    A file is there when the block ends, whole, in the form that its name says, and not at all when
+    the block fails; ``kind`` is that of a stream. Raises NoSuchFormError.
+    """
+    if not isinstance(target, Path):
+        with _writing(target, kind) as write:
+            yield write
+        return
+    if target.suffix.lower() not in FORMS:
+        raise NoSuchFormError(
+            f"{target}: expected a name that ends in one of {list(FORMS)}, found"
+            f" {target.suffix or 'no ending'!r}"
+        )
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with named_when_full(target), temporary.open("wb") as stream:
+            with _writing(stream, FORMS[target.suffix.lower()]) as write:
+                yield write
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except FileNotFoundError as error:
+        raise NoSuchFormError(
+            f"{target}: expected its directory to be there, found none"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(stream: BinaryIO, kind: str) -> Iterator[Callable[[pa.Table], None]]:
+    writer: Any = None
+
+    def write(table: pa.Table) -> None:
+        nonlocal writer
+        if kind == "json":
+            frame = table.to_pandas()
+            stream.write(
+                frame.to_json(orient="records", lines=True, date_format="iso").encode()
+                if len(frame)
+                else b""
+            )
+            return
+        if writer is None:
+            make = csv.CSVWriter if kind == "csv" else pq.ParquetWriter
+            writer = make(stream, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()

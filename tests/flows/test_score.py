@@ -1,0 +1,404 @@
+"""Tests of the scoring of open rows: on a real Prefect harness, MLflow store and ledger."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from flows.monitor import monitor
+from flows.score import NotToBeScoredError, ScoringIncompleteError, score
+from flows.steps.pending import scoring_idle
+from flows.steps.predictions import score_file, write_predictions_of
+from flows.steps.serving import (
+    ChampionUnusableError,
+    NoChampionError,
+    RowsRefusedError,
+    champion_to_score_by,
+    checked_rows,
+    scored,
+    write_down,
+)
+from tasks.ingest.open_rows import rows_of_batch
+from tasks.ledger import entries as ledger
+from tasks.ledger.lease import lease
+from tasks.ledger.served import served_parts
+from tasks.ledger.tables import open_ledger
+from tasks.model_spec import ManagedModel, manage
+from tasks.registry.runs import client
+from tasks.scoring.current import current_file
+from tasks.settings import Settings
+from tests.conftest import WEATHER_WEEKS, run_flow
+
+pytestmark = pytest.mark.flow
+
+MONDAY = datetime(2013, 1, 21, 12, tzinfo=UTC)
+"""In the third week, which is open; a champion was trained on the two before it."""
+THURSDAY, SATURDAY = MONDAY + timedelta(days=3), MONDAY + timedelta(days=5)
+CLOSED = datetime(2013, 1, 29, tzinfo=UTC)
+"""The third week has closed, and its labels are mature."""
+WEEK = WEATHER_WEEKS[2]
+
+
+class Desk:
+    """A home with a champion, the third week still to come, and a table that is delivered to."""
+
+    def __init__(self, home: Path, project: Path, use: Callable[..., Settings]) -> None:
+        self.home, self.project = home, project
+        self.weeks = home / "sources" / "weather"
+        self.whole = home / "whole"
+        shutil.copytree(self.weeks, self.whole)
+        (self.weeks / f"{WEEK}.csv").unlink()
+        self.change(scoring={"sinks": [{"name": "desk", "url": f"sqlite:///{home}/out/desk.db"}]})
+        self.settings = use(home, project)
+        run_flow(monitor("weather", as_of=MONDAY))
+
+    def change(self, **keys: Any) -> None:
+        """Change keys of the spec."""
+        file = self.project / "deployments" / "weather" / "model.yaml"
+        spec = yaml.safe_load(file.read_text(encoding="utf-8")) | keys
+        file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+
+    def arrive(self, until: datetime, **empty: bool) -> None:
+        """Have the source hold the third week up to a moment; ``empty`` columns are not known."""
+        with (self.whole / f"{WEEK}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        kept = [row for row in rows if datetime.fromisoformat(row["time_hour"]) < until]
+        for row in kept:
+            row |= dict.fromkeys(empty, "NA")
+        with (self.weeks / f"{WEEK}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(kept)
+
+    @property
+    def managed(self) -> ManagedModel:
+        """The model as its spec is now."""
+        return manage("weather", self.settings)
+
+    @property
+    def engine(self) -> Any:
+        """The ledger."""
+        return open_ledger(self.settings.ledger_url)
+
+    def score(self, as_of: datetime) -> int:
+        """Run the flow, and return how many rows it wrote down."""
+        return sum(part.rows for part in run_flow(score("weather", as_of)))
+
+    def table(self, columns: str = "*", name: str = "predictions") -> list[tuple[Any, ...]]:
+        """What was delivered."""
+        with closing(sqlite3.connect(self.home / "out" / "desk.db")) as connection:
+            return connection.execute(f"SELECT {columns} FROM {name}").fetchall()  # noqa: S608
+
+    def record(self) -> Any:
+        """What the ledger knows of the third week."""
+        return ledger.known_batches(self.engine, "weather")[WEEK]
+
+
+@pytest.fixture(scope="module")
+def begun(
+    prefect_server: None, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A directory to copy: home and project after two weeks, with a champion."""
+    return tmp_path_factory.mktemp("begun")
+
+
+@pytest.fixture
+def desk(
+    make_weather_home: Callable[[int], Path], quick_project: Path, use_home: Callable[..., Settings]
+) -> Desk:
+    """The desk on Monday morning."""
+    return Desk(make_weather_home(3), quick_project, use_home)
+
+
+def test_open_rows_are_scored_as_they_come(desk: Desk) -> None:
+    """Each once, delivered at once, and nothing is done when nothing is new."""
+    desk.arrive(THURSDAY)
+    first = desk.score(MONDAY)
+    again = desk.score(MONDAY)
+    idle = scoring_idle(desk.managed, desk.engine, MONDAY)
+    desk.arrive(SATURDAY)
+    later = desk.score(THURSDAY)
+
+    parts = served_parts(desk.engine, "weather")
+    assert (again, idle) == (0, True)
+    assert [part.rows for part in parts] == [first, later]
+    assert [part.scored_at for part in parts] == [MONDAY, THURSDAY]
+    assert min(first, later) > 100
+    assert len(desk.table()) == len(desk.table(name="predictions_current")) == first + later
+    current = pq.read_table(current_file(desk.settings.lake, "weather"), partitioning=None)
+    assert current.num_rows == first + later
+    assert {row[0] for row in desk.table("version")} == {"v1"}
+
+
+def test_no_lease_is_needed(desk: Desk) -> None:
+    """A training may hold it for hours."""
+    desk.arrive(THURSDAY)
+
+    with lease(desk.engine, "weather", "a training"):
+        assert desk.score(MONDAY) > 0
+
+
+def test_several_runs_at_once_lose_nothing_and_double_nothing(desk: Desk) -> None:
+    """Six look at the same rows at the same time: each row is written down once."""
+    desk.arrive(SATURDAY)
+    managed, engine = desk.managed, desk.engine
+    champion = champion_to_score_by(managed, engine)
+    batch = managed.rows.batch(WEEK)
+
+    def run(_: int) -> int:
+        rows = rows_of_batch(managed.open_rows, batch)
+        with checked_rows(managed, rows) as checked:
+            parts = [
+                written
+                for part in scored(managed, champion, checked)
+                for written in write_down(managed, engine, part, MONDAY, "here")
+            ]
+        return sum(part.rows for part in parts)
+
+    with ThreadPoolExecutor(6) as pool:
+        wrote = list(pool.map(run, range(6)))
+
+    rows = len(pc.read_csv(desk.weeks / f"{WEEK}.csv"))
+    assert sum(wrote) == sum(part.rows for part in served_parts(engine, "weather")) == rows
+    assert desk.score(MONDAY) == 0
+    assert len(desk.table()) == rows
+
+
+def test_what_was_served_is_judged(desk: Desk) -> None:
+    """By key; the rows that came later are scored with the batch and told apart."""
+    desk.arrive(THURSDAY)
+    served = desk.score(MONDAY)
+    desk.arrive(CLOSED)
+    run_flow(monitor("weather", as_of=CLOSED))
+
+    record = desk.record()
+    assert record.predictions.served == served
+    assert record.apart.by == {"v1": served}
+    assert record.apart.served.rows + record.apart.others.rows == record.performances[0].rows
+    shares = np.array([record.apart.served.rows, record.apart.others.rows])
+    losses = np.array([record.apart.served.loss.value, record.apart.others.loss.value])
+    assert record.performances[0].loss.value == pytest.approx(
+        float((shares * losses).sum() / shares.sum())
+    )
+    assert record.skew.rows == served
+    assert record.skew.features == ()
+    page = (desk.settings.reports / "weather" / WEEK / "drift.html").read_text(encoding="utf-8")
+    assert "What was served before the batch closed" in page
+    assert "Served before the batch closed" in page
+    run = client(desk.settings.tracking_uri).get_run(record.mlflow_run)
+    assert run.data.metrics["served_share"] == pytest.approx(served / record.predictions.rows)
+    assert run.data.metrics["skew_worst"] == 0
+
+
+def test_a_prediction_that_was_served_stands_whatever_the_champion_says_later(desk: Desk) -> None:
+    """Served on other values than the batch's: it is judged by what was told then."""
+    desk.arrive(THURSDAY, temp=True, dewp=True)
+    desk.score(MONDAY)
+    told = {(row[0], row[1]): row[2] for row in desk.table("time_hour, origin, prediction")}
+    desk.arrive(CLOSED)
+    run_flow(monitor("weather", as_of=CLOSED))
+
+    out = desk.home / "told.csv"
+    count = write_predictions_of(desk.managed, WEEK, out)
+    rows = pc.read_csv(out).to_pylist()
+    served = {
+        (f"{row['time_hour']:%Y-%m-%d %H:%M:%S.%f}", row["origin"]): row["prediction"]
+        for row in rows
+        if row["scored_at"] is not None
+    }
+    assert count == len(rows) == desk.record().predictions.rows
+    assert served == told
+    known = {
+        (datetime.fromisoformat(row["time_hour"]), row["origin"]): float(row["visib"])
+        for row in csv.DictReader(
+            (desk.weeks / f"{WEEK}.csv").read_text(encoding="utf-8").splitlines()
+        )
+        if row["visib"] != "NA"
+    }
+    errors = [
+        abs(row["prediction"] - known[at])
+        for row in rows
+        if (at := (row["time_hour"], row["origin"])) in known
+    ]
+    assert desk.record().performances[0].metrics["mae"].value == pytest.approx(np.mean(errors))
+
+
+def test_a_column_that_arrives_late_is_found(desk: Desk) -> None:
+    """Named with its share on the page, in MLflow, and as an alarm; the others are not."""
+    desk.change(scoring={"skew": {"limit": 0.05}})
+    desk.arrive(THURSDAY, wind_speed=True)
+    served = desk.score(MONDAY)
+    desk.arrive(CLOSED)
+    run_flow(monitor("weather", as_of=CLOSED))
+
+    record = desk.record()
+    (alarm,) = record.skew.alarms
+    assert alarm.feature == "wind_speed"
+    assert alarm.share == pytest.approx(alarm.differing / served)
+    assert alarm.share > 0.9
+    assert alarm.examples[0].served == "missing"
+    page = (desk.settings.reports / "weather" / WEEK / "drift.html").read_text(encoding="utf-8")
+    assert "these features were others when the rows were served" in page
+    run = client(desk.settings.tracking_uri).get_run(record.mlflow_run)
+    assert run.data.metrics["skew_wind_speed"] == pytest.approx(alarm.share)
+
+
+def test_a_sink_that_is_away_delays_nothing_and_is_served_later(desk: Desk) -> None:
+    """In order, and nothing twice."""
+    blocked = desk.home / "blocked"
+    blocked.write_text("a file where a directory is expected")
+    desk.change(
+        scoring={
+            "sinks": [
+                {"name": "away", "path": f"{blocked}/{{batch}}-{{part}}.csv"},
+                {"name": "desk", "url": f"sqlite:///{desk.home}/out/desk.db"},
+            ]
+        }
+    )
+    for until, moment in ((THURSDAY, MONDAY), (SATURDAY, THURSDAY)):
+        desk.arrive(until)
+        with pytest.raises(ScoringIncompleteError, match=r"sink away: .*delivered at the next run"):
+            desk.score(moment)
+    parts = served_parts(desk.engine, "weather")
+    assert len(desk.table()) == sum(part.rows for part in parts)
+    assert not scoring_idle(desk.managed, desk.engine, THURSDAY)
+
+    blocked.unlink()
+    desk.score(THURSDAY)
+
+    assert sorted(path.name for path in blocked.iterdir()) == [
+        f"{WEEK}-{part.number:06d}.csv" for part in parts
+    ]
+    assert scoring_idle(desk.managed, desk.engine, THURSDAY)
+
+
+def test_broken_rows_are_kept_and_the_others_scored(desk: Desk) -> None:
+    """An impossible wind is no reason to tell the others nothing."""
+    desk.arrive(THURSDAY)
+    file = desk.weeks / f"{WEEK}.csv"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    cells = lines[5].split(",")
+    cells[6] = "1048.36"
+    file.write_text("\n".join([*lines[:5], ",".join(cells), *lines[6:]]) + "\n", encoding="utf-8")
+
+    assert desk.score(MONDAY) == len(lines) - 2
+    kept = desk.settings.lake / "quarantine" / "weather" / WEEK / "open.parquet"
+    assert pq.read_table(kept, partitioning=None)["wind_speed"].to_pylist() == [1048.36]
+
+
+def test_rows_without_a_column_are_refused_by_name(desk: Desk) -> None:
+    """Nothing is written down or delivered; when they are put right they are scored."""
+    (desk.weeks / f"{WEEK}.csv").write_text("time_hour,origin\n2013-01-22T05:00:00Z,EWR\n")
+
+    with pytest.raises(ScoringIncompleteError, match=rf"{WEEK}: .*temp is there: it is missing"):
+        desk.score(MONDAY)
+    assert served_parts(desk.engine, "weather") == ()
+    desk.arrive(THURSDAY)
+    assert desk.score(MONDAY) > 0
+
+
+def test_a_file_is_scored_and_nothing_written_down(desk: Desk) -> None:
+    """Unless it is asked for; then once, and it is delivered."""
+    desk.arrive(THURSDAY)
+    rows, out = desk.weeks / f"{WEEK}.csv", desk.home / "out.parquet"
+
+    told = score_file(desk.managed, rows, "", out, MONDAY)
+    assert served_parts(desk.engine, "weather") == ()
+    kept = [score_file(desk.managed, rows, "", out, MONDAY, record=True) for _ in range(2)]
+
+    assert (told.served_by, told.broken) == ("v1", {})
+    assert [one.recorded for one in kept] == [told.rows, 0]
+    assert len(desk.table()) == told.rows == pq.read_table(out).num_rows
+    assert pq.read_table(out).column_names == [
+        "time_hour",
+        "origin",
+        "prediction",
+        "version",
+        "scored_at",
+    ]
+
+
+def test_rows_that_the_champion_was_trained_on_are_not_written_down(desk: Desk) -> None:
+    """They are scored, but are no evidence of how it does."""
+    rows = desk.whole / f"{WEATHER_WEEKS[0]}.csv"
+
+    told = score_file(desk.managed, rows, "", desk.home / "x.csv", MONDAY, record=True)
+
+    assert (told.rows > 100, told.recorded) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("time_hour,origin\n", "expected rows to score, found no rows"),
+        ("origin,temp\nEWR,1\n", "time_hour is there: it is missing"),
+    ],
+)
+def test_a_file_that_says_nothing_is_refused_and_nothing_left(
+    desk: Desk, content: str, sentence: str
+) -> None:
+    """The sentence names the file; no half of an answer stands anywhere."""
+    rows, out = desk.home / "rows.csv", desk.home / "out.csv"
+    rows.write_text(content)
+
+    with pytest.raises(RowsRefusedError, match=rf"rows\.csv: .*{sentence}"):
+        score_file(desk.managed, rows, "", out, MONDAY)
+
+    assert not out.exists()
+
+
+def test_duplicate_keys_are_named_and_the_others_scored(desk: Desk) -> None:
+    """Both rows of a key that stands twice: nobody knows which is meant."""
+    desk.arrive(THURSDAY)
+    lines = (desk.weeks / f"{WEEK}.csv").read_text(encoding="utf-8").splitlines()
+    rows = desk.home / "rows.csv"
+    rows.write_text("\n".join([*lines[:11], lines[3]]) + "\n")
+
+    told = score_file(desk.managed, rows, "", desk.home / "out.csv", MONDAY)
+
+    assert sorted(told.broken) == [2, 10]
+    assert all("unique" in reasons for reasons in told.broken.values())
+    assert len(pc.read_csv(desk.home / "out.csv")) == 9
+
+
+def test_without_a_champion_nothing_is_scored(
+    make_weather_home: Callable[[int], Path], quick_project: Path, use_home: Callable[..., Settings]
+) -> None:
+    """A scheduled run waits, an order by hand is told so."""
+    settings = use_home(make_weather_home(1), quick_project)
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    with pytest.raises(NotToBeScoredError, match=r"weather: expected scoring in its model\.yaml"):
+        run_flow(score("weather"))
+    file.write_text(file.read_text(encoding="utf-8") + "scoring: {}\n", encoding="utf-8")
+
+    assert run_flow(score("weather", datetime(2013, 1, 8, tzinfo=UTC))) == ()
+    with pytest.raises(NoChampionError, match="'kingmaker run weather' trains the first"):
+        champion_to_score_by(manage("weather", settings), open_ledger(settings.ledger_url))
+
+
+def test_a_champion_whose_contract_was_broken_tells_nothing(desk: Desk) -> None:
+    """Its inputs no longer mean what they meant: one sentence says what to do."""
+    file = desk.project / "data_contracts" / "weather.odcs.yaml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    temperature = next(p for p in document["schema"][0]["properties"] if p["name"] == "temp")
+    temperature["customProperties"] = [{"property": "unit", "value": "degC"}]
+    document["version"] = "2.0.0"
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    desk.arrive(THURSDAY)
+
+    with pytest.raises(ChampionUnusableError, match=r"breaks it: .*temp.*kingmaker retrain"):
+        desk.score(MONDAY)
+    assert served_parts(desk.engine, "weather") == ()

@@ -1,0 +1,225 @@
+"""Tests of the record of what rows were told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_contracts.contract import Contract
+from tasks.lake import DamagedFileError
+from tasks.scoring.served import newest_served, newly_served, read_part, row_digests
+from tests.tasks.scoring.served_sales import (
+    EVENING,
+    MORNING,
+    open_table,
+    sales_contract,
+    scored_sales,
+    served_sales,
+)
+
+
+@pytest.fixture
+def contract(tmp_path: Path) -> Contract:
+    """The sample contract."""
+    return sales_contract(tmp_path / "contract")
+
+
+def test_part_holds_key_prediction_features_and_digest(tmp_path: Path, contract: Contract) -> None:
+    """Under names that cannot clash; sensitive columns are nowhere."""
+    part = served_sales(tmp_path, contract, scored_sales(contract, reasons=["[]"] * 6))
+
+    table = pq.read_table(tmp_path / part.path, partitioning=None)
+    assert table.column_names == [
+        "key:sold_at",
+        "key:id",
+        "value:shop",
+        "prediction",
+        "reasons",
+        "digest",
+        "feature:shop",
+        "feature:amount",
+    ]
+    assert table["prediction"].to_pylist() == [0.0, 0.01, 0.02, 0.03, 0.04, 0.05]
+    assert table["feature:amount"].to_pylist() == [0.0, 1.5, 3.0, 4.5, 6.0, 7.5]
+    assert (part.rows, part.served_by, part.scored_at) == (6, "v1", MORNING)
+
+
+def test_a_class_has_a_column_of_its_own(tmp_path: Path, contract: Contract) -> None:
+    """The probabilities of a multiclass model stand under their classes."""
+    shares = np.full((6, 2), 0.5)
+    scored = scored_sales(contract, classes=("kept", "sent back"), predicted=shares)
+
+    table = read_part(tmp_path, served_sales(tmp_path, contract, scored))
+
+    assert [n for n in table.column_names if n.startswith("prob")] == [
+        "probability:kept",
+        "probability:sent back",
+    ]
+
+
+def test_the_same_rows_by_the_same_champion_are_the_same_file(
+    tmp_path: Path, contract: Contract
+) -> None:
+    """Written again at another moment, after a crash say, nothing is there twice."""
+    first = served_sales(tmp_path, contract, scored_sales(contract))
+    again = served_sales(tmp_path, contract, scored_sales(contract), scored_at=EVENING)
+    other = served_sales(tmp_path, contract, scored_sales(contract, version=2, adjusted_by=7))
+
+    assert (again.path, again.sha256) == (first.path, first.sha256)
+    assert Path(other.path).name.startswith("v2.7-")
+    assert len(list((tmp_path / "served").rglob("*.parquet"))) == 2
+
+
+def test_a_damaged_part_is_refused(tmp_path: Path, contract: Contract) -> None:
+    """A changed byte, or a file that is gone, is named."""
+    part = served_sales(tmp_path, contract, scored_sales(contract))
+    file = tmp_path / part.path
+
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedFileError, match="served/sales"):
+        read_part(tmp_path, part)
+    file.unlink()
+    with pytest.raises(DamagedFileError, match="found nothing"):
+        read_part(tmp_path, part)
+
+
+def fresh(lake: Path, contract: Contract, scored, parts, as_of: datetime) -> list[bool]:
+    """Which rows are to be written down after ``parts``."""
+    known = newest_served(lake, parts, contract)
+    return newly_served(scored, contract, known, as_of).tolist()
+
+
+def test_rows_that_were_never_served_are_written_down(tmp_path: Path, contract: Contract) -> None:
+    """Whenever their event was; those that were, by the same champion, are not."""
+    part = served_sales(tmp_path, contract, scored_sales(contract, open_table(contract, 4)))
+
+    assert fresh(tmp_path, contract, scored_sales(contract), [], EVENING) == [True] * 6
+    for moment in (MORNING, EVENING):
+        assert fresh(tmp_path, contract, scored_sales(contract), [part], moment) == [
+            *[False] * 4,
+            True,
+            True,
+        ]
+
+
+def test_what_was_said_before_the_event_stands(tmp_path: Path, contract: Contract) -> None:
+    """Another champion, other weights, or a changed row are news until the event, not after it."""
+    part = served_sales(tmp_path, contract, scored_sales(contract))
+    between = datetime(2013, 5, 17, 12, 3, tzinfo=UTC)
+    changed = open_table(contract, amount=[0.0, 1.5, 3.0, 4.5, 6.0, 99.0])
+
+    for scored in (
+        scored_sales(contract, version=2),
+        scored_sales(contract, adjusted_by=3),
+    ):
+        assert fresh(tmp_path, contract, scored, [part], MORNING) == [True] * 6
+        assert fresh(tmp_path, contract, scored, [part], between) == [*[False] * 3, *[True] * 3]
+        assert fresh(tmp_path, contract, scored, [part], EVENING) == [False] * 6
+    rows = scored_sales(contract, changed)
+    assert fresh(tmp_path, contract, rows, [part], MORNING) == [*[False] * 5, True]
+    assert fresh(tmp_path, contract, rows, [part], EVENING) == [False] * 6
+
+
+def test_rows_that_may_have_been_trained_on_are_not_written_down(
+    tmp_path: Path, contract: Contract
+) -> None:
+    """What a champion says of them is no evidence of how it does; from the moment on it is."""
+    until = datetime(2013, 5, 17, 12, 3, tzinfo=UTC)
+    scored = scored_sales(contract, trained_until=until)
+
+    assert fresh(tmp_path, contract, scored, [], MORNING) == [*[False] * 3, *[True] * 3]
+
+
+def test_the_newest_prediction_of_a_key_counts(tmp_path: Path, contract: Contract) -> None:
+    """Of two parts with the same key, that of the newer one."""
+    first = served_sales(tmp_path, contract, scored_sales(contract))
+    second = served_sales(
+        tmp_path, contract, scored_sales(contract, open_table(contract, 2), version=2), number=2
+    )
+
+    newest = newest_served(tmp_path, [first, second], contract, ["prediction"])
+
+    by_id = newest.set_index("id")
+    assert by_id["served_by"].sort_index().tolist() == ["v2", "v2", *["v1"] * 4]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3), st.booleans()), min_size=1, max_size=8)
+)
+def test_every_row_is_served_once_by_whoever_looks_again(
+    tmp_path_factory: pytest.TempPathFactory, looks: list[tuple[int, int, bool]]
+) -> None:
+    """Whatever number of rows is seen in whatever order by whatever champion: after each look, a
+    second one finds nothing, and no key was served twice by one champion.
+    """
+    lake = tmp_path_factory.mktemp("lake")
+    contract = sales_contract(lake / "contract")
+    parts = []
+    for rows, version, ahead in looks:
+        scored = scored_sales(contract, open_table(contract, rows), version=version)
+        as_of = MORNING if ahead else EVENING
+        mask = newly_served(scored, contract, newest_served(lake, parts, contract), as_of)
+        if mask.any():
+            parts.append(served_sales(lake, contract, scored.where(mask), number=len(parts) + 1))
+        assert not any(fresh(lake, contract, scored, parts, as_of))
+    keys = [
+        (part.served_by, part.number, key)
+        for part in parts
+        for key in read_part(lake, part, ["key:id"])["key:id"].to_pylist()
+    ]
+    seen: dict[int, str] = {}
+    for served_by, _, key in keys:
+        assert seen.get(key) != served_by
+        seen[key] = served_by
+    assert set(seen) == set(range(1, max(rows for rows, _, _ in looks) + 1))
+
+
+def test_events_at_the_very_moment_are_still_to_come(tmp_path: Path, contract: Contract) -> None:
+    """A row whose event is now may still be told anew."""
+    part = served_sales(tmp_path, contract, scored_sales(contract))
+    now = datetime(2013, 5, 17, 12, 5, tzinfo=UTC)
+    scored = scored_sales(contract, version=2)
+
+    assert fresh(tmp_path, contract, scored, [part], now)[-1]
+    assert not fresh(tmp_path, contract, scored, [part], now + timedelta(microseconds=1))[-1]
+
+
+@given(st.data())
+def test_a_digest_is_of_the_row_alone(data: st.DataObject) -> None:
+    """The same row among others, or alone, has the same digest; another value gives another one."""
+    rows = data.draw(
+        st.lists(
+            st.tuples(
+                st.none() | st.integers(-(2**62), 2**62),
+                st.none() | st.floats(allow_nan=False),
+                st.none() | st.text(max_size=3),
+                st.none() | st.booleans(),
+                st.none() | st.dates(),
+            ),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    types = [pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.date32()]
+
+    def digests(chosen: list[tuple[object, ...]]) -> list[int]:
+        columns = zip(*chosen, strict=True)
+        arrays = {f"c{i}": pa.array(v, types[i]) for i, v in enumerate(columns)}
+        return row_digests(pa.table(arrays)).tolist()
+
+    together = digests(rows)
+
+    assert together == [digests([row])[0] for row in rows]
+    assert len(set(together)) == len({tuple(map(repr_of, row)) for row in rows})
+
+
+def repr_of(value: object) -> str:
+    """What tells values apart: minus zero is zero."""
+    return repr(value + 0.0 if isinstance(value, float) else value)
