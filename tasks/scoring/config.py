@@ -46,7 +46,9 @@ class DecisionCosts(Config):
     """What a wrong decision costs, in any unit; a right one costs nothing."""
 
     false_positive: float = Field(gt=0)
+    """Of deciding yes where the answer is no."""
     false_negative: float = Field(gt=0)
+    """Of deciding no where the answer is yes."""
 
     @property
     def threshold(self) -> float:
@@ -75,6 +77,7 @@ class ScoringConfig(Config):
     schedule: Schedule | None = None
     """When; left out: only when it is asked for."""
     sinks: tuple[SinkConfig, ...] = ()
+    """Where served predictions are delivered; left out: nowhere but the lake."""
     include: tuple[str, ...] = ()
     """Columns of the contract that a delivered row carries besides."""
     decision_threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -82,6 +85,7 @@ class ScoringConfig(Config):
     costs: DecisionCosts | None = None
     """The same by what a wrong decision costs."""
     skew: SkewConfig = SkewConfig()
+    """When features at scoring differ too often from those of the closed batch."""
 
     @property
     def threshold(self) -> float | None:

@@ -1,1 +1,8 @@
-"""Where served predictions are delivered: a table in a database, or files at an address."""
+"""Where served predictions are delivered.
+
+Where do I go to change ...?
+
+    sink.py     what a sink is, and how a spec's description becomes one
+    table.py    a table in a database, with its view of the newest predictions
+    files.py    files at an address: Parquet or CSV
+"""
