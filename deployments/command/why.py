@@ -21,7 +21,9 @@ from tasks.features.labels import labelled_rows
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, KnownLabels, LoadedModel, Predictions, Record
+from tasks.records import BatchRecord, KnownLabels, LoadedModel, Record, serving_version
+from tasks.scoring.delivered import SCORED_AT, VERSION
+from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 
 SHOWN = 3
 """Rows that are named when a key names more than one."""
@@ -50,8 +52,10 @@ class RowExplained(Record):
     version: int
     adjusted_by: int | None
     """The decision that put weights and recalibration in force."""
-    as_of: datetime
-    """The moment that the run which took the batch in acted at."""
+    scored_at: datetime
+    """When it was served; of a row that was scored with its batch, the moment that the run which
+    took the batch in acted at.
+    """
     label: str
     """Multiclass: the likeliest class, whose probability ``prediction`` is; else empty."""
     prediction: float | None
@@ -73,7 +77,8 @@ class RowExplained(Record):
             yield f"  no prediction: {by} gave no number for it"
             return
         of = f" for {self.label}" if self.label else ""
-        yield f"  predicted {self.prediction:.4g}{of}, by {by}, as of {self.as_of:%Y-%m-%d %H:%M}"
+        at = f"{self.scored_at:%Y-%m-%d %H:%M} UTC"
+        yield f"  predicted {self.prediction:.4g}{of}, by {by}, at {at}"
         yield f"  {self.usual:>+10.4g}  the mean prediction for its training rows"
         for one in self.reasons:
             value = f"{one.value:.6g}" if isinstance(one.value, float) else one.value or "(missing)"
@@ -91,12 +96,11 @@ def explain_row(managed: ManagedModel, engine: Engine, key: Sequence[str], k: in
     from tasks.explanation.reasons import reasons
 
     contract, wanted = managed.contract, _parsed(managed, key)
-    record, predictions, row = predicted_row(managed, engine, wanted)
-    served = _served(managed, engine, predictions)
-    columns = [f"probability_{label}" for label in served.trained.classes] or ["prediction"]
-    # Named otherwise where the key has a column of the name: they stand behind the key, in order.
-    own = row.column_names[-1 - len(columns) : -1]
-    values = np.array([[row[name][0].as_py() for name in own]], dtype="float64")
+    record, row = predicted_row(managed, engine, wanted)
+    version, adjusted_by = serving_version(row[VERSION][0].as_py())
+    served = _served(managed, engine, version, adjusted_by)
+    columns = [f"{PROBABILITY}{label}" for label in served.trained.classes] or [PREDICTION]
+    values = np.array([[row[name][0].as_py() for name in columns]], dtype="float64")
     predicted = values if served.trained.classes else values[:, 0]
     features = _features(managed, engine, record, row)
     found = reasons(served, features, predicted, managed.spec.problem, k)
@@ -104,10 +108,10 @@ def explain_row(managed: ManagedModel, engine: Engine, key: Sequence[str], k: in
     return RowExplained(
         model=managed.name,
         batch=record.batch.id,
-        key=tuple((name, str(row[name][0].as_py())) for name in _shown_columns(contract)),
-        version=predictions.version,
-        adjusted_by=predictions.adjusted_by,
-        as_of=record.as_of,
+        key=tuple((name, str(row[f"{KEY}{name}"][0].as_py())) for name in _shown_columns(contract)),
+        version=version,
+        adjusted_by=adjusted_by,
+        scored_at=row[SCORED_AT][0].as_py() or record.as_of,
         label="" if found.classes is None or not told else str(found.classes[0]),
         prediction=float(predicted.max()) if told else None,
         usual=float(found.base[0]) if told else None,
@@ -125,24 +129,26 @@ def explain_row(managed: ManagedModel, engine: Engine, key: Sequence[str], k: in
 
 def predicted_row(
     managed: ManagedModel, engine: Engine, wanted: Sequence[tuple[str, str]]
-) -> tuple[BatchRecord, Predictions, pa.Table]:
-    """Return the batch, its predictions and the one row of their file whose key has the values
-    ``wanted``.
+) -> tuple[BatchRecord, pa.Table]:
+    """Return the batch, and the one row of its predictions whose key has the values ``wanted``.
 
     Raises NoSuchRowError when there is none or more than one.
     """
-    found: list[tuple[BatchRecord, Predictions, pa.Table]] = []
+    found: list[tuple[BatchRecord, pa.Table]] = []
     for record in ledger.known_batches(engine, managed.name).values():
         if record.predictions is None:
             continue
         table = pq.read_table(managed.settings.lake / record.predictions.path)
         rows = _matching(managed, table, wanted)
-        found += [(record, record.predictions, rows[i : i + 1]) for i in range(rows.num_rows)]
+        found += [(record, rows[i : i + 1]) for i in range(rows.num_rows)]
     if len(found) != 1:
         asked = " ".join(f"{name}={value}" for name, value in wanted)
         rows_told = "; ".join(
-            " ".join(f"{name}={row[name][0].as_py()}" for name in _shown_columns(managed.contract))
-            for _, _, row in found[:SHOWN]
+            " ".join(
+                f"{name}={row[f'{KEY}{name}'][0].as_py()}"
+                for name in _shown_columns(managed.contract)
+            )
+            for _, row in found[:SHOWN]
         )
         raise NoSuchRowError(
             f"{managed.name}: expected one row with a prediction and {asked}, found"
@@ -190,9 +196,9 @@ def _matching(
     """Return the rows that have these values, as they were typed."""
     values = []
     for name, text in wanted:
-        kind = table[name].type
+        kind = table[f"{KEY}{name}"].type
         try:
-            values.append((name, pa.scalar(text).cast(kind)))
+            values.append((f"{KEY}{name}", pa.scalar(text).cast(kind)))
         except pa.ArrowInvalid as error:
             raise ConfigurationError(
                 managed.contract.file, f"why {name}", f"a value of type {kind}", repr(text)
@@ -200,15 +206,17 @@ def _matching(
     return _where(table, values)
 
 
-def _served(managed: ManagedModel, engine: Engine, predictions: Predictions) -> LoadedModel:
-    """Return exactly what predicted a batch."""
+def _served(
+    managed: ManagedModel, engine: Engine, version: int, adjusted_by: int | None
+) -> LoadedModel:
+    """Return exactly what predicted a row."""
     from flows.steps.models import adjusted
     from tasks.registry.aliases import fetch
 
-    trained = ledger.training(engine, managed.name, predictions.version)
+    trained = ledger.training(engine, managed.name, version)
     packaged = fetch(managed.settings, trained, managed.spec.trust)
-    for entry in ledger.history(engine, managed.name).adjustments(predictions.version):
-        if entry.id == predictions.adjusted_by:
+    for entry in ledger.history(engine, managed.name).adjustments(version):
+        if entry.id == adjusted_by:
             return adjusted(packaged, entry)
     return packaged
 
@@ -222,7 +230,10 @@ def _features(
     )
     known = KnownLabels(batches=tuple(of_labels.values()), as_of=record.as_of)
     (rows,) = labelled_rows(managed, [record], known, managed.contract.column_names).values()
-    key = [(name, row[name][0].cast(rows[name].type)) for name in _key_columns(managed.contract)]
+    key = [
+        (name, row[f"{KEY}{name}"][0].cast(rows[name].type))
+        for name in _key_columns(managed.contract)
+    ]
     tables = {record.batch.id: _where(rows, key)}
     return build_by_spec(managed, tables, {record.batch.id: record.snapshot.sha256}).features
 

@@ -108,6 +108,7 @@ from tasks.records.served import (
     Skew,
     SkewExample,
     served_by,
+    serving_version,
 )
 from tasks.records.snapshot import (
     Cohort,
@@ -203,4 +204,5 @@ __all__ = [
     "WatchRule",
     "WindowKind",
     "served_by",
+    "serving_version",
 ]

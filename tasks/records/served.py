@@ -46,6 +46,12 @@ def served_by(version: int, adjusted_by: int | None) -> str:
     return f"v{version}" if adjusted_by is None else f"v{version}.{adjusted_by}"
 
 
+def serving_version(word: str) -> tuple[int, int | None]:
+    """Return version and recalibration that ``served_by`` put in one word."""
+    version, _, adjusted_by = word.removeprefix("v").partition(".")
+    return int(version), int(adjusted_by) if adjusted_by else None
+
+
 class ServedPerformance(Record):
     """How the rows of a batch did that were served before it closed, by what they were told then;
     and the others, by the champion that scored the batch.

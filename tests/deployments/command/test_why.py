@@ -42,8 +42,8 @@ def _row(managed: ManagedModel, record: BatchRecord, i: int) -> tuple[list[str],
     """The key of a row as it is typed, and what it was told."""
     assert record.predictions is not None
     table = pq.read_table(managed.settings.lake / record.predictions.path)
-    moment = table["time_hour"][i].as_py().isoformat()
-    key = [f"time_hour={moment}", f"origin={table['origin'][i].as_py()}"]
+    moment = table["key:time_hour"][i].as_py().isoformat()
+    key = [f"time_hour={moment}", f"origin={table['key:origin'][i].as_py()}"]
     return key, table["prediction"][i].as_py()
 
 

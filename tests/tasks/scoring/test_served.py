@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from data_contracts.contract import Contract
 from tasks.lake import DamagedFileError
+from tasks.records import served_by, serving_version
 from tasks.scoring.served import newest_served, newly_served, read_part, row_digests
 from tests.tasks.scoring.served_sales import (
     EVENING,
@@ -175,9 +176,9 @@ def test_every_row_is_served_once_by_whoever_looks_again(
         for key in read_part(lake, part, ["key:id"])["key:id"].to_pylist()
     ]
     seen: dict[int, str] = {}
-    for served_by, _, key in keys:
-        assert seen.get(key) != served_by
-        seen[key] = served_by
+    for version, _, key in keys:
+        assert seen.get(key) != version
+        seen[key] = version
     assert set(seen) == set(range(1, max(rows for rows, _, _ in looks) + 1))
 
 
@@ -223,3 +224,9 @@ def test_a_digest_is_of_the_row_alone(data: st.DataObject) -> None:
 def repr_of(value: object) -> str:
     """What tells values apart: minus zero is zero."""
     return repr(value + 0.0 if isinstance(value, float) else value)
+
+
+@pytest.mark.parametrize(("version", "adjusted_by"), [(1, None), (12, None), (3, 17)])
+def test_the_word_for_what_serves_is_read_back(version: int, adjusted_by: int | None) -> None:
+    """Version, and the recalibration in force."""
+    assert serving_version(served_by(version, adjusted_by)) == (version, adjusted_by)
