@@ -33,7 +33,17 @@ from tests.deployments.server.busy import Busy
 
 pytestmark = pytest.mark.flow
 
-FLOWS = ("monitor", "retrain", "promote", "refuse", "rollback", "freeze", "thaw", "replay")
+FLOWS = (
+    "monitor",
+    "score",
+    "retrain",
+    "promote",
+    "refuse",
+    "rollback",
+    "freeze",
+    "thaw",
+    "replay",
+)
 
 
 @pytest.fixture(scope="module")

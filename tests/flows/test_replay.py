@@ -11,7 +11,7 @@ import pytest
 from flows.replay import replay
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
-from tasks.records import BatchRecord, LedgerEntry, Promote, Reject
+from tasks.records import BatchRecord, LedgerEntry, Promote, Reject, served_by
 from tasks.registry.aliases import aliased_version
 from tasks.settings import Settings
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
@@ -84,7 +84,8 @@ def test_predictions_cover_every_accepted_row(settings, records, entries):
         if batch > promoted:
             table = pd.read_parquet(settings.lake / record.predictions.path)
             assert len(table) == record.snapshot.rows - record.verdict.quarantined
-            assert set(table["model_version"]) == {record.predictions.version}
+            told = record.predictions
+            assert set(table["version"]) == {served_by(told.version, told.adjusted_by)}
             assert table["prediction"].notna().all()
         else:
             assert record.predictions is None
