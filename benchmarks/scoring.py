@@ -4,7 +4,7 @@ against the bare libraries.
     python -m benchmarks.scoring [--rows N]
 
 Both read the same Parquet file, make the same features, ask the same model, and write Parquet.
-Ours checks the contract, keeps a record of what each row was told with its features, delivers to a
+Ours checks the contract, keeps a record of each prediction with its features, delivers to a
 Parquet sink, and brings the current view up to date besides. Each runs in a process of its own,
 whose time and memory the system tells.
 """

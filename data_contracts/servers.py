@@ -47,6 +47,15 @@ if TYPE_CHECKING:
     from open_data_contract_standard.model import Server as Document
 
 FILE_FORMATS = ("csv", "json", "parquet")
+FORMAT_OF_ENDING = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+"""What the end of a file's name says of its format."""
 _DATABASES = ("postgresql", "postgres", "duckdb")
 _ADDRESSES = ("s3", "azure", "sftp", "custom")
 _TYPES = ("local", *_ADDRESSES, *_DATABASES)

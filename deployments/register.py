@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FLOWS = {
     "monitor": "takes in every new batch, and answers each with one decision",
-    "score": "scores rows whose batch has not closed, and delivers what they were told",
+    "score": "scores rows whose batch has not closed, and delivers the predictions",
     "retrain": "trains a challenger now, and lets the gate decide",
     "promote": "promotes a judged version",
     "refuse": "refuses a version that awaits approval",

@@ -1,6 +1,4 @@
-"""Open rows are scored as they come, written down, and delivered; their batch is answered when it
-has closed.
-"""
+"""Open rows are scored as they come, and their predictions kept and delivered."""
 
 from __future__ import annotations
 
@@ -15,13 +13,10 @@ from flows.steps.serving import (
     NoChampionError,
     RowsRefusedError,
     champion_to_score_by,
-    checked_rows,
-    keep_quarantine,
-    scored,
-    write_down,
+    serve_open_batch,
 )
 from tasks.errors import KingmakerError, MisuseError
-from tasks.ingest.open_rows import rows_of_batch
+from tasks.explanation.reasons import ReasonsError
 from tasks.ingest.source import UnreadableError
 from tasks.ledger.served import mark_scored
 from tasks.ledger.tables import open_ledger
@@ -42,8 +37,8 @@ class NotToBeScoredError(MisuseError):
 async def score(
     model: str, as_of: datetime | None = None, before: datetime | None = None
 ) -> tuple[ServedPart, ...]:
-    """Score the rows of a model whose batch has not closed, write down what they were told, and
-    deliver it.
+    """Score the rows of a model whose batch has not closed, keep the predictions as served, and
+    deliver them.
 
     It needs no lease, and runs beside trainings. Rows that are known already, by the champion that
     serves, are not scored again. Raises ScoringIncompleteError at the end when rows were refused,
@@ -77,16 +72,8 @@ async def score(
         signs = open_fingerprints(managed, engine, waiting, before)
         for source in waiting:
             try:
-                rows = rows_of_batch(managed.open_rows, source.batch)
-                with checked_rows(managed, rows, before) as checked:
-                    if checked.broken and checked.verdict is not None:
-                        log.warning(
-                            "%s %s: open rows: %s", model, source.batch.id, checked.verdict.reason
-                        )
-                        keep_quarantine(managed, checked, source.batch.id)
-                    for part in scored(managed, champion, checked):
-                        found += write_down(managed, engine, part, moment, rows.where)
-            except (UnreadableError, RowsRefusedError) as error:
+                found += serve_open_batch(managed, engine, champion, source.batch, moment, before)
+            except (UnreadableError, RowsRefusedError, ReasonsError) as error:
                 missing.append(f"{model} {source.batch.id}: {error}")
                 continue
             mark_scored(engine, model, source.batch.id, signs[source.batch.id])

@@ -128,7 +128,7 @@ class ModelSpec(Config):
     schedule: Schedule | None = None
     """When the monitor runs on a server. Left out: only when it is started."""
     scoring: ScoringConfig | None = None
-    """Which rows are scored before their batch has closed, when, and where what they are told is
+    """Which rows are scored before their batch has closed, when, and where their predictions are
     delivered. Left out: none are.
     """
     trust: Form = "skops"

@@ -47,6 +47,15 @@ note.
 _PERIODS: tuple[Every, ...] = ("day", "week", "month", "quarter", "year")
 
 
+_SCORING = (
+    "# Rows may be scored before their batch has closed, and delivered; the contract needs a key:",
+    "# scoring:",
+    '#   schedule: {cron: "0 4 * * *"}',
+    '#   sinks: [{name: desk, url: "sqlite:///${KINGMAKER_HOME}/delivered/desk.db"}]',
+)
+"""What a draft says of scoring: docs/predictions.md."""
+
+
 class DraftError(MisuseError):
     """What would be drafted does not hold; nothing was written."""
 
@@ -174,6 +183,7 @@ def _spec(
         _line("batch", {"every": every}, "" if given else f"a guess: {guesses[0].why}"),
         _line("labels", {"delay": "0d"}, "a guess: how long after a batch's end is it known?"),
     ]
+    lines += _SCORING
     if wordy:
         lines.append(_line("features", {"exclude": wordy}, "a guess: names or notes"))
     return "\n".join(lines) + "\n", guesses

@@ -34,9 +34,12 @@ def score(
     out: Annotated[
         str, typer.Option(help="CSV, JSON lines or Parquet by its name; - writes CSV.")
     ] = STANDARD,
+    explain: Annotated[
+        int, typer.Option(min=0, help="How many features to name that moved each prediction most.")
+    ] = 0,
     record: Annotated[
         bool,
-        typer.Option("--record", help="Write down what was told: it is judged and delivered."),
+        typer.Option("--record", help="Keep the predictions as served: judged and delivered."),
     ] = False,
 ) -> None:
     """Score rows whose outcome is not known yet, by the champion in force, now."""
@@ -44,22 +47,26 @@ def score(
 
     managed = manage(model, Settings())
     with _file(rows) as (file, name), _target(out) as target:
-        told = score_file(managed, file, name, target, datetime.now(UTC), record=record)
-    if told.broken:
-        named = list(told.broken.items())[:NAMED]
+        done = score_file(
+            managed, file, name, target, datetime.now(UTC), record=record, explain=explain
+        )
+    if done.broken:
+        named = list(done.broken.items())[:NAMED]
         shown = "; ".join(f"row {position + 1}: {reasons}" for position, reasons in named)
-        rest = len(told.broken) - NAMED
+        rest = len(done.broken) - NAMED
         print(
-            f"{model}: {len(told.broken):,} of {told.rows:,} rows were not scored, because they"
+            f"{model}: {len(done.broken):,} of {done.rows:,} rows were not scored, because they"
             f" break the contract: {shown}{f'; and {rest:,} more' if rest > 0 else ''}",
             file=sys.stderr,
         )
-    kept = f", {told.recorded:,} of them written down as new" if record else ""
+    for sentence in done.unknown:
+        print(f"{model}: {sentence}", file=sys.stderr)
+    kept = f", {done.recorded:,} of them kept as served anew" if record else ""
     print(
-        f"{model}: {told.rows - len(told.broken):,} rows scored by {told.served_by}{kept}",
+        f"{model}: {done.rows - len(done.broken):,} rows scored by {done.served_by}{kept}",
         file=sys.stderr,
     )
-    for sentence in told.away:
+    for sentence in done.away:
         print(f"kingmaker: {sentence}", file=sys.stderr)
 
 
@@ -71,7 +78,7 @@ def predictions(
         str, typer.Option(help="CSV, JSON lines or Parquet by its name; - writes CSV.")
     ] = STANDARD,
 ) -> None:
-    """Get the predictions of a batch: what each row was told, by which version, and when."""
+    """Get the predictions of a batch: of each row, by which version, and when."""
     from flows.steps.predictions import write_predictions_of
 
     managed = manage(model, Settings())

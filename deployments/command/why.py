@@ -21,7 +21,7 @@ from tasks.features.labels import labelled_rows
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, KnownLabels, LoadedModel, Record, serving_version
+from tasks.records import BatchRecord, KnownLabels, Record, serving_version
 from tasks.scoring.delivered import SCORED_AT, VERSION
 from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 
@@ -93,18 +93,20 @@ def explain_row(managed: ManagedModel, engine: Engine, key: Sequence[str], k: in
     no such column or its value does not fit, NoSuchRowError when not exactly one row was predicted
     under it, and ReasonsError when the version predicts otherwise from today's features.
     """
-    from tasks.explanation.reasons import reasons
+    from flows.steps.champion import served_version
+    from tasks.explanation.reasons import plain, reasons
 
     contract, wanted = managed.contract, _parsed(managed, key)
     record, row = predicted_row(managed, engine, wanted)
     version, adjusted_by = serving_version(row[VERSION][0].as_py())
-    served = _served(managed, engine, version, adjusted_by)
+    history = ledger.history(engine, managed.name)
+    served = served_version(managed, engine, history, version, adjusted_by)
     columns = [f"{PROBABILITY}{label}" for label in served.trained.classes] or [PREDICTION]
     values = np.array([[row[name][0].as_py() for name in columns]], dtype="float64")
     predicted = values if served.trained.classes else values[:, 0]
     features = _features(managed, engine, record, row)
     found = reasons(served, features, predicted, managed.spec.problem, k)
-    told = bool(np.isfinite(predicted).all())
+    known = bool(np.isfinite(predicted).all())
     return RowExplained(
         model=managed.name,
         batch=record.batch.id,
@@ -112,18 +114,18 @@ def explain_row(managed: ManagedModel, engine: Engine, key: Sequence[str], k: in
         version=version,
         adjusted_by=adjusted_by,
         scored_at=row[SCORED_AT][0].as_py() or record.as_of,
-        label="" if found.classes is None or not told else str(found.classes[0]),
-        prediction=float(predicted.max()) if told else None,
-        usual=float(found.base[0]) if told else None,
+        label="" if found.classes is None or not known else str(found.classes[0]),
+        prediction=float(predicted.max()) if known else None,
+        usual=float(found.base[0]) if known else None,
         reasons=tuple(
-            Reason(feature=str(name), value=_plain(value), effect=float(effect))
+            Reason(feature=str(name), value=plain(value), effect=float(effect))
             for name, value, effect in zip(
                 found.features[0], found.inputs[0], found.effects[0], strict=True
             )
         )
-        if told
+        if known
         else (),
-        rest=float(found.rest[0]) if told else None,
+        rest=float(found.rest[0]) if known else None,
     )
 
 
@@ -206,21 +208,6 @@ def _matching(
     return _where(table, values)
 
 
-def _served(
-    managed: ManagedModel, engine: Engine, version: int, adjusted_by: int | None
-) -> LoadedModel:
-    """Return exactly what predicted a row."""
-    from flows.steps.models import adjusted
-    from tasks.registry.aliases import fetch
-
-    trained = ledger.training(engine, managed.name, version)
-    packaged = fetch(managed.settings, trained, managed.spec.trust)
-    for entry in ledger.history(engine, managed.name).adjustments(version):
-        if entry.id == adjusted_by:
-            return adjusted(packaged, entry)
-    return packaged
-
-
 def _features(
     managed: ManagedModel, engine: Engine, record: BatchRecord, row: pa.Table
 ) -> pd.DataFrame:
@@ -236,10 +223,3 @@ def _features(
     ]
     tables = {record.batch.id: _where(rows, key)}
     return build_by_spec(managed, tables, {record.batch.id: record.snapshot.sha256}).features
-
-
-def _plain(value: object) -> float | str | None:
-    if isinstance(value, str):
-        return value
-    number = float(value)  # type: ignore[arg-type]  # a feature is text or a number
-    return None if np.isnan(number) else number

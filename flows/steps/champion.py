@@ -1,17 +1,24 @@
-"""The champion as it serves at this moment: read without a lease, from the ledger's word and the
-verified copy of its bytes.
+"""Versions as they serve or served, read without a lease: by the ledger's word, from the verified
+copy of their bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from flows.steps.models import adjusted
+from flows.steps.kept import Kept
+from flows.steps.models import as_served
+from tasks.history import History
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
-from tasks.records import LoadedModel, TrainedModel
+from tasks.records import LoadedModel
 from tasks.registry.task import load_model
+
+_KEPT: Kept[str, LoadedModel] = Kept(1)
+"""By the digest of its bytes, the version that was read last: a replay scores week after week by
+one.
+"""
 
 
 def in_force(managed: ManagedModel, engine: Engine) -> LoadedModel | None:
@@ -22,18 +29,14 @@ def in_force(managed: ManagedModel, engine: Engine) -> LoadedModel | None:
     version = history.champion
     if version is None:
         return None
-    packaged = _packaged(managed, ledger.training(engine, managed.name, version))
     made = history.adjustments(version)
-    return adjusted(packaged, made[-1]) if made else packaged
+    return served_version(managed, engine, history, version, made[-1].id if made else None)
 
 
-_NEWEST: dict[str, LoadedModel] = {}
-"""Digest of the bytes -> the version that was read last: a replay scores week after week by one."""
-
-
-def _packaged(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
-    if trained.artifact_sha256 not in _NEWEST:
-        loaded = load_model.fn(managed, trained)
-        _NEWEST.clear()
-        _NEWEST[trained.artifact_sha256] = loaded
-    return replace(_NEWEST[trained.artifact_sha256], trained=trained)
+def served_version(
+    managed: ManagedModel, engine: Engine, history: History, version: int, adjusted_by: int | None
+) -> LoadedModel:
+    """Return a version, its bytes verified, with what the decision ``adjusted_by`` put in force."""
+    trained = ledger.training(engine, managed.name, version)
+    packaged = _KEPT.get(trained.artifact_sha256, lambda: load_model.fn(managed, trained))
+    return as_served(replace(packaged, trained=trained), history, adjusted_by)

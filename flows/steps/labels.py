@@ -17,7 +17,7 @@ from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import judge_apart, judge_performance, score_labelled
 from tasks.features.labels import count_labelled, count_unknown
 from tasks.records import BatchRecord, Labelled, LoadedModel
-from tasks.scoring.task import told
+from tasks.scoring.task import served_batch
 
 
 def judge_matured(run: ModelRun) -> dict[str, BatchRecord]:
@@ -72,9 +72,9 @@ def _judged(run: ModelRun, record: BatchRecord) -> BatchRecord:
     frame = run.features([record])
     scored = _scored(run, unseen, record)
     apart = None
-    if scored:  # what is judged is what the rows were told
+    if scored:  # what is judged is what was served
         parts = served_before(run, record)
-        before = told(run.managed, scored[0].rows.frame, parts, served.trained.classes)
+        before = served_batch(run.managed, scored[0].rows.frame, parts, served.trained.classes)
         if before is not None and before.rows.any():
             scored[0] = scored[0].instead(before.rows, before.predicted)
             apart = judge_apart(run.managed, scored[0], before.rows, before.served_by)

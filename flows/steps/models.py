@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from data_contracts.contract import Contract
 from data_contracts.diff import broken_promises
 from flows.steps.kept import Kept
 from tasks.errors import KingmakerError
+from tasks.history import History
 from tasks.ledger.repositories import Decisions, Trainings
 from tasks.model_spec import ManagedModel
 from tasks.records import (
@@ -72,9 +74,8 @@ class Models:
 
     def served(self, predictions: Predictions) -> LoadedModel:
         """Return exactly what predicted a batch."""
-        packaged, by = self.packaged(predictions.version), predictions.adjusted_by
-        made = {one.id: one for one in self.decisions.history.adjustments(predictions.version)}
-        return packaged if by is None else adjusted(packaged, made[by])
+        packaged = self.packaged(predictions.version)
+        return as_served(packaged, self.decisions.history, predictions.adjusted_by)
 
     def packaged(self, version: int) -> LoadedModel:
         """Return a version as it was packaged."""
@@ -90,24 +91,39 @@ class Models:
         """Return what of the contract that ``model`` was trained under is broken by now; empty when
         nothing is.
         """
-        trained, contract = model.trained, self.managed.contract
-        changes = broken_promises(trained.contract_text, contract)
-        if not changes:
-            return ""
-        same = trained.contract_version == contract.version
-        hint = (
-            "; give it a new version, so that rows from before can be told from rows after"
-            if same
-            else ""
-        )
-        return (
-            f"version {trained.version} was trained under {contract.name} "
-            f"{trained.contract_version}, and {contract.version} breaks it: "
-            f"{'; '.join(map(str, changes))}{hint}"
-        )
+        return unusable(model, self.managed.contract)
 
     def _load(self, trained: TrainedModel) -> LoadedModel:
         return load_model(self.managed, trained)
+
+
+def unusable(model: LoadedModel, contract: Contract) -> str:
+    """Return what of the contract that ``model`` was trained under ``contract`` breaks; empty when
+    nothing is broken.
+    """
+    trained = model.trained
+    changes = broken_promises(trained.contract_text, contract)
+    if not changes:
+        return ""
+    same = trained.contract_version == contract.version
+    hint = (
+        "; give it a new version, so that rows from before can be told from rows after"
+        if same
+        else ""
+    )
+    return (
+        f"version {trained.version} was trained under {contract.name} "
+        f"{trained.contract_version}, and {contract.version} breaks it: "
+        f"{'; '.join(map(str, changes))}{hint}"
+    )
+
+
+def as_served(packaged: LoadedModel, history: History, adjusted_by: int | None) -> LoadedModel:
+    """Return a version with what the decision ``adjusted_by`` put in force; None: as packaged."""
+    if adjusted_by is None:
+        return packaged
+    made = {one.id: one for one in history.adjustments(packaged.trained.version)}
+    return adjusted(packaged, made[adjusted_by])
 
 
 def adjusted(model: LoadedModel, entry: LedgerEntry[Recalibrate, AnyEvidence]) -> LoadedModel:

@@ -1,4 +1,4 @@
-"""Predictions for whoever asks at the command line: of a file now, or of a batch."""
+"""Predictions that a person asks for at the command line: of a file now, or of a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from flows.steps.delivery import deliver
 from flows.steps.serving import (
-    Reasons,
     RowsRefusedError,
     champion_to_score_by,
     checked_rows,
@@ -29,8 +28,8 @@ from tasks.model_spec import ManagedModel
 from tasks.records import served_by
 from tasks.scoring.config import ScoringConfig
 from tasks.scoring.current import write_newest
-from tasks.scoring.delivered import SCORED_AT, VERSION, delivered_rows, told
-from tasks.scoring.predictions import read_predictions
+from tasks.scoring.delivered import SCORED_AT, VERSION, as_delivered, delivered_rows
+from tasks.scoring.predictions import read_predictions, without_prediction
 from tasks.scoring.served import served_table
 from tasks.scoring.writing import table_writer
 
@@ -40,11 +39,14 @@ class NoKeyError(MisuseError):
 
 
 @dataclass(frozen=True)
-class Told:
-    """What became of rows that were scored when somebody asked."""
+class FileScored:
+    """What became of the rows of a file."""
 
     rows: int
     broken: dict[int, str]
+    """Position of a row that was not scored -> the rules that it breaks."""
+    unknown: tuple[str, ...]
+    """Which rows the champion gave no number for, in sentences."""
     served_by: str
     recorded: int
     away: tuple[str, ...] = ()
@@ -59,14 +61,14 @@ def score_file(
     as_of: datetime,
     *,
     record: bool = False,
-    reasons: Reasons | None = None,
-    k: int = 0,
-) -> Told:
-    """Score the rows of a file, in their order, and write what they are told to ``target``.
+    explain: int = 0,
+) -> FileScored:
+    """Score the rows of a file, in their order, and write to ``target`` their predictions, each
+    with the ``explain`` features that moved it most.
 
     Nothing is written to the ledger and nothing delivered, unless they are to be recorded. Raises
     NoChampionError, ChampionUnusableError, UnreadableError and RowsRefusedError, before anything is
-    written.
+    written, and ReasonsError.
     """
     if record and not managed.contract.key:
         raise NoKeyError(
@@ -82,11 +84,14 @@ def score_file(
         VERSION: pa.scalar(served_name),
         SCORED_AT: pa.scalar(as_of, pa.timestamp("us", tz="UTC")),
     }
-    recorded = 0
+    recorded, unknown = 0, list[str]()
     with checked_rows(managed, rows) as checked, table_writer(target) as write:
-        for part in scored(managed, champion, checked, reasons, k):
+        for part in scored(managed, champion, checked, explain):
             table = served_table(part, managed.contract, config.include)
-            write(told(table, managed.contract, config.include, config.threshold, given))
+            unknown += filter(
+                None, [without_prediction(managed.contract, part.frame, part.predicted)]
+            )
+            write(as_delivered(table, managed.contract, config.include, config.threshold, given))
             if record:
                 written = write_down(managed, engine, part, as_of, rows.where)
                 recorded += sum(one.rows for one in written)
@@ -99,7 +104,7 @@ def score_file(
             )
         broken = checked.broken
     away = tuple(str(error) for error in deliver(managed, engine)) if record else ()
-    return Told(number, broken, served_name, recorded, away)
+    return FileScored(number, broken, tuple(unknown), served_name, recorded, away)
 
 
 def write_predictions_of(managed: ManagedModel, batch: str, target: Path | BinaryIO) -> int:

@@ -59,7 +59,7 @@ class ModelRun:
     """What keeps this run from writing outside the ledger once its lease has passed on."""
     decisions: Decisions
     served: Served
-    """What open rows were told, by batch."""
+    """What was predicted for open rows, by batch."""
     batches: Batches
     labels: Batches
     """The batches of labels; none when the rows carry theirs."""

@@ -63,8 +63,8 @@ def serve(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> B
 
 
 def served_before(run: ModelRun, record: BatchRecord) -> tuple[ServedPart, ...]:
-    """Return what the rows of a batch were told before it was taken in; what came later changes
-    nothing.
+    """Return what was predicted for the rows of a batch before it was taken in; what came
+    later changes nothing.
     """
     parts = run.served.of(record.batch.id)
     return tuple(part for part in parts if part.scored_at <= record.as_of)

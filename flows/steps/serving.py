@@ -5,7 +5,7 @@ Nothing here needs a lease: the champion is read, and what is written down is on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,20 +14,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from prefect import get_run_logger
 
-from data_contracts.diff import broken_promises
 from data_contracts.open_rows import open_contract
 from flows.steps.champion import in_force
+from flows.steps.models import unusable
+from tasks.batches import Batch
 from tasks.errors import KingmakerError, MisuseError, RefusedError
+from tasks.explanation.reasons import in_json, reasons
 from tasks.features.task import open_features
-from tasks.ingest.open_rows import write_open_rows
+from tasks.ingest.open_rows import rows_of_batch, write_open_rows
 from tasks.ingest.rows import Rows
 from tasks.lake import read_reasons, scratch_directory, write_whole
 from tasks.ledger.served import PartTakenError, record_served, served_parts
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import FeatureFrame, LoadedModel, ServedPart, Verdict
+from tasks.records import LoadedModel, ServedPart, Verdict
+from tasks.scoring.predictions import without_prediction
 from tasks.scoring.served import (
     ScoredRows,
     newest_served,
@@ -36,11 +40,6 @@ from tasks.scoring.served import (
     write_part,
 )
 from tasks.validation.task import validate_open
-
-Reasons = Callable[[LoadedModel, FeatureFrame, int], Sequence[str]]
-"""What explains predictions: the champion, a frame and how many features to name -> one JSON text a
-row, a list of {feature, value, contribution}.
-"""
 
 
 class NoChampionError(MisuseError):
@@ -67,15 +66,40 @@ def champion_to_score_by(managed: ManagedModel, engine: Engine) -> LoadedModel:
             f"{managed.name}: expected a champion to score by, found none yet; 'kingmaker run"
             f" {managed.name}' trains the first"
         )
-    trained = champion.trained
-    if changes := broken_promises(trained.contract_text, managed.contract):
+    if broken := unusable(champion, managed.contract):
         raise ChampionUnusableError(
-            f"{managed.name}: version {trained.version} was trained under {managed.contract.name}"
-            f" {trained.contract_version}, and {managed.contract.version} breaks it:"
-            f" {'; '.join(map(str, changes))}; put the contract back, or train under the new one"
-            f" with 'kingmaker retrain {managed.name}'"
+            f"{managed.name}: {broken}; put the contract back, or train under the new one with"
+            f" 'kingmaker retrain {managed.name}'"
         )
     return champion
+
+
+def serve_open_batch(
+    managed: ManagedModel,
+    engine: Engine,
+    champion: LoadedModel,
+    batch: Batch,
+    as_of: datetime,
+    before: datetime | None,
+) -> tuple[ServedPart, ...]:
+    """Score what there is of an open batch, and write down what is new; rows that break a rule are
+    kept in quarantine.
+
+    Raises SourceError when the rows cannot be read, RowsRefusedError when all are refused, and
+    ReasonsError.
+    """
+    assert managed.spec.scoring is not None  # noqa: S101 - the flow has looked
+    name = f"{managed.name} {batch.id}"
+    rows, found = rows_of_batch(managed.open_rows, batch), list[ServedPart]()
+    with checked_rows(managed, rows, before) as checked:
+        if checked.broken and checked.verdict is not None:
+            get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
+        keep_quarantine(managed, checked, batch.id)
+        for part in scored(managed, champion, checked, managed.spec.scoring.explain):
+            if unknown := without_prediction(managed.contract, part.frame, part.predicted):
+                get_run_logger().warning("%s: %s", name, unknown)
+            found += write_down(managed, engine, part, as_of, rows.where)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -124,10 +148,14 @@ def scored(
     managed: ManagedModel,
     champion: LoadedModel,
     checked: CheckedRows,
-    reasons: Reasons | None = None,
-    k: int = 0,
+    explain: int = 0,
 ) -> Iterator[ScoredRows]:
-    """Give the sound rows with the champion's predictions, part by part, in their order."""
+    """Give the sound rows with the champion's predictions, part by part, in their order; each with
+    the ``explain`` features that moved it most.
+
+    Raises ReasonsError when reasons do not add up to a prediction.
+    """
+    problem = managed.spec.problem
     names = open_contract(managed.contract, managed.spec.target).column_names
     start = 0
     for part in checked.parts:
@@ -139,19 +167,15 @@ def scored(
         if not sound.num_rows:
             continue
         frame = open_features(managed, sound)
-        yield ScoredRows(
-            rows=sound,
-            frame=frame,
-            predicted=predict_frame(champion, frame, managed.spec.problem),
-            champion=champion,
-            reasons=reasons(champion, frame, k) if reasons is not None and k else None,
-        )
+        predicted = predict_frame(champion, frame, problem)
+        why = reasons(champion, frame.features, predicted, problem, explain) if explain else None
+        yield ScoredRows(sound, frame, predicted, champion, None if why is None else in_json(why))
 
 
 def write_down(
     managed: ManagedModel, engine: Engine, part: ScoredRows, as_of: datetime, source: str
 ) -> tuple[ServedPart, ...]:
-    """Write down what the rows were told, those of each batch as a part of its own; what was
+    """Write down what was predicted, for the rows of each batch as a part of its own; what was
     written down before is not written down again.
     """
     found = []
@@ -194,6 +218,8 @@ def _record(
 
 def keep_quarantine(managed: ManagedModel, checked: CheckedRows, batch: str) -> None:
     """Keep the rows of an open batch that break a rule, in place of those of the look before."""
-    if checked.quarantine is not None:
-        path = Path("quarantine") / managed.contract.name / batch / "open.parquet"
-        write_whole(managed.settings.lake / path, checked.quarantine.read_bytes())
+    path = managed.settings.lake / "quarantine" / managed.contract.name / batch / "open.parquet"
+    if checked.quarantine is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_whole(path, checked.quarantine.read_bytes())

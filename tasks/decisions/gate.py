@@ -169,7 +169,8 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     # A t that is no number clears no challenger.
     if share > config.refresh_worse and not comparison.t <= config.refresh_t:
         return False, f"a refresh that is clearly worse: {words}"
-    return True, f"a refresh, not clearly worse: {words}"
+    how = "clearly better" if comparison.t < -config.refresh_t else "not clearly worse"
+    return True, f"a refresh, {how}: {words}"
 
 
 def _change_of_recipe(
@@ -218,5 +219,5 @@ def _in_words(comparison: Comparison) -> str:
     return (
         f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g}"
         f" ({share:+.1%}) on {comparison.rows:,} unseen rows in {comparison.blocks} blocks of time,"
-        f" which tell {comparison.detectable:.1%}"
+        f" enough to tell a difference of {comparison.detectable:.1%}"
     )

@@ -115,7 +115,7 @@ class Scored:
 
     def instead(self, rows: np.ndarray, predicted: np.ndarray) -> Scored:
         """Return what was predicted for each row, with ``predicted`` where ``rows``, (rows,) bool,
-        is true: what these rows were told before.
+        is true: what was predicted for these rows before.
         """
         where = rows if predicted.ndim == 1 else rows[:, np.newaxis]
         mixed = np.where(where, predicted, self.predicted)

@@ -14,6 +14,7 @@ the same reasons whatever rows stand beside it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -68,6 +69,33 @@ def reasons(
         for i in range(0, max(len(rows), 1), chunk)
     ]
     return Reasons.joined(parts)
+
+
+def in_json(found: Reasons) -> list[str | None]:
+    """Return one JSON text a row, a list of {feature, value, effect}; None for a row that has no
+    prediction.
+    """
+    rows = zip(found.base, found.features, found.inputs, found.effects, strict=True)
+    return [
+        None
+        if np.isnan(base)
+        else json.dumps(
+            [
+                {"feature": str(name), "value": plain(value), "effect": float(effect)}
+                for name, value, effect in zip(*row, strict=True)
+            ],
+            ensure_ascii=False,
+        )
+        for base, *row in rows
+    ]
+
+
+def plain(value: object) -> float | str | None:
+    """Return the value of a feature, a text or a number; None for a number that is missing."""
+    if isinstance(value, str):
+        return value
+    number = float(value)  # type: ignore[arg-type]  # a feature is text or a number
+    return None if np.isnan(number) else number
 
 
 def _explained(

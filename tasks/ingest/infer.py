@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import yaml
 
 from data_contracts.contract import MISSING, Column, Contract, Epoch, LogicalType, Server
+from data_contracts.servers import FORMAT_OF_ENDING
 from tasks.conform import FALSE, TRUE, conform, has_offset, plain
 from tasks.ingest.dialect import MARKERS, Guess, Options, guess_dialect, guess_numbers
 from tasks.ingest.formats import decompressed, parse_file
@@ -31,7 +32,6 @@ from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
 
-_FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 _DAYS = (
     *("dd.MM.yyyy", "d.M.yyyy", "dd/MM/yyyy", "MM/dd/yyyy", "d/M/yyyy", "M/d/yyyy", "yyyy/MM/dd"),
     *("dd-MM-yyyy", "d MMM yyyy", "dd-MMM-yyyy", "dd.MM.yy"),
@@ -114,7 +114,9 @@ def read_typed(source: Path, options: Options | None = None, time: str = "") -> 
     """
     options = options or Options()
     content = read_whole(LocalStore(), str(source))
-    format = next((_FORMATS[suffix] for suffix in source.suffixes if suffix in _FORMATS), "csv")
+    format = next(
+        (FORMAT_OF_ENDING[end] for end in source.suffixes if end in FORMAT_OF_ENDING), "csv"
+    )
     server, guesses = Server("source", "local", str(source), format), list[Guess]()
     if format == "csv":
         text = parse_bytes(content, source)

@@ -1,7 +1,7 @@
 """Rows whose outcome is not known yet: read in the order in which they stand, without what comes
 later.
 
-They are not kept as a snapshot: what they were scored by is kept with what they were told.
+They are not kept as a snapshot: what they were scored by is kept with their predictions.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, Server, nearest
+from data_contracts.servers import FORMAT_OF_ENDING
 from tasks.batches import Batch
 from tasks.ingest.arrivals import open_source
 from tasks.ingest.formats import read_pieces
@@ -28,14 +29,6 @@ from tasks.streams import Stream
 
 PART_ROWS = 100_000
 """Most rows that are scored at once."""
-_ENDS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
 _EVER = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
@@ -88,13 +81,13 @@ def _kind_by_content(file: Path) -> str:
 
 def _kind_by_name(file: Path) -> str:
     plain = file.with_suffix("") if file.suffix in _COMPRESSED else file
-    if plain.suffix.lower() not in _ENDS:
+    if plain.suffix.lower() not in FORMAT_OF_ENDING:
         raise UnreadableError(
-            f"{file}: expected a name that ends in one of {list(_ENDS)}, with"
+            f"{file}: expected a name that ends in one of {list(FORMAT_OF_ENDING)}, with"
             f" {' or '.join(_COMPRESSED)} after it if it is compressed, found"
-            f" {plain.suffix or 'no ending'!r}{nearest(plain.suffix, _ENDS)}"
+            f" {plain.suffix or 'no ending'!r}{nearest(plain.suffix, FORMAT_OF_ENDING)}"
         )
-    return _ENDS[plain.suffix.lower()]
+    return FORMAT_OF_ENDING[plain.suffix.lower()]
 
 
 def write_open_rows(

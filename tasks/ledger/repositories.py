@@ -63,7 +63,7 @@ class Batches:
 
 
 class Served:
-    """What open rows of a model were told; runs without the lease add to it."""
+    """What was predicted for open rows of a model; runs without the lease add to it."""
 
     def __init__(self, engine: Engine, model: str) -> None:
         self._engine, self._model = engine, model

@@ -11,7 +11,7 @@ Where do I go to change what passes ...?
     drift.py        profiles of training rows, and batches held against them
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
-    served.py       what open rows were told, and whether it rested on the same features
+    served.py       predictions for open rows, and whether they rested on the same features
     memory.py       what is never stored: feature frames, loaded models
 """
 

@@ -26,7 +26,7 @@ class Predictions(Record):
     adjusted_by: int | None = None
     """The ledger's number of the recalibration in force; None for the model as it was packaged."""
     served: int = 0
-    """Rows that had been served before the batch closed: what they were told then stands."""
+    """Rows that had been served before the batch closed: the predictions of then stand."""
 
 
 class BatchRecord(Record):

@@ -1,5 +1,5 @@
-"""What rows were told before their outcome was known, and whether their features were the same when
-their batch had closed.
+"""What was predicted for rows before their outcome was known, and whether their features were the
+same when their batch had closed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def serving_version(word: str) -> tuple[int, int | None]:
 
 
 class ServedPerformance(Record):
-    """How the rows of a batch did that were served before it closed, by what they were told then;
+    """How the rows of a batch did that were served before it closed, by what was predicted then;
     and the others, by the champion that scored the batch.
     """
 

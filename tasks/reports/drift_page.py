@@ -40,6 +40,8 @@ from tasks.reports.summary import (
 
 _NO_FEATURE = ("prediction", "target")
 WORST_SLICES = 10
+NAMED = 3
+"""Features that the headline names; of more it gives the number."""
 """Slices shown, from the highest loss down."""
 _SPARK = Area(width=460, height=150, left=52, right=10, top=12, bottom=24)
 
@@ -154,25 +156,32 @@ def moved_in_words(drift: DriftSummary) -> str:
 def _features_in_words(drift: DriftSummary) -> str:
     judged = [f for f in drift.inputs if f.outcome != "not evaluable"]
     moved = [f for f in judged if f.outcome == "drifted"]
-    untold = sum(f.outcome == "cannot be told" for f in judged)
+    untold = [f.feature for f in judged if f.outcome == "cannot be told"]
     if not judged:
         return "No feature could be evaluated"
-    unknown = f"; of {untold} it cannot be told: {_why_untold(drift.reference)}" if untold else ""
-    return _moved_in_words(drift, judged, moved) + unknown
+    if not untold:
+        return _moved_in_words(drift, judged, moved)
+    names = (
+        " and ".join(untold) if len(untold) <= NAMED else counted(len(untold), "other", "others")
+    )
+    return (
+        f"{_moved_in_words(drift, judged, moved)}; whether {names} moved unusually cannot be told"
+    )
 
 
 def _why_untold(reference: DriftReference) -> str:
     if reference.kind == "season":
         return "the same season swung too much from year to year"
-    return f"training time itself swung too much to say ({reference.reason})"
+    return f"it swung too much within training time ({reference.reason})"
 
 
 def _moved_in_words(
     drift: DriftSummary, judged: Sequence[FeatureDrift], moved: Sequence[FeatureDrift]
 ) -> str:
     if not moved:
-        told = sum(f.outcome != "cannot be told" for f in judged)
-        return f"None of {counted(told, 'feature', 'features')} that can be judged moved"
+        known = sum(f.outcome != "cannot be told" for f in judged)
+        others = "" if known == len(judged) else "other "
+        return f"None of {counted(known, f'{others}feature', f'{others}features')} moved"
     text = f"{len(moved)} of {counted(len(judged), 'feature', 'features')} moved"
     whole = sum(max(f.importance or 0.0, 0.0) for f in drift.inputs)
     if whole <= 0:

@@ -84,6 +84,10 @@ class ScoringConfig(Config):
     """Of a binary problem: the probability from which on the delivered decision is yes."""
     costs: DecisionCosts | None = None
     """The same by what a wrong decision costs."""
+    explain: int = Field(default=0, ge=0, le=100)
+    """Features named in ``reasons`` of a delivered row, those that moved its prediction most; 0:
+    none. It takes about eight predictions a row and feature.
+    """
     skew: SkewConfig = SkewConfig()
     """When features at scoring differ too often from those of the closed batch."""
 
@@ -122,7 +126,7 @@ def check_scoring(file: Path, config: ScoringConfig, contract: Contract, problem
     if config.sinks and hidden:
         refuse(
             ".sinks",
-            "a key and an event time that may leave: a delivered row is told by them",
+            "a key and an event time that may leave: a delivered row is known by them",
             f"{hidden}, which contract {contract.name} classifies as sensitive",
         )
     names = [sink.name for sink in config.sinks]

@@ -61,16 +61,20 @@ def delivered_rows(
     Raises DamagedFileError when the part is not what was written.
     """
     table = read_part(lake, part)
+    if not config.explain and REASONS in table.column_names:
+        table = table.drop_columns([REASONS])
+    if config.explain and REASONS not in table.column_names:
+        table = table.append_column(REASONS, pa.nulls(table.num_rows, pa.string()))
     given = {
         VERSION: pa.scalar(part.served_by),
         BATCH: pa.scalar(part.batch),
         SCORED_AT: pa.scalar(part.scored_at, pa.timestamp("us", tz="UTC")),
         PART: pa.scalar(part.number, pa.int64()),
     }
-    return told(table, contract, config.include, config.threshold, given)
+    return as_delivered(table, contract, config.include, config.threshold, given)
 
 
-def told(
+def as_delivered(
     table: pa.Table,
     contract: Contract,
     include: Sequence[str],

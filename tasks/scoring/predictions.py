@@ -1,8 +1,8 @@
-"""What the rows of a closed batch were told, in the lake: before it closed where they were served,
+"""What was predicted for the rows of a closed batch, in the lake: before it closed where served,
 else by the champion that scored the batch.
 
-The columns are named as those of a served part are; ``version`` says who told a row, ``scored_at``
-when it was served, and is missing where it was scored with its batch.
+The columns are named as those of a served part are; ``version`` says what predicted a row,
+``scored_at`` when it was served; it is missing where a row was scored with its batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_contracts.contract import Contract
 from tasks.lake import DamagedFileError, file_sha256, write_table
 from tasks.records import FeatureFrame, LoadedModel, Predictions, served_by
 from tasks.scoring.config import ScoringConfig
-from tasks.scoring.delivered import BATCH, SCORED_AT, VERSION, told
+from tasks.scoring.delivered import BATCH, SCORED_AT, VERSION, as_delivered
 from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 from tasks.scoring.skew import ServedBatch
 
@@ -53,7 +53,7 @@ def write_predictions(
     """Write keys, event time, prediction and version of every row, and return the record.
 
     ``predicted`` is (rows,), or (rows, classes) with one column a class; NaN is written as missing.
-    Where a row was ``served``, it is what it was told then.
+    Where a row was ``served``, it is what was predicted then.
     """
     trained, batch = model.trained, max(frame.snapshots)
     table = pa.Table.from_pandas(frame.keys, preserve_index=False)
@@ -90,7 +90,7 @@ def write_predictions(
 def read_predictions(
     lake: Path, predictions: Predictions, contract: Contract, config: ScoringConfig
 ) -> pa.Table:
-    """Return what the rows of a closed batch were told, named as delivered rows are.
+    """Return the predictions of a closed batch, named as delivered rows are.
 
     Raises DamagedFileError when the file is not what was written.
     """
@@ -99,4 +99,6 @@ def read_predictions(
     if found != predictions.sha256:
         raise DamagedFileError(path, predictions.sha256, found)
     table = pq.ParquetFile(path).read()
-    return told(table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)})
+    return as_delivered(
+        table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)}
+    )

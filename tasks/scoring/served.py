@@ -1,4 +1,4 @@
-"""The record of what rows were told: parts in the lake, which the ledger names one by one.
+"""The record of what was served: parts in the lake, which the ledger names one by one.
 
 The columns of a part have names that cannot clash: ``key:`` and ``value:`` stand before the
 contract's own, ``feature:`` before what the model was given; ``prediction``, or ``probability:``
@@ -36,8 +36,8 @@ class ScoredRows:
     predicted: np.ndarray
     """(rows,), or (rows, classes)."""
     champion: LoadedModel
-    reasons: Sequence[str] | None = None
-    """JSON, a list of {feature, value, contribution}, one text a row; None when nobody asked."""
+    reasons: Sequence[str | None] | None = None
+    """JSON, a list of {feature, value, effect}, one text a row; None when none were asked for."""
 
     def where(self, mask: np.ndarray) -> ScoredRows:
         """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
@@ -68,15 +68,20 @@ def served_table(scored: ScoredRows, contract: Contract, include: Sequence[str])
     }
     columns |= {f"{VALUE}{name}": rows[name] for name in include}
     if scored.predicted.ndim == 1:
-        columns[PREDICTION] = pa.array(scored.predicted, pa.float64())
+        columns[PREDICTION] = _numbers(scored.predicted)
     for position, label in enumerate(trained.classes):
-        columns[f"{PROBABILITY}{label}"] = pa.array(scored.predicted[:, position], pa.float64())
+        columns[f"{PROBABILITY}{label}"] = _numbers(scored.predicted[:, position])
     if scored.reasons is not None:
         columns[REASONS] = pa.array(scored.reasons, pa.string())
     columns[DIGEST] = pa.array(row_digests(rows), pa.uint64())
     for name in scored.frame.features.columns:
         columns[f"{FEATURE}{name}"] = pa.array(scored.frame.features[name], from_pandas=True)
     return pa.table(columns)
+
+
+def _numbers(predicted: np.ndarray) -> pa.Array:
+    """What is no finite number is missing."""
+    return pa.array(predicted, pa.float64(), mask=~np.isfinite(predicted))
 
 
 def row_digests(rows: pa.Table) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""When a batch has closed: what its rows had been told, and whether the features that this rested
-on are still the same.
+"""When a batch has closed: what had been predicted for its rows, and whether the features of
+then are still the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _CLOSED = "closed:"
 
 @dataclass(frozen=True)
 class ServedBatch:
-    """What the rows of a closed batch had been told before it closed, row for row with its frame.
+    """What was predicted for the rows of a closed batch before it closed, row for row with
+    its frame.
 
     Where a row was never served, ``rows`` is False, and the rest means nothing.
     """
@@ -45,7 +46,8 @@ def served_of(
     contract: Contract,
     classes: Sequence[str] = (),
 ) -> ServedBatch:
-    """Return what the rows of ``frame`` had been told, found by key; ``parts`` are of its batch.
+    """Return what was predicted for the rows of ``frame``, found by key; ``parts`` are of its
+    batch.
 
     Raises DamagedFileError when a part is not what was written.
     """

@@ -19,10 +19,11 @@ from tasks.scoring.skew import ServedBatch, measure_skew, served_of
 def score(
     managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, parts: Sequence[ServedPart]
 ) -> tuple[np.ndarray, Predictions]:
-    """Return what every accepted row of the batch was told, and keep it in the lake: by ``parts``
-    where it was served before the batch closed, else by the champion now.
+    """Return the predictions of every accepted row of the batch, and keep them in the lake: by
+    ``parts`` where a row was served before the batch closed, else by the champion now.
     """
-    problem, served = managed.spec.problem, told(managed, frame, parts, champion.trained.classes)
+    problem = managed.spec.problem
+    served = served_batch(managed, frame, parts, champion.trained.classes)
     if served is None:
         predicted = predict_frame(champion, frame, problem)
     else:
@@ -35,13 +36,13 @@ def score(
     return predicted, written
 
 
-def told(
+def served_batch(
     managed: ManagedModel,
     frame: FeatureFrame,
     parts: Sequence[ServedPart],
     classes: Sequence[str],
 ) -> ServedBatch | None:
-    """Return what the rows of a batch had been told before it closed; None when none had."""
+    """Return what was predicted for the rows of a batch before it closed; None for none."""
     if not parts:
         return None
     return served_of(managed.settings.lake, parts, frame, managed.contract, classes)

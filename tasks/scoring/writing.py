@@ -4,9 +4,11 @@ memory.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,17 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from data_contracts.servers import FORMAT_OF_ENDING
 from tasks.errors import MisuseError
 from tasks.lake import named_when_full
 
-FORMS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+_in_iso = methodcaller("isoformat")
+"""Of a date or a moment, which JSON has no kind for."""
 
 
 class NoSuchFormError(MisuseError):
@@ -44,15 +41,16 @@ def table_writer(
         with _writing(target, kind) as write:
             yield write
         return
-    if target.suffix.lower() not in FORMS:
+    form = FORMAT_OF_ENDING.get(target.suffix.lower())
+    if form is None:
         raise NoSuchFormError(
-            f"{target}: expected a name that ends in one of {list(FORMS)}, found"
+            f"{target}: expected a name that ends in one of {list(FORMAT_OF_ENDING)}, found"
             f" {target.suffix or 'no ending'!r}"
         )
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with named_when_full(target), temporary.open("wb") as stream:
-            with _writing(stream, FORMS[target.suffix.lower()]) as write:
+            with _writing(stream, form) as write:
                 yield write
             stream.flush()
             os.fsync(stream.fileno())
@@ -72,12 +70,10 @@ def _writing(stream: BinaryIO, kind: str) -> Iterator[Callable[[pa.Table], None]
     def write(table: pa.Table) -> None:
         nonlocal writer
         if kind == "json":
-            frame = table.to_pandas()
-            stream.write(
-                frame.to_json(orient="records", lines=True, date_format="iso").encode()
-                if len(frame)
-                else b""
-            )
+            # Not by pandas, which rounds numbers and makes whole ones beside gaps fractions.
+            for row in table.to_pylist():
+                line = json.dumps(row, default=_in_iso, ensure_ascii=False)
+                stream.write(f"{line}\n".encode())
             return
         if writer is None:
             make = csv.CSVWriter if kind == "csv" else pq.ParquetWriter

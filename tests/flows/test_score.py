@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -204,14 +205,14 @@ def test_what_was_served_is_judged(desk: Desk) -> None:
 
 
 def test_a_prediction_that_was_served_stands_whatever_the_champion_says_later(desk: Desk) -> None:
-    """Served on other values than the batch's: it is judged by what was told then."""
+    """Served on other values than the batch's: it is judged by what was predicted then."""
     desk.arrive(THURSDAY, temp=True, dewp=True)
     desk.score(MONDAY)
-    told = {(row[0], row[1]): row[2] for row in desk.table("time_hour, origin, prediction")}
+    delivered = {(row[0], row[1]): row[2] for row in desk.table("time_hour, origin, prediction")}
     desk.arrive(CLOSED)
     run_flow(monitor("weather", as_of=CLOSED))
 
-    out = desk.home / "told.csv"
+    out = desk.home / "done.csv"
     count = write_predictions_of(desk.managed, WEEK, out)
     rows = pc.read_csv(out).to_pylist()
     served = {
@@ -220,7 +221,7 @@ def test_a_prediction_that_was_served_stands_whatever_the_champion_says_later(de
         if row["scored_at"] is not None
     }
     assert count == len(rows) == desk.record().predictions.rows
-    assert served == told
+    assert served == delivered
     known = {
         (datetime.fromisoformat(row["time_hour"]), row["origin"]): float(row["visib"])
         for row in csv.DictReader(
@@ -315,13 +316,13 @@ def test_a_file_is_scored_and_nothing_written_down(desk: Desk) -> None:
     desk.arrive(THURSDAY)
     rows, out = desk.weeks / f"{WEEK}.csv", desk.home / "out.parquet"
 
-    told = score_file(desk.managed, rows, "", out, MONDAY)
+    done = score_file(desk.managed, rows, "", out, MONDAY)
     assert served_parts(desk.engine, "weather") == ()
     kept = [score_file(desk.managed, rows, "", out, MONDAY, record=True) for _ in range(2)]
 
-    assert (told.served_by, told.broken) == ("v1", {})
-    assert [one.recorded for one in kept] == [told.rows, 0]
-    assert len(desk.table()) == told.rows == pq.read_table(out).num_rows
+    assert (done.served_by, done.broken) == ("v1", {})
+    assert [one.recorded for one in kept] == [done.rows, 0]
+    assert len(desk.table()) == done.rows == pq.read_table(out).num_rows
     assert pq.read_table(out).column_names == [
         "time_hour",
         "origin",
@@ -331,13 +332,52 @@ def test_a_file_is_scored_and_nothing_written_down(desk: Desk) -> None:
     ]
 
 
+def test_predictions_are_explained_where_it_is_asked_for(desk: Desk) -> None:
+    """By the command for a file, by the spec for what is delivered; the named features move the
+    prediction from the mean to it.
+    """
+    desk.arrive(THURSDAY)
+    sink = {"name": "desk", "url": f"sqlite:///{desk.home}/out/desk.db"}
+    desk.change(scoring={"explain": 2, "sinks": [sink]})
+    out = desk.home / "out.parquet"
+    score_file(desk.managed, desk.weeks / f"{WEEK}.csv", "", out, MONDAY, explain=99)
+
+    rows = pq.read_table(out).to_pylist()
+    moved = [sum(one["effect"] for one in json.loads(row["reasons"])) for row in rows]
+    means = [row["prediction"] - by for row, by in zip(rows, moved, strict=True)]
+    assert len(json.loads(rows[0]["reasons"])) > 2
+    assert np.ptp(means) < 1e-6 * abs(means[0])  # Ridge is linear: one mean for all
+
+    assert desk.score(MONDAY) == len(rows)
+    delivered = [json.loads(text) for (text,) in desk.table("reasons")]
+    assert {len(one) for one in delivered} == {2}
+    assert delivered[0][0].keys() == {"feature", "value", "effect"}
+
+
+def test_rows_in_quarantine_are_those_of_the_newest_look(desk: Desk) -> None:
+    """What was broken is kept; when it has been put right, nothing is."""
+    desk.arrive(THURSDAY)
+    file = desk.weeks / f"{WEEK}.csv"
+    sound = file.read_text(encoding="utf-8")
+    lines = sound.splitlines()
+    file.write_text("\n".join([*lines, lines[3]]) + "\n", encoding="utf-8")
+    kept = desk.settings.lake / "quarantine" / "weather" / WEEK / "open.parquet"
+
+    desk.score(MONDAY)
+    broken = pq.read_table(kept).num_rows
+    file.write_text(sound, encoding="utf-8")
+    desk.score(THURSDAY)
+
+    assert (broken, kept.exists()) == (2, False)
+
+
 def test_rows_that_the_champion_was_trained_on_are_not_written_down(desk: Desk) -> None:
     """They are scored, but are no evidence of how it does."""
     rows = desk.whole / f"{WEATHER_WEEKS[0]}.csv"
 
-    told = score_file(desk.managed, rows, "", desk.home / "x.csv", MONDAY, record=True)
+    done = score_file(desk.managed, rows, "", desk.home / "x.csv", MONDAY, record=True)
 
-    assert (told.rows > 100, told.recorded) == (True, 0)
+    assert (done.rows > 100, done.recorded) == (True, 0)
 
 
 @pytest.mark.parametrize(
@@ -367,10 +407,10 @@ def test_duplicate_keys_are_named_and_the_others_scored(desk: Desk) -> None:
     rows = desk.home / "rows.csv"
     rows.write_text("\n".join([*lines[:11], lines[3]]) + "\n")
 
-    told = score_file(desk.managed, rows, "", desk.home / "out.csv", MONDAY)
+    done = score_file(desk.managed, rows, "", desk.home / "out.csv", MONDAY)
 
-    assert sorted(told.broken) == [2, 10]
-    assert all("unique" in reasons for reasons in told.broken.values())
+    assert sorted(done.broken) == [2, 10]
+    assert all("unique" in reasons for reasons in done.broken.values())
     assert len(pc.read_csv(desk.home / "out.csv")) == 9
 
 

@@ -178,7 +178,8 @@ def test_a_score_is_told_against_chance():
     assert "1 in 4,800 if nothing had changed" in text
     assert "30% if nothing had changed: within its usual swings" in text
     assert "less than 1 in a million if nothing had changed, but too small to matter" in text
-    assert "of 1 it cannot be told: training time itself swung too much" in text
+    assert "whether wild moved unusually cannot be told" in text
+    assert "cannot be told: it swung too much within training time (as configured)" in text
     assert "0.4 no threshold cannot be told" in text
     assert "what came true moved too" in text
     assert "all training rows (as configured)" in text

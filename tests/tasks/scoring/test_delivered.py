@@ -15,7 +15,7 @@ from tests.tasks.scoring.served_sales import sales_contract, scored_sales, serve
 def test_row_holds_what_is_promised(tmp_path: Path) -> None:
     """Key, event time, what is passed through, prediction, decision, reasons, and by whom when."""
     contract = sales_contract(tmp_path)
-    config = ScoringConfig(include=("shop",), decision_threshold=0.03)
+    config = ScoringConfig(include=("shop",), decision_threshold=0.03, explain=2)
     scored = scored_sales(contract, reasons=[f"[{i}]" for i in range(6)], adjusted_by=4)
     part = served_sales(tmp_path, contract, scored, number=9)
 
@@ -36,6 +36,21 @@ def test_row_holds_what_is_promised(tmp_path: Path) -> None:
     assert [row["decision"] for row in rows] == [False] * 3 + [True] * 3
     assert (rows[3]["reasons"], rows[3]["version"], rows[3]["part"]) == ("[3]", "v1.4", 9)
     assert (rows[3]["batch"], rows[3]["shop"]) == ("2013-05-17", "A")
+
+
+@pytest.mark.parametrize("kept", [None, ["[1]"] * 6])
+@pytest.mark.parametrize("explain", [0, 2])
+def test_reasons_are_a_column_where_the_spec_asks_for_them(
+    tmp_path: Path, kept: list[str] | None, explain: int
+) -> None:
+    """Whatever parts were written with: a table has the same columns for all of them."""
+    contract = sales_contract(tmp_path)
+    part = served_sales(tmp_path, contract, scored_sales(contract, reasons=kept))
+
+    rows = delivered_rows(tmp_path, part, contract, ScoringConfig(explain=explain)).to_pylist()
+
+    expected = ("[1]" if kept else None) if explain else "no column"
+    assert [row.get("reasons", "no column") for row in rows] == [expected] * 6
 
 
 def test_costs_say_from_which_probability_on(tmp_path: Path) -> None:

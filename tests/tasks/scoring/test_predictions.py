@@ -1,4 +1,4 @@
-"""Tests of what the rows of a closed batch were told, in the lake."""
+"""Tests of the predictions of a closed batch, in the lake."""
 
 import hashlib
 import tempfile

@@ -1,4 +1,4 @@
-"""Tests of the record of what rows were told."""
+"""Tests of the record of what was served."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_every_row_is_served_once_by_whoever_looks_again(
 
 
 def test_events_at_the_very_moment_are_still_to_come(tmp_path: Path, contract: Contract) -> None:
-    """A row whose event is now may still be told anew."""
+    """A row whose event is now may still be predicted anew."""
     part = served_sales(tmp_path, contract, scored_sales(contract))
     now = datetime(2013, 5, 17, 12, 5, tzinfo=UTC)
     scored = scored_sales(contract, version=2)
@@ -224,6 +224,16 @@ def test_a_digest_is_of_the_row_alone(data: st.DataObject) -> None:
 def repr_of(value: object) -> str:
     """What tells values apart: minus zero is zero."""
     return repr(value + 0.0 if isinstance(value, float) else value)
+
+
+def test_what_is_no_finite_number_is_missing(tmp_path: Path, contract: Contract) -> None:
+    """In the part, and wherever it is delivered: no database or file holds a NaN."""
+    predicted = [0.1, float("nan"), float("inf"), 0.4, -float("inf"), 0.6]
+    part = served_sales(tmp_path, contract, scored_sales(contract, predicted=predicted))
+
+    kept = read_part(tmp_path, part, ["prediction"])["prediction"].to_pylist()
+
+    assert kept == [0.1, None, None, 0.4, None, 0.6]
 
 
 @pytest.mark.parametrize(("version", "adjusted_by"), [(1, None), (12, None), (3, 17)])

@@ -125,7 +125,7 @@ def test_nothing_served_is_nothing_to_compare(tmp_path: Path) -> None:
 
 
 def test_what_was_told_is_found_by_key(tmp_path: Path) -> None:
-    """Row for row with the closed batch, with the version that told it; the others are marked."""
+    """Row for row with the closed batch, with the version that predicted; others are marked."""
     contract = sales_contract(tmp_path)
     parts = [
         served_sales(

@@ -105,7 +105,7 @@ def test_the_same_again_changes_nothing(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("conflicts", [True, False], ids=["on conflict", "any database"])
 def test_rows_are_inserted_or_updated_by_key(url: str, tmp_path: Path, conflicts: bool) -> None:
-    """A key that is told again has the newer row; an older part replaces nothing."""
+    """A key that is predicted again has the newer row; an older part replaces nothing."""
     sink = sink_of(tmp_path, CONFIG, url=url)
     assert isinstance(sink, TableSink)
     if not conflicts:
@@ -118,7 +118,7 @@ def test_rows_are_inserted_or_updated_by_key(url: str, tmp_path: Path, conflicts
 
 
 def test_view_has_the_newest_of_every_key(url: str, tmp_path: Path) -> None:
-    """Whatever version told it: the table has both, the view one."""
+    """Whatever version predicted it: the table has both, the view one."""
     deliver(
         sink_of(tmp_path, CONFIG, url=url),
         tmp_path,
