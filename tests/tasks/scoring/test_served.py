@@ -136,6 +136,10 @@ def test_rows_that_may_have_been_trained_on_are_not_written_down(
     scored = scored_sales(contract, trained_until=until)
 
     assert fresh(tmp_path, contract, scored, [], MORNING) == [*[False] * 3, *[True] * 3]
+    # The same where some were served before: by a version that had not seen them.
+    before = served_sales(tmp_path, contract, scored_sales(contract, open_table(contract, 2)))
+    newer = scored_sales(contract, version=2, trained_until=until)
+    assert fresh(tmp_path, contract, newer, [before], MORNING) == [*[False] * 3, *[True] * 3]
 
 
 def test_the_newest_prediction_of_a_key_counts(tmp_path: Path, contract: Contract) -> None:
