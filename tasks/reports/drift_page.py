@@ -162,11 +162,14 @@ def _features_in_words(drift: DriftSummary) -> str:
     if not untold:
         return _moved_in_words(drift, judged, moved)
     names = (
-        " and ".join(untold) if len(untold) <= NAMED else counted(len(untold), "other", "others")
+        ", ".join(untold) if len(untold) <= NAMED else counted(len(untold), "feature", "features")
     )
-    return (
-        f"{_moved_in_words(drift, judged, moved)}; whether {names} moved unusually cannot be told"
-    )
+    unknown = f"{names} moved unusually cannot be told"
+    if moved:
+        return f"{_moved_in_words(drift, judged, moved)}; whether {unknown}"
+    others = len(judged) - len(untold)
+    rest = f"; none of {counted(others, 'other', 'others')} did" if others else ""
+    return f"Whether {unknown}{rest}"
 
 
 def _why_untold(reference: DriftReference) -> str:
@@ -179,9 +182,7 @@ def _moved_in_words(
     drift: DriftSummary, judged: Sequence[FeatureDrift], moved: Sequence[FeatureDrift]
 ) -> str:
     if not moved:
-        known = sum(f.outcome != "cannot be told" for f in judged)
-        others = "" if known == len(judged) else "other "
-        return f"None of {counted(known, f'{others}feature', f'{others}features')} moved"
+        return f"None of {counted(len(judged), 'feature', 'features')} moved"
     text = f"{len(moved)} of {counted(len(judged), 'feature', 'features')} moved"
     whole = sum(max(f.importance or 0.0, 0.0) for f in drift.inputs)
     if whole <= 0:

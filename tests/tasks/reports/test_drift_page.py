@@ -9,6 +9,8 @@ import math
 import re
 from datetime import UTC, datetime
 
+import pytest
+
 from tasks.history import in_order
 from tasks.records import DriftReference, Hold, Interval, Promote
 from tasks.reports.drift_page import render_drift_page
@@ -217,3 +219,35 @@ def test_a_season_beyond_training_is_named():
     assert "against 9,000 rows, the same season of earlier years" in text
     assert "9,000 rows of them are older than what the champion was trained on" in text
     assert "2012-03-01 to 2012-04-01" in text
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "sentence"),
+    [
+        ({"A": "steady", "b": "steady"}, "None of 2 features moved."),
+        ({"A": "drifted", "b": "steady"}, "1 of 2 features moved"),
+        (
+            {"A": "cannot be told", "b": "steady"},
+            "A moved unusually cannot be told; none of 1 other",
+        ),
+        ({"A": "cannot be told", "b": "drifted"}, "; whether A moved unusually cannot be told."),
+        ({"A": "cannot be told", "b": "cannot be told"}, "Whether A, b moved unusually cannot be"),
+        (dict.fromkeys("Abcde", "cannot be told"), "Whether 5 features moved unusually cannot be"),
+    ],
+)
+def test_the_headline_says_what_moved_and_what_cannot_be_told(outcomes, sentence):
+    """By name where there are few, and never as steady what is not known."""
+    features = [
+        a_feature(
+            name,
+            outcome=outcome,
+            importance=0.0,
+            score=0.4,
+            threshold=None if outcome == "cannot be told" else 0.2,
+        )
+        for name, outcome in outcomes.items()
+    ]
+
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", features)))
+
+    assert sentence in text
