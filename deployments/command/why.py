@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract, nearest
+from flows.steps.champion import served_version
 from tasks.configuration import ConfigurationError
 from tasks.errors import MisuseError
+from tasks.explanation.reasons import plain, reasons
 from tasks.features.frame import build_by_spec
 from tasks.features.labels import labelled_rows
 from tasks.ledger import entries as ledger
@@ -93,9 +95,6 @@ def explain_row(managed: ManagedModel, engine: Engine, key: Sequence[str], k: in
     no such column or its value does not fit, NoSuchRowError when not exactly one row was predicted
     under it, and ReasonsError when the version predicts otherwise from today's features.
     """
-    from flows.steps.champion import served_version
-    from tasks.explanation.reasons import plain, reasons
-
     contract, wanted = managed.contract, _parsed(managed, key)
     record, row = predicted_row(managed, engine, wanted)
     version, adjusted_by = serving_version(row[VERSION][0].as_py())

@@ -9,8 +9,11 @@ Where do I go to change ...?
     score.py, estimate.py          predictions and drift; an estimate until labels come
     labels.py, ensemble.py         mature labels; weights and recalibration
     evidence.py, decide.py         what a decision rests on; the decision about a batch
+    serving.py, delivery.py        open rows: checked, scored, kept as served; sinks
+    predictions.py, champion.py    what the command scores; a version read without a lease
     challenger.py, guardrails.py   from the window to the gate; the checks of a challenger
     approval.py                    requests that wait for a person
     dead_runs.py                   runs on the Prefect server that died or are overdue
+    kept.py, stop.py               what a run keeps in memory; a person's wish to stop
     publish.py, events.py          pages, MLflow, artifacts; events for automations
 """

@@ -2,10 +2,11 @@
 
 Where do I go to change ...?
 
-    frame.py     which columns become features, and how a frame is built
-    labels.py    labels from a contract of their own, joined by key
-    checks.py    whether features know the future or break on rows that the contract allows
-    config.py    what a spec may say of features
+    frame.py        which columns become features, and how a frame is built
+    labels.py       labels from a contract of their own, joined by key
+    checks.py       whether features know the future or break on rows that the contract allows
+    neighbours.py   whether they rest on rows that stand beside (KM016); fresh.py: on this process
+    config.py       what a spec may say of features
 
 What is fitted to data (imputing, encoding) belongs to the pipeline, in tasks/training.
 """
