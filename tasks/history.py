@@ -118,6 +118,13 @@ class History:
 
     # --- challengers ---
 
+    @property
+    def challengers(self) -> tuple[int, ...]:
+        """The versions that were judged by evidence, each once, in the order of their first
+        judgement.
+        """
+        return tuple(dict.fromkeys(entry.evidence.challenger for entry in self._by(Evidence)))
+
     def judgements(self, version: int) -> tuple[LedgerEntry[Decision, Evidence], ...]:
         """Return what was decided about a challenger by evidence: once, or again with more rows."""
         return tuple(e for e in self._by(Evidence) if e.evidence.challenger == version)

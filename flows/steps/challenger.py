@@ -22,7 +22,7 @@ from flows.steps.maturity import trainable
 from flows.steps.run import ModelRun
 from tasks.drift.task import make_baseline
 from tasks.errors import MisuseError, first_line
-from tasks.evaluation.judgement import importance
+from tasks.evaluation.behaviour import behaviour
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
 from tasks.evaluation.task import score_labelled
@@ -30,6 +30,7 @@ from tasks.features.task import features_sha256
 from tasks.prediction import predict
 from tasks.records import (
     BatchRecord,
+    Behaviour,
     Evidence,
     FeatureFrame,
     GateRule,
@@ -192,14 +193,15 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
-    weights = dict[str, float]()
+    measured = Behaviour()
     try:
-        weights = importance(
+        measured = behaviour(
             predicts,
             LabelledRows(parts.holdout),
             as_fitted,
+            as_fitted if fitted.unseen is None else fitted.unseen,
             Objective(spec.problem, spec.metric, fitted.classes),
-            seed=spec.training.seed,
+            spec.training.seed,
         )
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
         get_run_logger().warning(
@@ -211,7 +213,7 @@ def enter(
         parts.holdout,
         as_fitted,
         predicts,
-        weights,
+        measured.importance,
         history_before(run, parts.train),
     )
     lineage = Lineage(
@@ -229,6 +231,7 @@ def enter(
         contract_text=run.managed.contract.file.read_text(encoding="utf-8"),
         seed=spec.training.seed,
         code_version=code_version(),
+        behaviour=measured,
     )
     training = Training(
         lineage=lineage,

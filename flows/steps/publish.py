@@ -14,12 +14,15 @@ from prefect.artifacts import (
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.history import ApprovalRequest
+from tasks.lake import write_whole
 from tasks.records import BatchRecord, LoadedModel
-from tasks.registry.task import log_batch, log_page
+from tasks.registry.task import describe_version, log_batch, log_page
 from tasks.reports.task import (
     approval_page,
+    card_page,
     write_approval_page,
     write_batch_pages,
+    write_card,
     write_model_page,
 )
 
@@ -84,7 +87,33 @@ async def ask_for_approval(run: ModelRun, entry: ApprovalRequest) -> None:
 def publish_model(run: ModelRun) -> None:
     """Rebuild the model's page and its picture from the ledger."""
     records = list(run.batches.known.values())
+    publish_cards(run)
     write_model_page(run.managed, records, run.history, waiting(run), run.fence)
+
+
+def publish_cards(run: ModelRun) -> None:
+    """Write the cards of the versions that something was decided about since, and of those that
+    serve or have just served; MLflow gets what has changed, and while it is away nothing is kept
+    back: the next run has it.
+    """
+    history, records = run.history, tuple(run.batches.known.values())
+    newest = max((entry.batch for entry in history), default="")
+    now = {entry.version for entry in history if entry.batch == newest}
+    now |= {change.decision.version for change in history.champion_changes[-2:]}
+    for version in history.challengers:
+        described = card_page(run.managed, version).with_suffix(".md")
+        told = described.read_text(encoding="utf-8") if described.exists() else None
+        if version not in now and told is not None:
+            continue
+        trained = run.trainings.version(version)
+        challenged = history.judgements(version)[0].evidence.champion
+        before = None if challenged is None else run.trainings.version(challenged)
+        page, text = write_card(run.managed, trained, before, records, history, run.fence)
+        if run.registry_away or told == text:
+            continue
+        describe_version(run.managed, trained, text, page, run.fence)
+        with run.fence.hold():  # last: what is written here MLflow has
+            write_whole(described, text.encode())
 
 
 def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]:

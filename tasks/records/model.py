@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tasks.records.base import Form, Problem, Record, WindowKind
 
 
@@ -124,6 +126,43 @@ class Recalibration(Record):
     reason: str
 
 
+class CalibrationBin(Record):
+    """Predictions of about the same size, and what was seen where they were made."""
+
+    predicted: float
+    """Their mean."""
+    seen: float
+    """The share, or the mean, of what came."""
+    low: float
+    """Lower end of its 95% interval, clustered by blocks of time; infinite where these are few."""
+    high: float
+    rows: int
+
+
+class MainEffect(Record):
+    """What a model predicts on average when every row has the same value in one feature."""
+
+    feature: str
+    grid: tuple[float | str, ...]
+    """Quantiles of a number, rising; the most frequent values of a category, the first the most
+    frequent.
+    """
+    predicted: tuple[float, ...]
+
+
+class Behaviour(Record):
+    """How a version behaves on the rows that were held out when it was made; for its card."""
+
+    importance: Mapping[str, float] = Field(default_factory=dict)
+    """Feature -> loss added when its values are shuffled."""
+    calibration: tuple[CalibrationBin, ...] = ()
+    """By rising prediction."""
+    effects: tuple[MainEffect, ...] = ()
+    """Of the most important features, the most important first."""
+    of_class: str = ""
+    """Of a multiclass problem: the class whose probability the effects are about."""
+
+
 class Lineage(Record):
     """What a model is and what it was made of: known before it is registered, and kept with it."""
 
@@ -152,6 +191,7 @@ class Lineage(Record):
     """Labels from a contract of their own: which were read for this training, of an ensemble for
     its new member. Empty where the rows carry theirs.
     """
+    behaviour: Behaviour = Behaviour()
 
     @property
     def trained_until(self) -> datetime:

@@ -93,6 +93,18 @@ def log_page(managed: ManagedModel, run_id: str, page: Path) -> None:
         client(managed.settings.tracking_uri).log_artifact(run_id, str(page))
 
 
+@task(name="describe version", cache_policy=NO_CACHE)
+def describe_version(
+    managed: ManagedModel, trained: TrainedModel, text: str, page: Path, fence: Fence
+) -> None:
+    """Give a registered version a description in Markdown, and its run the page of the same."""
+    with answering_server(managed.settings):
+        api = client(managed.settings.tracking_uri)
+        with fence.hold():
+            api.update_model_version(managed.name, str(trained.version), description=text)
+        api.log_artifact(trained.run_id, str(page))
+
+
 def champion_version(managed: ManagedModel) -> int | None:
     """Return the version with the alias ``champion``, or None."""
     with answering_server(managed.settings):

@@ -10,6 +10,7 @@ from tasks.records import BatchRecord, FeatureDrift, Labelled, Promote, RollBack
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
 from tasks.reports.figures import NOTHING, percent, ratio, times_threshold
+from tasks.reports.model_card import state_of
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
     batch_rows,
@@ -25,6 +26,8 @@ HEAT_ROWS = 30
 """Features in the heat map, the most drifting first."""
 LABEL_ROWS = 12
 """Batches in the table of labels, the newest first."""
+VERSION_ROWS = 20
+"""Versions in the table of versions, the newest first."""
 _WORDED = 16
 """Up to so many batches a cell of the heat map is wide enough for its number."""
 _AREA = Area(width=1080, height=330, left=194, right=8, top=44, bottom=30)
@@ -74,6 +77,17 @@ class LabelRow:
 
 
 @dataclass(frozen=True)
+class VersionRow:
+    """One version that was judged."""
+
+    version: int
+    card: str | None
+    """Address of its card."""
+    kind: str
+    state: str
+
+
+@dataclass(frozen=True)
 class HeatMap:
     """Drift of features (rows) in batches (columns)."""
 
@@ -92,12 +106,14 @@ def render_model_page(
     records: Sequence[BatchRecord],
     history: History,
     link: Callable[[str], str | None],
+    card: Callable[[int], str | None],
     waits: Mapping[str, str] | None = None,
 ) -> str:
     """Return the HTML page of one model.
 
-    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot
-    be followed; ``waits`` from the batches whose labels may not be used yet to the reason.
+    ``link`` goes from a batch id to the relative address of its report, and ``card`` from a version
+    to that of its card, or to None where it cannot be followed; ``waits`` from the batches whose
+    labels may not be used yet to the reason.
     """
     batches = newest_revisions(records)
     newest_first = history.entries[::-1]
@@ -142,6 +158,20 @@ def render_model_page(
         turning=[entry for entry in newest_first if entry.decision.kind not in _QUIET],
         holds=[entry for entry in newest_first if entry.decision.kind in _QUIET],
         labels=_label_rows(batches, waits or {}),
+        versions=_versions(history, card),
+    )
+
+
+def _versions(history: History, card: Callable[[int], str | None]) -> tuple[VersionRow, ...]:
+    """The newest versions that were judged, newest first."""
+    return tuple(
+        VersionRow(
+            version=version,
+            card=card(version),
+            kind=history.judgements(version)[0].evidence.kind,
+            state=state_of(version, history),
+        )
+        for version in reversed(history.challengers[-VERSION_ROWS:])
     )
 
 

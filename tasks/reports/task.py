@@ -13,9 +13,10 @@ from tasks.history import ApprovalRequest, History
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.not_made import page_or_why
-from tasks.records import BatchRecord, Fence
+from tasks.records import BatchRecord, Fence, TrainedModel
 from tasks.reports.approval_page import render_approval_page, render_approval_text
 from tasks.reports.drift_page import render_drift_page
+from tasks.reports.model_card import About, make_card, render_card_page, render_card_text
 from tasks.reports.model_page import render_model_page
 from tasks.reports.timeline import draw_timeline
 from tasks.reports.validation_page import render_validation_page
@@ -31,6 +32,7 @@ DRIFT, VALIDATION, MODEL, EVIDENTLY = (
     "model.html",
     "evidently.html",
 )
+CARDS, CARD = "versions", "card.html"
 
 
 @task(name="write batch pages", cache_policy=NO_CACHE)
@@ -69,6 +71,7 @@ def write_batch_pages(
             spec.metric,
             list(known.values()),
             history,
+            lambda _: None,
             lambda _: None,
             waits,
         ),
@@ -135,6 +138,7 @@ def write_model_page(
             records,
             history,
             lambda id: f"{id}/{DRIFT}",
+            lambda version: card_page(managed, version).relative_to(directory).as_posix(),
             waits,
         ),
         get_run_logger(),
@@ -152,6 +156,38 @@ def write_model_page(
                 "the picture of %s could not be made: %s", managed.name, first_line(error)
             )
     return directory / "index.html", directory / "timeline.png"
+
+
+@task(name="write model card", cache_policy=NO_CACHE)
+def write_card(
+    managed: ManagedModel,
+    trained: TrainedModel,
+    before: TrainedModel | None,
+    records: Sequence[BatchRecord],
+    history: History,
+    fence: Fence,
+) -> tuple[Path, str]:
+    """Write the card of a version, and return it, and the same as Markdown for MLflow.
+
+    ``before`` is the champion that the version challenged, None for the first.
+    """
+    spec = managed.spec
+    about = About(managed.name, _description(managed), spec.target, spec.metric, managed.contract)
+    page = card_page(managed, trained.version)
+    card = make_card(about, trained, before, records, history)
+    html = page_or_why(
+        f"the card of {managed.name} version {trained.version}",
+        lambda: render_card_page(card),
+        get_run_logger(),
+    )
+    with fence.hold():
+        write_whole(page, html.encode())
+    return page, render_card_text(card)
+
+
+def card_page(managed: ManagedModel, version: int) -> Path:
+    """Return where the card of a version is, or will be."""
+    return managed.settings.reports / managed.name / CARDS / f"v{version}" / CARD
 
 
 def _description(managed: ManagedModel) -> str:

@@ -13,6 +13,8 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.records import BatchRecord, LedgerEntry, Promote, Reject, served_by
 from tasks.registry.aliases import aliased_version
+from tasks.registry.runs import client
+from tasks.reports.model_card import state_of
 from tasks.settings import Settings
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
 
@@ -209,3 +211,15 @@ def test_every_promotion_after_the_first_was_compared(entries):
         assert evidence.comparison.blocks >= 8
         assert evidence.folds == len(evidence.holdout) >= 1
         assert "unseen rows" in entry.decision.reason
+
+
+def test_every_judged_version_has_its_card(settings, entries):
+    """A page beside the reports, and a description in MLflow that is written from the same."""
+    for version in entries.challengers:
+        page = settings.reports / "weather" / "versions" / f"v{version}" / "card.html"
+        described = client(settings.tracking_uri).get_model_version("weather", str(version))
+
+        assert state_of(version, entries) in described.description
+        assert "KM004" in described.description
+        assert f"<b>version {version}</b>" in page.read_text("utf-8")
+        assert "What moves it" in page.read_text("utf-8")

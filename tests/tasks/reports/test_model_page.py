@@ -25,10 +25,15 @@ def link(batch):
     return f"{batch}/drift.html"
 
 
+def card(version):
+    """Where the card of a version lies."""
+    return f"versions/v{version}/card.html"
+
+
 def page_of(records, entries):
     """The page of a model called flights."""
     return render_model_page(
-        "flights", "Will it be late?", "roc_auc", records, in_order(entries), link
+        "flights", "Will it be late?", "roc_auc", records, in_order(entries), link, card
     )
 
 
@@ -54,7 +59,7 @@ def test_the_newest_batch_stands_first_and_links_to_its_report(year):
     """The table of batches runs backwards; every batch has its link."""
     page = page_of(year.records, year.history)
 
-    links = re.findall(r'href="([^"]+)"', page)
+    links = re.findall(r'href="([^"]+)"', page[: page.index('id="versions"')])
     assert links == [link(record.batch.id) for record in year.records[::-1]]
 
 
@@ -104,6 +109,7 @@ def test_what_waits_for_labels_is_told_with_its_reason():
         [whole, gaps, a_record(third)],
         History(),
         link,
+        card,
         {third.id: "labels of <2013-03> are refused"},
     )
 
