@@ -40,6 +40,10 @@ BATCHES = 12
 MOST = 5000
 """Characters that MLflow's database keeps of a version's description."""
 REST = "The rest is in the run of this version: `card.html`."
+OFF = 0.02
+"""A bin of the calibration is a limit from so large a share of the range of all bins on, where its
+interval leaves the prediction out: many rows make the smallest difference certain.
+"""
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",
@@ -130,15 +134,15 @@ def make_card(
             table
             for table in (
                 _about(about),
+                _decisions(trained.version, history),
+                *_scores(judged, about.metric),
+                _calibration(trained),
+                _effects(trained),
+                _importance(trained),
+                _changes(trained, before),
                 _data(trained),
                 _recipe(trained),
-                *_scores(judged, about.metric),
                 *(_evidence(evidence) if evidence else ()),
-                _calibration(trained),
-                _importance(trained),
-                _effects(trained),
-                _changes(trained, before),
-                _decisions(trained.version, history),
             )
             if table.rows
         ),
@@ -216,16 +220,12 @@ def _about(about: About) -> Table:
         ("answers", about.description or contract.purpose),
         ("predicts", f"column {about.target}"),
         ("is asked about", contract.usage),
-        ("must not be used", _not_for(contract)),
+        ("must not be used", "for rows that break its contract"),
+        ("known limits", contract.limitations),
         ("owner", contract.owner or "not named: the contract has no team"),
         ("contract", f"{contract.name} {contract.version}"),
     )
     return Table("What it is for", ("", ""), tuple(row for row in rows if row[1]))
-
-
-def _not_for(contract: Contract) -> str:
-    beyond = "for rows that break its contract, or from before it knew what the contract names"
-    return f"{beyond}; {contract.limitations}" if contract.limitations else beyond
 
 
 def _data(trained: TrainedModel) -> Table:
@@ -243,8 +243,8 @@ def _data(trained: TrainedModel) -> Table:
         ("contract then", trained.contract_version),
         (
             "features",
-            f"{len(trained.schema_.numerical):,} numbers,"
-            f" {len(trained.schema_.categorical):,} categories",
+            f"{figures.counted(len(trained.schema_.numerical), 'number', 'numbers')},"
+            f" {figures.counted(len(trained.schema_.categorical), 'category', 'categories')}",
         ),
         ("classes", ", ".join(trained.classes)),
     )
@@ -444,11 +444,14 @@ def _limits(
     unseen = [name for i, name in enumerate(MONTHS) if i not in seen]
     if unseen:
         yield f"It was trained on no row of {', '.join(unseen)}."
-    for one in trained.behaviour.calibration:
-        if math.isfinite(one.low) and not one.low <= one.predicted <= one.high:
-            interval = Interval(value=one.seen, low=one.low, high=one.high)
+    bins = trained.behaviour.calibration
+    low, high = _ends([one.seen for one in bins])
+    for one in bins:
+        interval = Interval(value=one.seen, low=one.low, high=one.high)
+        beyond = math.isfinite(one.low) and not one.low <= one.predicted <= one.high
+        if beyond and abs(one.predicted - one.seen) > OFF * (high - low):
             yield (
-                f"Where about {figures.number(one.predicted, 3)} was predicted,"
+                f"Where about {figures.estimate(one.predicted, interval)} was predicted,"
                 f" {figures.interval(interval)} came, on {one.rows:,} held out rows."
             )
     for newest in judged[:1]:

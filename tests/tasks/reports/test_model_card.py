@@ -138,7 +138,7 @@ def test_a_reader_finds_what_it_is_for_and_where_it_fails() -> None:
             "Cancelled flights never get a label.",
             "Operations",
             "2,000 in 2 spans",
-            "Where about 0.7 was predicted",
+            "Where about 0.70 was predicted",
             "Its loss is higher where carrier is EV",
             "trained on no row of March, April",
             "KM004, calibration: failed",
