@@ -154,7 +154,11 @@ def replayed_home(
     for week in WEATHER_WEEKS[10:]:
         (home / "sources" / "weather" / f"{week}.csv").unlink()
     before = dict(os.environ)
-    os.environ |= {"KINGMAKER_HOME": str(home), "KINGMAKER_PROJECT": str(WEATHER_PROJECT)}
+    os.environ |= {
+        "KINGMAKER_HOME": str(home),
+        "KINGMAKER_PROJECT": str(WEATHER_PROJECT),
+        "KINGMAKER_CONSOLE_URL": "https://console.example",
+    }
     try:
         assert run_flow(replay("weather")) == 10
     finally:

@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tasks.errors import MisuseError
 
-PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS = (
+PREFECT_CREDENTIALS, MLFLOW_CREDENTIALS, CONSOLE_CREDENTIALS = (
     "PREFECT_SERVER_API_AUTH_STRING",
     "KINGMAKER_MLFLOW_AUTH_STRING",
+    "KINGMAKER_CONSOLE_AUTH_STRING",
 )
 
 
@@ -56,7 +57,9 @@ def prefect_app() -> ASGIApp:
     """
     from prefect.server.api.server import create_app
 
-    return BasicAuthMiddleware(create_app(final=True), "Prefect", _credentials(PREFECT_CREDENTIALS))
+    return BasicAuthMiddleware(
+        create_app(final=True), "Prefect", credentials_in(PREFECT_CREDENTIALS)
+    )
 
 
 def mlflow_app() -> ASGIApp:
@@ -65,10 +68,13 @@ def mlflow_app() -> ASGIApp:
     """
     from mlflow.server.fastapi_app import app
 
-    return BasicAuthMiddleware(app, "MLflow", _credentials(MLFLOW_CREDENTIALS))
+    return BasicAuthMiddleware(app, "MLflow", credentials_in(MLFLOW_CREDENTIALS))
 
 
-def _credentials(variable: str) -> str:
+def credentials_in(variable: str) -> str:
+    """Return user and password of an environment's variable; NoCredentialsError when there are none
+    that are long enough.
+    """
     value = os.environ.get(variable, "")
     user, _, password = value.partition(":")
     if not user or len(password) < 12:

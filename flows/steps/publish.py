@@ -48,9 +48,10 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
         table=[{"what": name, "value": value} for name, value in _table(record).items()],
         description=f"**{record.name}**: " + "; ".join(f"{d.kind}: {d.reason}" for d in decided),
     )
-    await acreate_link_artifact(
-        key=f"{key}-report", link=pages[0].as_uri(), link_text=f"Report of {record.name}"
-    )
+    if report := run.managed.settings.address_of(pages[0]):
+        await acreate_link_artifact(
+            key=f"{key}-report", link=report, link_text=f"Report of {record.name}"
+        )
     return record
 
 
@@ -79,6 +80,8 @@ async def ask_for_approval(run: ModelRun, entry: ApprovalRequest) -> None:
     page, text = write_approval_page(run.managed, entry)
     log_page(run.managed, trained.run_id, page)
     key = f"{run.managed.name}-version-{trained.version}-approval".replace("_", "-")
+    if address := run.managed.settings.address_of(page):
+        text = f"{text}\n\n[The same page on the console]({address})"
     await acreate_markdown_artifact(
         key=key, markdown=text, description=f"{run.managed.name} awaits approval"
     )

@@ -67,6 +67,7 @@ def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecor
             "fingerprint": record.fingerprint,
             "verdict": record.verdict.outcome,
             "completed": record.completed,
+            "figures": _document(record.figures),
             "record": _document(record),
         }
         if last is not None and same:

@@ -55,11 +55,14 @@ batches = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("verdict", String(30), nullable=False),
     Column("completed", Boolean, nullable=False),
+    Column("figures", JSON, nullable=False),
     Column("record", JSON, nullable=False),
     UniqueConstraint("model", "stream", "batch", "revision"),
 )
 """Every batch of every model, of rows and of labels, each revision of it; the record is a
 BatchRecord.
+
+Its figures stand before it: SQLite reads a row up to the last column that is asked for.
 """
 
 trainings = Table(
@@ -82,8 +85,6 @@ decisions = Table(
     Column("batch", String(40), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("decision", JSON, nullable=False),
-    Column("evidence", JSON, nullable=False),
-    Column("rule", JSON(none_as_null=True)),
     Column("evidence_sha256", String(64), nullable=False),
     Column("as_of", DateTime(timezone=True), nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
@@ -91,6 +92,8 @@ decisions = Table(
     Column("flow_run", Text, nullable=False),
     Column("decided_by", Text, nullable=False),
     Column("token", BigInteger, nullable=False),
+    Column("rule", JSON(none_as_null=True)),
+    Column("evidence", JSON, nullable=False),
 )
 """Every decision with its evidence, and the rule that made it where one did.
 

@@ -23,7 +23,9 @@ from tasks.records.base import (
     WindowKind,
 )
 from tasks.records.batch import (
+    BatchFigures,
     BatchRecord,
+    KnownBatch,
     Predictions,
     Superseded,
 )
@@ -127,6 +129,7 @@ __all__ = [
     "Attempted",
     "AwaitApproval",
     "BaselineProfile",
+    "BatchFigures",
     "BatchRecord",
     "Behaviour",
     "CalibrationBin",
@@ -158,6 +161,7 @@ __all__ = [
     "Histogram",
     "Hold",
     "Interval",
+    "KnownBatch",
     "KnownLabels",
     "LabelSnapshot",
     "LabelSummary",

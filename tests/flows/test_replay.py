@@ -182,7 +182,9 @@ def test_run_names_say_model_and_batch(use_home, replayed_home):
 
 
 def test_prefect_artifacts_tell_the_batch_and_link_its_report(use_home, replayed_home):
-    """Each batch leaves a table with its decision and a link to its drift report."""
+    """Each batch leaves a table with its decision and a link to its drift report on the console:
+    an address that a browser follows.
+    """
     from prefect.artifacts import Artifact
 
     use_home(replayed_home)
@@ -195,7 +197,8 @@ def test_prefect_artifacts_tell_the_batch_and_link_its_report(use_home, replayed
     rows = {row["what"]: row["value"] for row in json.loads(table.data)}
     assert rows["verdict"].startswith("accept")
     assert "mae" in rows
-    assert "drift.html" in link.data
+    console = "https://console.example/reports/weather"
+    assert f"]({console}/{WEATHER_WEEKS[6]}/drift.html)" in link.data
 
 
 def test_every_promotion_after_the_first_was_compared(entries):
