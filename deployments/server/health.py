@@ -1,5 +1,5 @@
-"""``python -m deployments.server.health prefect|mlflow|console PORT``: exit code 0 when that server,
-in here, is ready.
+"""``python -m deployments.server.health SERVER PORT``: exit code 0 when that server, in here, is
+ready: prefect, mlflow or console.
 """
 
 from __future__ import annotations
