@@ -13,7 +13,7 @@ import base64
 import hmac
 import os
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tasks.errors import MisuseError
 
@@ -28,13 +28,25 @@ class NoCredentialsError(MisuseError):
     """A server was to be started without credentials, or with empty ones."""
 
 
-class BasicAuthMiddleware:
-    """Answers 401 to every HTTP request without the one user's name and password (RFC 7617)."""
+POLICY = b"content-security-policy"
+STAYS_HERE = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"
+"""Content security policy of pages that are not ours: their own scripts run, and no other host is
+asked for anything. Prefect's page asks a host of analytics at each load without it.
+"""
 
-    def __init__(self, app: ASGIApp, realm: str, credentials: str) -> None:
+
+class BasicAuthMiddleware:
+    """Answers 401 to every HTTP request without the one user's name and password (RFC 7617), and
+    gives answers that have none a content security policy.
+    """
+
+    def __init__(
+        self, app: ASGIApp, realm: str, credentials: str, policy: str = STAYS_HERE
+    ) -> None:
         self._app = app
         self._realm = realm
         self._expected = b"Basic " + base64.b64encode(credentials.encode())
+        self._policy = policy.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is allowed, and the server's own beginning and end."""
@@ -44,7 +56,16 @@ class BasicAuthMiddleware:
             await send({"type": "http.response.start", "status": 401, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        await self._app(scope, receive, send)
+
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                if not any(name.lower() == POLICY for name, _ in headers):
+                    headers.append((POLICY, self._policy))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, with_policy if scope["type"] == "http" else send)
 
     def _allows(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
