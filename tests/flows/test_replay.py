@@ -223,6 +223,7 @@ def test_every_judged_version_has_its_card(settings, entries):
         described = client(settings.tracking_uri).get_model_version("weather", str(version))
 
         assert state_of(version, entries) in described.description
-        assert "KM004" in described.description
+        assert "Importance" in described.description
         assert f"<b>version {version}</b>" in page.read_text("utf-8")
         assert "What moves it" in page.read_text("utf-8")
+        assert "KM004" in page.read_text("utf-8")
