@@ -36,7 +36,7 @@ def render_decision_page(entry: LedgerEntry, *, intact: bool, made_again: str) -
         sentences=(
             entry.decision.reason,
             f"Decided by {entry.decided_by} as of {figures.moment(entry.as_of)}. {effect}.",
-            f"{seal} ({entry.evidence_sha256[:12]}). Made again from it: {made_again}",
+            f"{seal} ({entry.evidence_sha256[:12]}). Made again from it: {made_again}.",
         ),
         links=_links(entry),
         tables=tuple(table for table in _tables(entry) if table.rows),

@@ -42,7 +42,9 @@ class FleetModel(Record):
     scores: tuple[float | None, ...]
     """Of the newest batches, the newest last; None where labels are not mature."""
     last: str
-    """The newest decision, in words."""
+    """The newest decision, such as ``Promote version 3``; empty before the first."""
+    reason: str
+    """Of that decision."""
     decision: int | None
     """Its number."""
     needs: tuple[Need, ...]
@@ -71,7 +73,8 @@ def at_a_glance(
         scored=judged.batch if judged else "",
         score=judged.figures.score if judged else None,
         scores=tuple(None if b.figures.score is None else b.figures.score.value for b in batches),
-        last=f"{last.title}: {last.decision.reason}" if last else "",
+        last=last.title if last else "",
+        reason=last.decision.reason if last else "",
         decision=last.id if last else None,
         needs=tuple(_needs(newest, history)),
         managed=managed,
