@@ -22,6 +22,9 @@ from hypothesis import HealthCheck, settings
 from tasks.batches import batch_of
 from tasks.settings import Settings, prepare_environment
 
+# As prepare_environment has it, but before any module of the tests imports scikit-learn.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # How fast a machine is that others use too says nothing of the code: no property test fails by the
 # clock.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
