@@ -82,7 +82,7 @@ def _state(settings: Settings) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store_of_two(quiet: None, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with version 1 on the champion and version 2 as its challenger."""
     home = tmp_path_factory.mktemp("two")
     (home / "mlflow.db").write_bytes(empty_store.read_bytes())
