@@ -9,14 +9,15 @@ storm on PostgreSQL, with ``--database postgresql://user:password@host:port/name
 not used yet); models, deployments and runs are made by ``kingmaker deploy`` and Prefect's API; each
 run is a process of its own, begun by the worker or as the worker begins it.
 
-deploy  every model is registered on a server that knows none, and once more. storm   every model
-has a run that is due at the same moment, and nothing new. One of them took in two weeks; the others
-know them by copies of its ledger rows. CPU of the runs is what the system counted for the worker's
-children. idle    a run with nothing new, against ``python
-        -c "import prefect"`` and a Prefect flow that does nothing, by turns. past    one new week
-        in a home with few past runs, and the same in a home with thousands of them in Prefect and
-        MLflow, by turns. They are copies of runs that the product made, under ids and moments of
-        their own.
+- deploy: every model is registered on a server that knows none, and once more.
+- storm: every model has a run that is due at the same moment, and nothing new. One of them took in
+  two weeks; the others know them by copies of its ledger rows. CPU of the runs is what the system
+  counted for the worker's children.
+- idle: a run with nothing new, against ``python -c "import prefect"`` and a Prefect flow that does
+  nothing, by turns.
+- past: one new week in a home with few past runs, and the same in a home with thousands of them in
+  Prefect and MLflow, by turns. They are copies of runs that the product made, under ids and moments
+  of their own.
 
 Prints Markdown tables.
 """
@@ -61,7 +62,7 @@ EMPTY = "from prefect import flow\n\n\n@flow\nasync def empty() -> None:\n    pa
 
 
 def deploy(root: Path, count: int, repeat: int) -> None:
-    """Measure ``kingmaker deploy`` of ``count`` models on a server that knows none of them, and once
+    """Measure ``kingmaker deploy`` of ``count`` models on a server that knows none, and once
     more.
     """
     names = [f"weather-{number:03d}" for number in range(count)]
