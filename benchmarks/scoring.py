@@ -76,7 +76,7 @@ def prepare(directory: Path, rows: int) -> Path:
 
 def train(directory: Path) -> None:
     """Replay the months that the champion is trained on."""
-    _settle(directory)
+    _settings_in(directory)
     from deployments.server.embedded import answering_prefect, embedded_server
     from flows.replay import replay
 
@@ -86,7 +86,7 @@ def train(directory: Path) -> None:
 
 def ours(directory: Path, file: Path) -> None:
     """Score, record and deliver the file."""
-    settings = _settle(directory)
+    settings = _settings_in(directory)
     from flows.steps.predictions import score_file
     from tasks.model_spec import manage
 
@@ -98,7 +98,7 @@ def ours(directory: Path, file: Path) -> None:
 
 def bare(directory: Path, file: Path) -> None:
     """Read, make features, predict and write, as one would by hand."""
-    settings = _settle(directory)
+    settings = _settings_in(directory)
     from deployments.flights.features import build
     from flows.steps.champion import in_force
     from tasks.ledger.tables import open_ledger
@@ -125,7 +125,7 @@ def bare(directory: Path, file: Path) -> None:
     rows.assign(prediction=probability).to_parquet(directory / "bare.parquet")
 
 
-def _settle(directory: Path) -> Settings:
+def _settings_in(directory: Path) -> Settings:
     os.environ["KINGMAKER_HOME"] = str(directory / "home")
     os.environ["KINGMAKER_PROJECT"] = str(directory / "project")
     settings = Settings()

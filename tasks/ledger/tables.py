@@ -1,4 +1,4 @@
-"""The ledger's tables, and the door to the database. SQLite embedded, PostgreSQL in production."""
+"""The ledger's tables, and the way to its database: SQLite embedded, PostgreSQL in production."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Column, Contract, Rule
 from tasks.batches import Batch
 from tasks.lake import scratch_directory
-from tasks.validation.expectations import RuleResult, held, moment, observed
+from tasks.validation.expectations import RuleResult, held, moment, shown_value
 from tasks.validation.formats import whole
 from tasks.validation.sql_text import column_at, literal, parquet_rows
 
@@ -345,7 +345,7 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
             found = newest
         case _:
             raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no scan")
-    return RuleResult(rule, success, (), observed(found, rule, scan.contract))
+    return RuleResult(rule, success, (), shown_value(found, rule, scan.contract))
 
 
 def _unique(scan: _Scan, rule: Rule, none: bool = False) -> RuleResult:

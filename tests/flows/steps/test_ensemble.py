@@ -84,7 +84,9 @@ def test_nothing_to_take_back_is_said(use_home, make_weather_home, quick_project
         run_flow(rollback("weather", recalibration=True))
 
 
-def test_take_back_by_hand(use_home, make_replayed_home, make_weather_home, quick_project):
+def test_a_person_takes_a_refresh_back(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """The last refresh is undone at once, by name, and the next batch is served with what was
     before it.
     """

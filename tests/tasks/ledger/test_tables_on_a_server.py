@@ -1,4 +1,4 @@
-"""Tests of the door to PostgreSQL: what is away is waited for, what is wrong is not, and both are
+"""Tests of a ledger on PostgreSQL: what is away is waited for, what is wrong is not, and both are
 said by name.
 """
 
