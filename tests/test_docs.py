@@ -220,7 +220,7 @@ def _anchors(page):
 def test_pages_and_code_use_the_fields_words(room):
     """The name of the product is the only metaphor, in names of the code too."""
     own = re.compile(
-        r"(?<![a-z])(mandate|reign|crown|throne|coronation|panel|newcomer|dethron)", re.I
+        r"(?<![a-z])(mandate|reign|crown|throne|coronation|panel|newcomer|dethron)", re.IGNORECASE
     )
     files = [file for file in (ROOT / room).rglob("*.*") if file.suffix in (".py", ".md", ".yaml")]
     texts = {file: file.read_text("utf-8") for file in (files if room else PAGES)}

@@ -380,7 +380,7 @@ def test_result_that_contradicts_itself_is_no_verdict(
     contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Failed without a row, or with more rows than it lists: neither can be believed."""
-    from great_expectations.core.batch import Batch
+    from great_expectations.datasource.fluent.interfaces import Batch
 
     validate = Batch.validate
     monkeypatch.setattr(
