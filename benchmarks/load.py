@@ -9,7 +9,8 @@ storm on PostgreSQL, with ``--database postgresql://user:password@host:port/name
 not used yet); models, deployments and runs are made by ``kingmaker deploy`` and Prefect's API; each
 run is a process of its own, begun by the worker or as the worker begins it.
 
-- deploy: every model is registered on a server that knows none, and once more.
+- deploy: every model, each with a schedule, is registered on a server that knows none, and once
+  more.
 - storm: every model has a run that is due at the same moment, and nothing new. One of them took in
   two weeks; the others know them by copies of its ledger rows. CPU of the runs is what the system
   counted for the worker's children.
@@ -70,7 +71,7 @@ def deploy(root: Path, count: int, repeat: int) -> None:
     for turn in range(repeat):
         home = Home(root / str(turn))
         for name in names:
-            home.describe(name)
+            home.describe(name, "0 5 * * *")
         command = home.command("deploy")
         with home.up():
             for way in ("none is known", "all are known"):
