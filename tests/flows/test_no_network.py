@@ -21,10 +21,10 @@ pytestmark = pytest.mark.flow
 _ALONE = """
 import fcntl, socket, struct
 def up(name):
-    with socket.socket() as door:
+    with socket.socket() as probe:
         flags = struct.pack("16sh", name, 1)
         # SIOCSIFFLAGS, IFF_UP: a new network has nothing but a loopback that is down
-        fcntl.ioctl(door, 0x8914, flags)
+        fcntl.ioctl(probe, 0x8914, flags)
 up(b"lo")
 try:
     socket.create_connection(("192.0.2.1", 80), timeout=5)
