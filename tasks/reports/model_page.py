@@ -108,7 +108,7 @@ def render_model_page(
             Measured(
                 record.batch.id,
                 champion.score if champion else None,
-                first.score.value if first else None,
+                first.score.value if first and first.score else None,
                 note=_note(record, history),
             )
             for record in batches

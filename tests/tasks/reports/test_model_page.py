@@ -158,3 +158,15 @@ def test_an_estimate_stands_in_for_labels_that_are_not_there():
     )
     judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
     assert "estimated" not in page_of([judged], [])
+
+
+def test_a_batch_of_one_class_says_that_it_has_no_score():
+    """Where the metric is not defined the page says so, and draws on."""
+    batch = months(1)[0]
+    one_class = a_performance(batch.id, score=None)
+    record = a_record(batch, performances=(one_class,))
+
+    html = page_of([record], [])
+
+    assert "not defined on these rows" in html
+    assert "no score" in html
