@@ -111,6 +111,11 @@ class ModelRun:
         return self.decisions.history
 
     @property
+    def newest_batch(self) -> str:
+        """The newest batch that was taken in, from whose end on a change of champion counts."""
+        return max(self.batches.known)
+
+    @property
     def known_labels(self) -> KnownLabels:
         """What was read of the contract of labels by the run's moment."""
         return KnownLabels(batches=tuple(self.labels.known.values()), as_of=self.as_of)

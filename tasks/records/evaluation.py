@@ -83,6 +83,15 @@ class Performance(Record):
     metrics: Mapping[str, Interval]
     slices: tuple[SliceScore, ...] = ()
 
+    @property
+    def loss_error(self) -> float:
+        """The standard error of the loss, from its interval; where that is unknown, as if each
+        row's loss spread as far as it is large, which an exponential one does.
+        """
+        if self.loss.known:
+            return (self.loss.high - self.loss.value) / 1.96
+        return abs(self.loss.value) / math.sqrt(self.rows)
+
 
 class Estimate(Record):
     """How one model probably does on a batch before its labels are known: blind to concept drift,
