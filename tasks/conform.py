@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from data_contracts.contract import MISSING, Column, Contract
 from data_contracts.time_format import MONTHS, pattern_of
+from tasks.errors import KingmakerError
 from tasks.lake import arrow_type
 
 TRUE = ("true", "t", "yes", "y", "1", "1.0")
@@ -35,7 +36,7 @@ _DISTINCT = 10_000
 """Most distinct values that are looked at for those that do not fit."""
 
 
-class _UnfitError(ValueError):
+class _UnfitError(KingmakerError):
     """Some value does not fit."""
 
 

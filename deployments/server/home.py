@@ -125,7 +125,7 @@ def rotate_secrets(home: Path) -> None:
 
 
 def running(home: Path) -> Running | None:
-    """Return who runs the servers of a home; None when nobody does, however the last one ended."""
+    """Return who runs the servers of a home; None when none does, however the last one ended."""
     lock, state = _lock_file(home), _state_file(home)
     if not lock.exists():
         return None

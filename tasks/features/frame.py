@@ -269,8 +269,8 @@ def _groups(values: pd.Series, contract: Contract) -> pd.Series:
     """Categories to audit by; those of a personal column as ``group 1``, ``group 2``, from the
     largest on.
 
-    A digest would hide nothing: whoever guesses the few values there are can compute theirs. Which
-    group is which, only a look into the lake tells.
+    A digest would hide nothing: those of the few values there are can be computed. Which group is
+    which, only a look into the lake tells.
     """
     named = _category(values)
     if not contract.column(str(values.name)).sensitive:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, Every, batch_of, pattern_of
+from tasks.errors import KingmakerError
 from tasks.ingest.source import Address, SourceError, UnreadableError, digest_of
 from tasks.ingest.stores import File, Store, find, keep, look_at, opened
 from tasks.lake import write_whole
@@ -59,7 +60,7 @@ class _Index:
     """Batch id -> where its rows are; those of the empty id are none, with all columns."""
 
 
-class _DamagedRowsError(ValueError):
+class _DamagedRowsError(KingmakerError):
     """The rows that were kept are not those that were written."""
 
 

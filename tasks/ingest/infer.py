@@ -336,7 +336,7 @@ class _Typist:
             yield Column(name, "string")
 
     def _of_text(self, name: str, raw: pa.ChunkedArray) -> Iterator[Column]:
-        # Whoever wrote Parquet could have said that text is something else.
+        # The writer of Parquet could have said that text is something else.
         known = self._server.format == "parquet" and name != self._time
         if name in self._options.text or known:
             yield Column(name, "string")

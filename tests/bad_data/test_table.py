@@ -183,7 +183,7 @@ def extra(name: str) -> Callable[[Shop], Rows]:
 
 
 def on_an_absent_server(shop: Shop) -> None:
-    """Deliver to a server that nobody is at."""
+    """Deliver to an address without a server."""
     shop.deliver(sample_rows(6))
     server = {"server": "lake", "type": "s3", "format": "csv", "location": "s3://sales/{batch}.csv"}
     shop.change(lambda d: d.update(servers=[server | {"endpointUrl": "http://127.0.0.1:1"}]))
@@ -191,7 +191,7 @@ def on_an_absent_server(shop: Shop) -> None:
 
 @contextmanager
 def server_started(shop: Shop) -> Iterator[None]:
-    """Nobody is there meanwhile; afterwards the disk is the source again."""
+    """There is no server meanwhile; afterwards the disk is the source again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_ACCESS_KEY_ID", "x")

@@ -112,9 +112,11 @@ def _stage(
     spec["retrain"], spec["watch"] = {"every": 1}, {"batches": 0}
     # Each further week is promoted: no new member is kept out of an ensemble,
     # and nothing else is decided.
+    spec["ensemble"] = {"join_worse": 9.0}
     if first == 1:
         spec["ensemble"], spec["recalibrate"] = {"members": 1}, "never"
-    spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0}
+    # A week that differs is no reason either: KM006 asks how a challenger generalises.
+    spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0, "accept": ["KM006"]}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
         [sys.executable, "-m", "tests.crash.driver"],
@@ -153,12 +155,12 @@ def stage(
 
 @pytest.fixture(scope="session")
 def whole(stage: Stage) -> dict[str, Any]:
-    """What a run of the third week that nobody disturbs writes, and the state that it ends in."""
+    """What a run of the third week that is not disturbed writes, and the state that it ends in."""
     return undisturbed(stage)
 
 
 def undisturbed(stage: Stage) -> dict[str, Any]:
-    """Put the stage back, and return what a run writes that nobody disturbs, and the state that it
+    """Put the stage back, and return what a run writes that is not disturbed, and the state that it
     ends in.
     """
     stage.reset()
@@ -335,7 +337,7 @@ def remote(
     environment = {
         "KINGMAKER_LEDGER": url_of(servers.postgres, "ledger"),
         "KINGMAKER_TRACKING": f"http://127.0.0.1:{servers.proxy.port}",
-        # The product's bounds, shorter: nobody has to wait for what is down on purpose.
+        # The product's bounds, shorter: no test has to wait for what is down on purpose.
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tasks.ledger import tables
-from tests.crash.state import throne, whole_state
+from tests.crash.state import champion, whole_state
 from tests.crash.writes import Writes
 
 
@@ -83,7 +83,7 @@ def _import_everything() -> None:
 
 
 def _work(job: dict[str, Any], answer: Path) -> None:
-    """In the fork: look at the throne, run the monitor, and say what the state is then."""
+    """In the fork: look at the champion, run the monitor, and say what the state is then."""
     code = 1
     try:
         os.environ |= job["environment"]
@@ -98,7 +98,7 @@ def _work(job: dict[str, Any], answer: Path) -> None:
         )
         found: dict[str, Any] = {}
         if job.get("look"):
-            found["throne"] = throne("weather")
+            found["champion"] = champion("weather")
         if job.get("watch"):
             writes.install()
         from prefect.settings import PREFECT_API_URL, temporary_settings

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a port of this machine that is free."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         port: int = door.getsockname()[1]
         return port
@@ -63,7 +63,7 @@ class Proxy:
                 continue
             try:
                 server = self._reach()
-            except OSError:  # it is down, and so are we to whoever asks
+            except OSError:  # it is down, and so are we to the one who asks
                 client.close()
                 continue
             self._open.append(server)

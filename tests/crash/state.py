@@ -17,11 +17,11 @@ from tasks.settings import Settings
 from tests.versions import known_versions
 
 
-def throne(model: str) -> dict[str, Any]:
+def champion(model: str) -> dict[str, Any]:
     """Who is champion at this moment: the alias, and that the version loads and verifies."""
     settings = Settings()
     version = aliased_version(settings, model, CHAMPION)
-    assert version is not None, "the throne is empty"
+    assert version is not None, "there is no champion"
     trained = ledger.training(open_ledger(settings.ledger_url), model, version)
     fetch(settings, trained, "skops")
     return {"version": version}

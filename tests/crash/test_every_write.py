@@ -26,8 +26,8 @@ a sample.
 def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
     stage: Stage, whole: dict[str, Any]
 ) -> None:
-    """Before the snapshot is there, the predictions are, the journal says who shall reign, and the
-    alias does.
+    """Before the snapshot is there, the predictions are, the journal says who is to be champion, and
+    the alias does.
     """
     turns = [
         next(w for w in whole["writes"] if w.startswith("os.rename") and "tasks/ingest/" in w),

@@ -50,7 +50,7 @@ def test_full_disk_ends_the_run_by_name_and_the_next_goes_on(
     """The run says that there is no space; with room again the next one comes to the same end."""
     full = stage.run(look=True, state=False)
     assert "No space left" in full["error"] or "disk is full" in full["error"], full["error"]
-    assert full["throne"]["version"] == 1
+    assert full["champion"]["version"] == 1
 
     assert _mount("mount", "-o", f"remount,size={small_disk * 4}k", str(stage.home)) == 0
     after = stage.run(look=True)

@@ -264,7 +264,7 @@ def test_postgres_restarted_in_the_middle(
 def test_killed_between_the_servers_the_next_run_comes_to_the_same_end(
     remote: Stage, week: str, write: str
 ) -> None:
-    """SIGKILL before a write to PostgreSQL or to the MLflow server; the throne is never empty."""
+    """SIGKILL before a write to PostgreSQL or to the MLflow server; there is always a champion."""
     killed = remote.ask(watch=True, fatal=write, prefix=True)
 
     assert killed["status"] == -signal.SIGKILL, killed

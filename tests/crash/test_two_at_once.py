@@ -88,7 +88,7 @@ def test_paused_run_wakes_up_and_cannot_write(
     }
 
 
-def test_paused_in_the_middle_of_the_crown_nobody_overtakes_it(
+def test_paused_while_the_alias_moves_no_run_overtakes_it(
     stage: Stage, whole: dict[str, Any]
 ) -> None:
     """The alias is moved while the lease's row is locked: the next run is told, and after the first

@@ -175,7 +175,7 @@ def until(look: Any, seconds: float = 300) -> Any:
 
 
 def free_port() -> str:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     import socket
 
     with socket.socket() as probe:

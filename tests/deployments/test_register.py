@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -471,9 +472,9 @@ def test_a_persons_run_waits_for_the_one_that_acts(servers):
 
     until(lambda: now()["state_type"] in ("COMPLETED", "FAILED", "CRASHED"))
     assert now()["state_type"] == "COMPLETED"
-    assert "frozen    since batch 2013-W03: by a person: a new sensor" in (
-        servers.kingmaker("status").stdout
-    )
+    # Which batch is the newest by then is the schedule's affair.
+    status = servers.kingmaker("status").stdout
+    assert re.search(r"frozen    since batch \S+: by a person: a new sensor", status)
 
 
 def test_a_run_that_went_silent_is_ended_by_the_server(servers):
@@ -492,7 +493,7 @@ def test_without_a_server_deploy_says_how_to_start_one(tmp_path):
     said = Servers(tmp_path).kingmaker("deploy")
 
     assert said.returncode == 2
-    assert "kingmaker up" in said.stderr
+    assert re.search("start one by 'kingmaker .* up'", said.stderr)
 
 
 def test_the_repositorys_own_prefect_file_is_up_to_date():

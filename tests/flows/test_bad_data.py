@@ -161,8 +161,8 @@ def test_growing_file_that_is_broken(shop, capsys):
 
 
 def test_one_class_in_the_target(shop, caplog):
-    """Days on which everything comes back are accepted and scored, and judge nobody; the champion
-    goes on.
+    """Days on which everything comes back are accepted and scored, and judge no version; the
+    champion goes on.
     """
     for day in DAYS[:2]:
         deliver(shop, day)

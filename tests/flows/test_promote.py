@@ -91,15 +91,15 @@ def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, qu
     make_weather_home(6)
 
     run_flow(replay("weather"))
-    by_hand = run_flow(retrain("weather"))
+    entry = run_flow(retrain("weather"))
 
     records = ledger.known_batches(engine, "weather")
     assert all(r.predictions is not None for r in list(records.values())[3:])
-    since = ledger.history(engine, "weather")
-    since = since[[e.decision.kind for e in since].index("Freeze") + 1 :]
+    entries = ledger.history(engine, "weather").entries
+    since = entries[[e.decision.kind for e in entries].index("Freeze") + 1 :]
     assert {e.decision.kind for e in since[:3]} == {"Hold"}
     assert since[0].decision.reason.startswith("frozen since batch 2013-W04")
-    assert by_hand.decision.kind in ("AwaitApproval", "Reject")
+    assert entry.decision.kind in ("AwaitApproval", "Reject")
 
     run_flow(thaw("weather", "moved back", "ada"))
     make_weather_home(7)

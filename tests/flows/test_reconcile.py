@@ -103,7 +103,7 @@ def test_of_late_runs_the_newest_stays(act, monkeypatch):
             Scheduled(name="Late", scheduled_time=now - timedelta(days=days)) for days in (3, 1, 2)
         ]
         runs = [await run_of(client, "monitor", "late-1", state) for state in late]
-        by_hand = await run_of(client, "monitor", "late-1", late[0])
+        manual = await run_of(client, "monitor", "late-1", late[0])
         mine = {run.id for run in runs}
 
         async def scheduled_by_the_server(*arguments, **more):
@@ -112,7 +112,7 @@ def test_of_late_runs_the_newest_stays(act, monkeypatch):
 
         monkeypatch.setattr(dead_runs, "runs_of_ours", scheduled_by_the_server)
         await drop_overdue(client)
-        return [(await client.read_flow_run(run.id)).state_type for run in (*runs, by_hand)]
+        return [(await client.read_flow_run(run.id)).state_type for run in (*runs, manual)]
 
     assert act(story) == [
         StateType.CANCELLED,

@@ -57,7 +57,7 @@ def test_everything_journalled_took_effect(entries):
 
 
 def test_registry_and_ledger_name_the_same_champion(settings, entries):
-    """The alias champion is on the version of the newest reign."""
+    """The alias champion is on the version of the newest promotion or rollback."""
     assert (
         aliased_version(settings, "weather", "champion")
         == entries.champion_changes[-1].decision.version
@@ -91,7 +91,7 @@ def test_predictions_cover_every_accepted_row(settings, records, entries):
 
 
 def test_nobody_is_judged_on_rows_it_was_trained_on(settings, records):
-    """Whoever judged a batch had seen nothing of it, by the ledger's own account."""
+    """A version that is judged by a batch had seen nothing of it, by the ledger's own account."""
     engine = open_ledger(settings.ledger_url)
 
     judged = [(record, one) for record in records.values() for one in record.performances]

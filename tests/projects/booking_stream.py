@@ -23,7 +23,7 @@ WEEKS = tuple(f"2024-W{week:02d}" for week in range(2, 12))
 ROWS = 300
 """Bookings in a week."""
 SILENT = 9
-"""Of these bookings in a week nobody ever says what became of them."""
+"""Of these bookings in a week it is never said what became of them."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ PASSED = Guardrail(
 )
 
 OPEN = Fence(token=1, hold=nullcontext)
-"""The fence of a run that nobody can take the lease from."""
+"""The fence of a run whose lease cannot be taken."""
 
 
 def at(days: float) -> datetime:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+_OURS = ("host", "connection", "accept-encoding")
+"""Headers that are not passed on: about the way here, and content is passed on as it is."""
+
 
 class Busy(ThreadingHTTPServer):
     """Passes requests on to ``address``, but answers 503 to those for which ``is_busy`` says so."""
@@ -32,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(503, b'{"exception_message": "database is locked"}', {"Retry-After": "0.01"})
             return
         behind = http.client.HTTPConnection(urlsplit(self.server.behind).netloc, timeout=120)
-        kept = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
+        kept = {k: v for k, v in self.headers.items() if k.lower() not in _OURS}
         behind.request(self.command, self.path, body, kept)
         answer = behind.getresponse()
         self._say(answer.status, answer.read(), {"Content-Type": answer.getheader("Content-Type")})

@@ -66,7 +66,7 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
             sole_runner(tmp_path),
         ):
             pass
-    assert found(tmp_path) == {}, "nobody runs any more"
+    assert found(tmp_path) == {}, "none runs any more"
 
 
 def test_a_killed_up_is_not_taken_for_running(tmp_path):

@@ -198,7 +198,7 @@ def test_a_program_that_dies_is_started_again(servers, name):
 
 
 def test_ctrl_c_ends_everything(servers):
-    """One SIGINT, exit code 0, no process left, the ports free, and the home says that nobody
+    """One SIGINT, exit code 0, no process left, the ports free, and the home says that none
     runs.
     """
     addresses = (servers.prefect, servers.mlflow)

@@ -89,7 +89,7 @@ def read_back(home: Path, truth: dict[str, list[Booking]]) -> Replayed:
 
 @pytest.fixture(scope="session")
 def replayed(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    """Bookings with a word that was wrong at first, one that stands twice, and one on nobody's
+    """Bookings with a word that was wrong at first, one that stands twice, and one on no one's
     booking.
     """
     home, truth = tmp_path_factory.mktemp("bookings"), bookings(WEEKS[:8])

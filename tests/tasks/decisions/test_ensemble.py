@@ -45,7 +45,7 @@ def test_weights_by_hand() -> None:
 
 @given(st.lists(STANDINGS, min_size=1, max_size=8))
 def test_weights_are_shares_in_the_order_of_the_standings(standings: list[float]) -> None:
-    """Weights are not negative, sum to one, and a better standing never counts less."""
+    """Weights are not negative, sum to one, and a smaller discounted loss never counts less."""
     weights = member_weights(
         [member(i, discounted_loss) for i, discounted_loss in enumerate(standings)], CONFIG
     )
@@ -70,19 +70,19 @@ def test_weights_do_not_depend_on_the_unit(standings: list[float], unit: float) 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_standing_that_is_no_number_counts_nothing(bad: float) -> None:
-    """A member whose loss is no number is not heard, unless nobody else is there."""
+    """A member whose loss is no number has no weight, unless it is the only one."""
     assert member_weights([member(1, bad), member(2, 0.5)], CONFIG) == (0.0, 1.0)
     assert member_weights([member(1, bad), member(2, bad)], CONFIG) == (0.5, 0.5)
 
 
 def test_empty_ensemble_is_refused() -> None:
-    """There is no mix of nobody."""
+    """There is no mix of no members."""
     with pytest.raises(ValueError, match="found an empty ensemble"):
         member_weights([], CONFIG)
 
 
 def test_judged_batch_moves_the_standing() -> None:
-    """The standing keeps 0.7 of itself; who has no loss on the batch stays as it is."""
+    """The discounted loss keeps 0.7 of itself; who has no loss on the batch stays as it is."""
     one, other = judge_members([member(1, 0.5, (0.5,)), member(2, 0.5)], {1: 0.6}, 100, CONFIG)
 
     assert one.discounted_loss == pytest.approx(0.7 * 0.5 + 0.3 * 0.6)
@@ -128,7 +128,7 @@ def test_joining(new_member: float, ensemble: float, joins: bool) -> None:
 
 
 def test_new_member_stands_where_the_best_member_does() -> None:
-    """It is given the best standing, so that it is heard at once; the first member has its own
+    """It is given the least discounted loss, so that it is heard at once; the first member has its own
     loss.
     """
     ensemble = join([member(1, 0.6), member(2, 0.5)], 3, "sliding", 0.9, CONFIG)
@@ -161,13 +161,13 @@ def test_hard_season_is_not_blamed_on_the_young() -> None:
 
 
 def test_member_without_a_judged_batch_stays() -> None:
-    """Who has not been judged is not the worst; when nobody has been, the oldest goes."""
+    """Who has not been judged is not the worst; when none has been, the oldest goes."""
     judged = [member(version, losses=(0.5,)) for version in range(1, 6)]
     ensemble = join([*judged, member(6)], 7, "sliding", 0.5, CONFIG)
-    nobody = join([member(version) for version in range(1, 7)], 7, "sliding", 0.5, CONFIG)
+    none = join([member(version) for version in range(1, 7)], 7, "sliding", 0.5, CONFIG)
 
     assert 6 in [one.version for one in ensemble]
-    assert [one.version for one in nobody] == [2, 3, 4, 5, 6, 7]
+    assert [one.version for one in none] == [2, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -234,8 +234,8 @@ def test_single_in_one_word() -> None:
     ]
 
 
-def test_settled_ensemble_stands_as_its_predecessor_does() -> None:
-    """Kept members bring their newest standing, one that left is forgotten, and the new member
+def test_found_ensemble_stands_as_its_predecessor_does() -> None:
+    """Kept members bring their newest discounted loss, one that left is forgotten, and the new member
     stands with the best.
     """
     packaged = tuple(
@@ -246,7 +246,7 @@ def test_settled_ensemble_stands_as_its_predecessor_does() -> None:
         for v, s in ((1, 0.5), (2, 0.1), (3, 0.4))
     )
 
-    settled = with_newest_losses(packaged, known)
+    found = with_newest_losses(packaged, known)
 
-    assert [(m.version, m.discounted_loss) for m in settled] == [(1, 0.5), (3, 0.4), (4, 0.4)]
+    assert [(m.version, m.discounted_loss) for m in found] == [(1, 0.5), (3, 0.4), (4, 0.4)]
     assert with_newest_losses(packaged, ()) == packaged

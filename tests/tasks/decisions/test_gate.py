@@ -43,7 +43,7 @@ def test_no_comparison_with_the_champion_refuses(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
 def test_evidence_without_a_champion_refuses_what_is_not_first(kind: str) -> None:
-    """A refresh of nobody is no first champion: the evidence contradicts itself."""
+    """A refresh of no champion is no first champion: the evidence contradicts itself."""
     assert isinstance(
         decide_promotion(evidence(kind, champion=None, comparison=None), CONFIG), Reject
     )
@@ -158,7 +158,7 @@ def test_guardrail_refuses(kind: str, outcome: str) -> None:
 
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
 def test_no_guardrails_refuse(kind: str) -> None:
-    """A challenger that nothing was checked of does not reign."""
+    """A challenger that nothing was checked of does not become champion."""
     assert isinstance(decide_promotion(evidence(kind, guardrails=()), CONFIG), Reject)
 
 
@@ -379,7 +379,7 @@ def test_never_promoted_with_a_failed_guardrail(seen: Evidence, approval: bool) 
 
 @given(evidences)
 def test_never_promoted_over_a_champion_without_finite_loss(seen: Evidence) -> None:
-    """Whoever is promoted over a champion was compared with it and has a loss."""
+    """A version that is promoted over a champion was compared with it and has a loss."""
     decision = decide_promotion(seen, CONFIG)
 
     if isinstance(decision, Promote) and seen.champion is not None:

@@ -1,4 +1,4 @@
-"""Tests of the throne: fetching what is verified, and promoting so that a crash anywhere can be
+"""Tests of the champion: fetching what is verified, and promoting so that a crash anywhere can be
 repeated.
 """
 
@@ -83,7 +83,7 @@ def _state(settings: Settings) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with version 1 on the throne and version 2 as its challenger."""
+    """A database with version 1 on the champion and version 2 as its challenger."""
     home = tmp_path_factory.mktemp("two")
     (home / "mlflow.db").write_bytes(empty_store.read_bytes())
     settings = Settings(home=home)
@@ -95,7 +95,7 @@ def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def two(settings: Settings, store_of_two: Path) -> Settings:
-    """A store with version 1 on the throne and version 2 as its challenger."""
+    """A store with version 1 on the champion and version 2 as its challenger."""
     (settings.home / "mlflow.db").write_bytes(store_of_two.read_bytes())
     return settings
 
@@ -154,7 +154,7 @@ def test_champion_is_moved_last(two: Settings, monkeypatch: pytest.MonkeyPatch) 
 def test_a_crash_after_any_write_can_be_repeated(
     two: Settings, monkeypatch: pytest.MonkeyPatch, decision: Promote | RollBack
 ) -> None:
-    """Cut after each write in turn, the throne is never empty, and done again it ends the same."""
+    """Cut after each write in turn, there is a champion, and done again it ends the same."""
     settings, api = two, client(two.tracking_uri)
     if decision is BACK:
         set_champion(settings, "flights", SECOND, OPEN)

@@ -260,7 +260,7 @@ def test_version_that_was_made_twice_counts_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to the first request was lost, and MLflow's client asked again: the version that
-    nobody knows is marked.
+    the ledger does not know is marked.
     """
     api = client(settings.tracking_uri)
     create = type(api).create_model_version

@@ -43,7 +43,7 @@ def page_of(records, entries):
 
 
 def test_it_says_who_reigns_since_when_and_why(year):
-    """The newest change of reign that took effect."""
+    """The newest change of champion that took effect."""
     page = page_of(year.records, year.history)
 
     assert "Version 3 is champion since batch 2013-12." in page
@@ -52,7 +52,7 @@ def test_it_says_who_reigns_since_when_and_why(year):
 
 
 def test_promotions_and_rollbacks_are_marked(year):
-    """Each change of reign has its mark and says in its tooltip what happened."""
+    """Each change of champion has its mark and says in its tooltip what happened."""
     page = page_of(year.records, year.history)
 
     assert len(re.findall(r"<title>[^<]*: promoted version", page)) == 3

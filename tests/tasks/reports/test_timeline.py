@@ -1,4 +1,4 @@
-"""The picture of the reign."""
+"""The picture of champions and losses over time."""
 
 from __future__ import annotations
 
