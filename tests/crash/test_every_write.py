@@ -26,7 +26,7 @@ a sample.
 def test_killed_at_the_turning_points_the_next_run_comes_to_the_same_end(
     stage: Stage, whole: dict[str, Any]
 ) -> None:
-    """Before the snapshot is there, the predictions are, the journal says who is to be champion, and
+    """Before the snapshot is there, the predictions are, the journal names the next champion and
     the alias does.
     """
     turns = [

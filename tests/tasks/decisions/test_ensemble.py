@@ -128,8 +128,8 @@ def test_joining(new_member: float, ensemble: float, joins: bool) -> None:
 
 
 def test_new_member_stands_where_the_best_member_does() -> None:
-    """It is given the least discounted loss, so that it is heard at once; the first member has its own
-    loss.
+    """It is given the least discounted loss, so that it counts at once; the first member has its
+    own loss.
     """
     ensemble = join([member(1, 0.6), member(2, 0.5)], 3, "sliding", 0.9, CONFIG)
 
@@ -235,8 +235,8 @@ def test_single_in_one_word() -> None:
 
 
 def test_found_ensemble_stands_as_its_predecessor_does() -> None:
-    """Kept members bring their newest discounted loss, one that left is forgotten, and the new member
-    stands with the best.
+    """Kept members bring their newest discounted loss, one that left is forgotten, and the
+    new member begins with the best.
     """
     packaged = tuple(
         EnsembleMember(version=v, window="sliding", discounted_loss=0.9) for v in (1, 3, 4)
