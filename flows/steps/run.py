@@ -112,8 +112,10 @@ class ModelRun:
 
     @property
     def newest_batch(self) -> str:
-        """The newest batch that was taken in, from whose end on a change of champion counts."""
-        return max(self.batches.known)
+        """The newest batch that was there at the run's moment: the one that a decision follows."""
+        known = self.batches.known
+        there = [id for id, record in known.items() if record.batch.end <= self.as_of]
+        return max(there or known)
 
     @property
     def known_labels(self) -> KnownLabels:
