@@ -108,6 +108,10 @@ class EnsembleConfig(AbbreviatedConfig):
     """
     recent: int = Field(default=6, ge=1)
     """Batches that say who leaves."""
+    rows: int = Field(default=100, ge=1)
+    """A batch with fewer labelled rows moves the discounted losses by its share of so many, and a
+    holdout with fewer keeps no new member out.
+    """
     other_every: int = Field(default=3, ge=2)
     """Every so many trainings the window is of the other kind than the best member's."""
 
@@ -173,6 +177,10 @@ class WatchConfig(Config):
 
     batches: int = Field(default=2, ge=0)
     """Batches of shadow; 0 switches the watch off."""
+    rows: int = Field(default=100, ge=1)
+    """Batches with fewer labelled rows are watched together, as many as it takes, and count as one;
+    what was compared on fewer is not brought back.
+    """
     better_t: float = Field(default=2.0, gt=0)
     """The previous champion comes back when its block-wise t is above this ..."""
     better: float = Field(default=0.02, ge=0)

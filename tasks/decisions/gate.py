@@ -122,14 +122,8 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
             False,
             f"the challenger's loss is {comparison.challenger_loss}, which compares with nothing",
         )
-    if not math.isfinite(comparison.challenger_score.value):
-        return (
-            False,
-            (
-                f"{comparison.metric} cannot be computed for the challenger on these rows: they"
-                " judge nothing"
-            ),
-        )
+    if comparison.challenger_score and not math.isfinite(comparison.challenger_score.value):
+        return False, "a prediction of the challenger is no number, which compares with nothing"
     if not math.isfinite(comparison.champion_loss):
         return (
             True,
@@ -207,8 +201,12 @@ def _p_of_many_looks(comparison: Comparison) -> float:
 
 
 def _contradicts(comparison: Comparison) -> bool:
-    """Whether the user's metric is worse beyond both its intervals."""
+    """Whether the user's metric is worse beyond both its intervals; one that is not defined on
+    these rows says nothing.
+    """
     challenger, champion = comparison.challenger_score, comparison.champion_score
+    if challenger is None or champion is None:
+        return False
     if comparison.greater_is_better:
         return challenger.high < champion.low
     return challenger.low > champion.high

@@ -12,6 +12,8 @@ from tasks.records import Comparison, Condition, Hold, PolicyEvidence, Retrain
 
 _ASK = ("alarm", "clock", "staleness", "volume")
 _FORBID = ("cooldown", "budget")
+_TOLD = 1.645
+"""Standard errors that a one-sided test at 5% asks for."""
 
 
 def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -> Hold | Retrain:
@@ -20,10 +22,10 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
 
     Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the
     newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
-    ``alarm_from`` batches on), the clock, the age of the newest training or the rows since it may
-    ask, never within the cooldown or above the budget. Drift alone never
-    does: on seasonal data it fires on nearly every batch and hardly tells whether a retrain helps
-        (docs/decisions.md, 1). With ``dry_run`` a Retrain says that nothing is done.
+    ``alarm_from`` batches on, and told from that mean by its own rows), the clock, the age of the
+    newest training or the rows since it may ask, never within the cooldown or above the budget.
+    Drift alone never does: on seasonal data it fires on nearly every batch and hardly tells whether
+    a retrain helps (docs/decisions.md, 1). With ``dry_run`` a Retrain says that nothing is done.
     """
     if config.never:
         never = Condition(name="never", fired=True, found="retrain.never", limit="no training")
@@ -127,8 +129,13 @@ def _alarm(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
     limit = (
         f"{most:.4g}, {config.alarm_sd:g} standard deviations over its last {len(recent)} batches"
     )
+    # A loss of few rows is above its past by chance: its own error must not explain the distance.
+    told = newest is not None and newest - _TOLD * evidence.newest_error > fmean(recent)
+    if newest is not None and newest > most and not told:
+        error = f"standard error {evidence.newest_error:.2g}"
+        found += f", which its rows cannot tell from the mean ({error})"
     return Condition(
-        name="alarm", fired=newest is not None and newest > most, found=found, limit=limit
+        name="alarm", fired=newest is not None and newest > most and told, found=found, limit=limit
     )
 
 
@@ -214,7 +221,11 @@ def _in_words(asked: Condition) -> str:
 
 def _loss_in_words(evidence: PolicyEvidence) -> str:
     if evidence.newest_loss is None:
-        return "no mature labels yet"
+        waits = evidence.waiting
+        why = f", and {_batches(waits)} wait{'s' * (waits == 1)} for labels" if waits else ""
+        if not evidence.losses:
+            return f"no batch is judged yet{why}"
+        return f"no batch is judged since, the last loss was {evidence.losses[-1]:.4g}{why}"
     if not evidence.losses:
         return f"loss {evidence.newest_loss:.4g}"
     return f"loss {evidence.newest_loss:.4g} after {evidence.losses[-1]:.4g}"

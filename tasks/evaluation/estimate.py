@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
+from tasks.evaluation.config import bounds_of
 from tasks.evaluation.metrics import EvaluationError, leave_one_out, score, standard_error
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import Scored
@@ -53,7 +54,8 @@ def estimate(reference: Scored, now: np.ndarray, seed: int = 0) -> Estimate:
         _, realised = leave_one_out(asked, target, before, blocks)
         _, thought = leave_one_out(asked, was_expected, was_predicted, was_blocks)
         value = score(asked, expected, predicted)
-        return _around(value, realised - thought, len(rows) / len(now))
+        bounds = bounds_of(asked.metric, asked.problem)
+        return _around(value, realised - thought, len(rows) / len(now), bounds)
 
     loss = "log_loss" if objective.problem != "regression" else "mae"
     return Estimate(
@@ -67,12 +69,12 @@ def estimate(reference: Scored, now: np.ndarray, seed: int = 0) -> Estimate:
     )
 
 
-def _around(value: float, without: np.ndarray, ratio: float) -> Interval:
+def _around(
+    value: float, without: np.ndarray, ratio: float, bounds: tuple[float, float]
+) -> Interval:
     error = standard_error(without)
-    if not math.isfinite(error):
-        return Interval(value=value, low=-math.inf, high=math.inf)
     half = float(stats.t.ppf(0.975, len(without) - 1)) * error * math.sqrt(1 + ratio)
-    return Interval(value=value, low=value - half, high=value + half)
+    return Interval.around(value, half, bounds)
 
 
 def _calibrated(

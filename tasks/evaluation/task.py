@@ -42,8 +42,8 @@ def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows
 def judge_performance(managed: ManagedModel, models: Sequence[Scored]) -> tuple[Performance, ...]:
     """Judge each model on the labelled rows of one batch, which none of them was trained on.
 
-    The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it,
-    since a batch of one class must not stop the batches after it.
+    The first of ``models`` is the one that matters: returns nothing when it cannot be judged, since
+    that must not stop the batches after it.
     """
     spec, judged = managed.spec, list[Performance]()
     metrics = tuple(dict.fromkeys((spec.metric, *METRICS[spec.problem])))

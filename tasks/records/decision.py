@@ -38,7 +38,11 @@ class PolicyEvidence(Record):
     losses: tuple[float, ...]
     """The champion's loss on each earlier judged batch, oldest first."""
     newest_loss: float | None
-    """Its loss on this batch; None while labels are not mature."""
+    """Its loss on the newest judged batch; None when none was judged since the newest training."""
+    newest_error: float = 0.0
+    """Standard error of that loss."""
+    waiting: int = 0
+    """Accepted batches whose labels may not be used yet."""
     drift_share: float | None
     training_age: timedelta | None = None
     """Time from the newest training to this batch's decision, by the data's clock."""

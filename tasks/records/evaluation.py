@@ -17,8 +17,45 @@ class Interval(Record):
     low: float
     high: float
 
+    @classmethod
+    def around(
+        cls, value: float, half: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+    ) -> Interval:
+        """Return ``value`` with ``half`` of its interval on either side, within ``bounds``.
+
+        Between two finite bounds the interval is symmetric on the logit scale, with the standard
+        error of the delta method (Agresti 2013, section 3.1.6); at one bound it is cut, which
+        leaves its coverage as it is. It is endless where ``half`` is no number.
+        """
+        low, high = bounds
+        if not math.isfinite(half) or not math.isfinite(value):
+            return cls(value=value, low=-math.inf, high=math.inf)
+        share = (value - low) / (high - low) if math.isfinite(high - low) else 0.0
+        if not 0 < share < 1:
+            return cls(value=value, low=max(value - half, low), high=min(value + half, high))
+        reach = half / (high - low) / (share * (1 - share))
+        logit = math.log(share / (1 - share))
+
+        def end(of: float) -> float:
+            return low + (high - low) * (1 + math.tanh(of / 2)) / 2
+
+        # Rounding moves neither end past the value.
+        return cls(
+            value=value, low=min(end(logit - reach), value), high=max(end(logit + reach), value)
+        )
+
+    @property
+    def known(self) -> bool:
+        """Whether both ends are finite: on too few blocks of time they are not."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def at_least(self, least: float) -> Interval:
+        """Return the interval without what is below ``least``; an endless one as it is."""
+        return self.but(low=max(self.low, least)) if self.known else self
+
     def __str__(self) -> str:
-        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        ends = f"[{self.low:.4g}, {self.high:.4g}]" if self.known else "(interval unknown)"
+        return f"{self.value:.4g} {ends}"
 
 
 class SliceScore(Record):
@@ -40,10 +77,20 @@ class Performance(Record):
     rows: int
     blocks: int
     metric: str
-    score: Interval
+    score: Interval | None
+    """The user's metric; None where it is not defined, as AUC on one class: the loss judges."""
     loss: Interval
     metrics: Mapping[str, Interval]
     slices: tuple[SliceScore, ...] = ()
+
+    @property
+    def loss_error(self) -> float:
+        """The standard error of the loss, from its interval; where that is unknown, as if each
+        row's loss spread as far as it is large, which an exponential one does.
+        """
+        if self.loss.known:
+            return (self.loss.high - self.loss.value) / 1.96
+        return abs(self.loss.value) / math.sqrt(self.rows)
 
 
 class Estimate(Record):
@@ -89,8 +136,9 @@ class Comparison(Record):
     p_better: float
     """One-sided p-value against 'the challenger is not better'."""
     metric: str
-    challenger_score: Interval
-    champion_score: Interval
+    challenger_score: Interval | None
+    """None where the metric is not defined on these rows; NaN where a prediction is no number."""
+    champion_score: Interval | None
     greater_is_better: bool
     slices: tuple[SliceComparison, ...] = ()
     block_means: tuple[float, ...] = ()

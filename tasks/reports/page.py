@@ -45,6 +45,7 @@ def _environment() -> Environment:
         "percent": figures.percent,
         "odds": figures.odds,
         "estimate": figures.estimate,
+        "value": figures.value,
         "ends": figures.ends,
         "interval": figures.interval,
         "moment": figures.moment,

@@ -113,7 +113,7 @@ def _row(record: BatchRecord, history: History) -> BatchRow:
         quarantined=record.verdict.quarantined,
         drift_share=record.drift.share if record.drift else None,
         score=champion.score if champion else None,
-        first_score=first.score.value if first else None,
+        first_score=first.score.value if first and first.score else None,
         decision=decision,
         reason=reason,
     )

@@ -226,7 +226,7 @@ def test_challenger_without_a_loss_never_reigns(
 
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
 def test_metric_that_cannot_be_computed_refuses(kind: str) -> None:
-    """Rows of one class judge no version, however good the loss on them is."""
+    """A challenger with a prediction that is no number is refused, however good its loss is."""
     compared = comparison(
         **BETTER, challenger_score=interval(math.nan), champion_score=interval(math.nan)
     )
@@ -234,7 +234,19 @@ def test_metric_that_cannot_be_computed_refuses(kind: str) -> None:
     decision = decide_promotion(evidence(kind, comparison=compared), CONFIG)
 
     assert isinstance(decision, Reject)
-    assert "roc_auc cannot be computed" in decision.reason
+    assert "no number" in decision.reason
+
+
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_metric_that_is_not_defined_decides_nothing(kind: str) -> None:
+    """On rows of one class there is no AUC: the loss decides, either way."""
+    undefined = {"challenger_score": None, "champion_score": None}
+
+    better = comparison(**BETTER, **undefined)
+    worse = comparison(challenger_loss=0.6, p_better=1.0, t=9.0, **undefined)
+
+    assert isinstance(decide_promotion(evidence(kind, comparison=better), CONFIG), Promote)
+    assert isinstance(decide_promotion(evidence(kind, comparison=worse), CONFIG), Reject)
 
 
 @pytest.mark.parametrize(

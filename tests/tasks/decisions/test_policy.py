@@ -86,12 +86,43 @@ def test_alarm_forgets_old_batches() -> None:
     assert isinstance(remembers, Hold)
 
 
-def test_alarm_needs_labels() -> None:
-    """While labels are out there is no alarm, and the reason says so."""
-    decision = decide_retrain(policy_evidence(newest_loss=None), ALARM, first=3)
+@pytest.mark.parametrize(("error", "kind"), [(0.0, Retrain), (0.06, Retrain), (0.061, Hold)])
+def test_alarm_needs_rows_that_tell(error: float, kind: type) -> None:
+    """A loss 0.1 above its mean rings no alarm when its own standard error explains that at 5%."""
+    seen = policy_evidence(losses=STEADY, newest_loss=0.60, newest_error=error)
 
-    assert isinstance(decision, Hold)
-    assert decision.reason == "1 batch since the last training; no mature labels yet"
+    decision = decide_retrain(seen, ALARM, first=3)
+
+    assert isinstance(decision, kind)
+    alarm = next(one for one in decision.conditions if one.name == "alarm")
+    assert ("cannot tell" in alarm.found) == (kind is Hold)
+
+
+def test_alarm_needs_labels() -> None:
+    """Without a new loss there is no alarm."""
+    assert isinstance(decide_retrain(policy_evidence(newest_loss=None), ALARM, first=3), Hold)
+
+
+@pytest.mark.parametrize(
+    ("losses", "waits", "words"),
+    [
+        ((), 0, "no batch is judged yet"),
+        ((), 1, "no batch is judged yet, and 1 batch waits for labels"),
+        ((0.5,), 0, "no batch is judged since, the last loss was 0.5"),
+        (
+            (0.5,),
+            3,
+            "no batch is judged since, the last loss was 0.5, and 3 batches wait for labels",
+        ),
+    ],
+)
+def test_why_there_is_no_new_loss(losses: tuple[float, ...], waits: int, words: str) -> None:
+    """Labels are said to be missing where batches wait for them, and nowhere else."""
+    seen = policy_evidence(newest_loss=None, losses=losses, waiting=waits)
+
+    assert (
+        decide_retrain(seen, ALARM, first=3).reason == f"1 batch since the last training; {words}"
+    )
 
 
 @pytest.mark.parametrize(("since", "kind"), [(1, Hold), (2, Hold), (3, Retrain)])
