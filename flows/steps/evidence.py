@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 from prefect import get_run_logger
 
 from flows.steps.maturity import trainable, waiting
 from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
-from tasks.evaluation.compare import SeenRowsError, time_blocks
+from tasks.evaluation.compare import SeenRowsError, is_enough
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import compare_models, score_labelled
@@ -93,12 +94,18 @@ def by_rows(records: Sequence[BatchRecord], least: int) -> list[list[BatchRecord
     groups, group, rows = list[list[BatchRecord]](), list[BatchRecord](), 0
     for record in records:
         group.append(record)
-        accepted = record.verdict.rows - record.verdict.quarantined
-        rows += accepted if record.labelled is None else record.labelled.labelled
+        rows += labelled_rows(record)
         if rows >= least:
             groups.append(group)
             group, rows = [], 0
     return groups
+
+
+def labelled_rows(record: BatchRecord) -> int:
+    """Return the accepted rows of a batch whose labels may be used."""
+    if record.labelled is not None:
+        return record.labelled.labelled
+    return record.verdict.rows - record.verdict.quarantined
 
 
 def freeze_evidence(run: ModelRun, record: BatchRecord) -> FreezeEvidence:
@@ -198,15 +205,15 @@ class Holdout:
         return min(span.batch for span in self.spans)
 
 
-def enough_to_judge(run: ModelRun) -> Callable[[FeatureFrame], bool]:
-    """Return the function that says whether labelled rows are enough for the gate to compare by."""
-    gate = run.managed.spec.gate
+def enough_to_judge(run: ModelRun) -> Callable[[pd.Series, np.ndarray], bool]:
+    """Return the function that says whether rows are enough for the gate to compare by, from their
+    labels and moments.
+    """
+    gate, problem = run.managed.spec.gate, run.managed.spec.problem
 
-    def enough(frame: FeatureFrame) -> bool:
-        if len(frame) < gate.min_rows:
-            return False
-        blocks, _ = time_blocks(frame.moments)
-        return len(np.unique(blocks)) >= gate.min_blocks
+    def enough(target: pd.Series, moments: np.ndarray) -> bool:
+        least = {"rows": gate.rows, "blocks": gate.min_blocks, "rarer": gate.min_minority}
+        return is_enough(target, moments, problem, **least)
 
     return enough
 
@@ -308,8 +315,11 @@ def policy_evidence(
     # judged batch.
     news = bool(judged) and (newest is None or max(judged) > newest)
     losses = tuple(judged.values())
-    accepted = trainable(run)
+    accepted, gate = trainable(run), run.managed.spec.gate
     since = [r for r in accepted if newest is None or r.batch.id > newest]
+    unseen, least = unseen_from(run, champion), 0
+    if unseen is not None and gate.without_evidence == "keep":
+        least = gate.min_rows
     return PolicyEvidence(
         model=run.managed.name,
         batch=record.batch.id,
@@ -321,6 +331,10 @@ def policy_evidence(
         newest_loss=losses[-1] if news else None,
         newest_error=performances[max(judged)].loss_error if news else 0.0,
         waiting=len(waiting(run)),
+        unseen_rows=sum(
+            labelled_rows(r) for r in accepted if unseen is None or r.batch.start >= unseen
+        ),
+        least_rows=least,
         drift_share=None if record.drift is None else record.drift.share,
         training_age=None if newest is None else run.as_of - run.managed.rows.batch(newest).end,
         rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),

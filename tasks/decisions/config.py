@@ -144,15 +144,22 @@ class GateConfig(Config):
     """Chance that an equal recipe is ever promoted, over all attempts since a change of recipe was
     promoted.
     """
-    min_rows: int = Field(default=200, ge=1)
-    """Rows below which nothing is compared: where the newest share of the newest batch has fewer,
-    whole batches that the champion has not seen are pooled.
+    rows: int = Field(default=200, ge=1)
+    """Rows to compare by: where the newest share of the newest batch has fewer, whole batches that
+    the champion has not seen are pooled, as many as it takes or as there are.
     """
+    min_rows: int = Field(default=100, ge=1)
+    """Rows below which nothing is compared."""
     min_blocks: int = Field(default=8, ge=3)
     """Blocks of time below which an interval is not believed."""
-    without_evidence: Literal["refresh", "keep"] = "refresh"
-    """What becomes of a refresh where all unseen rows are too few to compare by: it is promoted
-    when it passes its guardrails (``refresh``), or the champion is kept (``keep``).
+    min_minority: int = Field(default=10, ge=1)
+    """Rows whose label is not the most frequent one, below which nothing is compared: where all
+    labels are alike, a model that has learned to say so wins. Regression is not asked for them.
+    """
+    without_evidence: Literal["keep", "refresh"] = "keep"
+    """What becomes of a refresh where all unseen rows are too few to compare by: the champion is
+    kept, and no training is begun before there are ``min_rows`` (``keep``); or it is promoted when
+    it passes its guardrails (``refresh``).
     """
     pool: int = Field(default=4, ge=0)
     """Following batches that a change of recipe may predict in shadow when the holdout has too few
@@ -170,6 +177,15 @@ class GateConfig(Config):
     """Codes of guardrails, such as KM005, that refuse nothing; the decision names each that did not
     pass.
     """
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "GateConfig":
+        if self.min_rows > self.rows:
+            raise ValueError(
+                f"expected min_rows to be at most rows ({self.rows}), found {self.min_rows}: what"
+                " is pooled would be too little"
+            )
+        return self
 
 
 class WatchConfig(Config):

@@ -148,6 +148,11 @@ def _short(comparison: Comparison, config: GateConfig) -> str:
         return f"{comparison.rows:,} rows of the {config.min_rows:,} that it takes"
     if comparison.blocks < config.min_blocks:
         return f"{comparison.blocks} blocks of time of the {config.min_blocks} that it takes"
+    if comparison.minority is not None and comparison.minority < config.min_minority:
+        return (
+            f"{comparison.minority} of {comparison.rows:,} rows have another label than the most"
+            f" frequent one, of the {config.min_minority} that it takes"
+        )
     return ""
 
 

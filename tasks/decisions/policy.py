@@ -11,7 +11,7 @@ from tasks.decisions.config import Adaptation, PolicyConfig
 from tasks.records import Comparison, Condition, Hold, PolicyEvidence, Retrain
 
 _ASK = ("alarm", "clock", "staleness", "volume")
-_FORBID = ("cooldown", "budget")
+_FORBID = ("evidence", "cooldown", "budget")
 _TOLD = 1.645
 """Standard errors that a one-sided test at 5% asks for."""
 
@@ -23,7 +23,8 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
     Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the
     newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
     ``alarm_from`` batches on, and told from that mean by its own rows), the clock, the age of the
-    newest training or the rows since it may ask, never within the cooldown or above the budget.
+    newest training or the rows since it may ask, never before there are rows to compare a
+    challenger by, within the cooldown or above the budget.
     Drift alone never does: on seasonal data it fires on nearly every batch and hardly tells whether
     a retrain helps (docs/decisions.md, 1). With ``dry_run`` a Retrain says that nothing is done.
     """
@@ -48,6 +49,7 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
         _staleness(evidence, config),
         _volume(evidence, config),
         _drift(evidence),
+        _evidence(evidence),
         _cooldown(evidence, config),
         _budget(evidence, config),
     )
@@ -176,6 +178,16 @@ def _drift(evidence: PolicyEvidence) -> Condition:
 
 
 # --- what forbids ---
+
+
+def _evidence(evidence: PolicyEvidence) -> Condition:
+    rows, least = evidence.unseen_rows, evidence.least_rows
+    return Condition(
+        name="evidence",
+        fired=rows < least,
+        found=f"{rows:,} labelled rows that the champion has not seen",
+        limit=f"{least:,} to compare a challenger by" if least else "off",
+    )
 
 
 def _cooldown(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows
+from tasks.evaluation.compare import block_test, minority, paired_test, refuse_seen_rows
 from tasks.evaluation.config import greater_is_better
 from tasks.evaluation.metrics import EvaluationError, UndefinedMetricError, score_interval
 from tasks.evaluation.objective import Objective
@@ -71,6 +71,7 @@ def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) ->
     return Comparison(
         rows=len(rows),
         blocks=test.blocks,
+        minority=minority(rows.frame.target, challenger.objective.problem),
         block_hours=rows.block_hours,
         challenger_loss=float(challenger.losses.mean()),
         champion_loss=float(champion.losses.mean()),

@@ -43,6 +43,10 @@ class PolicyEvidence(Record):
     """Standard error of that loss."""
     waiting: int = 0
     """Accepted batches whose labels may not be used yet."""
+    unseen_rows: int = 0
+    """Labelled rows that the champion has not seen."""
+    least_rows: int = 0
+    """So many are needed to compare a challenger by; 0 when one is promoted without."""
     drift_share: float | None
     training_age: timedelta | None = None
     """Time from the newest training to this batch's decision, by the data's clock."""
@@ -176,10 +180,19 @@ class Condition(Record):
     """One part of the retrain policy: whether it spoke, by what it found against its limit."""
 
     name: Literal[
-        "never", "first", "clock", "alarm", "staleness", "volume", "drift", "cooldown", "budget"
+        "never",
+        "first",
+        "clock",
+        "alarm",
+        "staleness",
+        "volume",
+        "drift",
+        "evidence",
+        "cooldown",
+        "budget",
     ]
     fired: bool
-    """Whether it asks for a training or, for the last two and ``never``, forbids one."""
+    """Whether it asks for a training or, for the last three and ``never``, forbids one."""
     found: str
     limit: str
     """``off`` when the spec switches it off."""

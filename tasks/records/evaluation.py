@@ -126,7 +126,10 @@ class Comparison(Record):
 
     rows: int
     blocks: int
+    minority: int | None = None
+    """Rows whose label is not the most frequent one; None for regression."""
     block_hours: float
+    """Mean length of a block; 0 where all rows have one moment."""
     challenger_loss: float
     champion_loss: float
     difference: Interval

@@ -69,14 +69,28 @@ def test_refresh(loss: float, t: float, kind: type) -> None:
     assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), kind)
 
 
-@pytest.mark.parametrize(("rows", "blocks"), [(199, 20), (1000, 7)])
-def test_too_little_data(rows: int, blocks: int) -> None:
-    """On too little data a refresh passes on its guardrails, and a change of recipe goes on in
-    shadow, if it may.
+@pytest.mark.parametrize(
+    ("short", "why"),
+    [
+        ({"rows": 99}, "99 rows of the 100 that it takes"),
+        ({"blocks": 7}, "7 blocks of time of the 8 that it takes"),
+        ({"minority": 9}, "9 of 1,000 rows have another label than the most frequent one"),
+    ],
+)
+def test_too_little_data(short: dict[str, int], why: str) -> None:
+    """On too little data, or labels too much alike, the champion is kept, however well a refresh
+    did, unless the spec has it go by the guardrails; a change of recipe goes on in shadow, if it
+    may.
     """
-    compared = comparison(rows=rows, blocks=blocks, challenger_loss=0.9, t=9.0, p_better=0.0)
+    compared = comparison(challenger_loss=0.1, t=-9.0, p_better=0.0, **short)
+    refresh = evidence("refresh", comparison=compared)
 
-    assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), Promote)
+    kept = decide_promotion(refresh, CONFIG)
+    assert isinstance(kept, Reject)
+    assert kept.reason.startswith(f"too little to compare, so the champion is kept: {why}")
+    refreshed = decide_promotion(refresh, GateConfig(without_evidence="refresh"))
+    assert isinstance(refreshed, Promote)
+    assert why in refreshed.reason
     assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Shadow)
     assert isinstance(decide_promotion(evidence(comparison=compared), GateConfig(pool=0)), Reject)
 
@@ -105,16 +119,16 @@ def test_pooled_in_shadow(means: tuple[float, ...], batches: int, kind: type) ->
 def test_still_too_little_after_all_batches() -> None:
     """A challenger whose batches are all too small is refused, and the reason counts them."""
     decision = decide_promotion(
-        evidence(comparison=comparison(rows=150, **BETTER), pooled=("a", "b", "c", "d")), CONFIG
+        evidence(comparison=comparison(rows=50, **BETTER), pooled=("a", "b", "c", "d")), CONFIG
     )
 
     assert isinstance(decision, Reject)
-    assert "150 rows of the 200 that it takes after 4 batches in shadow" in decision.reason
+    assert "50 rows of the 100 that it takes after 4 batches in shadow" in decision.reason
 
 
 def test_just_enough_data() -> None:
     """At the limits there is enough data to prove a change of recipe."""
-    compared = comparison(rows=200, blocks=8, **BETTER)
+    compared = comparison(rows=100, blocks=8, minority=10, **BETTER)
 
     assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Promote)
 

@@ -220,6 +220,19 @@ def test_budget(trainings: tuple[int, ...], kind: type) -> None:
     assert kind is Retrain or "budget 2 in 6" in decision.reason
 
 
+@pytest.mark.parametrize(("unseen", "kind"), [(99, Hold), (100, Retrain)])
+def test_nothing_is_trained_that_could_not_be_compared(unseen: int, kind: type) -> None:
+    """While the champion has seen too many of the rows that are there, the clock waits for more."""
+    evidence = policy_evidence(batches_since_training=2, unseen_rows=unseen, least_rows=100)
+    decision = decide_retrain(evidence, CLOCK, first=3)
+
+    assert isinstance(decision, kind)
+    assert kind is Retrain or decision.reason == (
+        "the clock: 2 batches since the last training, but 99 labelled rows that the champion has"
+        " not seen (100 to compare a challenger by)"
+    )
+
+
 @pytest.mark.parametrize(
     ("gains", "period"),
     [
@@ -347,6 +360,8 @@ EVIDENCE = st.builds(
         lambda ago: tuple(sorted(ago, reverse=True))
     ),
     gains=st.lists(st.floats(-1, 1), max_size=6).map(tuple),
+    unseen_rows=st.integers(0, 200),
+    least_rows=st.sampled_from([0, 100]),
 )
 
 
@@ -360,13 +375,14 @@ def test_retrains_only_within_cooldown_and_budget_and_when_asked(
     decision = decide_retrain(evidence, config, first=3)
     fired = {condition.name for condition in decision.conditions if condition.fired}
 
-    assert len(decision.conditions) == 7
+    assert len(decision.conditions) == 8
     assert decision.reason
     assert isinstance(decision, Retrain) == (
         bool(fired & {"alarm", "clock", "staleness", "volume"})
-        and not fired & {"cooldown", "budget"}
+        and not fired & {"evidence", "cooldown", "budget"}
     )
     if isinstance(decision, Retrain):
+        assert evidence.unseen_rows >= evidence.least_rows
         assert evidence.batches_since_training >= config.cooldown
         if config.budget is not None:
             recent = [ago for ago in evidence.trainings if ago < config.budget.batches]

@@ -152,30 +152,45 @@ def _batches(sizes: list[int]) -> FeatureFrame:
 
 def test_large_batch_is_judged_by_its_newest_share() -> None:
     """Where the newest fifth is enough, the model that will serve is the one that is judged."""
-    parts = split_to_judge(_batches([20, 20, 50]), 0.2, at(0), lambda rows: len(rows) >= 10)
+    parts = split_to_judge(_batches([20, 20, 50]), 0.2, at(0), lambda target, _: len(target) >= 10)
 
     assert (parts.folds, len(parts.holdout), len(parts.train)) == ((), 10, 80)
 
 
 def test_small_batches_are_pooled_as_many_as_it_takes() -> None:
     """The newest batches are pooled until they are enough; the model trains on all rows."""
-    parts = split_to_judge(_batches([20, 20, 20, 20]), 0.2, at(0), lambda rows: len(rows) >= 30)
+    parts = split_to_judge(
+        _batches([20, 20, 20, 20]), 0.2, at(0), lambda target, _: len(target) >= 30
+    )
 
     assert [(s.batch, s.rows) for s in parts.held_out] == [("b002", 20), ("b003", 20)]
     assert len(parts.train) == 80
     assert [len(fold.train) for fold in parts.folds] == [40, 60]
 
 
+def test_many_small_batches_are_pooled_in_few_folds() -> None:
+    """As many batches as it takes, whatever their size; neighbours share a fit, so that there are
+    no more than so many fits.
+    """
+    parts = split_to_judge(
+        _batches([3] * 20), 0.2, at(0), lambda target, _: len(target) >= 50, most=4
+    )
+
+    assert len(parts.holdout) == 51
+    assert [len(fold.train) for fold in parts.folds] == [9, 24, 36, 48]
+    assert [len(fold.test) for fold in parts.folds] == [15, 12, 12, 12]
+
+
 def test_what_the_champion_has_seen_judges_nothing() -> None:
     """A batch that begins before what the champion has not seen is left out, though rows lack."""
-    parts = split_to_judge(_batches([20, 20, 20]), 0.2, at(40), lambda rows: len(rows) >= 50)
+    parts = split_to_judge(_batches([20, 20, 20]), 0.2, at(40), lambda target, _: len(target) >= 50)
 
     assert [s.batch for s in parts.held_out] == ["b002"]
 
 
 def test_first_champion_has_no_folds() -> None:
     """Nothing is compared, so the newest share is held out."""
-    parts = split_to_judge(_batches([20, 20]), 0.2, None, lambda rows: False)
+    parts = split_to_judge(_batches([20, 20]), 0.2, None, lambda *_: False)
 
     assert (parts.folds, len(parts.holdout)) == ((), 4)
 
@@ -184,7 +199,7 @@ def test_batches_of_one_moment_are_judged_whole_and_trained_on() -> None:
     """Every row of each batch has the same event time: forward folds judge, and no row is lost."""
     frame = _frame([float(30 * i) for i in range(3) for _ in range(30)])
 
-    parts = split_to_judge(frame, 0.2, at(15), lambda rows: len(rows) >= 40)
+    parts = split_to_judge(frame, 0.2, at(15), lambda target, _: len(target) >= 40)
 
     assert [s.rows for s in parts.held_out] == [30, 30]
     assert len(parts.train) == 90
@@ -204,7 +219,7 @@ def test_no_fold_has_seen_what_it_judges(sizes, seen, least, dice) -> None:
     dice.shuffle(days)
 
     try:
-        parts = split_to_judge(_frame(days), 0.2, at(seen), lambda rows: len(rows) >= least)
+        parts = split_to_judge(_frame(days), 0.2, at(seen), lambda target, _: len(target) >= least)
     except NoTrainingRowsError:
         return
 
