@@ -16,11 +16,14 @@ _TOLD = 1.645
 """Standard errors that a one-sided test at 5% asks for."""
 
 
-def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -> Hold | Retrain:
+def decide_retrain(
+    evidence: PolicyEvidence, config: PolicyConfig, first: int, first_rows: int = 0
+) -> Hold | Retrain:
     """Return whether to train a challenger, why, in one sentence, and what of the policy fired and
     what did not.
 
-    Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the
+    Before there is a champion: wait for ``first`` accepted batches of ``first_rows`` labelled rows
+    together. After that the alarm (the
     newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
     ``alarm_from`` batches on, and told from that mean by its own rows), the clock, the age of the
     newest training or the rows since it may ask, never before there are rows to compare a
@@ -34,13 +37,21 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
             reason="retrain.never: nothing is trained unless a person asks for it",
             conditions=(never,),
         )
-    have = evidence.accepted_batches
+    have, rows = evidence.accepted_batches, evidence.unseen_rows
     if evidence.champion is None:
         enough = Condition(
-            name="first", fired=have >= first, found=_batches(have), limit=_batches(first)
+            name="first",
+            fired=have >= first and rows >= first_rows,
+            found=f"{_batches(have)}, {rows:,} labelled rows",
+            limit=f"{_batches(first)}, {first_rows:,} rows",
         )
         if not enough.fired:
-            reason = f"collecting: {have} of the {first} batches that the first champion needs"
+            few = (
+                f"{have} of the {first} batches"
+                if have < first
+                else f"{rows:,} of the {first_rows:,} labelled rows"
+            )
+            reason = f"collecting: {few} that the first champion needs"
             return Hold(reason=reason, conditions=(enough,))
         return _retrain(f"{have} batches are there, and no champion yet", (enough,), config)
     conditions = (

@@ -326,7 +326,9 @@ class PolicyRule(Config):
     rule: Literal["policy"] = "policy"
     settings: PolicyConfig
     first: int
-    """Batches that the first champion waits for."""
+    """Batches that the first champion waits for ..."""
+    first_rows: int = 0
+    """... and labelled rows."""
 
 
 class WatchRule(Config):

@@ -129,8 +129,9 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
     """Hold out the newest ``holdout`` share of the newest batch's labelled rows; train on all
     before them.
 
-    The cut is a moment: rows of the same moment stay together. Raises NoTrainingRowsError when a
-    side is empty.
+    The cut is a moment, and rows of the same moment stay together; only where more than twice the
+    share would be held out is the moment itself cut, by the hash of the rows' keys, so that a batch
+    of one moment is not held out whole. Raises NoTrainingRowsError when a side is empty.
     """
     labelled = _labelled(frame)
     moments = labelled.moments
@@ -141,18 +142,31 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
             f"batch {max(frame.snapshots)}: expected labelled rows, found none"
         )
     cutoff = times[min(int((1 - holdout) * len(times)), len(times) - 1)]
-    held, seen = newest & (moments >= cutoff), moments < cutoff
-    if not seen.any():
+    held, cut = newest & (moments >= cutoff), 0.0
+    if not (moments < cutoff).any():
         raise NoTrainingRowsError(
             f"batch {max(frame.snapshots)}: all rows have the same event time, so nothing is left"
             " to train on"
         )
-    return Split(
-        train=labelled.where(seen),
-        holdout=labelled.where(held),
-        trained_on=spans(labelled.where(seen)),
-        held_out=spans(labelled.where(held)),
-    )
+    if held.sum() > 2 * holdout * len(times):
+        at = newest & (moments == cutoff)
+        after = held & ~at
+        share = (holdout * len(times) - after.sum()) / at.sum()
+        hashed = at.copy()
+        hashed[at] = _hashes(labelled.keys[at]) >= 1 - share
+        if hashed.any() and not hashed[at].all():
+            held, cut = after | hashed, 1 - share
+    train, held_rows = labelled.where((moments <= cutoff) & ~held), labelled.where(held)
+    trained_on, held_out = spans(train), spans(held_rows)
+    if cut:
+        trained_on = (*trained_on[:-1], trained_on[-1].but(hash_until=cut))
+        held_out = tuple(span.but(hash_from=cut) for span in held_out)
+    return Split(train=train, holdout=held_rows, trained_on=trained_on, held_out=held_out)
+
+
+def _hashes(keys: pd.DataFrame) -> np.ndarray:
+    """A number from 0 to 1 of each row's key, (rows,), the same wherever the row lies."""
+    return pd.util.hash_pandas_object(keys, index=False).to_numpy() / 2.0**64
 
 
 def spans(frame: FeatureFrame) -> tuple[RowSpan, ...]:

@@ -220,6 +220,18 @@ def test_budget(trainings: tuple[int, ...], kind: type) -> None:
     assert kind is Retrain or "budget 2 in 6" in decision.reason
 
 
+@pytest.mark.parametrize(("rows", "kind"), [(99, Hold), (100, Retrain)])
+def test_first_champion_waits_for_rows(rows: int, kind: type) -> None:
+    """Three batches of a few rows train nothing."""
+    evidence = policy_evidence(champion=None, accepted_batches=3, unseen_rows=rows)
+    decision = decide_retrain(evidence, CLOCK, first=3, first_rows=100)
+
+    assert isinstance(decision, kind)
+    assert kind is Retrain or decision.reason == (
+        "collecting: 99 of the 100 labelled rows that the first champion needs"
+    )
+
+
 @pytest.mark.parametrize(("unseen", "kind"), [(99, Hold), (100, Retrain)])
 def test_nothing_is_trained_that_could_not_be_compared(unseen: int, kind: type) -> None:
     """While the champion has seen too many of the rows that are there, the clock waits for more."""

@@ -1,6 +1,7 @@
 """Tests of the paired comparison: spans, blocks of time, and the test over blocks."""
 
 import math
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -57,6 +58,19 @@ def test_one_microsecond_is_too_much() -> None:
 
     with pytest.raises(SeenRowsError):
         refuse_seen_rows([held], [seen], "version 1")
+
+
+@pytest.mark.parametrize(("held_from", "refused"), [(0.8, False), (0.79, True), (0.0, True)])
+def test_one_moment_is_divided_by_hashes(held_from: float, *, refused: bool) -> None:
+    """Rows of the only moment that both have are told apart by their hashes, and no other rows."""
+    held = span(24, 30).but(hash_from=held_from)
+    seen = span(0, 24).but(end=held.start + timedelta(microseconds=1), hash_until=0.8)
+    longer = seen.but(end=held.start + timedelta(microseconds=2))
+
+    with pytest.raises(SeenRowsError) if refused else nullcontext():
+        refuse_seen_rows([held], [seen], "version 1")
+    with pytest.raises(SeenRowsError):
+        refuse_seen_rows([held], [longer], "version 1")
 
 
 def test_blocks_are_days() -> None:

@@ -1,12 +1,14 @@
 """Tests of splits by time: nothing of the future is ever seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.compare import refuse_seen_rows
+from tasks.evaluation.compare import SeenRowsError, refuse_seen_rows
 from tasks.records import FeatureFrame
 from tasks.training.split import (
     NoTrainingRowsError,
@@ -43,12 +45,12 @@ def test_rows_in_any_order() -> None:
 
 
 def test_ties_at_the_cutoff_stay_together() -> None:
-    """Rows of one moment are all held out, though that is more than the share."""
-    parts = split_by_time(_frame([0, 1, 2, 3, 4, 4, 4, 4, 4, 4]), 0.2)
+    """Rows of one moment are all held out, though that is somewhat more than the share."""
+    parts = split_by_time(_frame([0, 1, 2, 3, 4, 5, 6, 7, 7, 7]), 0.2)
 
-    assert parts.train.event_time.max() == at(3)
-    assert set(parts.holdout.event_time) == {at(4)}
-    assert len(parts.holdout) == 6
+    assert parts.train.event_time.max() == at(6)
+    assert set(parts.holdout.event_time) == {at(7)}
+    assert len(parts.holdout) == 3
 
 
 def test_rows_without_labels_are_in_neither_part() -> None:
@@ -76,9 +78,29 @@ def test_nothing_to_train_on(days: list[float], target: list[float], found: str)
         split_by_time(_frame(days, target), 0.2)
 
 
-def test_newest_batch_of_one_moment_is_held_out_whole() -> None:
-    """When the newest batch is one moment, it judges, and the older batches train."""
-    parts = split_by_time(_frame([0, 1, 31, 31, 31]), 0.2)
+def test_newest_batch_of_one_moment_is_cut_by_the_hash_of_its_keys() -> None:
+    """About a fifth of it judges, in whatever order its rows come, and the spans say which; the
+    other rows train.
+    """
+    frame = _frame([0, 1] + [31] * 500)
+    columns = ("features", "target", "event_time", "batch", "slices", "keys")
+    backwards = replace(frame, **{name: getattr(frame, name)[::-1] for name in columns})
+
+    parts, again = split_by_time(frame, 0.2), split_by_time(backwards, 0.2)
+
+    assert len(parts.train) + len(parts.holdout) == 502
+    assert 75 < len(parts.holdout) < 125
+    assert set(parts.holdout.keys["id"]) == set(again.holdout.keys["id"])
+    assert (parts.trained_on[-1].hash_until, parts.held_out[0].hash_from) == (0.8, 0.8)
+    refuse_seen_rows(parts.held_out, parts.trained_on, "the challenger")
+    with pytest.raises(SeenRowsError):
+        refuse_seen_rows(parts.held_out, spans(parts.train), "one that may have seen any of them")
+
+
+def test_rows_of_one_moment_and_key_stay_together() -> None:
+    """Without a key that tells them apart the moment is held out whole."""
+    frame = _frame([0, 1, 31, 31, 31])
+    parts = split_by_time(replace(frame, keys=frame.keys[["event_time"]]), 0.2)
 
     assert (len(parts.train), len(parts.holdout)) == (2, 3)
 
@@ -101,7 +123,9 @@ def test_no_training_row_is_as_new_as_the_holdout(
 
     assert len(parts.train)
     assert len(parts.holdout)
-    assert parts.train.event_time.max() < parts.holdout.event_time.min()
+    cut = parts.held_out[0].hash_from
+    assert parts.train.event_time.max() <= parts.holdout.event_time.min()
+    assert cut or parts.train.event_time.max() < parts.holdout.event_time.min()
     assert parts.train.target.notna().all()
     assert parts.holdout.target.notna().all()
     assert set(parts.holdout.batch) == {max(frame.snapshots)}
@@ -224,7 +248,7 @@ def test_no_fold_has_seen_what_it_judges(sizes, seen, least, dice) -> None:
         return
 
     if not parts.folds:
-        assert parts.train.event_time.max() < parts.holdout.event_time.min()
+        refuse_seen_rows(parts.held_out, parts.trained_on, "the challenger")
         return
     assert parts.holdout.event_time.min() >= at(seen)
     assert len(parts.train) == len(days)
