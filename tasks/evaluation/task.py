@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
 from tasks.evaluation.config import METRICS
-from tasks.evaluation.estimate import estimate
+from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
@@ -88,21 +88,24 @@ def estimate_performance(
     managed: ManagedModel,
     champion: LoadedModel,
     reference: FeatureFrame,
-    batch: str,
+    frame: FeatureFrame,
     predicted: np.ndarray,
+    past: Sequence[tuple[Estimate, Performance]],
 ) -> Estimate | None:
-    """Estimate how the champion does on a batch without labels, for whose rows it predicts
-    ``predicted``; None when the reference cannot calibrate it.
+    """Estimate how the champion does on a batch without labels, ``frame``, for whose rows it
+    predicts ``predicted``; None when the reference cannot calibrate it.
 
     Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not
-    trained on.
+    trained on. ``past`` are the model's earlier estimates with what labels then said.
     """
-    spec = managed.spec
+    spec, batch = managed.spec, max(frame.snapshots)
     unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
     try:
         rows = LabelledRows.of(reference.where(unseen))
         scored = score_model(champion, rows, spec.problem, spec.metric)
-        return estimate(scored, predicted, spec.training.seed)
+        known = (champion.baseline, reference.features)
+        beyond = beyond_known(frame.features, known, frame.schema)
+        return checked(estimate(scored, predicted, spec.training.seed), past, spec.problem, beyond)
     except EvaluationError as refused:
         get_run_logger().info("%s %s has no estimate: %s", managed.name, batch, refused)
         return None

@@ -106,6 +106,25 @@ class Estimate(Record):
     metric: str
     score: Interval
     loss: Interval
+    moved: float = 0.0
+    """How far the predictions moved from the reference's, chi-squared over ten bins of these:
+    1 / (1 + moved) of the reference's rows are like the batch's.
+    """
+    checked: int = 0
+    """Earlier estimates whose truth is known ..."""
+    held: int = 0
+    """... and those of them whose intervals of score and loss both held it."""
+    withheld: str = ""
+    """Why it is not shown; kept all the same, to be checked when the labels come."""
+
+    def held_by(self, truth: Performance) -> bool | None:
+        """Whether what the labels then said lies in the intervals; None where it says nothing of
+        this version or its metric.
+        """
+        if truth.version != self.version or truth.score is None:
+            return None
+        told = ((self.score, truth.score), (self.loss, truth.loss))
+        return all(one.low <= other.value <= one.high for one, other in told)
 
 
 class SliceComparison(Record):

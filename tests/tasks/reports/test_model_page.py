@@ -164,7 +164,14 @@ def test_an_estimate_stands_in_for_labels_that_are_not_there():
     assert (
         estimate_in_words(waiting, "roc_auc")
         == "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to"
-        " concept drift"
+        " concept drift; the first that is shown"
+    )
+    checked = waiting.but(estimate=guess.but(checked=5, held=4))
+    assert "4 of the last 5 held what the labels then said" in page_of([checked], [])
+    withheld = waiting.but(estimate=guess.but(withheld="the predictions have moved"))
+    assert "withheld: the predictions have moved" in page_of([withheld], [])
+    assert estimate_in_words(withheld, "roc_auc") == (
+        "ROC AUC of 2013-01 has no estimate: the predictions have moved"
     )
     judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
     assert "estimated" not in page_of([judged], [])
