@@ -14,10 +14,12 @@ from tasks.records import (
     Attempted,
     AwaitApproval,
     BatchRecord,
+    Choice,
     Comparison,
     Decision,
     Evidence,
     Freeze,
+    Hold,
     LedgerEntry,
     ManualEvidence,
     PolicyEvidence,
@@ -114,6 +116,49 @@ class History:
             entry
             for entry in self._of(Recalibrate)
             if entry.decision.version == version and (before is None or entry.batch < before)
+        )
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Each decision in effect that chose between two versions, oldest first; the first
+        champion was no choice.
+        """
+        found = list[Choice]()
+        champion: int | None = None
+        for entry in self.entries:
+            decision = entry.decision
+            if entry.effective_at is None:
+                continue
+            match decision:
+                case Promote() | RollBack():
+                    chosen, other = decision.version, decision.previous
+                    champion = decision.version
+                case Reject() if champion is not None:
+                    chosen, other = champion, decision.version
+                case _:
+                    continue
+            if other is None:
+                continue
+            until = next((one.batch for one in self.champion_changes if one.id > entry.id), "")
+            found.append(
+                Choice(
+                    number=entry.id,
+                    kind=decision.kind,
+                    batch=entry.batch,
+                    as_of=entry.as_of,
+                    chosen=chosen,
+                    other=other,
+                    until=until,
+                )
+            )
+        return tuple(found)
+
+    @property
+    def holds(self) -> int:
+        """How often the policy held: no version was trained that it could be compared with."""
+        return sum(
+            isinstance(entry.decision, Hold) and isinstance(entry.evidence, PolicyEvidence)
+            for entry in self.entries
         )
 
     # --- challengers ---

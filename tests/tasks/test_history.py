@@ -372,3 +372,33 @@ def test_what_a_training_realised() -> None:
     )
 
     assert found.realised == ((), (comparison(),))
+
+
+def test_choices_between_two_versions() -> None:
+    """Promotions, refusals and rollbacks, each until the next change; the first champion was no
+    choice, and what never took effect is none.
+    """
+    history = in_order(
+        [
+            entry(1, Promote(reason="", version=1, previous=None), batch="2020-01"),
+            entry(2, Reject(reason="", version=2), batch="2020-02"),
+            entry(3, Promote(reason="", version=3, previous=1), batch="2020-03"),
+            entry(4, Reject(reason="", version=4), batch="2020-04"),
+            entry(5, RollBack(reason="", version=1, previous=3), batch="2020-05"),
+            entry(6, Promote(reason="", version=5, previous=1), batch="2020-06", effective_at=None),
+        ]
+    )
+
+    found = [(one.number, one.chosen, one.other, one.until) for one in history.choices]
+
+    assert found == [
+        (2, 1, 2, "2020-03"),
+        (3, 3, 1, "2020-05"),
+        (4, 3, 4, "2020-05"),
+        (5, 1, 3, ""),
+    ]
+
+
+def test_a_challenger_refused_before_there_is_a_champion_was_no_choice() -> None:
+    """There is nothing to compare it with."""
+    assert in_order([entry(1, Reject(reason="", version=1))]).choices == ()
