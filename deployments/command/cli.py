@@ -280,7 +280,7 @@ def _table(managed: ManagedModel) -> None:
                 "-"
                 if row.score is None
                 else f"{row.score.value:.3f} [{row.score.low:.3f}, {row.score.high:.3f}]"
-                if abs(row.score.value) < 1e6
+                if row.score.known and abs(row.score.value) < 1e6
                 else str(row.score)
             ),
             "-" if row.first_score is None else f"{row.first_score:.3f}",

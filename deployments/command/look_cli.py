@@ -58,13 +58,27 @@ def history(
         bool,
         typer.Option("--all", help="Every decision, not only those that changed who is champion."),
     ] = False,
+    scored: Annotated[
+        bool,
+        typer.Option("--scored", help="Judge past choices by the labels that came later."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print who was champion when, and why."""
+    """Print who was champion when, and why; or which of the choices were right."""
     from deployments.command.status import Decided
     from tasks.ledger import entries as ledger
 
     managed = manage(model, Settings())
+    if scored:
+        from deployments.command.scored import in_lines
+        from flows.steps.scorecard import score_card
+
+        card = score_card(managed, existing_ledger(managed.settings))
+        if as_json:
+            _print_json(card)
+        else:
+            print("\n".join(in_lines(card)))
+        return
     known = ledger.history(existing_ledger(managed.settings), model)
     shown = [Decided.of(one) for one in (known.entries if every else known.champion_changes)]
     if as_json:

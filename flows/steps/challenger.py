@@ -167,7 +167,7 @@ def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
     evidence = gather_evidence(run, search, fitted, trained, as_fitted, joins)
     evidence = evidence.but(left_out=challenger.left_out)
     gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
-    entry = run.decide_by(gate, evidence.batch, evidence, trained)
+    entry = run.decide_by(gate, run.newest_batch, evidence, trained)
     get_run_logger().info(
         "%s version %d: %s: %s",
         run.managed.name,

@@ -84,7 +84,7 @@ def join_ensemble(
     known, checks = tuple[EnsembleMember, ...](), tuple[Guardrail, ...]()
     if champion is not None and holdout.champion and _same_features(fitted, champion):
         champion_loss = float(holdout.champion.losses.mean())
-        checks = (MayJoin().check(loss, champion_loss, spec.ensemble),)
+        checks = (MayJoin().check(loss, champion_loss, len(rows), spec.ensemble),)
         known = current_members(run, champion, holdout.first_batch) or (
             _as_member(champion, champion_loss),
         )

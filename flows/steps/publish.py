@@ -175,5 +175,7 @@ def _table(record: BatchRecord) -> dict[str, str]:
     if record.labelled is not None:
         table["rows with a label"] = f"{record.labelled.labelled:,} of {record.labelled.rows:,}"
     if record.performances:
-        table[record.performances[0].metric] = str(record.performances[0].score)
+        champion = record.performances[0]
+        table[champion.metric] = str(champion.score or "-")
+        table["loss"] = str(champion.loss)
     return table

@@ -115,6 +115,13 @@ class ModelRun:
         return self.decisions.history
 
     @property
+    def newest_batch(self) -> str:
+        """The newest batch that was there at the run's moment: the one that a decision follows."""
+        known = self.batches.known
+        there = [id for id, record in known.items() if record.batch.end <= self.as_of]
+        return max(there or known)
+
+    @property
     def known_labels(self) -> KnownLabels:
         """What was read of the contract of labels by the run's moment."""
         return KnownLabels(batches=tuple(self.labels.known.values()), as_of=self.as_of)

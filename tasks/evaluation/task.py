@@ -10,7 +10,7 @@ from prefect import get_run_logger
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
 from tasks.evaluation.config import METRICS
-from tasks.evaluation.estimate import estimate
+from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
@@ -42,8 +42,8 @@ def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows
 def judge_performance(managed: ManagedModel, models: Sequence[Scored]) -> tuple[Performance, ...]:
     """Judge each model on the labelled rows of one batch, which none of them was trained on.
 
-    The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it,
-    since a batch of one class must not stop the batches after it.
+    The first of ``models`` is the one that matters: returns nothing when it cannot be judged, since
+    that must not stop the batches after it.
     """
     spec, judged = managed.spec, list[Performance]()
     metrics = tuple(dict.fromkeys((spec.metric, *METRICS[spec.problem])))
@@ -88,21 +88,24 @@ def estimate_performance(
     managed: ManagedModel,
     champion: LoadedModel,
     reference: FeatureFrame,
-    batch: str,
+    frame: FeatureFrame,
     predicted: np.ndarray,
+    past: Sequence[tuple[Estimate, Performance]],
 ) -> Estimate | None:
-    """Estimate how the champion does on a batch without labels, for whose rows it predicts
-    ``predicted``; None when the reference cannot calibrate it.
+    """Estimate how the champion does on a batch without labels, ``frame``, for whose rows it
+    predicts ``predicted``; None when the reference cannot calibrate it.
 
     Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not
-    trained on.
+    trained on. ``past`` are the model's earlier estimates with what labels then said.
     """
-    spec = managed.spec
+    spec, batch = managed.spec, max(frame.snapshots)
     unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
     try:
         rows = LabelledRows.of(reference.where(unseen))
         scored = score_model(champion, rows, spec.problem, spec.metric)
-        return estimate(scored, predicted, spec.training.seed)
+        known = (champion.baseline, reference.features)
+        beyond = beyond_known(frame.features, known, frame.schema)
+        return checked(estimate(scored, predicted, spec.training.seed), past, spec.problem, beyond)
     except EvaluationError as refused:
         get_run_logger().info("%s %s has no estimate: %s", managed.name, batch, refused)
         return None

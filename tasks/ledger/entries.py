@@ -20,6 +20,7 @@ from tasks.records import (
     BatchRecord,
     Cohort,
     Decision,
+    Evidence,
     LedgerEntry,
     Promote,
     Record,
@@ -225,7 +226,9 @@ def record_decision(
     """Write a decision down with its evidence and the rule that made it, and return the entry.
 
     The ``training`` that is judged becomes known with its judgement, in one transaction: a run that
-    died between them would leave a version that counts as trained and is never judged.
+    died between them would leave a version that counts as trained and is never judged. It counts as
+    of the newest batch that judged it, the decision as of ``batch``: with late labels the batches
+    between them are still to be learned from.
 
     Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only
     when ``mark_effective`` says so. All others are effective at once. Raises LeaseLostError when
@@ -256,7 +259,8 @@ def record_decision(
     with engine.begin() as connection:
         check_lease(connection, held)
         if training is not None:
-            _insert_training(connection, training, batch)
+            trained_at = evidence.batch if isinstance(evidence, Evidence) else batch
+            _insert_training(connection, training, trained_at)
         identity = connection.execute(insert(decisions).values(**values)).inserted_primary_key
     return decision_numbered(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
 

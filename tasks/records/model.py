@@ -31,6 +31,10 @@ class RowSpan(Record):
     start: datetime
     end: datetime
     rows: int
+    hash_from: float = 0.0
+    """Of the rows at ``start`` those whose key hashes to this or more, 0 to 1 ..."""
+    hash_until: float = 1.0
+    """... and of the rows of the last moment those whose key hashes to less than this."""
 
 
 class LabelSnapshot(Record):

@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.history import ChampionChange, History
-from tasks.records import BatchRecord, FeatureDrift, Labelled, Promote, RollBack
+from tasks.records import (
+    BatchRecord,
+    FeatureDrift,
+    Labelled,
+    LedgerEntry,
+    Promote,
+    RollBack,
+)
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
 from tasks.reports.figures import NOTHING, percent, ratio, times_threshold
@@ -124,7 +131,7 @@ def render_model_page(
             Measured(
                 record.batch.id,
                 champion.score if champion else None,
-                first.score.value if first else None,
+                first.score.value if first and first.score else None,
                 note=_note(record, history),
             )
             for record in batches
@@ -155,8 +162,8 @@ def render_model_page(
         events=_events(chart, batches, changes),
         marks=_marks(chart, batches),
         heat=_heat_map(batches, chart),
-        turning=[entry for entry in newest_first if entry.decision.kind not in _QUIET],
-        holds=[entry for entry in newest_first if entry.decision.kind in _QUIET],
+        turning=[entry for entry in newest_first if not _quiet(entry, history)],
+        holds=[entry for entry in newest_first if _quiet(entry, history)],
         labels=_label_rows(batches, waits or {}),
         versions=_versions(history, card),
     )
@@ -183,6 +190,11 @@ def _label_rows(batches: Sequence[BatchRecord], waits: Mapping[str, str]) -> tup
         if record.batch.id in waits or (record.labelled is not None and record.labelled.waiting)
     ]
     return tuple(rows[:LABEL_ROWS])
+
+
+def _quiet(entry: LedgerEntry, history: History) -> bool:
+    """Whether a decision changed nothing, as one to retrain that could train nothing."""
+    return entry.decision.kind in _QUIET or history.trained_nothing(entry)
 
 
 def _note(record: BatchRecord, history: History) -> str:

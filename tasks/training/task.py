@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 from prefect import get_run_logger
 
 from tasks.model_spec import ManagedModel
@@ -28,7 +29,7 @@ def split(
     managed: ManagedModel,
     frame: FeatureFrame,
     unseen_from: datetime | None,
-    enough: Callable[[FeatureFrame], bool],
+    enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
     that the champion has not seen, where those are too few.

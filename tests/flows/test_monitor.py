@@ -311,7 +311,7 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(
     document |= {
         "ensemble": "single",
         "retrain": {"every": 20},
-        "gate": {"min_rows": 300},
+        "gate": {"rows": 300, "min_rows": 300},
     }  # a fifth of a week is 100
     spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     settings = use_home(make_weather_home(2), quick_project)

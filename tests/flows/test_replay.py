@@ -167,9 +167,7 @@ def test_second_replay_finds_nothing_new(use_home, replayed_home, entries):
 
 
 @pytest.fixture
-def fourth_week(
-    use_home, make_replayed_home, make_weather_home, quick_project, monkeypatch
-) -> str:
+def fourth_week(use_home, make_replayed_home, make_weather_home, quick_project, monkeypatch) -> str:
     """The fourth week, replayed beside this process's own Prefect server."""
     make_replayed_home(3)
     use_home(make_weather_home(4), quick_project)

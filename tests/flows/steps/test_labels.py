@@ -32,6 +32,7 @@ from tasks.records import (
     KnownLabels,
     LabelSnapshot,
     LedgerEntry,
+    Promote,
     TrainedModel,
     WatchEvidence,
 )
@@ -219,6 +220,17 @@ def test_promotion_is_watched_on_mature_weeks(replayed):
             "labels are three weeks late: it is not the week that is answered"
         )
     assert len({(e.evidence.champion, e.evidence.batch) for e in watched}) == len(watched)
+
+
+def test_promotion_is_dated_by_when_it_took_effect(replayed):
+    """The first champion rests on the labels of the second week, and is champion since the
+    fifth.
+    """
+    first = next(e for e in replayed.entries if isinstance(e.decision, Promote))
+
+    assert first.evidence.batch == WEEKS[1]
+    assert first.batch == WEEKS[4]
+    assert replayed.records[WEEKS[5]].predictions.version == first.decision.version
 
 
 def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):

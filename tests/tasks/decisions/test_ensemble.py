@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.decisions.config import EnsembleConfig
 from tasks.decisions.ensemble import (
+    MayJoin,
     join,
     judge_members,
     may_join,
@@ -81,11 +82,30 @@ def test_empty_ensemble_is_refused() -> None:
 
 def test_judged_batch_moves_the_discounted_loss() -> None:
     """The discounted loss keeps 0.7 of itself; who has no loss on the batch stays as it is."""
-    one, other = judge_members([member(1, 0.5, (0.5,)), member(2, 0.5)], {1: 0.6}, CONFIG)
+    one, other = judge_members([member(1, 0.5, (0.5,)), member(2, 0.5)], {1: 0.6}, 100, CONFIG)
 
     assert one.discounted_loss == pytest.approx(0.7 * 0.5 + 0.3 * 0.6)
     assert one.losses == (0.5, 0.6)
     assert other == member(2, 0.5)
+
+
+def test_small_batch_moves_the_losses_by_its_share() -> None:
+    """Thirteen rows of the hundred that it takes move a loss by 13% of a whole batch's step."""
+    (whole,) = judge_members([member(1, 0.5)], {1: 0.9}, 100, CONFIG)
+    (large,) = judge_members([member(1, 0.5)], {1: 0.9}, 9_000, CONFIG)
+    (small,) = judge_members([member(1, 0.5)], {1: 0.9}, 13, CONFIG)
+
+    assert large == whole
+    assert small.discounted_loss - 0.5 == pytest.approx(0.13 * (whole.discounted_loss - 0.5))
+
+
+@pytest.mark.parametrize(
+    ("loss", "rows", "outcome"),
+    [(9.0, 99, "passed"), (9.0, 100, "failed"), (0.5, 13, "passed"), (math.nan, 13, "failed")],
+)
+def test_too_few_rows_keep_no_new_member_out(loss: float, rows: int, outcome: str) -> None:
+    """A loss on fewer rows than can tell 10% refuses only when it is no number."""
+    assert MayJoin().check(loss, 0.5, rows, CONFIG).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -182,7 +202,7 @@ def test_ensemble_never_outgrows_its_size(steps: list[tuple[float, bool]], most:
         assert ensemble[-1].version == version
         if judges:
             ensemble = judge_members(
-                ensemble, {one.version: loss + one.version % 3 for one in ensemble}, config
+                ensemble, {one.version: loss + one.version % 3 for one in ensemble}, 100, config
             )
         assert len(ensemble) <= most
         assert len({one.version for one in ensemble}) == len(ensemble)

@@ -435,3 +435,17 @@ def test_training_is_known_with_its_judgement_or_not_at_all(engine: Engine, held
     )
 
     assert ledger.training(engine, trained.model, trained.version) == trained
+
+
+def test_training_counts_as_of_what_judged_it(engine: Engine, held: Lease) -> None:
+    """With late labels a decision about a batch rests on rows of an earlier one: the training is as
+    of those rows, the decision as of the batch.
+    """
+    trained, judged = trained_model(), evidence(batch="2020-01")
+
+    entry = _write(
+        engine, held, Promote(reason="", version=2, previous=1), judged, training=trained
+    )
+
+    assert entry.batch == "2020-02"
+    assert ledger.training_batches(engine, trained.model) == ("2020-01",)

@@ -7,9 +7,19 @@ from __future__ import annotations
 import re
 
 from tasks.history import History, in_order
-from tasks.records import AwaitApproval, Estimate, Interval, Labelled, Promote
+from tasks.records import (
+    Attempted,
+    AwaitApproval,
+    Estimate,
+    Hold,
+    Interval,
+    Labelled,
+    Promote,
+    Retrain,
+)
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
 from tasks.reports.summary import estimate_in_words
+from tests.tasks.builders import policy_evidence
 from tests.tasks.reports.conftest import (
     a_drift,
     a_feature,
@@ -160,7 +170,40 @@ def test_an_estimate_stands_in_for_labels_that_are_not_there():
     assert (
         estimate_in_words(waiting, "roc_auc")
         == "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to"
-        " concept drift"
+        " concept drift; the first that is shown"
+    )
+    checked = waiting.but(estimate=guess.but(checked=5, held=4))
+    assert "4 of the last 5 held what the labels then said" in page_of([checked], [])
+    withheld = waiting.but(estimate=guess.but(withheld="the predictions have moved"))
+    assert "withheld: the predictions have moved" in page_of([withheld], [])
+    assert estimate_in_words(withheld, "roc_auc") == (
+        "ROC AUC of 2013-01 has no estimate: the predictions have moved"
     )
     judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
     assert "estimated" not in page_of([judged], [])
+
+
+def test_a_batch_of_one_class_says_that_it_has_no_score():
+    """Where the metric is not defined the page says so, and draws on."""
+    batch = months(1)[0]
+    one_class = a_performance(batch.id, score=None)
+    record = a_record(batch, performances=(one_class,))
+
+    html = page_of([record], [])
+
+    assert "not defined on these rows" in html
+    assert "no score" in html
+
+
+def test_a_retrain_that_trained_nothing_is_folded_away():
+    """The page leads with what came of decisions; one to retrain that could train nothing is with
+    the holds.
+    """
+    batch = months(1)[0]
+    asked_for = an_entry(1, batch, Retrain(reason="the clock"), evidence=policy_evidence())
+    vain = an_entry(2, batch, Hold(reason="no rows"), evidence=Attempted(retrain=1))
+
+    html = page_of([a_record(batch)], [asked_for, vain])
+
+    assert "Nothing but Hold so far." in html
+    assert "2 decisions to hold" in html
