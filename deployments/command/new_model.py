@@ -112,6 +112,8 @@ def draft_model(
     for option, column in (("--target", target), ("--time", time), *_named(options)):
         if column not in known:
             hint = nearest(column, known)
+            if len(known) == 1 and typed.server.format == "csv":
+                hint = "; if that is several columns, say with --delimiter what stands between them"
             raise ConfigurationError(
                 source, option, f"one of {_some(known, column)}", f"{column!r}{hint}"
             )
