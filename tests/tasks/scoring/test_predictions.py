@@ -171,6 +171,7 @@ def test_rows_without_a_prediction_are_named_by_their_keys(tmp_path: Path) -> No
 def test_a_number_too_large_for_the_model_is_named(tmp_path: Path) -> None:
     """The column, the value and what to do, where a row without a prediction has one."""
     frame = frame_of(pd.DataFrame({"x": [1e200, 2.0]}), [0.0, 1.0], days=[0, 1])
+    frame = replace(frame, keys=pd.DataFrame({"sold_at": ["monday", "tuesday"]}))
 
     told = without_prediction(sample_contract(tmp_path), frame, np.array([np.nan, 1.0]))
 
