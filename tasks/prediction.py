@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from tasks.errors import KingmakerError, first_line
 from tasks.mixing import correct, mix
 from tasks.records import FeatureFrame, LoadedModel, Problem
 
+CELLS = 5_000_000
+"""Most values in a frame that is made to ask for several predictions in one call: 40 MB of numbers.
+"""
 MOST_CALLS = 200
 """Calls that a pipeline may raise in, until no more is asked which of the rows it raises for."""
 
@@ -127,6 +130,34 @@ def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -
             " the feature code"
         )
     return _by_member(model, frame.features, problem)
+
+
+def predict_mixed(
+    ask: Callable[[pd.DataFrame], np.ndarray],
+    frame: pd.DataFrame,
+    other: pd.DataFrame,
+    taken: np.ndarray,
+    *,
+    cells: int = CELLS,
+) -> Iterator[np.ndarray]:
+    """Yield what ``ask`` predicts, (rows,) or (rows, classes), for each of several mixtures of two
+    frames of the same shape, (rows, features).
+
+    ``taken``, (mixtures, features) boolean, says which features of a mixture are those of
+    ``other``. As many mixtures are asked for in one call as ``cells`` values hold: a call costs
+    many estimators more than the rows in it.
+    """
+    rows, both = len(frame), pd.concat([frame, other], ignore_index=True)
+    at_once = max(1, cells // max(frame.size, 1))
+    for first in range(0, len(taken), at_once):
+        some = taken[first : first + at_once]
+        at = np.tile(np.arange(rows), len(some))
+        mixed = {
+            name: both[name].array.take(at + rows * np.repeat(some[:, j], rows))
+            for j, name in enumerate(frame.columns)
+        }
+        found = ask(pd.DataFrame(mixed))
+        yield from found.reshape(len(some), rows, *found.shape[1:])
 
 
 def serve_features(model: LoadedModel, features: pd.DataFrame, problem: Problem) -> np.ndarray:

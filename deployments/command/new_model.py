@@ -4,6 +4,7 @@ they are.
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import tempfile
@@ -43,6 +44,8 @@ FEWEST_BATCHES = 6
 """Batches that a history should give: three for the first champion, and three to see what becomes
 of it.
 """
+FEW_NAMES = 20
+"""Columns of a file up to which all are named to a person who named another."""
 MOST_CLASSES = 50
 FEW_NUMBERS = 20
 """Distinct whole numbers of a target up to which they may be classes as well as quantities."""
@@ -114,8 +117,11 @@ def draft_model(
     known = [*typed.columns, *typed.left_out]
     for option, column in (("--target", target), ("--time", time), *_named(options)):
         if column not in known:
+            hint = nearest(column, known)
+            if len(known) == 1 and typed.server.format == "csv":
+                hint = "; if that is several columns, say with --delimiter what stands between them"
             raise ConfigurationError(
-                source, option, f"one of {known}", f"{column!r}{nearest(column, known)}"
+                source, option, f"one of {_some(known, column)}", f"{column!r}{hint}"
             )
         if column in typed.left_out:
             raise ConfigurationError(
@@ -133,6 +139,14 @@ def draft_model(
     write_whole(spec_file, spec.encode())
     found = (*typed.guesses, *guesses, *more)
     return Draft(contract_file, spec_file, found, typed.left_out)
+
+
+def _some(names: list[str], wanted: str) -> str:
+    """The names, of many those most like the one that was asked for, and how many others."""
+    if len(names) <= FEW_NAMES:
+        return str(names)
+    near = difflib.get_close_matches(wanted, names, n=FEW_NAMES // 2, cutoff=0.0)
+    return f"the file's {len(names):,} columns, such as {near}"
 
 
 def _named(options: Options) -> list[tuple[str, str]]:

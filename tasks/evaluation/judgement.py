@@ -15,6 +15,7 @@ from tasks.evaluation.metrics import EvaluationError, UndefinedMetricError, scor
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.slices import compare_slices, slice_scores
+from tasks.prediction import predict_mixed
 from tasks.records import Comparison, Generalisation, Interval, Performance, RowSpan
 
 
@@ -148,8 +149,8 @@ def importance(
     whole = objective.mean_loss(target, predicted[drawn])
     order = np.random.default_rng(seed).permutation(len(drawn))
 
-    def shuffled(name: str) -> float:
-        changed = features.assign(**{name: features[name].to_numpy()[order]})
-        return objective.mean_loss(target, predict(changed))
-
-    return {name: max(0.0, shuffled(name) - whole) for name in features.columns}
+    found = predict_mixed(predict, features, features.iloc[order], np.eye(features.shape[1]) > 0)
+    return {
+        str(name): max(0.0, objective.mean_loss(target, one) - whole)
+        for name, one in zip(features.columns, found, strict=True)
+    }

@@ -63,6 +63,7 @@ def read_pieces(
                 f"{name}: the file is empty; expected {_EXPECTED[server.format]}; have it delivered"
                 " again"
             )
+        refuse_other_format(_start(stream), name, server.format)
         match server.format:
             case "csv":
                 pieces = _csv_pieces(stream, name, contract, piece_bytes)
@@ -113,6 +114,33 @@ _EXPECTED = {
     "json": "one JSON object a line",
     "parquet": "a Parquet file",
 }
+
+
+_FOREIGN = (
+    (rb"PK\x03\x04", "a ZIP archive or an Excel workbook; unpack it, or save it as CSV"),
+    (rb"\xd0\xcf\x11\xe0", "an Excel workbook; save it as CSV"),
+    (rb"\x1f\x8b", "a file compressed by gzip; end its name with .gz"),
+    (rb"BZh\d1AY&SY", "a file compressed by bzip2; end its name with .bz2"),
+    (rb"\x28\xb5\x2f\xfd", "a file compressed by zstd; end its name with .zst"),
+    (rb"PAR1\x15", "Parquet; end its name with .parquet, and say format: parquet"),
+    (rb"ARROW1\x00", "an Arrow file; write it as Parquet"),
+    (rb"%PDF-\d", "a PDF document; have the data delivered as CSV"),
+    (rb"SQLite format 3\x00", "a SQLite database; read it as a table of type custom"),
+)
+"""How files begin that are no text, and what to do with them."""
+
+
+def refuse_other_format(start: bytes, name: str, format: str) -> None:
+    """Raise UnreadableError when a file of text begins as one of another format does."""
+    compressed = name.endswith(tuple(_COMPRESSIONS))
+    found = next((what for form, what in _FOREIGN if re.match(form, start)), "")
+    if found and format != "parquet" and not compressed:
+        raise UnreadableError(f"{name}: expected {_EXPECTED[format]}, found {found}")
+
+
+def _start(stream: BinaryIO) -> bytes:
+    stream.seek(0)
+    return stream.read(16)
 
 
 def _says_anything(stream: BinaryIO, name: str) -> bool:
@@ -270,7 +298,7 @@ def _csv_pieces(
     file = pa.PythonFile(io.BufferedReader(text, _BYTES_AT_ONCE), mode="r")
     reader = pc.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
     wanted = contract.column_names
-    named = [i for i, column in enumerate(reader.schema.names) if column or column in wanted]
+    named = [i for i, name in enumerate(reader.schema.names) if name.strip() or name in wanted]
     yield reader.schema.empty_table().select(named)
     last = ""
     for batch in reader:
@@ -301,9 +329,12 @@ def _json_pieces(
             row = _json_row(line.decode())
         except ValueError:
             # The line is not quoted: it may hold what must not be shown.
+            found = "something else; have it delivered again"
+            if number == 1 and line.lstrip().startswith(b"["):
+                found = "an array; write its objects one a line, as 'jq -c .[]' does"
             raise UnreadableError(
                 f"{name}: line {number}: expected one whole JSON object with each key once, found"
-                " something else; have it delivered again"
+                f" {found}"
             ) from None
         for key, value in row.items():
             columns.setdefault(key, [None] * rows).append(value)
@@ -327,14 +358,32 @@ def _json_row(line: str) -> dict[str, str | None]:
     if not isinstance(row, dict):
         raise ValueError("no object")
     if any(isinstance(value, dict | list) for value in row.values()):
-        whole = json.loads(line)
+        whole = _NESTED.decode(line)
         row = {
-            key: json.dumps(whole[key]) if isinstance(value, dict | list) else value
+            key: _written(whole[key]) if isinstance(value, dict | list) else value
             for key, value in row.items()
         }
     return {
         key: _JSON_TEXTS[value] if isinstance(value, bool) else value for key, value in row.items()
     }
+
+
+class _Number(str):
+    """A number as it stands in a file."""
+
+    __slots__ = ()
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """JSON text of a value, its numbers to the last digit."""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k, ensure_ascii=False)}: {_written(v)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -351,4 +400,6 @@ _AS_WRITTEN = json.JSONDecoder(
     object_pairs_hook=_each_once, parse_int=str, parse_float=str, parse_constant=str
 )
 """Gives numbers as they are written, to the last digit."""
+_NESTED = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+"""Tells numbers from texts besides."""
 _JSON_TEXTS = {True: "true", False: "false"}

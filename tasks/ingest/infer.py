@@ -27,18 +27,22 @@ from data_contracts.contract import MISSING, Column, Contract, Epoch, LogicalTyp
 from data_contracts.servers import FORMAT_OF_ENDING
 from tasks.conform import FALSE, TRUE, conform, has_offset, plain
 from tasks.ingest.dialect import MARKERS, Guess, Options, guess_dialect, guess_numbers
-from tasks.ingest.formats import decompressed, parse_file
+from tasks.ingest.formats import decompressed, parse_file, refuse_other_format
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
 
 _DAYS = (
     *("dd.MM.yyyy", "d.M.yyyy", "dd/MM/yyyy", "MM/dd/yyyy", "d/M/yyyy", "M/d/yyyy", "yyyy/MM/dd"),
-    *("dd-MM-yyyy", "d MMM yyyy", "dd-MMM-yyyy", "dd.MM.yy"),
+    *("dd-MM-yyyy", "d MMM yyyy", "dd-MMM-yyyy", "dd.MM.yy", "MMM d, yyyy", "dd/MMM/yyyy"),
 )
 _TIMES = ("", " HH:mm", " HH:mm:ss", " HH:mm:ss.S", " H:mm", " h:mm a", " h:mm:ss a", ", HH:mm:ss")
 TIME_FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
 """Ways to write a day or a time that are tried after ISO 8601, in this order."""
+DIGITS = tuple(
+    f"yyyyMMdd{time}" for time in ("", "HHmm", "HHmmss", "'T'HHmm", "'T'HHmmss", "'T'HHmmssX")
+)
+"""Ways to write the event time in digits alone, tried before it is taken for a count."""
 _EPOCHS: tuple[tuple[int, Epoch], ...] = (
     (10**8, "seconds"),
     (10**11, "milliseconds"),
@@ -47,7 +51,7 @@ _EPOCHS: tuple[tuple[int, Epoch], ...] = (
 )
 """The smallest number that is taken for a count of each since 1970: all of them are of 1973."""
 _PAIRS = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"))
-_CODES = r"^[+-]?0\d|^[+-]?\d{16,}$|^\d+[eE]\d+$"
+_CODES = r"^[+-]?0\d|^[+-]?\d{16,}$|^\d+[eE]\d+$|^\+\d{7,}$"
 """Text that is digits, and is not the number that it looks like."""
 _CODE_OF_A_LAND = r"^[A-Z]{2}$"
 _ID = re.compile(r"(?i)(^|[_\W])(id|key|uuid|guid|nr|no|number|code)$|(?<=[a-z])(Id|ID|Key|Nr|No)$")
@@ -118,12 +122,13 @@ def read_typed(source: Path, options: Options | None = None, time: str = "") -> 
         (FORMAT_OF_ENDING[end] for end in source.suffixes if end in FORMAT_OF_ENDING), "csv"
     )
     server, guesses = Server("source", "local", str(source), format), list[Guess]()
+    refuse_other_format(content[:16], str(source), format)
     if format == "csv":
         text = parse_bytes(content, source)
         server, guesses = guess_dialect(text, source, options)
     server = replace(server, missing=("",) if options.missing is None else options.missing)
     table = _table(content, source, server)
-    if unnamed := table.column_names.count(""):
+    if unnamed := sum(not name.strip() for name in table.column_names):
         guesses.append(
             Guess(
                 f"{unnamed} column{'s' * (unnamed > 1)} without a name: not read",
@@ -131,7 +136,7 @@ def read_typed(source: Path, options: Options | None = None, time: str = "") -> 
                 "give it a name in the file",
             )
         )
-        named = [i for i, name in enumerate(table.column_names) if name]
+        named = [i for i, name in enumerate(table.column_names) if name.strip()]
         table = table.select(named)
     if table.num_rows == 0:
         raise SourceError(f"{source}: expected rows to infer a contract from, found none")
@@ -342,7 +347,9 @@ class _Typist:
         elif pa.types.is_date(kind):
             yield Column(name, "date")
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-            yield from self._epochs(name, raw) if is_time else ()
+            if is_time:
+                yield from self._in_digits(name, raw)
+                yield from self._epochs(name, raw)
             if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
                 yield Column(name, "integer")
             if not pa.types.is_integer(kind):
@@ -357,6 +364,7 @@ class _Typist:
             return
         distinct = raw.drop_null().unique()
         if name == self._time:
+            yield from self._in_digits(name, raw)
             yield from self._epochs(name, raw)
         elif pc.any(pc.match_substring_regex(pc.utf8_trim_whitespace(distinct), _CODES)).as_py():
             self._codes.append(name)
@@ -383,7 +391,7 @@ class _Typist:
         if name == self._time and self._options.time_format:
             return [self._options.time_format]
         some = pa.chunked_array([distinct.slice(0, 50)])
-        if not pc.any(pc.match_substring_regex(some, r"^\s*\d{1,4}[./ -]")).as_py():
+        if not pc.any(pc.match_substring_regex(some, r"^\s*(\d{1,4}|[A-Za-z]{3})[./ -]")).as_py():
             return [""]
         spans = list[tuple[int, str]]()
         for format in TIME_FORMATS:
@@ -401,6 +409,14 @@ class _Typist:
             return None
         ends = pc.min_max(moments.cast(pa.int64())).as_py()
         return int(ends["max"] - ends["min"])
+
+    def _in_digits(self, name: str, raw: pa.ChunkedArray) -> list[Column]:
+        """The time column as digits of year, month and day, in the forms in which it is written."""
+        if self._options.time_format or pa.types.is_floating(raw.type):
+            return []
+        texts = raw.cast(pa.string())
+        found = (form for form in DIGITS if self._span(name, texts, form) is not None)
+        return [Column(name, "timestamp", format=form) for form in found]
 
     def _epochs(self, name: str, raw: pa.ChunkedArray) -> list[Column]:
         """The time column as a count, when it is one of whole numbers as large as such."""
@@ -455,9 +471,10 @@ def _event_time(file: TypedFile, given: str | None) -> str:
         if typed is None or kind not in ("timestamp", "date") or typed.values.null_count:
             shown = "" if typed is None else f", such as {typed.raw.drop_null()[0].as_py()!r}"
             missing = 0 if typed is None else typed.values.null_count
+            gaps = f", and {missing:,} without a value" if missing else ""
             raise SourceError(
                 f"{file.source}: column {given!r}: expected times without a gap, such as"
-                f" 2013-05-17T10:00:00Z, found {kind}{shown}, with {missing:,} missing; say with"
+                f" 2013-05-17T10:00:00Z, found {kind}{shown}{gaps}; say with"
                 " --time-format how they are written, such as 'dd.MM.yyyy HH:mm'"
             )
         return given
@@ -501,6 +518,7 @@ def _server(server: Server, path: str) -> dict[str, Any]:
     own = {
         "delimiter": (server.delimiter, usual.delimiter),
         "quote": (server.quote or "none", usual.quote),
+        "escape": (server.escape, usual.escape),
         "skipLines": (server.skip_lines, usual.skip_lines),
         "decimal": (server.decimal, usual.decimal),
         "thousands": (server.thousands, usual.thousands),

@@ -16,6 +16,8 @@ NOTHING = "\N{EN DASH}"
 _WIDE = 1000
 """From here on a number is shown whole, with separators: the digits after the point carry nothing.
 """
+_LONG = 1e15
+"""From here on it is shown by its first digits and a power of ten."""
 _ACRONYMS = {
     "roc": "ROC",
     "auc": "AUC",
@@ -36,7 +38,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "unknown"
     if math.isinf(value):
         return "infinite" if value > 0 else _minus("-infinite")
-    if float(value).is_integer() or _WIDE <= abs(value) < 1e15:
+    if abs(value) < _LONG and (float(value).is_integer() or abs(value) >= _WIDE):
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:.{digits}g}" if abs(value) >= 1e-3 else f"{value:.2g}")
 

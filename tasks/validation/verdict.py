@@ -33,6 +33,8 @@ LOOKED_AT = 1000
 """Rows that break a rule among which examples are sought: all of them may be more than memory
 holds.
 """
+WARNINGS = 3
+"""Broken warnings named in a verdict's sentence."""
 LONGEST = 80
 """Characters shown of one of them."""
 
@@ -130,7 +132,9 @@ def _verdict(
         verdict, reason = "refuse", "; ".join(refusals) + _what_to_do(contract) + setting
     elif quarantined:
         verdict = "accept with quarantine"
-        reason = f"{quarantined:,} of {rows:,} rows in quarantine{most}"
+        reason = f"{quarantined:,} of {rows:,} rows in quarantine{most}{_warned(outcomes)}"
+    elif warned := _warned(outcomes):
+        verdict, reason = "accept", f"all {rows:,} rows are accepted{warned}"
     else:
         verdict, reason = "accept", f"all {rows:,} rows keep the contract"
     return Verdict.model_validate(
@@ -143,6 +147,20 @@ def _verdict(
             "quarantine": path,
         }
     )
+
+
+def _warned(outcomes: Sequence[RuleOutcome]) -> str:
+    """What the batch's values were warned of, the rule that most rows break first; columns that the
+    contract does not name are on the batch's page.
+    """
+    broken = [
+        o
+        for o in outcomes
+        if o.outcome == "failed" and o.severity == "warning" and o.scope != "schema"
+    ]
+    worst = sorted(broken, key=lambda o: -o.count)[:WARNINGS]
+    shown = "; ".join(f"{o.description} ({o.found})" for o in worst)
+    return f"; a warning: {_more(shown, len(broken) - len(worst))}" if broken else ""
 
 
 def _what_to_do(contract: Contract) -> str:

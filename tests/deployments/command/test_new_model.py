@@ -92,6 +92,19 @@ def test_wrong_column_is_named_and_nothing_is_written(tmp_path, change, message)
     assert not (tmp_path / "data_contracts").exists()
 
 
+def test_wrong_column_of_a_wide_file_names_the_nearest(tmp_path):
+    """Of many columns the nearest are named, and how many there are."""
+    names = ",".join(f"s{i:04d}" for i in range(600))
+    (tmp_path / "wide.csv").write_text(f"{names},when\n{'0,' * 600}2024-01-01\n")
+
+    with pytest.raises(ConfigurationError) as refused:
+        draft_model(tmp_path, "wide", tmp_path / "wide.csv", "s00042", "when")
+
+    said = str(refused.value)
+    assert "one of the file's 601 columns, such as ['s0042', " in said
+    assert len(said) < 400
+
+
 def test_existing_files_are_never_overwritten(tmp_path):
     """A second draft of the same name is refused."""
     source = history(tmp_path / "shop.csv")

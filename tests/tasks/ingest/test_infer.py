@@ -84,16 +84,16 @@ def test_codes_stay_text(tmp_path: Path) -> None:
     """Digits that a number would round, strip or spell anew; the rest of the digits are numbers."""
     source = tmp_path / "x.csv"
     rows = [
-        f"2024-03-0{i},1189850876250608328{i},{i % 3:05d},{i}E{i},{2**62 + i},{i}.0,{i}"
+        f"2024-03-0{i},1189850876250608328{i},{i % 3:05d},{i}E{i},{2**62 + i},+4366400{i},{i}.0,{i}"
         for i in range(1, 9)
     ]
-    source.write_text("at,scholar,zip,sku,device,whole,n\n" + "\n".join(rows) + "\n")
+    source.write_text("at,scholar,zip,sku,device,phone,whole,n\n" + "\n".join(rows) + "\n")
 
     kinds = {c.name: c.logical_type for c in inferred(source).columns}
 
     assert kinds == {
         "at": "timestamp",
-        **dict.fromkeys(("scholar", "zip", "sku", "device"), "string"),
+        **dict.fromkeys(("scholar", "zip", "sku", "device", "phone"), "string"),
         "whole": "number",  # whole today, it need not be tomorrow
         "n": "integer",
     }
@@ -191,6 +191,31 @@ def test_missing_markers_and_spellings(
     assert typed.columns["x"].values.to_pylist() == values
     contract = inferred(source)
     assert contract.server.missing == typed.server.missing
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("yyyyMMdd", "20240301"),
+        ("yyyyMMddHHmm", "202403011200"),
+        ("yyyyMMddHHmmss", "20240301120000"),
+        ("yyyyMMdd'T'HHmmssX", "20240301T120000Z"),
+        ("MMM d, yyyy HH:mm", "Mar 1, 2024 12:00"),
+        ("dd/MMM/yyyy", "01/Mar/2024"),
+    ],
+)
+def test_forms_of_the_event_time(tmp_path: Path, form: str, text: str) -> None:
+    """Also digits alone, which are no count since 1970; as text and as whole numbers."""
+    (tmp_path / "x.csv").write_text(f'at,y\n"{text}",1\n"{text}",2\n')
+    files = [tmp_path / "x.csv"]
+    if text.isdigit():
+        files.append(tmp_path / "x.parquet")
+        pq.write_table(pa.table({"at": [int(text)], "y": [1]}), files[1])
+
+    for file in files:
+        typed = read_typed(file, time="at").columns["at"]
+        noon = datetime(2024, 3, 1, 12 if "HH" in form else 0, tzinfo=UTC)
+        assert (typed.column.format, typed.values[0].as_py()) == (form, noon)
 
 
 @pytest.mark.parametrize("factor", [1, 1000, 10**6, 10**9])
