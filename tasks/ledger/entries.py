@@ -22,6 +22,7 @@ from tasks.records import (
     Decision,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Retrain,
     RollBack,
@@ -226,14 +227,14 @@ def record_decision(
     The ``training`` that is judged becomes known with its judgement, in one transaction: a run that
     died between them would leave a version that counts as trained and is never judged.
 
-    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only
-    when ``mark_effective`` says so. All others are effective at once. Raises LeaseLostError when
-    the lease has passed to another run.
+    Promotions, rollbacks, recalibrations and retrains, but for dry runs, are journalled: they are
+    effective only when ``mark_effective`` says so. All others are effective at once. Raises
+    LeaseLostError when the lease has passed to another run.
     """
     rested_on, made_by = _document(evidence), None if rule is None else _document(rule)
     now = datetime.now(UTC)
     match decision:
-        case Promote() | RollBack() | Retrain(dry_run=False):
+        case Promote() | RollBack() | Recalibrate() | Retrain(dry_run=False):
             effective_at = None
         case _:
             effective_at = now

@@ -91,6 +91,7 @@ from tasks.records.memory import (
 from tasks.records.model import (
     EnsembleMember,
     FeatureSchema,
+    InForce,
     LabelSnapshot,
     LabelSummary,
     LeftOut,
@@ -152,6 +153,7 @@ __all__ = [
     "Guardrail",
     "Histogram",
     "Hold",
+    "InForce",
     "Interval",
     "KnownLabels",
     "LabelSnapshot",
