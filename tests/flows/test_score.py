@@ -40,6 +40,7 @@ from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.registry.runs import client
 from tasks.scoring.current import current_file
+from tasks.scoring.served import ServedBefore
 from tasks.settings import Settings
 from tests.conftest import WEATHER_WEEKS, run_flow
 
@@ -161,11 +162,12 @@ def test_several_runs_at_once_lose_nothing_and_double_nothing(desk: Desk) -> Non
 
     def run(_: int) -> int:
         rows = rows_of_batch(managed.open_rows, batch)
+        earlier = ServedBefore(desk.settings.lake, managed.contract)
         with checked_rows(managed, rows) as checked:
             parts = [
                 written
                 for part in scored(managed, champion, checked)
-                for written in write_down(managed, engine, part, MONDAY, "here")
+                for written in write_down(managed, engine, part, MONDAY, "here", earlier)
             ]
         return sum(part.rows for part in parts)
 
