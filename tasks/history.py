@@ -110,7 +110,8 @@ class History:
         self, version: int, before: str | None = None
     ) -> tuple[LedgerEntry[Recalibrate, AnyEvidence], ...]:
         """Return the refreshes of a version's weights and recalibration; or those made before a
-        batch.
+        batch. They are in force here once they are written; in effect, when the registry serves
+        them too.
         """
         return tuple(
             entry

@@ -19,6 +19,7 @@ from flows.steps.evidence import (
 )
 from flows.steps.guardrails import every_guardrail
 from flows.steps.maturity import trainable
+from flows.steps.package import Example, make_package
 from flows.steps.run import ModelRun
 from tasks.drift.task import make_baseline
 from tasks.errors import MisuseError, first_line
@@ -43,6 +44,7 @@ from tasks.records import (
     TrainedModel,
     WindowKind,
 )
+from tasks.registry.package import Package
 from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
@@ -163,8 +165,10 @@ def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
     fitted, as_fitted, joins = join_ensemble(
         run, challenger.fitted, search.holdout, search.champion, search.window
     )
-    trained = enter(run, fitted, as_fitted, search.searched.found, challenger.left_out)
-    evidence = gather_evidence(run, search, fitted, trained, as_fitted, joins)
+    example = make_package(run, fitted)
+    found, left_out = search.searched.found, challenger.left_out
+    trained = enter(run, fitted, as_fitted, found, left_out, example.package)
+    evidence = gather_evidence(run, search, fitted, trained, as_fitted, example, joins)
     evidence = evidence.but(left_out=challenger.left_out)
     gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
     entry = run.decide_by(gate, run.newest_batch, evidence, trained)
@@ -184,6 +188,7 @@ def enter(
     as_fitted: np.ndarray,
     found: tuple[Found, ...],
     left_out: tuple[LeftOut, ...],
+    package: Package,
 ) -> TrainedModel:
     """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
     classes), is what it predicts for the holdout.
@@ -244,6 +249,7 @@ def enter(
         left_out=left_out,
         spec_text=spec.model_dump_json(indent=2),
         seconds=fitted.seconds,
+        package=package,
         trust=spec.trust,
     )
     return register(run.managed, training, run.fence)
@@ -276,6 +282,7 @@ def gather_evidence(
     fitted: Fitted,
     trained: TrainedModel,
     as_fitted: np.ndarray,
+    example: Example,
     joins: tuple[Guardrail, ...] = (),
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, by the rows that the champion
@@ -292,7 +299,15 @@ def gather_evidence(
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        run, fitted, model, challenger, holdout.champion, champion, as_fitted, loaded.predicted
+        run,
+        fitted,
+        model,
+        challenger,
+        holdout.champion,
+        champion,
+        as_fitted,
+        loaded.predicted,
+        example,
     )
     return Evidence(
         model=run.managed.name,

@@ -161,7 +161,8 @@ def refresh(run: ModelRun, champion: LoadedModel) -> LoadedModel:
     made = run.history.adjustments(version)
     due = [record for record in judged if record.batch.id > made[-1].batch] if made else judged[-1:]
     for record in due:
-        run.decide_by(rule, record.batch.id, recalibration_evidence(run, champion, record, judged))
+        evidence = recalibration_evidence(run, champion, record, judged)
+        run.carry_out(run.decide_by(rule, record.batch.id, evidence))
     return run.models.version(version)
 
 

@@ -13,7 +13,7 @@ from prefect.context import SyncClientContext
 
 from flows.steps.events import announce
 from flows.steps.kept import Kept
-from flows.steps.models import Models
+from flows.steps.models import Models, in_force
 from tasks.decisions.rules import decide
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import score_labelled
@@ -34,12 +34,13 @@ from tasks.records import (
     LedgerEntry,
     LoadedModel,
     Promote,
+    Recalibrate,
     RegistryAwayError,
     RollBack,
     Rule,
     TrainedModel,
 )
-from tasks.registry.task import end_left_behind, set_champion
+from tasks.registry.task import end_left_behind, set_champion, show_in_force
 from tasks.settings import Settings
 
 FRAMES = 4
@@ -168,10 +169,12 @@ class ModelRun:
         return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
-        """Carry out a journalled promotion or rollback, and mark it effective."""
+        """Carry out a journalled promotion, rollback or recalibration, and mark it effective."""
         match entry.decision:
             case Promote() | RollBack():
                 set_champion(self.managed, entry.decision, self.fence)
+            case Recalibrate(version=version):
+                show_in_force(self.managed, version, in_force(entry.decision, entry.id), self.fence)
         self.finish(entry)
 
     def finish(self, entry: LedgerEntry) -> None:
@@ -224,7 +227,7 @@ def _begin(
         held.left_behind = False
         for entry in run.history.unfinished:
             match entry.decision:
-                case Promote() | RollBack():
+                case Promote() | RollBack() | Recalibrate():
                     run.carry_out(entry)
     return run
 

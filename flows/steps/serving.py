@@ -34,7 +34,7 @@ from tasks.records import LoadedModel, ServedPart, Verdict
 from tasks.scoring.predictions import without_prediction
 from tasks.scoring.served import (
     ScoredRows,
-    newest_served,
+    ServedBefore,
     newly_served,
     served_table,
     write_part,
@@ -91,6 +91,7 @@ def serve_open_batch(
     assert managed.spec.scoring is not None  # noqa: S101 - the flow has looked
     name = f"{managed.name} {batch.id}"
     rows, found = rows_of_batch(managed.open_rows, batch), list[ServedPart]()
+    earlier = ServedBefore(managed.settings.lake, managed.contract)
     with checked_rows(managed, rows, before) as checked:
         if checked.broken and checked.verdict is not None:
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
@@ -98,7 +99,7 @@ def serve_open_batch(
         for part in scored(managed, champion, checked, managed.spec.scoring.explain):
             if unknown := without_prediction(managed.contract, part.frame, part.predicted):
                 get_run_logger().warning("%s: %s", name, unknown)
-            found += write_down(managed, engine, part, as_of, rows.where)
+            found += write_down(managed, engine, part, as_of, rows.where, earlier)
     return tuple(found)
 
 
@@ -173,10 +174,15 @@ def scored(
 
 
 def write_down(
-    managed: ManagedModel, engine: Engine, part: ScoredRows, as_of: datetime, source: str
+    managed: ManagedModel,
+    engine: Engine,
+    part: ScoredRows,
+    as_of: datetime,
+    source: str,
+    earlier: ServedBefore,
 ) -> tuple[ServedPart, ...]:
     """Write down what was predicted, for the rows of each batch as a part of its own; what was
-    written down before is not written down again.
+    written down ``earlier`` is not written down again.
     """
     found = []
     moments = part.frame.event_time
@@ -186,7 +192,7 @@ def write_down(
     while batch.start <= last:
         mask = ((moments >= batch.start) & (moments < batch.end)).to_numpy()
         if mask.any():
-            written = _record(managed, engine, part.where(mask), batch.id, as_of, source)
+            written = _record(managed, engine, part.where(mask), batch.id, as_of, source, earlier)
             found += [] if written is None else [written]
         batch = managed.rows.batch_of(batch.end)
     return tuple(found)
@@ -199,21 +205,23 @@ def _record(
     batch: str,
     as_of: datetime,
     source: str,
+    earlier: ServedBefore,
 ) -> ServedPart | None:
     contract, lake = managed.contract, managed.settings.lake
     include = () if managed.spec.scoring is None else managed.spec.scoring.include
     while True:
         there = served_parts(engine, managed.name, batch)
-        known = newest_served(lake, there, contract)
-        fresh = newly_served(rows, contract, known, as_of)
+        fresh = newly_served(rows, contract, earlier.newest(batch, there), as_of)
         if not fresh.any():
             return None
         table = served_table(rows.where(fresh), contract, include)
         written = write_part(lake, table, rows, batch, as_of, source)
         try:
-            return record_served(engine, written, len(there) + 1)
+            recorded = record_served(engine, written, len(there) + 1)
         except PartTakenError:
             continue  # another run scores the same batch: look again at what is there by now
+        earlier.wrote(recorded)
+        return recorded
 
 
 def keep_quarantine(managed: ManagedModel, checked: CheckedRows, batch: str) -> None:

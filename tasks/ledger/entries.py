@@ -23,6 +23,7 @@ from tasks.records import (
     Evidence,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Retrain,
     RollBack,
@@ -230,14 +231,14 @@ def record_decision(
     of the newest batch that judged it, the decision as of ``batch``: with late labels the batches
     between them are still to be learned from.
 
-    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only
-    when ``mark_effective`` says so. All others are effective at once. Raises LeaseLostError when
-    the lease has passed to another run.
+    Promotions, rollbacks, recalibrations and retrains, but for dry runs, are journalled: they are
+    effective only when ``mark_effective`` says so. All others are effective at once. Raises
+    LeaseLostError when the lease has passed to another run.
     """
     rested_on, made_by = _document(evidence), None if rule is None else _document(rule)
     now = datetime.now(UTC)
     match decision:
-        case Promote() | RollBack() | Retrain(dry_run=False):
+        case Promote() | RollBack() | Recalibrate() | Retrain(dry_run=False):
             effective_at = None
         case _:
             effective_at = now

@@ -167,6 +167,16 @@ class Behaviour(Record):
     """Of a multiclass problem: the class whose probability the effects are about."""
 
 
+class InForce(Record):
+    """What is served of a version at a moment."""
+
+    served_by: str = ""
+    """The version with the decision that put it in force, such as ``v3.17``; empty as packaged."""
+    weights: tuple[float, ...]
+    """The members' shares; one alone where it is no ensemble."""
+    recalibration: Recalibration | None = None
+
+
 class Lineage(Record):
     """What a model is and what it was made of: known before it is registered, and kept with it."""
 

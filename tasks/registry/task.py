@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.model_spec import ManagedModel
-from tasks.records import Fence, Guardrail, LoadedModel, Promote, RollBack, TrainedModel
+from tasks.records import Fence, Guardrail, InForce, LoadedModel, Promote, RollBack, TrainedModel
 from tasks.registry import aliases, runs
 from tasks.registry.aliases import CHAMPION, PREVIOUS, aliased_version, copy_of, fetch
 from tasks.registry.fresh import PredictsByItself, golden_predictions
+from tasks.registry.package import Package, ServesElsewhere
 from tasks.registry.runs import Training, answering_server, client, log_training
+from tasks.registry.safe_load import FILES, read_known
 from tasks.task import task
 
 
@@ -30,12 +34,25 @@ def load_model(managed: ManagedModel, trained: TrainedModel) -> LoadedModel:
 
 
 @task("check the stored model")
-def check_stored_model(managed: ManagedModel, challenger: LoadedModel, pipeline: Any) -> Guardrail:  # noqa: ANN401 - a fitted pipeline
-    """Check that the registered files alone predict as the fitted ``pipeline`` did."""
-    spec = managed.spec
+def check_stored_model(
+    managed: ManagedModel,
+    challenger: LoadedModel,
+    pipeline: Any,  # noqa: ANN401 - a fitted pipeline
+    package: Package,
+    served: np.ndarray,
+) -> tuple[Guardrail, Guardrail]:
+    """Check that the registered files alone predict as the fitted ``pipeline`` did, and that with
+    the ``package`` around them they serve its example as Kingmaker does: ``served``, (rows,) or
+    (rows, classes).
+    """
+    spec, trained = managed.spec, challenger.trained
     golden = golden_predictions(pipeline, challenger, spec.problem)
-    copy = copy_of(managed.settings, challenger.trained)
-    return PredictsByItself().check(golden, challenger, spec.problem, copy, spec.trust)
+    copy = copy_of(managed.settings, trained)
+    content = read_known(copy / FILES[trained.form], trained.artifact_sha256)
+    return (
+        PredictsByItself().check(golden, challenger, spec.problem, copy, spec.trust),
+        ServesElsewhere().check(package, served, trained.form, content),
+    )
 
 
 @task("log metrics")
@@ -52,6 +69,15 @@ def set_champion(managed: ManagedModel, decision: Promote | RollBack, fence: Fen
     """Carry out a journalled promotion or rollback; the alias ``champion`` is moved last."""
     with answering_server(managed.settings):
         aliases.set_champion(managed.settings, managed.name, decision, fence)
+
+
+@task("show what is in force")
+def show_in_force(managed: ManagedModel, version: int, now: InForce, fence: Fence) -> None:
+    """Have a version serve with the weights and the recalibration that are in force wherever it is
+    loaded.
+    """
+    with answering_server(managed.settings):
+        aliases.show_in_force(managed.settings, managed.name, version, now, fence)
 
 
 @task("log batch")

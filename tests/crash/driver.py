@@ -69,7 +69,7 @@ def _start(job: dict[str, Any]) -> int:
 def _import_everything() -> None:
     import evidently
     import great_expectations
-    import mlflow.sklearn
+    import mlflow.pyfunc
     import skops.io
 
     import tasks.drift.profile

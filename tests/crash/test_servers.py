@@ -255,7 +255,7 @@ def test_postgres_restarted_in_the_middle(
     [
         "commit < tasks/ledger/entries.py",
         "POST create < tasks/registry/runs.py",
-        "PUT model.skops < tasks/registry/runs.py",
+        "PUT model.skops < tasks/registry/package.py",
         "POST alias < tasks/registry/runs.py",
         "POST alias < tasks/registry/aliases.py",
         "POST update < tasks/registry/runs.py",
@@ -286,7 +286,7 @@ def test_second_machine_is_told_then_takes_over_and_the_first_wakes_up_late(
     answer = str(remote.home.with_name("first.json"))
     first = remote.ask(
         watch=True,
-        fatal="PUT model.skops < tasks/registry/runs.py",
+        fatal="PUT model.skops < tasks/registry/package.py",
         prefix=True,
         pause=True,
         answer=answer,
