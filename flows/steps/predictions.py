@@ -15,6 +15,7 @@ from flows.steps.serving import (
     RowsRefusedError,
     champion_to_score_by,
     checked_rows,
+    margins_of,
     scored,
     write_down,
 )
@@ -87,7 +88,8 @@ def score_file(
     recorded, unknown = 0, list[str]()
     earlier = ServedBefore(managed.settings.lake, managed.contract)
     with checked_rows(managed, rows) as checked, table_writer(target) as write:
-        for part in scored(managed, champion, checked, explain):
+        margins = margins_of(managed, engine, champion)
+        for part in scored(managed, champion, checked, explain, margins):
             table = served_table(part, managed.contract, config.include)
             unknown += filter(
                 None, [without_prediction(managed.contract, part.frame, part.predicted)]

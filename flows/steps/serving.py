@@ -5,6 +5,7 @@ Nothing here needs a lease: the champion is read, and what is written down is on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from flows.steps.champion import in_force
 from flows.steps.models import unusable
 from tasks.batches import Batch
 from tasks.errors import KingmakerError, MisuseError, RefusedError
+from tasks.evaluation.margins import interval_margins
 from tasks.explanation.reasons import in_json, reasons
 from tasks.features.task import open_features
 from tasks.ingest.open_rows import rows_of_batch, write_open_rows
 from tasks.ingest.rows import Rows
 from tasks.lake import read_reasons, scratch_directory, write_whole
+from tasks.ledger import entries as ledger
 from tasks.ledger.served import PartTakenError, record_served, served_parts
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
@@ -40,6 +43,11 @@ from tasks.scoring.served import (
     write_part,
 )
 from tasks.validation.task import validate_open
+
+ERRORS, ERROR_ROWS = 6, 200
+"""Mature batches whose errors make an interval, and rows below which those of the rows held out in
+training are taken besides.
+"""
 
 
 class NoChampionError(MisuseError):
@@ -96,7 +104,8 @@ def serve_open_batch(
         if checked.broken and checked.verdict is not None:
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
         keep_quarantine(managed, checked, batch.id)
-        for part in scored(managed, champion, checked, managed.spec.scoring.explain):
+        explain, margins = managed.spec.scoring.explain, margins_of(managed, engine, champion)
+        for part in scored(managed, champion, checked, explain, margins):
             if unknown := without_prediction(managed.contract, part.frame, part.predicted):
                 get_run_logger().warning("%s: %s", name, unknown)
             found += write_down(managed, engine, part, as_of, rows.where, earlier)
@@ -150,9 +159,10 @@ def scored(
     champion: LoadedModel,
     checked: CheckedRows,
     explain: int = 0,
+    margins: tuple[float, float] | None = None,
 ) -> Iterator[ScoredRows]:
     """Give the sound rows with the champion's predictions, part by part, in their order; each with
-    the ``explain`` features that moved it most.
+    the ``explain`` features that moved it most, and with an interval where ``margins`` are given.
 
     Raises ReasonsError when reasons do not add up to a prediction.
     """
@@ -170,7 +180,26 @@ def scored(
         frame = open_features(managed, sound)
         predicted = predict_frame(champion, frame, problem)
         why = reasons(champion, frame.features, predicted, problem, explain) if explain else None
-        yield ScoredRows(sound, frame, predicted, champion, None if why is None else in_json(why))
+        told = None if why is None else in_json(why)
+        yield ScoredRows(sound, frame, predicted, champion, told, margins)
+
+
+def margins_of(
+    managed: ManagedModel, engine: Engine, champion: LoadedModel
+) -> tuple[float, float] | None:
+    """Return the margins of the interval that the spec asks for, NaN while the champion's errors
+    are of too few rows; None when it asks for none.
+
+    They are those of its newest mature batches, and of the rows held out when it was made where
+    these have too few rows.
+    """
+    config, trained = managed.spec.scoring, champion.trained
+    if config is None or config.interval is None:
+        return None
+    known = ledger.newest_errors(engine, managed.name, trained.version, ERRORS)
+    if sum(one.rows for one in known) < ERROR_ROWS and trained.behaviour.errors is not None:
+        known = (*known, trained.behaviour.errors)
+    return interval_margins(known, config.interval) or (math.nan, math.nan)
 
 
 def write_down(

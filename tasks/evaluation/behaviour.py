@@ -12,6 +12,7 @@ import pandas as pd
 
 from tasks.evaluation.compare import block_test
 from tasks.evaluation.judgement import importance
+from tasks.evaluation.margins import errors_of
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
 from tasks.records import Behaviour, CalibrationBin, MainEffect
@@ -46,6 +47,11 @@ def behaviour(
         importance=weights,
         calibration=calibration(rows, unseen, objective),
         effects=effects,
+        errors=(
+            errors_of(rows.target.astype("float64"), unseen)
+            if objective.problem == "regression"
+            else None
+        ),
         of_class=objective.classes[column] if effects and objective.classes else "",
     )
 

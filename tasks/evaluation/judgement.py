@@ -11,6 +11,7 @@ import pandas as pd
 
 from tasks.evaluation.compare import block_test, minority, paired_test, refuse_seen_rows
 from tasks.evaluation.config import greater_is_better
+from tasks.evaluation.margins import errors_of
 from tasks.evaluation.metrics import EvaluationError, UndefinedMetricError, score_interval
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows, Scored
@@ -54,6 +55,11 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
             rows.blocks,
             rows.frame.slices,
             lambda of: defined(objective.metric, of),
+        ),
+        errors=(
+            errors_of(rows.target.astype("float64"), scored.predicted)
+            if objective.problem == "regression"
+            else None
         ),
     )
 

@@ -20,6 +20,7 @@ from tasks.records import (
     BatchRecord,
     Cohort,
     Decision,
+    Errors,
     Evidence,
     LedgerEntry,
     Promote,
@@ -126,6 +127,28 @@ def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str
         )
         for row in rows
     }
+
+
+def newest_errors(engine: Engine, model: str, version: int, most: int) -> tuple[Errors, ...]:
+    """Return the errors of a version on the newest batches that judged it, at most so many, the
+    newest first; the rest of their records is not read.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(batches.c.batch, batches.c.record["performances"])
+            .where(batches.c.model == model, batches.c.stream == "rows")
+            .order_by(batches.c.batch.desc(), batches.c.revision.desc())
+        )
+        newest = dict[str, Errors | None]()
+        for batch, performances in rows:
+            if batch in newest:
+                continue
+            own = [one for one in performances or () if one["version"] == version]
+            errors = own[0]["errors"] if own else None
+            newest[batch] = None if errors is None else Errors.model_validate(errors)
+            if sum(one is not None for one in newest.values()) == most:
+                break
+    return tuple(one for one in newest.values() if one is not None)
 
 
 def finished_fingerprints(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tasks.records.base import Record
-from tasks.records.model import LeftOut, RowSpan
+from tasks.records.model import Errors, LeftOut, RowSpan
 
 
 class Interval(Record):
@@ -82,6 +82,8 @@ class Performance(Record):
     loss: Interval
     metrics: Mapping[str, Interval]
     slices: tuple[SliceScore, ...] = ()
+    errors: Errors | None = None
+    """Of a regression."""
 
     @property
     def loss_error(self) -> float:

@@ -154,6 +154,16 @@ class MainEffect(Record):
     predicted: tuple[float, ...]
 
 
+class Errors(Record):
+    """How far labels of a regression lay from what had been predicted, on rows that the model was
+    not trained on.
+    """
+
+    rows: int
+    quantiles: tuple[float, ...]
+    """Of label minus prediction, at equally spaced levels from 0 to 1."""
+
+
 class Behaviour(Record):
     """How a version behaves on the rows that were held out when it was made; for its card."""
 
@@ -163,6 +173,8 @@ class Behaviour(Record):
     """By rising prediction."""
     effects: tuple[MainEffect, ...] = ()
     """Of the most important features, the most important first."""
+    errors: Errors | None = None
+    """Of a regression."""
     of_class: str = ""
     """Of a multiclass problem: the class whose probability the effects are about."""
 

@@ -2,7 +2,8 @@
 
 The columns of a part have names that cannot clash: ``key:`` and ``value:`` stand before the
 contract's own, ``feature:`` before what the model was given; ``prediction``, or ``probability:``
-before each class; ``reasons``; and ``digest``, which says whether a row is still the same.
+before each class; ``prediction_low`` and ``prediction_high``; ``reasons``; and ``digest``, which
+says whether a row is still the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tasks.records import FeatureFrame, LoadedModel, ServedPart, served_by
 
 KEY, VALUE, FEATURE, PROBABILITY = "key:", "value:", "feature:", "probability:"
 PREDICTION, REASONS, DIGEST = "prediction", "reasons", "digest"
+LOW, HIGH = "prediction_low", "prediction_high"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class ScoredRows:
     champion: LoadedModel
     reasons: Sequence[str | None] | None = None
     """JSON, a list of {feature, value, effect}, one text a row; None when none were asked for."""
+    margins: tuple[float, float] | None = None
+    """What is added to a prediction for both ends of its interval, NaN while that is not known;
+    None when none was asked for.
+    """
 
     def where(self, mask: np.ndarray) -> ScoredRows:
         """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
@@ -49,6 +55,7 @@ class ScoredRows:
             None
             if self.reasons is None
             else [r for r, m in zip(self.reasons, mask, strict=True) if m],
+            self.margins,
         )
 
     def __len__(self) -> int:
@@ -69,6 +76,9 @@ def served_table(scored: ScoredRows, contract: Contract, include: Sequence[str])
     columns |= {f"{VALUE}{name}": rows[name] for name in include}
     if scored.predicted.ndim == 1:
         columns[PREDICTION] = _numbers(scored.predicted)
+    if scored.margins is not None:
+        for name, margin in zip((LOW, HIGH), scored.margins, strict=True):
+            columns[name] = _numbers(scored.predicted + margin)
     for position, label in enumerate(trained.classes):
         columns[f"{PROBABILITY}{label}"] = _numbers(scored.predicted[:, position])
     if scored.reasons is not None:

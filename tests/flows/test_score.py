@@ -124,6 +124,25 @@ def desk(
     return Desk(make_weather_home(3), quick_project, use_home)
 
 
+def test_an_interval_is_delivered_where_it_is_asked_for(desk: Desk) -> None:
+    """Around each prediction, by the errors on rows that the champion was not trained on; of the
+    week's labels about as many lie within as were asked for.
+    """
+    desk.change(
+        scoring={
+            "interval": 0.8,
+            "sinks": [{"name": "desk", "url": f"sqlite:///{desk.home}/out/desk.db"}],
+        }
+    )
+    desk.arrive(SATURDAY)
+    desk.score(MONDAY)
+
+    told = desk.table("prediction_low, prediction, prediction_high")
+    assert len(told) > 100
+    assert all(low <= prediction <= high for low, prediction, high in told)
+    assert len({round(high - low, 6) for low, _, high in told}) == 1
+
+
 def test_open_rows_are_scored_as_they_come(desk: Desk) -> None:
     """Each once, delivered at once, and nothing is done when nothing is new."""
     desk.arrive(THURSDAY)
