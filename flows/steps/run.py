@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import prefect.runtime
 from prefect import get_run_logger
+from prefect.context import SyncClientContext
 
 from flows.steps.events import announce
 from flows.steps.kept import Kept
@@ -188,7 +189,8 @@ def model_run(model: str, as_of: datetime | None) -> Iterator[ModelRun]:
     engine = open_ledger(managed.settings.ledger_url)
     flow_run = str(prefect.runtime.flow_run.id or "")
     moment = (as_of or datetime.now(UTC)).astimezone(UTC)
-    with lease(engine, model, holder_name(flow_run)) as held:
+    # One client for all tasks of the run: each would read the machine's certificates for its own.
+    with SyncClientContext.get_or_create(), lease(engine, model, holder_name(flow_run)) as held:
         yield _begin(managed, engine, held, moment, flow_run)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
@@ -27,18 +26,19 @@ from tasks.records import (
     RowSpan,
     ServedPerformance,
 )
+from tasks.task import task
 
 TRAIN_ROWS = 20_000
 """Training rows, drawn with a seed, that a challenger's checks look at again."""
 
 
-@task(name="score labelled rows", cache_policy=NO_CACHE)
+@task("score labelled rows")
 def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows) -> Scored:
     """Let a model predict labelled rows, once for everything that judges it by them."""
     return score_model(model, rows, managed.spec.problem, managed.spec.metric)
 
 
-@task(name="judge performance", cache_policy=NO_CACHE)
+@task("judge performance")
 def judge_performance(managed: ManagedModel, models: Sequence[Scored]) -> tuple[Performance, ...]:
     """Judge each model on the labelled rows of one batch, which none of them was trained on.
 
@@ -83,7 +83,7 @@ def judge_apart(
     )
 
 
-@task(name="estimate performance", cache_policy=NO_CACHE)
+@task("estimate performance")
 def estimate_performance(
     managed: ManagedModel,
     champion: LoadedModel,
@@ -108,7 +108,7 @@ def estimate_performance(
         return None
 
 
-@task(name="compare on unseen rows", cache_policy=NO_CACHE)
+@task("compare on unseen rows")
 def compare_models(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) -> Comparison:
     """Compare two models on the same labelled rows; refused when either was trained on one of
     them.
@@ -116,7 +116,7 @@ def compare_models(challenger: Scored, champion: Scored, spans: tuple[RowSpan, .
     return compare(challenger, champion, spans)
 
 
-@task(name="check guardrails", cache_policy=NO_CACHE)
+@task("check guardrails")
 def check_guardrails(
     managed: ManagedModel,
     model: LoadedModel,

@@ -8,8 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.features.checks import AcceptsContract, KnowsNoFuture
 from tasks.features.frame import build_by_spec, code_sha256
@@ -26,9 +24,10 @@ from tasks.records import (
     KnownLabels,
     LoadedModel,
 )
+from tasks.task import task
 
 
-@task(name="build features", cache_policy=NO_CACHE)
+@task("build features")
 def build_features(
     managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels
 ) -> FeatureFrame:
@@ -43,7 +42,7 @@ def build_features(
     )
 
 
-@task(name="check features", cache_policy=NO_CACHE)
+@task("check features")
 def check_features(
     managed: ManagedModel,
     record: BatchRecord,

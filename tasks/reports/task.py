@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.errors import KingmakerError, first_line
 from tasks.history import ApprovalRequest, History
@@ -20,6 +19,7 @@ from tasks.reports.model_page import render_model_page
 from tasks.reports.timeline import draw_timeline
 from tasks.reports.validation_page import render_validation_page
 from tasks.streams import Stream
+from tasks.task import task
 
 PICKLE_TRUSTED = (
     "This model's spec trusts pickles: anyone who can write to the registry and to the ledger can"
@@ -33,7 +33,7 @@ DRIFT, VALIDATION, MODEL, EVIDENTLY = (
 )
 
 
-@task(name="write batch pages", cache_policy=NO_CACHE)
+@task("write batch pages")
 def write_batch_pages(
     managed: ManagedModel,
     record: BatchRecord,
@@ -85,7 +85,7 @@ def write_batch_pages(
     return tuple(page for page in pages if page.exists())
 
 
-@task(name="write label page", cache_policy=NO_CACHE)
+@task("write label page")
 def write_label_page(stream: Stream, record: BatchRecord) -> Path:
     """Write the page of a batch of labels, which says what its contract found, and return it."""
     page = stream.settings.reports / stream.model / stream.name / record.batch.id / VALIDATION
@@ -95,7 +95,7 @@ def write_label_page(stream: Stream, record: BatchRecord) -> Path:
     return page
 
 
-@task(name="write approval page", cache_policy=NO_CACHE)
+@task("write approval page")
 def write_approval_page(managed: ManagedModel, entry: ApprovalRequest) -> tuple[Path, str]:
     """Write the page of a promotion that waits for a person; return it, and the same as
     Markdown.
@@ -116,7 +116,7 @@ def approval_page(managed: ManagedModel, entry: ApprovalRequest) -> Path:
     )
 
 
-@task(name="write model page", cache_policy=NO_CACHE)
+@task("write model page")
 def write_model_page(
     managed: ManagedModel,
     records: Sequence[BatchRecord],
