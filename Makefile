@@ -18,7 +18,7 @@ up: .venv/installed
 
 test: .venv/installed-dev
 	@.ci/system-packages
-	$(BIN)/pytest -n auto --dist loadfile $(TEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 # The tests once more, with the lines and branches that they ran; a run in a process of its own is counted too.
 coverage: TEST_ARGS = --cov --cov-report=term:skip-covered

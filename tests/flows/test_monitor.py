@@ -36,12 +36,14 @@ def _without_column(file: Path, name: str) -> None:
     file.write_text("\n".join(kept), encoding="utf-8")
 
 
-def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_weather_home):
+def test_refused_batch_fails_by_name_and_the_next_goes_through(
+    use_home, make_weather_home, quick_project
+):
     """Nothing is trained or scored on a batch without a column; the run says which, and the good
     ones pass.
     """
-    settings = use_home(make_weather_home(6))
-    broken = WEATHER_WEEKS[4]
+    settings = use_home(make_weather_home(4), quick_project)
+    broken = WEATHER_WEEKS[2]
     _without_column(settings.home / "sources" / "weather" / f"{broken}.csv", "pressure")
 
     with pytest.raises(BatchRefusedError, match=rf"weather {broken} refused.*pressure"):
@@ -50,7 +52,7 @@ def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_we
     records = ledger.known_batches(open_ledger(settings.ledger_url), "weather")
     assert records[broken].verdict.refused
     assert records[broken].predictions is None
-    assert records[WEATHER_WEEKS[5]].predictions is not None
+    assert records[WEATHER_WEEKS[3]].predictions is not None
     assert list((settings.lake / "snapshots" / "weather" / broken).iterdir()), (
         "the refused batch is kept"
     )
@@ -149,12 +151,13 @@ def test_touched_source_with_the_same_content_changes_nothing(use_home, make_wea
     assert run_flow(monitor("weather")) == ()
 
 
-def test_batch_taken_up_again_keeps_what_was_said_of_it(use_home, make_weather_home, quick_project):
+def test_batch_taken_up_again_keeps_what_was_said_of_it(
+    use_home, make_replayed_home, quick_project
+):
     """A touched file of the past is not scored by the champion of today, nor answered or logged
     again.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     engine = open_ledger(settings.ledger_url)
     before, entries = ledger.known_batches(engine, "weather"), ledger.history(engine, "weather")
     for week in WEATHER_WEEKS[:3]:
@@ -269,12 +272,13 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(
     assert history.unfinished == ()
 
 
-def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home, quick_project):
+def test_broken_contract_stops_the_champion_by_name(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """Under a contract that breaks its own it is not scored on the next batch; under a compatible
     one it is.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(monitor("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     file = quick_project / "data_contracts" / "weather.odcs.yaml"
     before = yaml.safe_load(file.read_text(encoding="utf-8"))
     columns = before["schema"][0]["properties"]

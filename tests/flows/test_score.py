@@ -64,7 +64,6 @@ class Desk:
         (self.weeks / f"{WEEK}.csv").unlink()
         self.change(scoring={"sinks": [{"name": "desk", "url": f"sqlite:///{home}/out/desk.db"}]})
         self.settings = use(home, project)
-        run_flow(monitor("weather", as_of=MONDAY))
 
     def change(self, **keys: Any) -> None:
         """Change keys of the spec."""
@@ -108,19 +107,15 @@ class Desk:
         return ledger.known_batches(self.engine, "weather")[WEEK]
 
 
-@pytest.fixture(scope="module")
-def begun(
-    prefect_server: None, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A directory to copy: home and project after two weeks, with a champion."""
-    return tmp_path_factory.mktemp("begun")
-
-
 @pytest.fixture
 def desk(
-    make_weather_home: Callable[[int], Path], quick_project: Path, use_home: Callable[..., Settings]
+    make_replayed_home: Callable[[int], Path],
+    make_weather_home: Callable[[int], Path],
+    quick_project: Path,
+    use_home: Callable[..., Settings],
 ) -> Desk:
     """The desk on Monday morning."""
+    make_replayed_home(2)
     return Desk(make_weather_home(3), quick_project, use_home)
 
 

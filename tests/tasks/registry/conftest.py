@@ -80,20 +80,8 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
-def empty_store(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing else: making them takes seconds, copying them
-    none.
-    """
-    from tasks.registry.runs import client
-
-    home = tmp_path_factory.mktemp("empty")
-    client(Settings(home=home).tracking_uri).search_experiments()
-    return home / "mlflow.db"
-
-
 @pytest.fixture
-def settings(empty_store: Path, tmp_path: Path) -> Settings:
+def settings(quiet: None, empty_store: Path, tmp_path: Path) -> Settings:
     """Settings of an empty store."""
     home = tmp_path / "home"
     home.mkdir()
