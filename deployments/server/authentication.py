@@ -1,9 +1,9 @@
-"""The doors of the servers that we start: nothing behind them is seen without credentials, pages
-and health included.
+"""Authentication before the servers that we start: nothing of them is seen without credentials,
+pages and health included.
 
 Prefect leaves its pages and its health check open, MLflow's own application hashes a password at
-each request (160 ms and more, against 10); one wall before both is closed everywhere and costs
-nothing. Prefect checks its credentials behind it once more, and those of WebSockets alone: browsers
+each request (160 ms and more, against 10); one check before both leaves nothing open and costs
+nothing. Prefect checks its credentials once more after it, and those of WebSockets alone: browsers
 send no header with them.
 """
 
@@ -51,8 +51,8 @@ class BasicAuthMiddleware:
 
 
 def prefect_app() -> ASGIApp:
-    """Prefect's API, pages and, unless PREFECT__SERVER_WEBSERVER_ONLY is set, services, behind the
-    wall.
+    """Prefect's API, pages and, unless PREFECT__SERVER_WEBSERVER_ONLY is set, services, behind
+    authentication.
     """
     from prefect.server.api.server import create_app
 
@@ -60,8 +60,8 @@ def prefect_app() -> ASGIApp:
 
 
 def mlflow_app() -> ASGIApp:
-    """MLflow's tracking server and pages behind the wall; ``mlflow server --app-name kingmaker``
-    starts it.
+    """MLflow's tracking server and pages behind authentication; ``mlflow server --app-name
+    kingmaker`` starts it.
     """
     from mlflow.server.fastapi_app import app
 

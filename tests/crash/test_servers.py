@@ -48,7 +48,7 @@ def _record(remote: Stage, week: str) -> BatchRecord:
 
 def _champion_now(remote: Stage) -> int:
     entries = ledger.history(open_ledger(remote.environment["KINGMAKER_LEDGER"]), "weather")
-    return int(entries.champion_changes[-1].decision.version)  # type: ignore[union-attr]
+    return int(entries.champion_changes[-1].decision.version)
 
 
 def _orphans(remote: Stage) -> set[int]:
@@ -100,7 +100,7 @@ def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, w
 @pytest.mark.parametrize(
     "request_",
     [b"runs/create", b"model-versions/create", b"registered-models/alias", b'"champion"'],
-    ids=["training", "registration", "challenger", "coronation"],
+    ids=["training", "registration", "challenger", "promotion"],
 )
 def test_mlflow_going_away_in_the_middle_ends_the_run_by_name(
     remote: Stage, servers: Servers, week: str, request_: bytes

@@ -1,4 +1,4 @@
-"""The wall before the servers, without a server behind it."""
+"""Authentication before the servers, without a server behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RIGHT = b"Basic " + base64.b64encode(b"ada:correct-horse")
 
 
 def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:
-    """What the wall answers; 200 comes from behind it."""
+    """What it answers; 200 comes from behind it."""
     sent = []
 
     async def app(scope, receive, send):

@@ -125,7 +125,7 @@ def test_the_kubernetes_template_names_only_variables_that_it_has():
 @pytest.mark.parametrize("name", ["prefect", "mlflow"])
 def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path):
     """The command of the file, with paths and port of this machine, serves; its health check says
-    so; doors closed.
+    so; closed to strangers.
     """
     service, port = SERVICES[name], free_port()
     stores = {

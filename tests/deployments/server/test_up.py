@@ -1,5 +1,5 @@
-"""``kingmaker up`` as real processes: closed doors, one Ctrl-C, what dies is started again, nothing
-is left over.
+"""``kingmaker up`` as real processes: closed to strangers, one Ctrl-C, what dies is started again,
+nothing is left over.
 """
 
 from __future__ import annotations

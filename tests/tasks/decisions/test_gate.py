@@ -215,7 +215,7 @@ def test_incumbent_without_a_loss_blocks_nobody(kind: str, bad: float) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("champion_loss", [0.5, math.nan])
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
-def test_challenger_without_a_loss_never_reigns(
+def test_challenger_without_a_loss_is_never_promoted(
     kind: str, champion_loss: float, bad: float
 ) -> None:
     """A challenger whose loss is no number is refused, the champion."""

@@ -32,7 +32,7 @@ def page_of(records, entries):
     )
 
 
-def test_it_says_who_reigns_since_when_and_why(year):
+def test_it_says_who_is_champion_since_when_and_why(year):
     """The newest change of champion that took effect."""
     page = page_of(year.records, year.history)
 
