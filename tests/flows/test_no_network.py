@@ -62,6 +62,7 @@ def test_whole_run_needs_no_network_and_tells_no_secret(
     url = postgres.replace("postgres:@", f"postgres:{secret}@")
     assert secret in url, postgres
     home = make_weather_home(1)
+    (home / "mlflow.db").unlink()
     file = quick_project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["training"]["first"] = 1

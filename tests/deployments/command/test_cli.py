@@ -248,6 +248,7 @@ def test_run_replay_status_and_history_by_command(tmp_path, make_weather_home):
     outside the home.
     """
     home = make_weather_home(1)
+    (home / "mlflow.db").unlink()
     user_home = tmp_path / "user"
     user_home.mkdir()
 

@@ -237,13 +237,13 @@ def test_later_days_keep_a_draft(tmp_path):
 @pytest.mark.flow
 def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
     """From one file and one command to a champion, without a line of Python."""
-    draft_model(tmp_path, "shop", history(tmp_path / "shop.csv", hours=24 * 50), "sold", "when")
+    draft_model(tmp_path, "shop", history(tmp_path / "shop.csv", hours=24 * 36), "sold", "when")
     settings = use_home(tmp_path / "home", tmp_path)
 
     batches = run_flow(replay("shop"))
 
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
-    assert batches == 8
+    assert batches == 6
     assert entries.champion_changes[0].decision.version == 1
     assert all(
         r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
