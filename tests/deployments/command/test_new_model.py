@@ -183,6 +183,23 @@ def test_drafts_that_fail_their_check_are_not_written(tmp_path, model):
     assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
 
 
+def test_a_third_value_of_a_binary_target_costs_its_row(tmp_path):
+    """It goes to quarantine by name: no model could be trained or judged with it."""
+    source = history(tmp_path / "shop.csv", lambda heat, hour: int(heat > 5))
+    draft_model(tmp_path, "shop", source, "sold", "when")
+    with source.open("a", encoding="utf-8") as stream:
+        stream.write("2024-01-01T12:30:00+00:00,north,1.0,7\n")
+
+    stream = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).rows
+    batch = stream.batch(min(open_source(stream).batches()))
+    rows = open_source(stream).read(batch)
+    snapshot = write_snapshot(tmp_path, rows, stream.contract, batch, "shop.csv")
+    verdict = judge(tmp_path, snapshot, stream.contract, stream.validation)
+
+    assert (verdict.outcome, verdict.quarantined) == ("accept with quarantine", 1)
+    assert "sold, the target of a binary problem, is 0 or 1 (1 row, such as 7)" in verdict.reason
+
+
 @pytest.mark.parametrize("name", ["a*b.csv", "{batch}.csv", "$HOME.csv", "what?.csv"])
 def test_path_that_a_contract_reads_otherwise(tmp_path, name):
     """It is refused by name before anything is read."""
