@@ -8,7 +8,7 @@ import difflib
 import os
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +123,7 @@ def draft_model(
             )
     problem, typed, guesses = _problem(typed, target, problem)
     contract = infer_contract(typed, model, event_time=time, later=target, path=path)
-    spec, more = _spec(typed, model, target, time, problem, every)
+    spec, more = _spec(typed, model, target, time, problem, every, datetime.now(UTC))
     schema = os.path.relpath(SPEC_SCHEMA, spec_file.parent)
     spec = f"# yaml-language-server: $schema={schema}\n{spec}"
     _check(project, model, {contract_file: contract, spec_file: spec})
@@ -166,7 +166,13 @@ def _check(project: Path, model: str, drafts: dict[Path, str]) -> None:
 
 
 def _spec(
-    file: TypedFile, model: str, target: str, time: str, problem: Problem, given: Every | None
+    file: TypedFile,
+    model: str,
+    target: str,
+    time: str,
+    problem: Problem,
+    given: Every | None,
+    now: datetime,
 ) -> tuple[str, list[Guess]]:
     moments = file.columns[time].values
     every, batches, near = (given, 0, moments) if given else _period(file, time)
@@ -178,6 +184,12 @@ def _spec(
         and pc.count_distinct(typed.values).as_py() > MOST_CATEGORIES
     ]
     guesses = [Guess("labels are known at once", "the file does not say when", "labels.delay")]
+    newest = pc.max(near.cast(pa.timestamp("us", tz="UTC"))).as_py()
+    if newest > now:
+        why = "a batch is taken in when it has ended"
+        guesses.append(
+            Guess(f"times lie in the future, up to {newest:%Y-%m-%d}", why, "--time-format")
+        )
     if not given:
         strays = len(moments) - len(near)
         why = f"{len(near):,} rows make {batches} batches" + (
@@ -301,7 +313,8 @@ def _period(file: TypedFile, time: str) -> tuple[Every, int, pa.ChunkedArray]:
             file.source,
             "--time",
             f"a history of at least {FEWEST_BATCHES} days",
-            f"one of {len(near):,} rows",
+            f"{len(near):,} rows, the first of {min(moments):%Y-%m-%d}, the last of"
+            f" {max(moments):%Y-%m-%d}",
         )
     return *found[-1], near
 

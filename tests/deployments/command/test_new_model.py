@@ -200,6 +200,16 @@ def test_a_third_value_of_a_binary_target_costs_its_row(tmp_path):
     assert "sold, the target of a binary problem, is 0 or 1 (1 row, such as 7)" in verdict.reason
 
 
+def test_times_that_are_still_to_come_are_told(tmp_path):
+    """No batch of them would be taken in, and a person would not know why."""
+    source = history(tmp_path / "shop.csv")
+    source.write_text(source.read_text().replace("2024-", "2824-"))
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when")
+
+    assert any("in the future, up to 2824-02-29" in guess.what for guess in draft.guesses)
+
+
 @pytest.mark.parametrize("name", ["a*b.csv", "{batch}.csv", "$HOME.csv", "what?.csv"])
 def test_path_that_a_contract_reads_otherwise(tmp_path, name):
     """It is refused by name before anything is read."""
