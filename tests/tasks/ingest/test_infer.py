@@ -218,6 +218,27 @@ def test_forms_of_the_event_time(tmp_path: Path, form: str, text: str) -> None:
         assert (typed.column.format, typed.values[0].as_py()) == (form, noon)
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["€ 12.50", "€ 3"], True),
+        (["12.5%", "3%"], True),
+        (["(12.50)", "3"], True),
+        (["12 kg", "3.5 kg"], True),
+        (["12A", "3B"], False),
+        (["north", "12 kg"], False),
+    ],
+)
+def test_numbers_with_a_unit_are_told(tmp_path: Path, values: list[str], told: bool) -> None:
+    """They are text, and it is said, with one of them."""
+    (tmp_path / "x.csv").write_text("at,x\n" + "".join(f"2024-03-01,{v}\n" for v in values))
+
+    typed = read_typed(tmp_path / "x.csv", time="at")
+
+    assert typed.columns["x"].column.logical_type == "string"
+    assert any("no plain numbers, such as" in guess.why for guess in typed.guesses) == told
+
+
 @pytest.mark.parametrize("factor", [1, 1000, 10**6, 10**9])
 def test_counts_since_1970_are_times_of_the_time_column(tmp_path: Path, factor: int) -> None:
     """Large enough whole numbers, there and nowhere else."""
