@@ -31,6 +31,7 @@ from tasks.ingest.formats import decompressed, parse_file, refuse_other_format
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
+from tasks.large import LARGE
 
 _DAYS = (
     *("dd.MM.yyyy", "d.M.yyyy", "dd/MM/yyyy", "MM/dd/yyyy", "d/M/yyyy", "M/d/yyyy", "yyyy/MM/dd"),
@@ -336,6 +337,8 @@ class _Typist:
                 self._note(column)
                 if column.logical_type == "string" and pa.types.is_string(raw.type):
                     self._note_measure(name, raw)
+                if column.logical_type == "number":
+                    self._note_large(name, values)
                 return TypedColumn(column, values, raw)
         self.left_out[name] = f"no type of a contract holds its values, which are {raw.type}"
         return None
@@ -437,6 +440,14 @@ class _Typist:
         low = pc.quantile(values, 0.5)[0].as_py()
         unit = next((unit for least, unit in reversed(_EPOCHS) if low >= least), None)
         return [Column(name, "timestamp", epoch=unit)] if unit else []
+
+    def _note_large(self, name: str, values: pa.ChunkedArray) -> None:
+        """Tell of numbers that stand for none, or that few models can stand."""
+        large = values.filter(pc.greater(pc.abs(values), LARGE)).unique()
+        if len(large):
+            what = f"{name} holds numbers such as {large[0].as_py()!r}"
+            why = "taken as they stand; few estimators can be trained on them"
+            self.guesses.append(Guess(what, why, "--missing, or limits in the contract"))
 
     def _note_measure(self, name: str, raw: pa.ChunkedArray) -> None:
         """Tell of text that is numbers but for a unit or a bracket."""
