@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -131,7 +131,8 @@ def draft_model(
     waits = _waits(typed, target, time)
     later = (target, *waits)
     contract = infer_contract(typed, model, event_time=time, later=later, path=path)
-    spec, more = _spec(typed, model, target, time, problem, every, waits)
+    now = datetime.now(UTC)
+    spec, more = _spec(typed, model, target, time, problem, every, waits, now)
     schema = os.path.relpath(SPEC_SCHEMA, spec_file.parent)
     spec = f"# yaml-language-server: $schema={schema}\n{spec}"
     _check(project, model, {contract_file: contract, spec_file: spec})
@@ -181,6 +182,7 @@ def _spec(
     problem: Problem,
     given: Every | None,
     waits: dict[str, np.ndarray],
+    now: datetime,
 ) -> tuple[str, list[Guess]]:
     moments = file.columns[time].values
     near = _without_strays(moments.cast(pa.timestamp("us", tz="UTC")))
@@ -194,6 +196,12 @@ def _spec(
     ]
     delay, known = _delay(waits)
     guesses = [known, *_gap(file, near, every)]
+    newest = pc.max(near).as_py()
+    if newest > now:
+        why = "a batch is taken in when it has ended"
+        guesses.append(
+            Guess(f"times lie in the future, up to {newest:%Y-%m-%d}", why, "--time-format")
+        )
     if not given:
         strays = len(moments) - len(near)
         why = f"{len(near):,} rows make {batches} batches" + (
@@ -320,7 +328,8 @@ def _period(file: TypedFile, near: pa.ChunkedArray) -> tuple[Every, int]:
             file.source,
             "--time",
             f"a history of at least {FEWEST_BATCHES} days",
-            f"one of {len(near):,} rows",
+            f"{len(near):,} rows, the first of {min(moments):%Y-%m-%d}, the last of"
+            f" {max(moments):%Y-%m-%d}",
         )
     return found[-1]
 

@@ -110,7 +110,7 @@ def _each_column_once(names: list[str], file: str) -> None:
 
 
 _EXPECTED = {
-    "csv": "a header line with the contract's columns",
+    "csv": "a header line with the names of the columns",
     "json": "one JSON object a line",
     "parquet": "a Parquet file",
 }

@@ -235,9 +235,9 @@ class GrowingFiles:
         if self.contract.server.format == "parquet" or path.endswith((".gz", ".bz2", ".zst")):
             return True
         size = stream.seek(0, io.SEEK_END)
-        stream.seek(max(0, size - 2))
-        ends = (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-16-be"))
-        return not size or stream.read(2).endswith(ends)
+        stream.seek(max(0, size - 4))
+        ends = (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-32-le"))
+        return not size or stream.read(4).endswith(ends)
 
 
 class _KeptRows:

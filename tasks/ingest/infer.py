@@ -31,6 +31,7 @@ from tasks.ingest.formats import decompressed, parse_file, refuse_other_format
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
+from tasks.large import LARGE
 
 _DAYS = (
     *("dd.MM.yyyy", "d.M.yyyy", "dd/MM/yyyy", "MM/dd/yyyy", "d/M/yyyy", "M/d/yyyy", "yyyy/MM/dd"),
@@ -53,6 +54,12 @@ _EPOCHS: tuple[tuple[int, Epoch], ...] = (
 _PAIRS = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"))
 _CODES = r"^[+-]?0\d|^[+-]?\d{16,}$|^\d+[eE]\d+$|^\+\d{7,}$"
 """Text that is digits, and is not the number that it looks like."""
+_DIGITS = r"\d[\d.,' ]*"
+_MEASURE = (
+    rf"^([€$£¥] ?[+-]?{_DIGITS}|[A-Z]{{3}} [+-]?{_DIGITS}|\({_DIGITS}\)"
+    rf"|[+-]?{_DIGITS} ?[€$£¥%]|[+-]?{_DIGITS} [A-Za-z]{{1,3}})$"
+)
+"""A number with its unit, or in brackets: text, and many a column of it is meant as numbers."""
 _CODE_OF_A_LAND = r"^[A-Z]{2}$"
 _ID = re.compile(r"(?i)(^|[_\W])(id|key|uuid|guid|nr|no|number|code)$|(?<=[a-z])(Id|ID|Key|Nr|No)$")
 PAIR_ROWS = 100
@@ -331,6 +338,10 @@ class _Typist:
             values = conform(raw, contract, name)
             if values.type == arrow_type(column) and values.null_count < len(values):
                 self._note(column)
+                if column.logical_type == "string" and pa.types.is_string(raw.type):
+                    self._note_measure(name, raw)
+                if column.logical_type == "number":
+                    self._note_large(name, values)
                 return TypedColumn(column, values, raw)
         self.left_out[name] = f"no type of a contract holds its values, which are {raw.type}"
         return None
@@ -432,6 +443,24 @@ class _Typist:
         low = pc.quantile(values, 0.5)[0].as_py()
         unit = next((unit for least, unit in reversed(_EPOCHS) if low >= least), None)
         return [Column(name, "timestamp", epoch=unit)] if unit else []
+
+    def _note_large(self, name: str, values: pa.ChunkedArray) -> None:
+        """Tell of numbers that stand for none, or that few models can stand."""
+        large = values.filter(pc.greater(pc.abs(values), LARGE)).unique()
+        if len(large):
+            what = f"{name} holds numbers such as {large[0].as_py()!r}"
+            why = "taken as they stand; few estimators can be trained on them"
+            self.guesses.append(Guess(what, why, "--missing, or limits in the contract"))
+
+    def _note_measure(self, name: str, raw: pa.ChunkedArray) -> None:
+        """Tell of text that is numbers but for a unit or a bracket."""
+        texts = pc.utf8_trim_whitespace(raw.drop_null().unique())
+        measures = pc.match_substring_regex(texts, _MEASURE)
+        others = pc.match_substring_regex(texts, rf"^[+-]?{_DIGITS}$|^$")
+        if pc.any(measures).as_py() and pc.all(pc.or_(measures, others)).as_py():
+            shown = repr(texts.filter(measures)[0].as_py())
+            why = f"its values are no plain numbers, such as {shown}"
+            self.guesses.append(Guess(f"{name} is text", why, "digits alone in the file"))
 
     def _note(self, column: Column) -> None:
         name = column.name

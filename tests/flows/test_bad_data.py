@@ -9,9 +9,11 @@ import io
 import random
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from sklearn.linear_model import LogisticRegression
 
 from deployments.command.look_cli import status
 from flows.monitor import BatchRefusedError, monitor
@@ -122,6 +124,46 @@ def test_bad_days_are_told_and_kept_and_the_good_ones_go_through(shop):
 
     assert (record.batch.id, record.verdict.outcome) == (DAYS[0], "accept")
     assert kept.read_bytes() == unreadable
+
+
+class Raises(LogisticRegression):
+    """Raises in ``fit``, or gives no number."""
+
+    def __init__(self, where: str = "fit") -> None:
+        super().__init__()
+        self.where = where
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit, unless it is here that it raises."""
+        if self.where == "fit":
+            raise MemoryError("no room\nfor what comes in a second line")
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        """Predict, unless it is here that it fails."""
+        if self.where == "predict":
+            raise ValueError("a value is too large")
+        return np.full((len(X), 2), np.nan)
+
+
+def test_estimators_that_raise_are_left_out_by_name(shop, caplog):
+    """The others go on, the decision says who was left out and why, and no trace is printed."""
+    raises = f"{Raises.__module__}.{Raises.__qualname__}"
+    spec = yaml.safe_load((shop.project / "deployments" / "sales" / "model.yaml").read_text())
+    spec["training"]["candidates"] += [
+        {"estimator": raises, "params": {"where": where}} for where in ("fit", "predict", "nan")
+    ]
+    (shop.project / "deployments" / "sales" / "model.yaml").write_text(yaml.safe_dump(spec))
+    deliver(shop, DAYS[0])
+    deliver(shop, DAYS[1])
+
+    run_flow(monitor("sales"))
+
+    assert aliased_version(shop, "sales", "champion") == 1
+    (promoted,) = [why for _, kind, why in reasons(shop) if kind == "Promote"]
+    assert "left out: Raises: MemoryError: no room; Raises: ValueError: a value is" in promoted
+    assert promoted.endswith("; Raises: no trial has a finite loss")
+    assert "Traceback" not in caplog.text
 
 
 def test_growing_file_that_is_broken(shop, capsys):

@@ -383,6 +383,23 @@ def test_marks_of_numbers(
     assert taken("number", *texts, server=server) == expected
 
 
+@settings(deadline=None)
+@given(
+    st.decimals(-(10**9), 10**9, places=2),
+    st.sampled_from([(".", ","), (",", "."), (",", "\u202f"), (".", "\u2019"), (",", "")]),
+    st.sampled_from(["-{}", "\u2212{}", "{}-"]),
+)
+def test_any_number_in_any_locale(value: Decimal, marks: tuple[str, str], minus: str) -> None:
+    """What is taken is the number that was written, however it was."""
+    decimal, thousands = marks
+    text = f"{abs(value):,.2f}".replace(",", "_").replace(".", decimal).replace("_", thousands)
+    text = minus.format(text) if value < 0 else text
+
+    found = taken("number", text, server={"decimal": decimal, "thousands": thousands})
+
+    assert found == [float(value)]
+
+
 def test_signs_of_whole_numbers() -> None:
     """The minus of typography, or behind the digits, as SAP writes it."""
     assert taken("integer", "\u22125", "7-", "+8") == [-5, -7, 8]

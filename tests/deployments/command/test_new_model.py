@@ -183,6 +183,33 @@ def test_drafts_that_fail_their_check_are_not_written(tmp_path, model):
     assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
 
 
+def test_a_third_value_of_a_binary_target_costs_its_row(tmp_path):
+    """It goes to quarantine by name: no model could be trained or judged with it."""
+    source = history(tmp_path / "shop.csv", lambda heat, hour: int(heat > 5))
+    draft_model(tmp_path, "shop", source, "sold", "when")
+    with source.open("a", encoding="utf-8") as stream:
+        stream.write("2024-01-01T12:30:00+00:00,north,1.0,7\n")
+
+    stream = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).rows
+    batch = stream.batch(min(open_source(stream).batches()))
+    rows = open_source(stream).read(batch)
+    snapshot = write_snapshot(tmp_path, rows, stream.contract, batch, "shop.csv")
+    verdict = judge(tmp_path, snapshot, stream.contract, stream.validation)
+
+    assert (verdict.outcome, verdict.quarantined) == ("accept with quarantine", 1)
+    assert "sold, the target of a binary problem, is 0 or 1 (1 row, such as 7)" in verdict.reason
+
+
+def test_times_that_are_still_to_come_are_told(tmp_path):
+    """No batch of them would be taken in, and a person would not know why."""
+    source = history(tmp_path / "shop.csv")
+    source.write_text(source.read_text().replace("2024-", "2824-"))
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when")
+
+    assert any("in the future, up to 2824-02-29" in guess.what for guess in draft.guesses)
+
+
 @pytest.mark.parametrize("name", ["a*b.csv", "{batch}.csv", "$HOME.csv", "what?.csv"])
 def test_path_that_a_contract_reads_otherwise(tmp_path, name):
     """It is refused by name before anything is read."""

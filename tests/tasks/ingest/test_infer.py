@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from data_contracts.contract import Contract, load_contract
 from tasks.batches import batch_named
+from tasks.ingest.dialect import Options
 from tasks.ingest.formats import parse_file
 from tasks.ingest.infer import infer_contract, read_typed, without_extremes
 from tasks.ingest.rows import Piece, Rows
@@ -216,6 +217,40 @@ def test_forms_of_the_event_time(tmp_path: Path, form: str, text: str) -> None:
         typed = read_typed(file, time="at").columns["at"]
         noon = datetime(2024, 3, 1, 12 if "HH" in form else 0, tzinfo=UTC)
         assert (typed.column.format, typed.values[0].as_py()) == (form, noon)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["€ 12.50", "€ 3"], True),
+        (["12.5%", "3%"], True),
+        (["(12.50)", "3"], True),
+        (["12 kg", "3.5 kg"], True),
+        (["12A", "3B"], False),
+        (["north", "12 kg"], False),
+    ],
+)
+def test_numbers_with_a_unit_are_told(tmp_path: Path, values: list[str], told: bool) -> None:
+    """They are text, and it is said, with one of them."""
+    (tmp_path / "x.csv").write_text("at,x\n" + "".join(f"2024-03-01,{v}\n" for v in values))
+
+    typed = read_typed(tmp_path / "x.csv", time="at")
+
+    assert typed.columns["x"].column.logical_type == "string"
+    assert any("no plain numbers, such as" in guess.why for guess in typed.guesses) == told
+
+
+def test_numbers_that_few_models_stand_are_told(tmp_path: Path) -> None:
+    """With the option that makes gaps of them; the largest of float32 is none of them."""
+    rows = ["1.7976931348623157e+308,-3.4028234663852886e+38", "2.5,3.5"]
+    (tmp_path / "x.csv").write_text("at,v,w\n" + "".join(f"2024-03-01,{row}\n" for row in rows))
+
+    found = [guess.what for guess in read_typed(tmp_path / "x.csv", time="at").guesses]
+    options = Options(missing=("1.7976931348623157e+308",))
+    gaps = read_typed(tmp_path / "x.csv", options, "at").columns["v"].values.to_pylist()
+
+    assert found == ["v holds numbers such as 1.7976931348623157e+308"]
+    assert gaps == [None, 2.5]
 
 
 @pytest.mark.parametrize("factor", [1, 1000, 10**6, 10**9])
