@@ -40,6 +40,8 @@ FOLDER = "served"
 """Directory with the model's files, below MLflow's ``data``."""
 RECORD, CONTRACT, IN_FORCE = "package.json", "contract.odcs.yaml", "in_force.json"
 EXAMPLE_ROWS = 5
+NUMERICS = ("numpy", "scipy")
+"""What the last digit of any model may rest on."""
 LIMIT = "bit for bit"
 
 
@@ -89,7 +91,7 @@ def write_package(package: Package, form: Form, content: bytes, target: Path) ->
     record = {**package.record, "code": carried.code, "form": form}
     record["sha256"] = hashlib.sha256(content).hexdigest()
     (files / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    libraries = carried.libraries | _libraries(form, content) | {"mlflow"}
+    libraries = carried.libraries | _libraries(form, content) | {"mlflow", *NUMERICS}
     needed = {*filter(None, map(requirement, libraries))}
     loader = f"{carried.package}.{package.entry}"
     return Written(files, carried.directory, loader, tuple(sorted(needed, key=str.lower)))
