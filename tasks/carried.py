@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tasks.errors import MisuseError
-from tasks.lake import write_whole
 
 OURS = Path(__file__).parent.parent
 PACKAGES = ("data_contracts", "tasks", "flows")
@@ -95,7 +94,9 @@ def carry(entry: str, code: str | None, project: Path, target: Path) -> Carried:
             files.setdefault(parent / "__init__.py", b"")
     package = f"kingmaker_{_digest(files)[:12]}"
     for place, content in files.items():
-        write_whole(target / package / place, content)
+        file = target / package / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
     return Carried(package, target / package, code, frozenset(libraries))
 
 
@@ -177,7 +178,8 @@ def _found(name: str, project: Path, of_project: bool) -> _Module | None:
     """
     path, top = Path(*name.split(".")), name.partition(".")[0]
     if of_project and (file := _file(project / path)) is not None:
-        ours = file.is_relative_to(OURS) and file.relative_to(OURS).parts[0] in PACKAGES
+        real = file.resolve()
+        ours = real.is_relative_to(OURS) and real.relative_to(OURS).parts[0] in PACKAGES
         return _Module(name, _place(path, file) if ours else PROJECT / _place(path, file), file)
     if top in PACKAGES:
         file = _file(OURS / path)
@@ -209,9 +211,12 @@ def _place(path: Path, file: Path) -> PurePosixPath:
     return place / "__init__.py" if file.name == "__init__.py" else place.with_suffix(".py")
 
 
-def _imports(text: str, module: _Module) -> Iterator[tuple[ast.Import | ast.ImportFrom, list[str]]]:
+@functools.lru_cache(maxsize=256)
+def _imports(
+    text: str, module: _Module
+) -> tuple[tuple[ast.Import | ast.ImportFrom, tuple[str, ...]], ...]:
     """Each import of a module with the absolute names of what it may import; those for a type
-    checker alone are left out.
+    checker alone are left out. The same text is parsed once.
     """
     try:
         tree = ast.parse(text)
@@ -224,15 +229,15 @@ def _imports(text: str, module: _Module) -> Iterator[tuple[ast.Import | ast.Impo
         for statement in node.body
         for inner in ast.walk(statement)
     }
+    found: list[tuple[ast.Import | ast.ImportFrom, tuple[str, ...]]] = []
     for node in ast.walk(tree):
-        if id(node) in unseen:
-            continue
-        if isinstance(node, ast.Import):
-            yield node, [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.Import) and id(node) not in unseen:
+            found.append((node, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.ImportFrom) and id(node) not in unseen:
             start = _absolute(node, module)
             if start != "__future__":
-                yield node, [start, *(f"{start}.{alias.name}" for alias in node.names)]
+                found.append((node, (start, *(f"{start}.{alias.name}" for alias in node.names))))
+    return tuple(found)
 
 
 def _absolute(node: ast.ImportFrom, module: _Module) -> str:

@@ -22,9 +22,7 @@ from tasks.features.frame import build_frame, with_later
 from tasks.lake import arrow_type
 from tasks.prediction import mixed, predict_rows
 from tasks.records import FeatureSchema, Form, InForce, Problem, Record
-from tasks.registry.safe_load import FILES, read_model
-
-RECORD, CONTRACT, IN_FORCE = "package.json", "contract.odcs.yaml", "in_force.json"
+from tasks.registry.safe_load import CONTRACT, FILES, IN_FORCE, RECORD, read_model
 
 
 class RowsUnfitError(MisuseError, ValueError):

@@ -24,9 +24,9 @@ from tasks.records import (
     RollBack,
     TrainedModel,
 )
-from tasks.registry.package import FOLDER, IN_FORCE
+from tasks.registry.package import FOLDER
 from tasks.registry.runs import BASELINE, PROFILE, SAMPLE, client
-from tasks.registry.safe_load import FILES, read_known, read_model
+from tasks.registry.safe_load import FILES, IN_FORCE, read_known, read_model
 from tasks.settings import Settings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"

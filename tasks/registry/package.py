@@ -1,8 +1,8 @@
 """What lies in a version's directory in MLflow, so that anybody can load it.
 
 Beside the stored model: what it is, its contract, the code that predicting needs, the requirements
-that trained it, a signature and an example. ``IN_FORCE`` says which weights and recalibration serve
-now; it alone is written anew.
+that trained it, a signature and an example. ``in_force.json`` says which weights and recalibration
+serve now; it alone is written anew, by aliases.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tasks.carried import carry, requirement
 from tasks.checks import Check
 from tasks.errors import first_line
 from tasks.records import Form, Guardrail
-from tasks.registry.safe_load import FILES
+from tasks.registry.safe_load import CONTRACT, FILES, RECORD
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 FOLDER = "served"
 """Directory with the model's files, below MLflow's ``data``."""
-RECORD, CONTRACT, IN_FORCE = "package.json", "contract.odcs.yaml", "in_force.json"
 EXAMPLE_ROWS = 5
+NUMERICS = ("numpy", "scipy")
+"""What the last digit of any model may rest on."""
 LIMIT = "bit for bit"
 
 
@@ -89,7 +90,7 @@ def write_package(package: Package, form: Form, content: bytes, target: Path) ->
     record = {**package.record, "code": carried.code, "form": form}
     record["sha256"] = hashlib.sha256(content).hexdigest()
     (files / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    libraries = carried.libraries | _libraries(form, content) | {"mlflow"}
+    libraries = carried.libraries | _libraries(form, content) | {"mlflow", *NUMERICS}
     needed = {*filter(None, map(requirement, libraries))}
     loader = f"{carried.package}.{package.entry}"
     return Written(files, carried.directory, loader, tuple(sorted(needed, key=str.lower)))

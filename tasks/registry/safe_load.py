@@ -27,6 +27,8 @@ from tasks.records import Form
 
 FILES: dict[Form, str] = {"skops": "model.skops", "pickle": "model.pkl"}
 """The names of a stored model."""
+RECORD, CONTRACT, IN_FORCE = "package.json", "contract.odcs.yaml", "in_force.json"
+"""The names of what lies beside it: see package.py."""
 
 TRUSTED_TYPES = frozenset(
     {

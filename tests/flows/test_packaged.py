@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -210,7 +211,9 @@ def _champion(settings: Settings) -> int:
 
 
 @pytest.mark.spark
-def test_champion_in_spark(settings: Settings, weather_source: Path, tmp_path: Path) -> None:
+def test_champion_in_spark(
+    settings: Settings, weather_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a function over a Spark table it serves the same digits; Spark's moments have no zone, so
     its session has that of the contract.
     """
@@ -220,6 +223,7 @@ def test_champion_in_spark(settings: Settings, weather_source: Path, tmp_path: P
     known = _served(settings, file, tmp_path / "ours.parquet")
     rows = pd.read_csv(file, float_precision="round_trip").drop(columns=["visib"])
     rows["time_hour"] = pd.to_datetime(rows["time_hour"], utc=True).astype("datetime64[us, UTC]")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     builder = sql.SparkSession.builder.master("local[1]")
     for name, value in {
         "spark.ui.enabled": "false",

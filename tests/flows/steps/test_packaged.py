@@ -22,8 +22,8 @@ from tasks.lake import to_frame
 from tasks.mixing import Ensemble
 from tasks.prediction import mixed, predict_rows
 from tasks.records import FeatureFrame, Problem, Recalibration
-from tasks.registry.package import IN_FORCE, Package, ServesElsewhere, opened, write_package
-from tasks.registry.safe_load import as_stored
+from tasks.registry.package import Package, ServesElsewhere, opened, write_package
+from tasks.registry.safe_load import IN_FORCE, as_stored
 from tasks.training.pipeline import make_pipeline
 from tests.sample_contract import sample_contract, sample_table
 
