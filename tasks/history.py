@@ -283,17 +283,23 @@ class History:
         found: dict[str, tuple[Comparison, ...]] = {
             self._trained_at(entry): () for entry in self._of(Reject)
         }
-        watched = self._watched()
         for entry in self._of(Promote):
             found.pop(self._trained_at(entry), None)
-            seen = tuple(
-                one.evidence.comparison
-                for one in watched
-                if one.id > entry.id and one.evidence.champion == entry.decision.version
-            )
-            if seen:
+            if seen := self.seen_after(entry):
                 found[self._trained_at(entry)] = seen
         return tuple(found[batch] for batch in sorted(found))
+
+    def seen_after(self, entry: LedgerEntry) -> tuple[Comparison, ...]:
+        """Return what the watch saw of a promotion: in each comparison the champion before it is
+        the challenger.
+        """
+        return tuple(
+            one.evidence.comparison
+            for one in self._watched()
+            if isinstance(entry.decision, Promote)
+            and one.id > entry.id
+            and one.evidence.champion == entry.decision.version
+        )
 
     def _trained_at(self, entry: LedgerEntry) -> str:
         """The newest batch that the challenger's training held out, which a judgement after batches

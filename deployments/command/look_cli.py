@@ -91,6 +91,29 @@ def history(
         print(one.in_lines())
 
 
+@app.command()
+def plan(
+    model: Model,
+    gain: Annotated[
+        list[float] | None,
+        typer.Option(help="A gain in percent of the loss; repeat it. Default: 1, 2, 5 and 10."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a training could tell now, and by which date a gain could be told."""
+    from deployments.command.plan import plan_of
+
+    managed, gains = manage(model, Settings()), gain or [1.0, 2.0, 5.0, 10.0]
+    for one in gains:
+        if not 0 < one < 100:
+            raise typer.BadParameter(f"expected a percentage above 0 and below 100, found {one:g}")
+    found = plan_of(managed, existing_ledger(managed.settings), [one / 100 for one in gains])
+    if as_json:
+        _print_json(found)
+        return
+    print("\n".join(found.in_lines()))
+
+
 @app.command("explain")
 def explain_decision(
     number: Annotated[

@@ -134,6 +134,11 @@ class RecalibrationConfig(AbbreviatedConfig):
 class GateConfig(Config):
     """When a challenger replaces the champion."""
 
+    refresh: Literal["not worse", "better"] = "not worse"
+    """What a refresh must be: not clearly worse than the champion on rows that neither has seen; or
+    ``better``, its loss there being lower, which refuses newer models that would have served better
+    (docs/yardstick.md).
+    """
     refresh_t: float = Field(default=1.7, gt=0)
     """A refresh is clearly worse when its block-wise t is above this ..."""
     refresh_worse: float = Field(default=0.02, ge=0)

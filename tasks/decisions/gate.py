@@ -168,6 +168,8 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     # A t that is no number clears no challenger.
     if share > config.refresh_worse and not comparison.t <= config.refresh_t:
         return False, f"a refresh that is clearly worse: {words}"
+    if config.refresh == "better" and not share < 0:
+        return False, f"a refresh that is not better, and gate.refresh asks for that: {words}"
     how = "clearly better" if comparison.t < -config.refresh_t else "not clearly worse"
     return True, f"a refresh, {how}: {words}"
 

@@ -16,7 +16,7 @@ from tasks.records import (
 )
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
-from tasks.reports.figures import NOTHING, percent, ratio, times_threshold
+from tasks.reports.figures import NOTHING, number, percent, ratio, times_threshold
 from tasks.reports.model_card import state_of
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
@@ -163,6 +163,7 @@ def render_model_page(
         marks=_marks(chart, batches),
         heat=_heat_map(batches, chart),
         turning=[entry for entry in newest_first if not _quiet(entry, history)],
+        later={entry.id: _later(entry, history) for entry in newest_first},
         holds=[entry for entry in newest_first if _quiet(entry, history)],
         labels=_label_rows(batches, waits or {}),
         versions=_versions(history, card),
@@ -190,6 +191,23 @@ def _label_rows(batches: Sequence[BatchRecord], waits: Mapping[str, str]) -> tup
         if record.batch.id in waits or (record.labelled is not None and record.labelled.waiting)
     ]
     return tuple(rows[:LABEL_ROWS])
+
+
+def _later(entry: LedgerEntry, history: History) -> str:
+    """What the watch saw of a promotion on the batches after it; nothing while it has seen none."""
+    seen = history.seen_after(entry)
+    rows = sum(one.rows for one in seen)
+    if not rows:
+        return ""
+    now, before = (
+        sum(one.rows * loss for one, loss in zip(seen, of, strict=True)) / rows
+        for of in ([o.champion_loss for o in seen], [o.challenger_loss for o in seen])
+    )
+    share = f" ({now / before - 1:+.1%})" if before else ""
+    return (
+        f"On the {rows:,} rows watched after it, loss {number(now)} against {number(before)} of the"
+        f" version before{share}."
+    )
 
 
 def _quiet(entry: LedgerEntry, history: History) -> bool:

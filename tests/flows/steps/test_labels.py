@@ -233,6 +233,20 @@ def test_promotion_is_dated_by_when_it_took_effect(replayed):
     assert replayed.records[WEEKS[5]].predictions.version == first.decision.version
 
 
+def test_estimates_are_kept_and_withheld_until_labels_have_checked_some(replayed):
+    """In eight weeks no four estimates come true: each is withheld by name, and kept to be checked
+    by the labels that its week has since.
+    """
+    estimated = [r for r in replayed.records.values() if r.estimate is not None]
+
+    assert estimated
+    for record in estimated:
+        assert record.estimate.withheld
+        assert (record.estimate.checked, record.estimate.held) == (0, 0)
+        assert record.performances
+        assert record.estimate.rows == ROWS
+
+
 def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):
     """Rows without a label and labels without a row are told; and nothing is left to do."""
     settings = use_home(replayed.managed.settings.home, BOOKINGS)

@@ -70,6 +70,21 @@ def test_refresh(loss: float, t: float, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
+    ("loss", "t", "kind"),
+    [(0.499, -0.1, Promote), (0.5, 0.0, Reject), (0.501, 0.1, Reject), (0.3, -9.0, Promote)],
+)
+def test_refresh_that_must_be_better(loss: float, t: float, kind: type) -> None:
+    """With ``gate.refresh: better`` a refresh needs the lower loss, clearly or not."""
+    compared = comparison(challenger_loss=loss, t=t)
+    decision = decide_promotion(
+        evidence("refresh", comparison=compared), GateConfig(refresh="better")
+    )
+
+    assert isinstance(decision, kind)
+    assert kind is Promote or "not better, and gate.refresh asks for that" in decision.reason
+
+
+@pytest.mark.parametrize(
     ("short", "why"),
     [
         ({"rows": 99}, "99 rows of the 100 that it takes"),

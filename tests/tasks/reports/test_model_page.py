@@ -16,10 +16,11 @@ from tasks.records import (
     Labelled,
     Promote,
     Retrain,
+    WatchEvidence,
 )
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
 from tasks.reports.summary import estimate_in_words
-from tests.tasks.builders import policy_evidence
+from tests.tasks.builders import comparison, policy_evidence
 from tests.tasks.reports.conftest import (
     a_drift,
     a_feature,
@@ -207,3 +208,36 @@ def test_a_retrain_that_trained_nothing_is_folded_away():
 
     assert "Nothing but Hold so far." in html
     assert "2 decisions to hold" in html
+
+
+def test_page_says_what_later_batches_said_of_a_promotion():
+    """Beside its own reason: a refresh that was promoted with a slightly higher loss may have been
+    right.
+    """
+    promoted = an_entry(
+        1, months(1)[0], Promote(reason="a refresh, not clearly worse", version=2, previous=1)
+    )
+    watched = [
+        an_entry(
+            number,
+            batch,
+            Hold(reason="the promotion stands"),
+            evidence=WatchEvidence(
+                model="flights",
+                batch=batch.id,
+                revision=0,
+                champion=2,
+                previous=1,
+                batches_watched=number - 1,
+                comparison=comparison(challenger_loss=0.5, champion_loss=loss, rows=rows),
+            ),
+        )
+        for number, batch, loss, rows in zip(
+            (2, 3), months(3)[1:], (0.4, 0.5), (100, 300), strict=True
+        )
+    ]
+
+    page = page_of([a_record(months(1)[0])], [promoted, *watched])
+
+    assert "On the 400 rows watched after it, loss 0.475 against 0.5 of the version before" in page
+    assert "rows watched after it" not in page_of([a_record(months(1)[0])], [promoted])
