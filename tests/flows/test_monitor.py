@@ -253,9 +253,27 @@ def test_relaxed_contract_lets_a_refused_batch_in(use_home, make_weather_home, q
 def test_untrainable_batch_is_held_and_not_tried_for_ever(
     use_home, make_weather_home, quick_project
 ):
-    """When no row has a label, the training fails by name once, and the batch is held with that
-    reason.
+    """When no candidate can be fitted, the training fails by name once, and the batch is held with
+    that reason.
     """
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    broken = {"estimator": "sklearn.linear_model.Ridge", "params": {"solver": "none of them"}}
+    spec["training"]["candidates"] = [broken]
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    settings = use_home(make_weather_home(2), quick_project)
+
+    run_flow(monitor("weather"))
+
+    history = ledger.history(open_ledger(settings.ledger_url), "weather")
+    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Hold"]
+    assert "nothing could be trained" in history.entries[-1].decision.reason
+    assert "solver" in history.entries[-1].decision.reason
+    assert history.unfinished == ()
+
+
+def test_without_labels_nothing_is_trained(use_home, make_weather_home, quick_project):
+    """Rows alone train nothing: each batch is held, and says how many labelled rows there are."""
     settings = use_home(make_weather_home(2), quick_project)
     for week in WEATHER_WEEKS[:2]:
         file = settings.home / "sources" / "weather" / f"{week}.csv"
@@ -267,9 +285,8 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(
     run_flow(monitor("weather"))
 
     history = ledger.history(open_ledger(settings.ledger_url), "weather")
-    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Hold"]
-    assert "nothing could be trained" in history.entries[-1].decision.reason
-    assert history.unfinished == ()
+    assert [e.decision.kind for e in history] == ["Hold", "Hold"]
+    assert "0 of the 100 labelled rows" in history.entries[-1].decision.reason
 
 
 def test_broken_contract_stops_the_champion_by_name(
