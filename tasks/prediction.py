@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.errors import KingmakerError, first_line
 from tasks.mixing import correct, mix
-from tasks.records import FeatureFrame, LoadedModel, Problem
+from tasks.records import FeatureFrame, LoadedModel, Problem, Recalibration
 
 CELLS = 5_000_000
 """Most values in a frame that is made to ask for several predictions in one call: 40 MB of numbers.
@@ -107,8 +107,15 @@ def serve(model: LoadedModel, members: Sequence[np.ndarray]) -> np.ndarray:
     """Return what the model serves where its members predict ``members``, each (rows,) or (rows,
     classes).
     """
-    raw = mix(members, model.weights or (1.0,))
-    return raw if model.recalibration is None else correct(raw, model.recalibration)
+    return mixed(members, model.weights or (1.0,), model.recalibration)
+
+
+def mixed(
+    members: Sequence[np.ndarray], weights: Sequence[float], recalibration: Recalibration | None
+) -> np.ndarray:
+    """Return what is served where the members of a model predict ``members``."""
+    raw = mix(members, weights)
+    return raw if recalibration is None else correct(raw, recalibration)
 
 
 def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:

@@ -284,6 +284,8 @@ def _table(managed: ManagedModel) -> None:
                 "-"
                 if row.score is None
                 else f"{score(row.score.value)} [{score(row.score.low)}, {score(row.score.high)}]"
+                if row.score.known
+                else str(row.score)
             ),
             "-" if row.first_score is None else score(row.first_score),
             row.decision,

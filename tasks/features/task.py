@@ -8,15 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.features.checks import AcceptsContract, KnowsNoFuture
-from tasks.features.frame import build_by_spec, code_sha256
+from tasks.features.frame import build_by_spec, code_sha256, with_later
 from tasks.features.fresh import SameElsewhere
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.features.neighbours import SameAlone
-from tasks.lake import arrow_type
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import (
@@ -26,9 +23,10 @@ from tasks.records import (
     KnownLabels,
     LoadedModel,
 )
+from tasks.task import task
 
 
-@task(name="build features", cache_policy=NO_CACHE)
+@task("build features")
 def build_features(
     managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels
 ) -> FeatureFrame:
@@ -43,7 +41,7 @@ def build_features(
     )
 
 
-@task(name="check features", cache_policy=NO_CACHE)
+@task("check features")
 def check_features(
     managed: ManagedModel,
     record: BatchRecord,
@@ -88,11 +86,7 @@ def open_features(managed: ManagedModel, rows: pa.Table) -> FeatureFrame:
     """Build the features of rows whose outcome is not known yet, (rows, columns known at event
     time): the same code as for closed batches.
     """
-    absent = [c for c in managed.contract.columns if c.name not in rows.column_names]
-    for column in absent:  # what comes later: no code of a project is given it
-        rows = rows.append_column(column.name, pa.nulls(rows.num_rows, arrow_type(column)))
-    if managed.spec.target not in rows.column_names:
-        rows = rows.append_column(managed.spec.target, pa.nulls(rows.num_rows, pa.float64()))
+    rows = with_later(rows, managed.contract, managed.spec.target)
     return build_by_spec(managed, {"open": rows}, {"open": ""})
 
 

@@ -24,12 +24,10 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.ingest.source import UnreadableError
+from tasks.ingest.source import PIECE_BYTES, UnreadableError
 
 ROWS_AT_ONCE = 50_000
 """Most rows of a piece."""
-CELL_BYTES = 16 * 2**20
-"""Longest row of CSV that can be read, and about how much of a text file is one piece."""
 _BYTES_AT_ONCE = 2**20
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
@@ -46,13 +44,14 @@ def read_pieces(
     name: str,
     contract: Contract,
     at_once: int | None = ROWS_AT_ONCE,
+    piece_bytes: int = PIECE_BYTES,
 ) -> Iterator[pa.Table]:
     """Give what stands in the file called ``name``, piece by piece, in the file's order; one piece
     at least.
 
-    ``stream`` can be read from its beginning more than once. A piece of text is about 16 MB, and
-    has at most ``at_once`` rows of Parquet and JSON; None means JSON all in one piece. Columns of
-    CSV and JSON are text, those of Parquet what the file says.
+    ``stream`` can be read from its beginning more than once. A piece of text is about
+    ``piece_bytes`` long, and a piece of Parquet or JSON has at most ``at_once`` rows; None means
+    JSON all in one piece. Columns of CSV and JSON are text, those of Parquet what the file says.
 
     Raises UnreadableError, which names the file and shows no value of a contract with sensitive
     columns.
@@ -67,10 +66,10 @@ def read_pieces(
         refuse_other_format(_start(stream), name, server.format)
         match server.format:
             case "csv":
-                pieces = _csv_pieces(stream, name, contract)
+                pieces = _csv_pieces(stream, name, contract, piece_bytes)
             case "json":
                 lines = io.BufferedReader(_text(stream, name, contract), _BYTES_AT_ONCE)
-                pieces = _json_pieces(lines, name, at_once)
+                pieces = _json_pieces(lines, name, at_once, piece_bytes)
             case _:
                 pieces = _parquet_pieces(stream, name)
         for piece in pieces:
@@ -82,7 +81,7 @@ def read_pieces(
             f" whole, {how_to_say('encoding', contract)} what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
-        shown = _shown(error, contract)
+        shown = _shown(error, contract, piece_bytes)
         if "columns, got" in shown:
             say = how_to_say("delimiter", contract)
             shown += f"; if every line is whole, {say} what stands between two cells"
@@ -257,13 +256,13 @@ def _position(error: UnicodeError) -> str:
     return "bytes that it does not have"
 
 
-def _shown(error: Exception, contract: Contract) -> str:
+def _shown(error: Exception, contract: Contract, longest: int) -> str:
     """What Arrow says, without the row that it quotes when a column of the contract is
     sensitive.
     """
     text = " ".join(str(error).split())[:300]
     if "straddling" in text:
-        return f"expected no row longer than {CELL_BYTES // 2**20} MB, found one"
+        return f"expected no row longer than {longest // 2**20} MB, found one"
     if any(column.sensitive for column in contract.columns):
         text = re.sub(r"(Expected \d+ columns, got \d+):.*", r"\1", text)
     return text
@@ -278,9 +277,11 @@ def _parquet_pieces(stream: BinaryIO, name: str) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch])
 
 
-def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.Table]:
+def _csv_pieces(
+    stream: BinaryIO, name: str, contract: Contract, piece_bytes: int
+) -> Iterator[pa.Table]:
     server = contract.server
-    read = pc.ReadOptions(block_size=CELL_BYTES, skip_rows=server.skip_lines)
+    read = pc.ReadOptions(block_size=piece_bytes, skip_rows=server.skip_lines)
     parse = pc.ParseOptions(
         newlines_in_values=True,
         delimiter=server.delimiter,
@@ -310,7 +311,9 @@ def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.
         )
 
 
-def _json_pieces(lines: Iterable[bytes], name: str, at_once: int | None) -> Iterator[pa.Table]:
+def _json_pieces(
+    lines: Iterable[bytes], name: str, at_once: int | None, piece_bytes: int
+) -> Iterator[pa.Table]:
     """One object a line; a key that a line does not have is missing there."""
     columns: dict[str, list[str | None]] = {}
     rows = size = 0
@@ -340,7 +343,7 @@ def _json_pieces(lines: Iterable[bytes], name: str, at_once: int | None) -> Iter
         for values in columns.values():
             if len(values) < rows:
                 values.append(None)
-        if at_once and columns and (rows >= at_once or size >= CELL_BYTES):
+        if at_once and columns and (rows >= at_once or size >= piece_bytes):
             yield piece()
             columns, rows, size, given = {key: [] for key in columns}, 0, 0, True
     if rows or not given:

@@ -31,7 +31,7 @@ from data_contracts.contract import Contract
 from tasks.addresses import Address
 from tasks.batches import Batch, Every, batch_of, pattern_of
 from tasks.errors import KingmakerError
-from tasks.ingest.source import SourceError, UnreadableError, digest_of
+from tasks.ingest.source import PIECE_BYTES, SourceError, UnreadableError, digest_of
 from tasks.ingest.stores import File, Store, find, keep, look_at, opened
 from tasks.lake import write_whole
 
@@ -74,6 +74,7 @@ class GrowingFiles:
     store: Store
     pattern: Address
     lake: Path
+    piece_bytes: int = PIECE_BYTES
 
     @property
     def name(self) -> str:
@@ -215,7 +216,8 @@ class GrowingFiles:
         with opened(self.store, file.path) as stream:
             ended = self._last_line_ends(stream, file.path)
             try:
-                for table in read_pieces(stream, file.path, self.contract):
+                pieces = read_pieces(stream, file.path, self.contract, piece_bytes=self.piece_bytes)
+                for table in pieces:
                     cuts = moments.cut(table)
                     if moments.sound:
                         yield table, cuts

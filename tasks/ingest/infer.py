@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import BytesIO
@@ -165,23 +165,26 @@ def infer_contract(
     name: str,
     *,
     event_time: str | None = None,
-    later: str | None = None,
+    later: Collection[str] = (),
     path: str | None = None,
 ) -> str:
     """Return the text of a contract called ``name`` that the rows of ``file`` keep.
 
     Types, gaps, ranges, lists of values, the key and, unless it is given, the event time are those
-    of this one file; ``later`` is the column that becomes known only after the event, and ``path``
-    where batches will come from. Raises SourceError when there is no column of times without a gap.
+    of this one file; ``later`` are the columns that become known only after the event, and
+    ``path`` is where batches will come from. Raises SourceError when there is no column of times
+    without a gap.
     """
     event_time = _event_time(file, event_time)
-    key = next((c for c in file.columns if c not in (later, event_time) and _is_key(file, c)), None)
+    key = next(
+        (c for c in file.columns if c not in (*later, event_time) and _is_key(file, c)), None
+    )
     properties = [
         _property(file, one, one.column.name == key, one.column.name == event_time)
         for one in file.columns.values()
     ]
     for column in properties:
-        if column["name"] == later:
+        if column["name"] in later:
             own = column.setdefault("customProperties", [])
             own.insert(0, {"property": "availability", "value": "later"})
     table: dict[str, Any] = {
@@ -189,7 +192,7 @@ def infer_contract(
         "customProperties": [{"property": "eventTime", "value": event_time}],
         "properties": properties,
     }
-    known = [one for one in file.columns.values() if one.column.name not in (later, key)]
+    known = [one for one in file.columns.values() if one.column.name not in (*later, key)]
     if pairs := ordered_pairs(known):
         table["quality"] = [_in_order(f"order-{i}", *pair) for i, pair in enumerate(pairs, start=1)]
     suffix = "".join(file.source.suffixes) or ".csv"
@@ -586,12 +589,9 @@ def _property(
         guesses.append("the key, because all values are different")
     elif _identifies(typed):
         guesses.append("all values are different, so it could be the key")
-    if kind in ("integer", "number") and not is_key:
-        ends = pc.min_max(values).as_py()
-        if all(end is not None and math.isfinite(end) for end in ends.values()):
-            limits = {"minimum": ends["min"], "maximum": ends["max"]}
-            quality.append({"metric": "invalidValues", "arguments": limits, "mustBe": 0})
-            guesses.append("the range, from the smallest to the largest value")
+    if kind in ("integer", "number") and not is_key and (limits := _range(values)):
+        guesses.append(limits.pop("why"))
+        quality.append({"metric": "invalidValues", "arguments": limits, "mustBe": 0})
     if kind == "string" and not is_key:
         distinct = [value for value in values.unique().to_pylist() if value is not None]
         if distinct and all("@" in value for value in distinct):
@@ -608,6 +608,28 @@ def _property(
         found["quality"] = [{**entry, "severity": "warning"} for entry in quality]
     found["description"] = f"Guessed: {'; '.join(guesses or ['the type'])}."
     return found
+
+
+def without_extremes(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values that are there without those that are far from all others.
+
+    These are 10 interquartile ranges from the quartiles, and 3 from the next value: a sensor's -200
+    is, and the large values of a skewed column are not.
+    """
+    there = values.drop_null()
+    numbers = there.cast(pa.float64(), safe=False).to_numpy()
+    rising = np.unique(numbers[np.isfinite(numbers)])
+    if len(rising) < 3:
+        return there
+    low, high = np.quantile(numbers[np.isfinite(numbers)], [0.25, 0.75])
+    spread = high - low
+    apart = np.diff(rising) > 3 * spread
+    below = np.flatnonzero(apart & (rising[:-1] < low - 10 * spread))
+    above = np.flatnonzero(apart & (rising[1:] > high + 10 * spread))
+    first = rising[below[-1] + 1] if len(below) else -np.inf
+    last = rising[above[0]] if len(above) else np.inf
+    usual = (numbers >= first) & (numbers <= last) | ~np.isfinite(numbers)
+    return there.filter(pa.array(usual)) if spread > 0 else there
 
 
 def ordered_pairs(columns: Iterable[TypedColumn]) -> list[tuple[str, str]]:
@@ -644,6 +666,20 @@ def _is_exact(numbers: pa.ChunkedArray) -> bool:
     """Whether float64 holds all of them as they are."""
     ends = pc.min_max(numbers).as_py()
     return not pa.types.is_integer(numbers.type) or -(2**53) <= ends["min"] <= ends["max"] <= 2**53
+
+
+def _range(values: pa.ChunkedArray) -> dict[str, Any]:
+    """The smallest and the largest value that are not far from all others, and why these; nothing
+    where one is no number.
+    """
+    usual = without_extremes(values)
+    ends = pc.min_max(usual).as_py()
+    if not all(end is not None and math.isfinite(end) for end in ends.values()):
+        return {}
+    why = "the range, from the smallest to the largest value"
+    if far := len(values) - values.null_count - len(usual):
+        why += f", without {far:,} far from all others: are they measured?"
+    return {"minimum": ends["min"], "maximum": ends["max"], "why": why}
 
 
 def _missing_limit(values: pa.ChunkedArray) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
     interval.
     """
     performance = champion_performance(record)
-    if performance is None and record.estimate is not None:
+    if performance is None and record.estimate is not None and not record.estimate.withheld:
         return (
             "Labels are not mature yet; from its own calibrated scores the"
             f" champion\N{RIGHT SINGLE QUOTATION MARK}s loss is estimated at"

@@ -84,7 +84,7 @@ def odds(p_value: float | None) -> str:
 
 def interval_known(interval: Interval) -> bool:
     """Whether both ends are finite: on too few blocks of time they are not."""
-    return math.isfinite(interval.low) and math.isfinite(interval.high)
+    return interval.known
 
 
 def estimate(value: float | None, beside: Interval | None) -> str:
@@ -100,8 +100,15 @@ def estimate(value: float | None, beside: Interval | None) -> str:
     return _minus(f"{value:,.{decimals}f}")
 
 
-def ends(of: Interval) -> str:
-    """Return ``0.470 to 0.510``, or that the interval is unknown."""
+def value(of: Interval | None) -> str:
+    """Return ``0.490``, with the digits that its interval has use for; a dash without a score."""
+    return NOTHING if of is None else estimate(of.value, of)
+
+
+def ends(of: Interval | None) -> str:
+    """Return ``0.470 to 0.510``, or that the interval is unknown or the score not defined."""
+    if of is None:
+        return "not defined on these rows"
     return f"{estimate(of.low, of)} to {estimate(of.high, of)}" if interval_known(of) else UNKNOWN
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks.errors import KingmakerError, first_line
+from tasks.mixing import Ensemble
 from tasks.prediction import align, predict
 from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
-from tasks.training.ensemble import Ensemble
 from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
@@ -69,7 +69,7 @@ class Fitted:
     """
 
 
-ENSEMBLE = "tasks.training.ensemble.Ensemble"
+ENSEMBLE = "tasks.mixing.Ensemble"
 
 
 def contenders(

@@ -23,7 +23,7 @@ from tasks.lake import (
 )
 from tasks.records import RuleOutcome, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
-from tasks.validation.crosscheck import judge_once, judge_rules
+from tasks.validation.crosscheck import LIMITS, Limits, judge_once, judge_rules
 from tasks.validation.expectations import RuleCrashedError, RuleResult
 from tasks.validation.sql_rule import QueryFailedError, run_query
 
@@ -46,6 +46,7 @@ def judge(
     config: ValidationConfig,
     *,
     in_a_hurry: bool = False,
+    limits: Limits = LIMITS,
 ) -> Verdict:
     """Judge the snapshot by its contract, and put the rows that break a row rule into quarantine.
 
@@ -59,7 +60,7 @@ def judge(
     that would need too much at once.
     """
     with checked_parts(lake, snapshot) as parts:
-        return _judge(lake, parts, snapshot, contract, config, in_a_hurry)
+        return _judge(lake, parts, snapshot, contract, config, in_a_hurry, limits)
 
 
 def _judge(
@@ -69,6 +70,7 @@ def _judge(
     contract: Contract,
     config: ValidationConfig,
     in_a_hurry: bool,
+    limits: Limits,
 ) -> Verdict:
     schema_rules = [rule for rule in contract.rules if rule.scope == "schema"]
     value_rules = [rule for rule in contract.rules if rule.scope != "schema"]
@@ -91,7 +93,7 @@ def _judge(
     queries = [rule for rule in value_rules if rule.check == "sql"]
     rest = [rule for rule in value_rules if rule not in queries]
     judged = judge_once if in_a_hurry else judge_rules
-    results = judged(parts, snapshot, rest, contract, lake)
+    results = judged(parts, snapshot, rest, contract, lake, limits)
     results += tuple(_query_result(rule, parts, snapshot, contract) for rule in queries)
     reasons = _reasons(results)
     shown = {position for result in results for position in result.positions[:LOOKED_AT]}

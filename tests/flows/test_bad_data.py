@@ -202,9 +202,9 @@ def test_growing_file_that_is_broken(shop, capsys):
     assert aliased_version(shop, "sales", "champion") == 1
 
 
-def test_one_class_in_the_target(shop, caplog):
-    """Days on which everything comes back are accepted and scored, and judge no version; the
-    champion goes on.
+def test_one_class_in_the_target(shop):
+    """Days on which everything comes back are accepted, scored and judged by their loss; no
+    challenger is compared on them, and the champion goes on.
     """
     for day in DAYS[:2]:
         deliver(shop, day)
@@ -217,10 +217,12 @@ def test_one_class_in_the_target(shop, caplog):
     records = {record.batch.id: record for record in run_flow(monitor("sales"))}
 
     assert {record.predictions.version for record in records.values()} == {1}
-    assert [bool(record.performances) for record in records.values()] == [False, False, True]
-    for day in DAYS[2:4]:
-        assert f"sales version 1 is not judged on {day}: " in caplog.text
-    assert "expected at least two classes in the target, found one" in caplog.text
+    judged = [record.performances[0] for record in records.values()]
+    assert [one.score is None for one in judged] == [True, True, False]
+    assert [one.loss.known for one in judged] == [True, True, True]
+    *_, (_, kind, reason) = [one for one in reasons(shop) if one[0] == DAYS[3]]
+    assert kind == "Reject"
+    assert "0 of 240 rows have another label than the most frequent one" in reason
     assert aliased_version(shop, "sales", "champion") == 1
     assert [(batch, kind) for batch, kind, _ in reasons(shop) if kind == "Promote"] == [
         (DAYS[1], "Promote")

@@ -264,14 +264,62 @@ def test_later_days_keep_a_draft(tmp_path):
 @pytest.mark.flow
 def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
     """From one file and one command to a champion, without a line of Python."""
-    draft_model(tmp_path, "shop", history(tmp_path / "shop.csv", hours=24 * 50), "sold", "when")
+    draft_model(tmp_path, "shop", history(tmp_path / "shop.csv", hours=24 * 36), "sold", "when")
     settings = use_home(tmp_path / "home", tmp_path)
 
     batches = run_flow(replay("shop"))
 
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
-    assert batches == 8
+    assert batches == 6
     assert entries.champion_changes[0].decision.version == 1
     assert all(
         r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
     )
+
+
+def test_a_second_time_says_when_labels_are_known(tmp_path):
+    """A time that is never before the event is that of the label: the delay is drafted from how
+    long it takes, and the column is known later.
+    """
+    source = history(tmp_path / "shop.csv")
+    rows = list(csv.reader(source.open(encoding="utf-8")))
+    for number, row in enumerate(rows):
+        if number:
+            known = datetime.fromisoformat(row[0]) + timedelta(days=number % 20, hours=1)
+            row.append(known.isoformat() if number % 7 else "")
+    rows[0].append("settled")
+    with source.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when")
+
+    managed = manage("shop", Settings(home=tmp_path / "home", project=tmp_path))
+    assert managed.spec.labels.delay == timedelta(days=19)
+    assert not managed.contract.column("settled").available
+    assert "labels are known 19d after their batch" in [guess.what for guess in draft.guesses]
+
+
+def test_a_gap_of_months_is_said(tmp_path):
+    """It is no batch, and a person should know."""
+    source = history(tmp_path / "shop.csv", hours=24 * 300)
+    lines = source.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not "2024-03" <= line[:7] <= "2024-07"]
+    source.write_text("\n".join(kept), encoding="utf-8")
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when", every="week")
+
+    (gap,) = [guess for guess in draft.guesses if guess.what.startswith("no row lies")]
+    assert gap.what == "no row lies from 2024-03-04 to 2024-07-29, 147 days"
+
+
+def test_period_is_one_in_which_nearly_all_batches_have_enough(tmp_path):
+    """A few large weeks do not make the small ones large enough."""
+    source = history(tmp_path / "shop.csv", hours=24 * 300)
+    lines = source.read_text(encoding="utf-8").splitlines()
+    busy = [line for line in lines if line[:7] == "2024-05"]
+    source.write_text("\n".join([*lines, *busy * 30]), encoding="utf-8")
+
+    draft_model(tmp_path, "shop", source, "sold", "when")
+
+    spec = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).spec
+    assert spec.batch.every == "month"

@@ -68,10 +68,10 @@ def _realistic(rng: np.random.Generator, rows: int) -> pd.DataFrame:
     tail = 1 / np.arange(1, 201) ** 1.2
     columns = {
         f"c{k}": pd.Series(rng.choice(200, rows, p=tail / tail.sum())).astype("str")
-        for k in range(3)
+        for k in range(2)
     }
     columns["b"] = pd.Series(rng.choice(["a", "b", "c"], rows, p=[0.97, 0.029, 0.001]))
-    columns |= {f"n{k}": rng.normal(size=rows) for k in range(4)}
+    columns |= {f"n{k}": rng.normal(size=rows) for k in range(2)}
     columns |= {
         f"z{k}": np.where(rng.random(rows) < 0.95, 0, rng.exponential(size=rows)) for k in range(2)
     }

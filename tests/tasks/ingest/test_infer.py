@@ -15,7 +15,7 @@ from data_contracts.contract import Contract, load_contract
 from tasks.batches import batch_named
 from tasks.ingest.dialect import Options
 from tasks.ingest.formats import parse_file
-from tasks.ingest.infer import infer_contract, read_typed
+from tasks.ingest.infer import infer_contract, read_typed, without_extremes
 from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import SourceError
@@ -308,3 +308,20 @@ def test_any_file_keeps_its_own_contract(
     snapshot = write_snapshot(tmp_path / "lake", rows, contract, batch, "test")
     verdict = judge(tmp_path / "lake", snapshot, contract, ValidationConfig())
     assert (verdict.outcome, verdict.quarantined) == ("accept", 0), verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("numbers", "left"),
+    [
+        ([-200.0] * 3 + [20 + i % 10 for i in range(97)], 97),
+        ([20 + i % 10 for i in range(97)] + [122.15, 1e9, -1e9], 97),
+        ([1.2**i for i in range(60)], 60),  # skewed, and no gap
+        ([0.0] * 98 + [1.0, 500.0], 100),  # mostly one value: nothing says how far is far
+        ([1.0, 1e9], 2),
+    ],
+)
+def test_extremes_are_far_from_all_others(numbers: list[float], left: int) -> None:
+    """A sensor's impossible values are outside the drafted range; the tail of a skewed column is
+    within.
+    """
+    assert len(without_extremes(pa.chunked_array([numbers]))) == left
