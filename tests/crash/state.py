@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -28,6 +29,13 @@ def champion(model: str) -> dict[str, Any]:
     trained = ledger.training(open_ledger(settings.ledger_url), model, version)
     fetch(settings, trained, "skops")
     return {"version": version}
+
+
+def _ranked(page: str, rank: dict[int, int]) -> str:
+    """The path of a page; that of a version's card with the rank of the version among those that
+    the ledger knows, since a run that died may have left a number behind.
+    """
+    return re.sub(r"versions/v(\d+)/", lambda m: f"versions/{rank.get(int(m[1]), m[1])}/", page)
 
 
 def whole_state(model: str) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def whole_state(model: str) -> dict[str, Any]:
             and not any(part.endswith(".tmp") or part.startswith(".scratch") for part in path.parts)
         ),
         "pages": sorted(
-            str(p.relative_to(pages))
+            _ranked(str(p.relative_to(pages)), rank)
             for p in pages.rglob("*")
             if p.is_file() and p.suffix != ".tmp"
         ),

@@ -70,5 +70,5 @@ def test_planted_leaks_are_refused_by_name(use_home, make_weather_home, quick_pr
     assert set(failed) == {"KM009", "KM010", "KM016"}
     assert failed["KM010"].startswith("next_temp change")
     assert failed["KM016"].startswith("next_temp differs in ")
-    assert len(entry.evidence.guardrails) == 14
+    assert len(entry.evidence.guardrails) == 15
     assert entry.evidence.generalisation.train_loss > 0
