@@ -11,13 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.steps.delivery import deliver
-from flows.steps.serving import (
-    RowsRefusedError,
-    champion_to_score_by,
-    checked_rows,
-    scored,
-    write_down,
-)
+from flows.steps.open_rows import RowsRefusedError, checked_rows, past_of_rows
+from flows.steps.serving import champion_to_score_by, scored, write_down
 from tasks.errors import MisuseError
 from tasks.ingest.open_rows import rows_of_file
 from tasks.lake import scratch_directory
@@ -85,8 +80,12 @@ def score_file(
         SCORED_AT: pa.scalar(as_of, pa.timestamp("us", tz="UTC")),
     }
     recorded, unknown = 0, list[str]()
-    with checked_rows(managed, rows) as checked, table_writer(target) as write:
-        for part in scored(managed, champion, checked, explain):
+    with (
+        checked_rows(managed, rows) as checked,
+        past_of_rows(managed, engine, as_of, checked) as past,
+        table_writer(target) as write,
+    ):
+        for part in scored(managed, champion, checked, past, explain):
             table = served_table(part, managed.contract, config.include)
             unknown += filter(
                 None, [without_prediction(managed.contract, part.frame, part.predicted)]

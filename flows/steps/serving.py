@@ -6,31 +6,25 @@ Nothing here needs a lease: the champion is read, and what is written down is on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import get_run_logger
 
 from data_contracts.open_rows import open_contract
 from flows.steps.champion import in_force
 from flows.steps.models import unusable
+from flows.steps.open_rows import CheckedRows, checked_rows, past_of_open_rows
 from tasks.batches import Batch
-from tasks.errors import KingmakerError, MisuseError, RefusedError
+from tasks.errors import KingmakerError, MisuseError
 from tasks.explanation.reasons import in_json, reasons
 from tasks.features.task import open_features
-from tasks.ingest.open_rows import rows_of_batch, write_open_rows
-from tasks.ingest.rows import Rows
-from tasks.lake import read_reasons, scratch_directory, write_whole
+from tasks.ingest.open_rows import rows_of_batch
+from tasks.lake import write_whole
 from tasks.ledger.served import PartTakenError, record_served, served_parts
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import LoadedModel, ServedPart, Verdict
+from tasks.records import LoadedModel, Past, ServedPart
 from tasks.scoring.predictions import without_prediction
 from tasks.scoring.served import (
     ScoredRows,
@@ -39,7 +33,6 @@ from tasks.scoring.served import (
     served_table,
     write_part,
 )
-from tasks.validation.task import validate_open
 
 
 class NoChampionError(MisuseError):
@@ -48,10 +41,6 @@ class NoChampionError(MisuseError):
 
 class ChampionUnusableError(KingmakerError):
     """The contract has changed so that the champion cannot be used."""
-
-
-class RowsRefusedError(RefusedError):
-    """Rows that are to be scored lack what the contract says of all of them."""
 
 
 def champion_to_score_by(managed: ManagedModel, engine: Engine) -> LoadedModel:
@@ -91,82 +80,37 @@ def serve_open_batch(
     assert managed.spec.scoring is not None  # noqa: S101 - the flow has looked
     name = f"{managed.name} {batch.id}"
     rows, found = rows_of_batch(managed.open_rows, batch), list[ServedPart]()
-    with checked_rows(managed, rows, before) as checked:
+    with (
+        checked_rows(managed, rows, before) as checked,
+        past_of_open_rows(managed, engine, as_of, batch.start, batch.end, before) as past,
+    ):
         if checked.broken and checked.verdict is not None:
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
         keep_quarantine(managed, checked, batch.id)
-        for part in scored(managed, champion, checked, managed.spec.scoring.explain):
+        for part in scored(managed, champion, checked, past, managed.spec.scoring.explain):
             if unknown := without_prediction(managed.contract, part.frame, part.predicted):
                 get_run_logger().warning("%s: %s", name, unknown)
             found += write_down(managed, engine, part, as_of, rows.where)
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class CheckedRows:
-    """Rows to be scored, with what the contract says of them."""
-
-    directory: Path
-    parts: tuple[Path, ...]
-    verdict: Verdict | None
-    """None when there are no rows."""
-    broken: dict[int, str]
-    """Position of a row, from 0 in the order in which it was read -> the rules that it breaks."""
-
-    @property
-    def quarantine(self) -> Path | None:
-        """The rows that break a rule, with their positions and reasons; None when none does."""
-        if self.verdict is None or self.verdict.quarantine is None:
-            return None
-        return self.directory / self.verdict.quarantine
-
-
-@contextmanager
-def checked_rows(
-    managed: ManagedModel, rows: Rows, before: datetime | None = None
-) -> Iterator[CheckedRows]:
-    """Give the rows, read and checked, in a directory that is gone when the block ends.
-
-    Raises RowsRefusedError when a column is missing or of another type than the contract says, and
-    SourceError when the rows cannot be read.
-    """
-    contract = open_contract(managed.contract, managed.spec.target)
-    with scratch_directory(managed.settings.lake, "score") as directory:
-        opened = write_open_rows(directory, rows, contract, before=before)
-        if opened.snapshot is None:
-            yield CheckedRows(directory, (), None, {})
-            return
-        verdict = validate_open(contract, directory, opened.snapshot)
-        if verdict.refused:
-            raise RowsRefusedError(f"{rows.where}: {verdict.reason}; nothing was scored")
-        broken = read_reasons(directory, verdict.quarantine) if verdict.quarantine else {}
-        parts = tuple(directory / part.file for part in opened.snapshot.parts)
-        yield CheckedRows(directory, parts, verdict, broken)
-
-
 def scored(
     managed: ManagedModel,
     champion: LoadedModel,
     checked: CheckedRows,
+    past: Past,
     explain: int = 0,
 ) -> Iterator[ScoredRows]:
     """Give the sound rows with the champion's predictions, part by part, in their order; each with
-    the ``explain`` features that moved it most.
+    the ``explain`` features that moved it most. ``past`` is what features look back on.
 
     Raises ReasonsError when reasons do not add up to a prediction.
     """
     problem = managed.spec.problem
     names = open_contract(managed.contract, managed.spec.target).column_names
-    start = 0
-    for part in checked.parts:
-        table = pq.ParquetFile(part).read().select(list(names))
-        keep = np.ones(table.num_rows, dtype=bool)
-        keep[[p - start for p in checked.broken if start <= p < start + table.num_rows]] = False
-        start += table.num_rows
-        sound = table if keep.all() else table.filter(pa.array(keep))
-        if not sound.num_rows:
-            continue
-        frame = open_features(managed, sound)
+    for rows in checked.sound():
+        sound = rows.select(list(names))
+        frame = open_features(managed, sound, past)
         predicted = predict_frame(champion, frame, problem)
         why = reasons(champion, frame.features, predicted, problem, explain) if explain else None
         yield ScoredRows(sound, frame, predicted, champion, None if why is None else in_json(why))

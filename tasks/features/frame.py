@@ -23,6 +23,7 @@ import pyarrow as pa
 from data_contracts.contract import Contract, nearest
 from tasks.errors import MisuseError
 from tasks.features.config import FeaturesConfig
+from tasks.features.history import definitions
 from tasks.lake import to_frame
 from tasks.model_spec import ManagedModel
 from tasks.records import FeatureFrame, FeatureSchema, Problem
@@ -143,6 +144,7 @@ def build_by_spec(
         slices=spec.slices,
         code=code,
         audit=spec.fairness.columns,
+        history={one.config.name: one.categorical for one in definitions(managed)},
     )
 
 
@@ -157,13 +159,16 @@ def build_frame(
     slices: Sequence[str],
     code: FeatureCode | None,
     audit: Sequence[str] = (),
+    history: Mapping[str, bool] | None = None,
 ) -> FeatureFrame:
     """Turn the accepted rows of some batches into one feature frame.
 
     ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code
     sees only what the contract says is known at event time, with event time and keys: a leak cannot
     be written there. A column that some of the batches lack, because the contract has grown, is
-    missing there. Raises FeatureError when a column is in none of them, or when the code does not
+    missing there. ``history`` says of columns that were made of earlier rows whether they are
+    categories: they become features, unless the spec leaves them out, and the code sees them, too.
+    Raises FeatureError when a column is in none of them, or when the code does not
     return what it must.
     """
     if not tables:
@@ -180,9 +185,15 @@ def build_frame(
     known = [
         c.name for c in contract.columns if c.available and not c.sensitive and c.name != target
     ]
+    kinds = {
+        name: contract.column(name).categorical for name in raw_columns(contract, config, target)
+    }
+    looking_back = {} if history is None else dict(history)
+    known += looking_back
+    kinds |= {name: kind for name, kind in looking_back.items() if name not in config.exclude}
     features, categorical = {}, []
-    for name in raw_columns(contract, config, target):
-        if contract.column(name).categorical:
+    for name, kind in kinds.items():
+        if kind:
             features[name] = _category(rows[name])
             categorical.append(name)
         else:

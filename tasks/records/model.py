@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from tasks.records.base import Form, Problem, Record, WindowKind
+from tasks.records.base import Form, Problem, Record, StreamName, WindowKind
 
 
 class FeatureSchema(Record):
@@ -40,6 +40,16 @@ class LabelSnapshot(Record):
     snapshot: str
 
 
+class PastSnapshot(Record):
+    """One revision of a batch that features of training rows look back on."""
+
+    stream: StreamName
+    batch: str
+    snapshot: str
+    features: tuple[str, ...]
+    """Which of them."""
+
+
 class Recipe(Record):
     """How a model is made, whatever data it is made of. Same recipe and newer data is a refresh."""
 
@@ -49,7 +59,7 @@ class Recipe(Record):
     encode: Literal["auto", "onehot", "ordinal"]
     window: str
     features: str
-    """Digest of the feature code and the feature schema."""
+    """Digest of the feature code, of what is looked back on, and of the feature schema."""
 
     @property
     def hash(self) -> str:
@@ -151,6 +161,11 @@ class Lineage(Record):
     labelled_by: tuple[LabelSnapshot, ...] = ()
     """Labels from a contract of their own: which were read for this training, of an ensemble for
     its new member. Empty where the rows carry theirs.
+    """
+
+    looked_back: tuple[PastSnapshot, ...] = ()
+    """What features of the rows of this training look back on; of an ensemble, of those of its new
+    member.
     """
 
     @property
