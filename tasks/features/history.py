@@ -174,41 +174,37 @@ class Definition:
         )
 
     def _fast(self, facts: str) -> dict[str, str]:
-        """For every row that is asked about, of facts that counted all the time."""
+        """For every row that is asked about, of facts that counted all the time: a window over
+        both, in which the rows that are asked about have no value.
+        """
         n, keys = self.names, ", ".join(self._keys)
+        queries, source, value = dict[str, str](), facts, n.value
+        furthest = "UNBOUNDED"
+        if self.config.over is not None:
+            furthest = str(span_of(self.cut + self.config.over))
         if self.config.over is None or self.config.function in _NEWEST:
-            newest = self._newest(facts)
-            on = " AND ".join(f"asked.{key} = newest.{key}" for key in self._keys)
-            value = f"newest.{n.value}"
-            if self.config.function == "time_since_last":
-                value = f"(asked.{n.moment} - {value}) / {HOUR}"
-            if self.config.function in _COUNTS:
-                value = f"coalesce({value}, 0)"
-            if self.config.over is not None:
-                value = (
-                    f"CASE WHEN newest.{n.moment} >= asked.{n.moment}"
-                    f" - {span_of(self.cut + self.config.over)} THEN {value} END"
-                )
-            found = (
-                f"SELECT asked.{n.position}, {value} AS {n.value} FROM asked ASOF LEFT JOIN newest"
-                f" ON {on} AND asked.{n.moment} - {span_of(self.cut)} > newest.{n.moment}"
-                f" WHERE {' AND '.join(f'asked.{key} IS NOT NULL' for key in self._keys)}"
-            )
-            return {"newest": newest, "fast": found}
-        both = (
-            f"SELECT NULL::BIGINT AS {n.position}, {keys}, {n.moment}, {n.value} FROM {facts}"
-            f" UNION ALL SELECT {n.position}, {keys}, {n.moment}, NULL FROM asked"
+            # A window, since an ASOF join over many keys is slow; packed, since the newest value
+            # may itself be missing.
+            queries, source = {"newest": self._newest(facts)}, "newest"
+            value = f"{{'newest': {n.value}}}"
+            found = f"(last_value({n.value} IGNORE NULLS) OVER earlier).newest"
+        else:
+            found = self._aggregate("OVER earlier")
+        if self.config.function == "time_since_last":
+            found = f"({n.moment} - {found}) / {HOUR}"
+        if self.config.function in _COUNTS:
+            found = f"coalesce({found}, 0)"
+        queries["both_kinds"] = (
+            f"SELECT NULL::BIGINT AS {n.position}, {keys}, {n.moment}, {value} AS {n.value}"
+            f" FROM {source} UNION ALL SELECT {n.position}, {keys}, {n.moment}, NULL FROM asked"
             f" WHERE {' AND '.join(f'{key} IS NOT NULL' for key in self._keys)}"
         )
-        return {
-            "both_kinds": both,
-            "fast": (
-                f"SELECT {n.position}, {self._aggregate('OVER earlier')} AS {n.value}"
-                f" FROM both_kinds WINDOW earlier AS (PARTITION BY {keys} ORDER BY {n.moment}"
-                f" RANGE BETWEEN {span_of(self.cut + self.config.over)} PRECEDING"
-                f" AND {span_of(self.cut) + 1} PRECEDING) QUALIFY {n.position} IS NOT NULL"
-            ),
-        }
+        queries["fast"] = (
+            f"SELECT {n.position}, {found} AS {n.value} FROM both_kinds"
+            f" WINDOW earlier AS (PARTITION BY {keys} ORDER BY {n.moment} RANGE BETWEEN {furthest}"
+            f" PRECEDING AND {span_of(self.cut) + 1} PRECEDING) QUALIFY {n.position} IS NOT NULL"
+        )
+        return queries
 
     def _newest(self, facts: str) -> str:
         """At each moment with a fact: the newest value, or the function of the newest rows up to
