@@ -1,26 +1,23 @@
 """How long it takes to score a million open rows of the demo's model, from file to delivered file,
 against the bare libraries.
 
-    python -m benchmarks.scoring [--rows N]
+    python -m benchmarks.scoring [--quick] [--rows N] [--repeat N] [--work DIR]
 
 Both read the same Parquet file, make the same features, ask the same model, and write Parquet.
 Ours checks the contract, keeps a record of each prediction with its features, delivers to a
 Parquet sink, and brings the current view up to date besides. Each runs in a process of its own,
-whose time and memory the system tells.
+by turns.
+
+Prints a Markdown table, with ours against the bare libraries; at most 2 is the goal.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,16 +28,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from benchmarks.harness import (
+    COSTS,
+    Cost,
+    arguments,
+    cells,
+    cost_of_module,
+    heading,
+    machine,
+    ratios_to,
+    row,
+)
 from deployments.flights.extract import extract
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
-LIMIT = 2.0
-"""Ours may take so many times as long as the bare libraries."""
+ROWS, QUICK_ROWS = 1_000_000, 100_000
 MODEL_FROM = 3
 """Months that the champion is trained on."""
 SOURCE = Path("sources") / "flights"
 AS_OF = datetime(2013, 4, 3, tzinfo=UTC)
-REPEATS = 3
+WAYS = ("bare", "ours")
 
 
 def prepare(directory: Path, rows: int) -> Path:
@@ -76,7 +83,7 @@ def prepare(directory: Path, rows: int) -> Path:
 
 def train(directory: Path) -> None:
     """Replay the months that the champion is trained on."""
-    _settle(directory)
+    _settings_of(directory)
     from deployments.server.embedded import answering_prefect, embedded_server
     from flows.replay import replay
 
@@ -86,7 +93,7 @@ def train(directory: Path) -> None:
 
 def ours(directory: Path, file: Path) -> None:
     """Score, record and deliver the file."""
-    settings = _settle(directory)
+    settings = _settings_of(directory)
     from flows.steps.predictions import score_file
     from tasks.model_spec import manage
 
@@ -98,7 +105,7 @@ def ours(directory: Path, file: Path) -> None:
 
 def bare(directory: Path, file: Path) -> None:
     """Read, make features, predict and write, as one would by hand."""
-    settings = _settle(directory)
+    settings = _settings_of(directory)
     from deployments.flights.features import build
     from flows.steps.champion import in_force
     from tasks.ledger.tables import open_ledger
@@ -125,7 +132,7 @@ def bare(directory: Path, file: Path) -> None:
     rows.assign(prediction=probability).to_parquet(directory / "bare.parquet")
 
 
-def _settle(directory: Path) -> Settings:
+def _settings_of(directory: Path) -> Settings:
     os.environ["KINGMAKER_HOME"] = str(directory / "home")
     os.environ["KINGMAKER_PROJECT"] = str(directory / "project")
     settings = Settings()
@@ -133,54 +140,46 @@ def _settle(directory: Path) -> Settings:
     return settings
 
 
-def measured(way: str, directory: Path, file: Path) -> tuple[float, float, float]:
-    """Return seconds, CPU seconds and megabytes at most of one way in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scoring", "--way", way, str(directory), str(file)]
-    began = time.perf_counter()
-    with subprocess.Popen(command, cwd=REPOSITORY) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    seconds = time.perf_counter() - began
-    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+def compare(directory: Path, rows: int, repeat: int) -> dict[str, list[Cost]]:
+    """Return what each way cost at each turn; each begins with the same home."""
+    file = prepare(directory, rows)
+    train(directory)
+    ledger, kept = directory / "home" / "ledger.db", directory / "kept.db"
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(ledger, kept)
+    took: dict[str, list[Cost]] = {way: [] for way in WAYS}
+    for _ in range(repeat):
+        for way, costs in took.items():
+            for end in ("-wal", "-shm"):
+                ledger.with_name(f"{ledger.name}{end}").unlink(missing_ok=True)
+            shutil.copy(kept, ledger)
+            for made in ("served", "current"):
+                shutil.rmtree(directory / "home" / "lake" / made, ignore_errors=True)
+            costs.append(
+                cost_of_module("benchmarks.scoring", "--way", way, str(directory), str(file))
+            )
+    return took
 
 
 def main() -> None:
-    """Measure both ways, in turn, and say how they compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    """Prepare, measure, print; or, with ``--way``, go one way."""
+    parser = arguments(__doc__, quick=f"{QUICK_ROWS:,} rows, once")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--way", nargs=3, metavar=("WAY", "DIRECTORY", "FILE"))
-    asked = parser.parse_args()
-    if asked.way:
-        way, directory, file = asked.way
+    given = parser.parse_args()
+    if given.way:
+        way, directory, file = given.way
         {"ours": ours, "bare": bare}[way](Path(directory), Path(file))
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary)
-        file = prepare(directory, asked.rows)
-        train(directory)
-        ledger, kept = directory / "home" / "ledger.db", directory / "kept.db"
-        with closing(sqlite3.connect(ledger)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy(ledger, kept)
-        found: dict[str, list[tuple[float, float, float]]] = {"bare": [], "ours": []}
-        for _ in range(REPEATS):
-            for way, measures in found.items():
-                for end in ("-wal", "-shm"):
-                    ledger.with_name(f"{ledger.name}{end}").unlink(missing_ok=True)
-                shutil.copy(kept, ledger)
-                shutil.rmtree(directory / "home" / "lake" / "served", ignore_errors=True)
-                shutil.rmtree(directory / "home" / "lake" / "current", ignore_errors=True)
-                measures.append(measured(way, directory, file))
-        best = {way: min(measures) for way, measures in found.items()}
-    for way in found:
-        seconds, cpu, memory = best[way]
-        print(f"{way:5} {seconds:6.1f} s ({cpu:6.1f} s of CPU), {memory:6.0f} MB")
-    ratio = best["ours"][0] / best["bare"][0]
-    print(f"{asked.rows:,} rows: ours takes {ratio:.2f} times as long; at most {LIMIT}")
-    print(json.dumps({"rows": asked.rows, "ratio": ratio, "limit": LIMIT, "best": best}))
-    sys.exit(ratio > LIMIT)
+    rows, repeat = (QUICK_ROWS, 1) if given.quick else (given.rows, given.repeat)
+    machine(repeat)
+    with tempfile.TemporaryDirectory(dir=given.work) as work:
+        took = compare(Path(work), rows, repeat)
+    heading(f"{rows:,} open rows scored", *COSTS, *ratios_to("bare"))
+    for way, costs in took.items():
+        row(way, *cells(costs, took["bare"]))
 
 
 if __name__ == "__main__":

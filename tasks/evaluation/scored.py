@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tasks.evaluation.compare import time_blocks
 from tasks.evaluation.metrics import EvaluationError
@@ -149,3 +150,11 @@ def score_model(model: LoadedModel, rows: LabelledRows, problem: Problem, metric
         size=model.size,
         seconds=seconds,
     )
+
+
+def seconds_by_one_thread(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> float:
+    """Return the CPU time in which one thread lets ``model`` predict ``frame``."""
+    with threadpool_limits(1):
+        began = time.process_time()
+        predict_members(model, frame, problem)
+        return time.process_time() - began

@@ -14,7 +14,7 @@ from tasks.evaluation.config import METRICS
 from tasks.evaluation.estimate import estimate
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.metrics import EvaluationError
-from tasks.evaluation.scored import LabelledRows, Scored, score_model
+from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     Comparison,
@@ -137,6 +137,9 @@ def check_guardrails(
         train=score_model(model, LabelledRows(sample), spec.problem, spec.metric),
         as_fitted=as_fitted,
         as_loaded=as_loaded,
+        seconds_again=lambda rows: seconds_by_one_thread(
+            model, challenger.rows.frame.sample(rows, spec.training.seed), spec.problem
+        ),
         config=spec.guardrails,
         fairness=spec.fairness,
     )

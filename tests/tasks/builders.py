@@ -14,7 +14,7 @@ from tasks.batches import Batch
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
 from tasks.evaluation.config import FairnessConfig, GuardrailsConfig
-from tasks.evaluation.scored import LabelledRows, Scored, score_model
+from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
 from tasks.records import (
     BaselineProfile,
     BatchRecord,
@@ -173,6 +173,9 @@ def check_context(
         train=own if train is None else scored(challenger, train, problem, asked),
         as_fitted=own.predicted if as_fitted is None else as_fitted,
         as_loaded=own.predicted,
+        seconds_again=lambda rows: seconds_by_one_thread(
+            challenger, holdout.sample(rows, seed=1), problem
+        ),
         config=config or GuardrailsConfig(),
         fairness=fairness or FairnessConfig(),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -41,6 +43,10 @@ class CheckContext:
     """What it predicts for the holdout as it came back from the registry."""
     config: GuardrailsConfig = field(default_factory=GuardrailsConfig)
     fairness: FairnessConfig = field(default_factory=FairnessConfig)
+    seconds_again: Callable[[int], float] = lambda _: inf
+    """CPU seconds in which the challenger predicts up to so many holdout rows once more; infinite
+    for stored predictions, which are not made again.
+    """
 
     @cached_property
     def peer(self) -> Scored | None:

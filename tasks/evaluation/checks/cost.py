@@ -30,8 +30,10 @@ class Size(ModelCheck):
 class PredictionTime(ModelCheck):
     """KM008: predicting takes not many times the champion's time, unless it is quick anyway.
 
-    It is the CPU time of the one prediction of the holdout that everything is judged by, so that
-    other work on the machine is no fault; of more than 5,000 rows, the share of so many.
+    It is the CPU time of the one prediction of the holdout that everything is judged by; of more
+    than 5,000 rows, the share of so many. Threads that wait for a busy core count as CPU time too,
+    so where it is too much, up to 5,000 rows are predicted once more by one thread, and the lesser
+    of both times counts: other work on the machine is no fault.
     """
 
     code = "KM008"
@@ -40,14 +42,20 @@ class PredictionTime(ModelCheck):
         """Compare the CPU time of both predictions."""
         rows = min(len(context.challenger.rows), TIMED_ROWS)
         taken = _seconds(context.challenger)
-        found = f"{taken / rows * 1e6:,.1f} microseconds a row"
         if context.champion is None:
-            return self.result(True, found, "none: there is no champion to be slower than")
+            limit = "none: there is no champion to be slower than"
+            return self.result(True, _a_row(taken, rows), limit)
         config = context.config
         most = max(config.slower_from, config.slower * _seconds(context.champion))
-        return self.result(taken <= most, found, f"at most {most / rows * 1e6:,.1f}")
+        if taken > most:
+            taken = min(taken, context.seconds_again(TIMED_ROWS))
+        return self.result(taken <= most, _a_row(taken, rows), f"at most {most / rows * 1e6:,.1f}")
 
 
 def _seconds(scored: Scored) -> float:
     """CPU seconds for at most TIMED_ROWS of the rows."""
     return scored.seconds * min(1.0, TIMED_ROWS / len(scored.rows))
+
+
+def _a_row(seconds: float, rows: int) -> str:
+    return f"{seconds / rows * 1e6:,.1f} microseconds a row"

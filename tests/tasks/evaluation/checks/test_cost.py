@@ -68,8 +68,39 @@ def test_of_many_rows_the_time_of_some_counts() -> None:
     def outcome(seconds: float) -> str:
         challenger = dataclasses.replace(context.challenger, seconds=seconds)
         champion = dataclasses.replace(context.champion, seconds=0.0)
-        changed = dataclasses.replace(context, challenger=challenger, champion=champion)
+        changed = dataclasses.replace(
+            context, challenger=challenger, champion=champion, seconds_again=lambda _: seconds
+        )
         return PredictionTime().guardrail(changed).outcome
 
     assert outcome(1.9) == "passed"
     assert outcome(2.1) == "failed"
+
+
+def test_a_busy_machine_is_no_fault() -> None:
+    """A model that took long once, and does not when it predicts again, passes with its own time; a
+    quick one is not asked again.
+    """
+    model = loaded_model(FixedProbability(), FRAME)
+    asked: list[int] = []
+
+    def outcome(first: float, again: float) -> str:
+        def seconds_again(rows: int) -> float:
+            asked.append(rows)
+            return again
+
+        context = check_context(model, FRAME, champion=model)
+        changed = dataclasses.replace(
+            context,
+            challenger=dataclasses.replace(context.challenger, seconds=first),
+            champion=dataclasses.replace(context.champion, seconds=0.0),
+            seconds_again=seconds_again,
+            config=GuardrailsConfig(slower=10, slower_from=1.0),
+        )
+        return PredictionTime().guardrail(changed).outcome
+
+    assert outcome(0.9, 0.1) == "passed"
+    assert asked == []
+    assert outcome(1.1, 0.1) == "passed"
+    assert outcome(1.1, 1.05) == "failed"
+    assert asked == [TIMED_ROWS, TIMED_ROWS]
