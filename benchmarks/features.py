@@ -37,6 +37,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from benchmarks.harness import (
     COSTS,
+    Cost,
     arguments,
     cells,
     cost_of_module,
@@ -46,6 +47,7 @@ from benchmarks.harness import (
     row,
 )
 from deployments.flights.extract import extract
+from tasks.batches import Batch
 from tasks.features.config import FeaturesConfig, HistoryConfig
 from tasks.features.frame import build_by_spec
 from tasks.features.history import add_history
@@ -176,7 +178,7 @@ def _sales(directory: Path) -> ManagedModel:
     return replace(managed, spec=managed.spec.model_copy(update={"features": config}))
 
 
-def _months(managed: ManagedModel) -> Iterator[object]:
+def _months(managed: ManagedModel) -> Iterator[Batch]:
     batch = managed.rows.batch_of(START)
     for _ in range(BATCHES):
         yield batch
@@ -233,7 +235,7 @@ def _files(directory: Path) -> list[Path]:
 def speed(directory: Path, rows: int, repeat: int) -> None:
     """Time both."""
     write_lake(directory, rows)
-    took: dict[str, list] = {"bare": [], "ours": []}
+    took: dict[str, list[Cost]] = {"bare": [], "ours": []}
     for _ in range(repeat):
         for way, costs in took.items():
             costs.append(cost_of_module("benchmarks.features", way, str(directory)))

@@ -109,14 +109,14 @@ class FeaturesConfig(Config):
     """
 
 
-def looks_at_labels(config: HistoryConfig, contract: Contract) -> bool:
+def looks_at_labels(config: HistoryConfig, contract: Contract, target: str) -> bool:
     """Whether the column becomes known later than its row: the target, or one that the contract
     says so of.
     """
     name = config.column
     if name is None:
         return False
-    return name not in contract.column_names or not contract.column(name).available
+    return name == target or not contract.column(name).available
 
 
 def check_history(
@@ -173,7 +173,7 @@ def check_history(
         if one.value is not None and not _fits(one.value, column):
             refuse("value", f"a value of type {column.logical_type}", repr(one.value))
         own = labels is not contract and one.column == target
-        if looks_at_labels(one, contract) and not own and not delay:
+        if looks_at_labels(one, contract, target) and not own and not delay:
             raise ConfigurationError(
                 file,
                 "labels.delay",

@@ -300,7 +300,7 @@ def definitions(managed: ManagedModel) -> tuple[Definition, ...]:
     names = Names.of(contract, spec.target)
     found = []
     for config in spec.features.history:
-        later = looks_at_labels(config, contract) or config.column == spec.target
+        later = looks_at_labels(config, contract, spec.target)
         own = labels is not None and config.column == spec.target
         column = None
         if config.column is not None:
@@ -339,9 +339,10 @@ def looked_back(
 ) -> tuple[PastSnapshot, ...]:
     """Return the contents that the features of rows look back on, and which features do."""
     found = definitions(managed)
-    times = [pc.min_max(t[managed.contract.event_time]).as_py() for t in tables if t.num_rows]
-    if not found or not times:
+    some = [table for table in tables if found and table.num_rows]
+    if not some:
         return ()
+    times = [pc.min_max(table[managed.contract.event_time]).as_py() for table in some]
     first, last = min(one["min"] for one in times), max(one["max"] for one in times)
     read: dict[tuple[StreamName, str, str], list[str]] = defaultdict(list)
     for one in found:
@@ -349,7 +350,7 @@ def looked_back(
         streams: list[tuple[StreamName, Sequence[Revision]]] = [("rows", past.rows)]
         streams += [("labels", past.labels)] if one.of_labels else []
         for stream, revisions in streams:
-            for content in contents(revisions, window):
+            for content in contents(revisions, window, managed.settings.lake):
                 snapshot = content.revision.snapshot
                 read[stream, snapshot.batch.id, snapshot.sha256].append(one.config.name)
     return tuple(
@@ -419,7 +420,7 @@ def _look_back(
     )
     if any(one.of_labels for one in found):
         columns |= dict.fromkeys(managed.label_key)
-    counted = list(contents(past.rows, window))
+    counted = list(contents(past.rows, window, managed.settings.lake))
     rows = rows_of(
         connection,
         managed.settings.lake,
@@ -437,7 +438,7 @@ def _look_back(
         read = rows_of(
             connection,
             managed.settings.lake,
-            contents(past.labels, window),
+            contents(past.labels, window, managed.settings.lake),
             past.open_labels,
             labels.contract,
             tuple(dict.fromkeys([*managed.label_key, managed.spec.target])),

@@ -123,13 +123,15 @@ def engine(lake: Path, memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnecti
         yield connection
 
 
-def contents(revisions: Iterable[Revision], asked: Asked) -> Iterator[Content]:
+def contents(revisions: Iterable[Revision], asked: Asked, lake: Path) -> Iterator[Content]:
     """Give what counted for some row that is asked about; ``revisions`` are in the order of batches
     and their revisions.
+
+    In the place of a content that ``kingmaker prune`` has removed stands the one that replaced it.
     """
     first, last = microseconds(asked.first), microseconds(asked.last)
     for _, group in itertools.groupby(revisions, key=lambda one: one.snapshot.batch.id):
-        of_batch = list(group)
+        of_batch = list(_left(list(group), lake))
         revised = [one.revised_at for one in of_batch]
         starts = [None if moment is None else microseconds(moment) for moment in revised]
         ends = [*(NEVER if start is None else start for start in starts[1:]), NEVER]
@@ -143,6 +145,18 @@ def contents(revisions: Iterable[Revision], asked: Asked) -> Iterator[Content]:
                     known=None if known is None or known <= first else known,
                     until=NEVER if until > last else until,
                 )
+
+
+def _left(of_batch: Sequence[Revision], lake: Path) -> Iterator[Revision]:
+    """The contents of a batch that are still there; the newest in any case."""
+    removed: Revision | None = None
+    for one in of_batch:
+        since = one if removed is None else removed
+        if one is of_batch[-1] or (lake / one.snapshot.path).is_dir():
+            yield one.but(revised_at=since.revised_at)
+            removed = None
+        else:
+            removed = since
 
 
 def rows_of(

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from deployments.command.look_cli import features
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.steps.predictions import score_file
@@ -63,7 +64,9 @@ def desk(
     return Desk(make_weather_home(3), project, use_home)
 
 
-def test_open_rows_and_the_closed_batch_have_the_same_features(desk: Desk, tmp_path: Path) -> None:
+def test_open_rows_and_the_closed_batch_have_the_same_features(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No row was served by features that its batch does not have: those of the label either, and
     rows of a file neither.
     """
@@ -74,10 +77,16 @@ def test_open_rows_and_the_closed_batch_have_the_same_features(desk: Desk, tmp_p
     score_file(desk.managed, file, "", out, THURSDAY)
     desk.arrive(CLOSED)
     run_flow(monitor("weather", as_of=CLOSED))
+    features("weather", sql=True)
+    told = capsys.readouterr().out
 
     record = desk.record()
     trained = ledger.training(desk.engine, "weather", 1)
     assert {"temp_day", "rains", "seen_before", "warmer"} <= set(trained.schema_.names)
+    assert "mean of temp over 1d, with the same origin; ends 0d before the row" in told
+    assert "of visib over 3d, with the same origin; ends 6h before the row (labels.delay)" in told
+    assert f"{WEEK}: 0." in told
+    assert told.count("WITH facts AS") == len(HISTORY)
     assert record.skew.rows == served > 50
     assert record.skew.features == ()
     (part,) = served_parts(desk.engine, "weather")

@@ -315,6 +315,18 @@ def test_history_of_a_label_needs_its_delay(project: Path) -> None:
         manage("flights", settings_of(project))
 
 
+def test_history_of_a_target_that_seems_known_needs_its_delay(tmp_path: Path) -> None:
+    """The contract may not say that the target comes later; it does all the same."""
+    project = Path(shutil.copytree(WEATHER_PROJECT, tmp_path / "weather"))
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    one = {"name": "seen", "function": "last", "column": "visib", "by": ["origin"], "over": "1d"}
+    file.write_text(yaml.safe_dump(spec | {"features": {"history": [one]}}), encoding="utf-8")
+
+    with pytest.raises(ConfigurationError, match=r"labels\.delay: expected how long .*'visib'"):
+        manage("weather", settings_of(project))
+
+
 def test_history_rests_on_columns_alone(project: Path) -> None:
     """A feature that rests on another, or on itself, is refused: no cycle can be written."""
     other = LATE_7D | {"name": "again", "column": "late_7d"}

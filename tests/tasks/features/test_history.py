@@ -5,18 +5,26 @@ however the same rows are cut into batches.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.batches import Every
 from tasks.features.config import TYPES, HistoryConfig
 from tasks.features.history import add_history
-from tasks.model_spec import ManagedModel
+from tasks.lake import DamagedFileError
+from tasks.model_spec import ManagedModel, manage
+from tasks.records import Past
+from tests.sample_contract import sample_document
 from tests.tasks.features.deliveries import (
+    FAR,
     HOUR,
     Delivered,
     expected,
@@ -179,3 +187,58 @@ def test_labels_count_from_when_they_were_known(told_sales, data, rows, every, l
         for number, function in enumerate(("share", "share", "last", "last", "count"))
     )
     _check(told_sales, rows, labels, features, every, labels_every)
+
+
+def test_a_content_that_was_pruned_is_that_which_replaced_it(sales: ManagedModel) -> None:
+    """The first is gone: what came in its place counts from where it did. The newest is not missed
+    in silence.
+    """
+    count = HistoryConfig(name="count", function="count", by=("shop",), over=24 * HOUR)
+    rows = [
+        Delivered(id=1, hour=1.0, until=60.0),
+        Delivered(id=2, hour=2.0, since=60.0),
+        Delivered(id=3, hour=2.5, since=60.0),
+        Delivered(id=4, hour=12.0),
+    ]
+    past = past_of(sales, "day", rows)
+    managed, asked = looking_back(sales, count), one_batch(sales.contract, rows[3:])
+    first, second, *_ = past.rows
+
+    before = add_history(managed, asked, past)["odd"]["count"].to_pylist()
+    shutil.rmtree(sales.settings.lake / first.snapshot.path)
+    after = add_history(managed, asked, past)["odd"]["count"].to_pylist()
+    shutil.rmtree(sales.settings.lake / second.snapshot.path)
+
+    assert (before, after) == ([1], [2])
+    with pytest.raises(DamagedFileError, match="found nothing"):
+        add_history(managed, asked, past)
+
+
+def test_names_that_mean_something_in_sql(tmp_path: Path) -> None:
+    """Columns may be called as anything is: by a quote, by a word of ours, or alike but for their
+    case.
+    """
+    names = {"shop": 'position"', "till": "moment", "amount": "MOMENT", "note": "until"}
+    document = sample_document()
+    for one in document["schema"][0]["properties"]:
+        one["name"] = names.get(one["name"], one["name"])
+    file = tmp_path / "data_contracts" / "sales.odcs.yaml"
+    managed = write_project(tmp_path, own_labels=False)
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    managed = manage("sales", managed.settings)
+    mean = HistoryConfig(
+        name="mean", function="mean", column="MOMENT", by=('position"', "moment"), over=24 * HOUR
+    )
+    rows = [Delivered(id=i, hour=float(i), amount=float(i)) for i in range(2, 14, 2)]
+    tables = {
+        id: table.rename_columns([names.get(name, name) for name in table.column_names])
+        for id, table in one_batch(
+            write_project(tmp_path / "as", own_labels=False).contract, rows
+        ).items()
+    }
+    open_rows = tmp_path / "open.parquet"
+    pq.write_table(tables["odd"], open_rows)
+
+    made = add_history(looking_back(managed, mean), tables, Past(FAR, open_rows=(open_rows,)))
+
+    assert made["odd"]["mean"].to_pylist() == [None, 2.0, 3.0, 4.0, 5.0, 6.0]
