@@ -67,8 +67,9 @@ class Definition:
     column: Column | None
     """What it is taken of."""
     cut: timedelta
+    """How long before its row the window ends."""
     cut_by: str
-    """Which of them is the longest."""
+    """What makes it so long: the gap, the contract's lateness, or the delay of labels."""
     of_labels: bool
     """Whether it is taken of labels from a contract of their own."""
     delay: timedelta | None
