@@ -1,4 +1,4 @@
-# The one vocabulary of commands: demo, up; test, check, coverage, crash, bench, docs, reference, audit, lock.
+# The one vocabulary of commands: demo, up; test, test-spark, check, coverage, crash, bench, docs, reference, audit, lock.
 # requirements.lock is what runs, requirements-dev.lock what develops and tests too. Both pin each file by its hash, with the
 # same versions, and are complete: pip need not look for more (--no-deps); some versions of pip also trip over extras beside hashes.
 
@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 SOURCES := data_contracts tasks flows deployments tests benchmarks docs
 
-.PHONY: demo up test coverage check crash bench docs reference audit lock clean
+.PHONY: demo up test test-spark coverage check crash bench docs reference audit lock clean
 
 demo: .venv/installed
 	@$(BIN)/kingmaker demo
@@ -18,7 +18,7 @@ up: .venv/installed
 
 test: .venv/installed-dev
 	@.ci/system-packages
-	$(BIN)/pytest -n auto --dist loadfile $(TEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 # The tests once more, with the lines and branches that they ran; a run in a process of its own is counted too.
 coverage: TEST_ARGS = --cov --cov-report=term:skip-covered
@@ -38,9 +38,14 @@ crash: .venv/installed-dev
 	@.ci/system-packages
 	$(BIN)/pytest -n 2 --dist loadfile -m crash tests/crash
 
+# A champion as a function over a Spark table. It needs Java, and installs pyspark, half a gigabyte, beside what is locked.
+test-spark: .venv/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check "pyspark>=4,<5"
+	$(BIN)/pytest -m spark tests/flows/test_packaged.py
+
 # BENCH_DATA names a folder with <stream>/data.csv.gz (docs/yardstick.md); without it the built-in example's flights are
 # taken. BENCH_ARGS=--quick is for a first look.
-BENCHMARKS := decision drift features ingest_validate load scheduled scoring yardstick
+BENCHMARKS := decision drift estimates features ingest_validate load reasons scheduled scoring yardstick
 bench: .venv/installed-dev
 	@for name in $(BENCHMARKS); do \
 		$(BIN)/python -m benchmarks.$$name $(BENCH_ARGS) || exit 1; done

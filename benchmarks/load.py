@@ -1,21 +1,24 @@
-"""What many models cost: due at the same moment on one server and one worker, idle, and after a
-long past.
+"""What many models cost: registered, due at the same moment on one server and one worker, idle, and
+after a long past.
 
     python -m benchmarks.load [--quick] [--models N] [--past N] [--repeat N]
-    [--only storm idle past] [--database URL] [--work DIR]
+    [--only deploy storm idle past] [--database URL] [--work DIR]
 
 The servers are those of ``kingmaker up`` in a temporary home, with authentication, on SQLite (the
 storm on PostgreSQL, with ``--database postgresql://user:password@host:port/name``, a name that is
 not used yet); models, deployments and runs are made by ``kingmaker deploy`` and Prefect's API; each
 run is a process of its own, begun by the worker or as the worker begins it.
 
-storm   every model has a run that is due at the same moment, and nothing new. One of them took in
-        two weeks; the others know them by copies of its ledger rows. CPU of the runs is what the
-        system counted for the worker's children. idle    a run with nothing new, against ``python
-        -c "import prefect"`` and a Prefect flow that does nothing, by turns. past    one new week
-        in a home with few past runs, and the same in a home with thousands of them in Prefect and
-        MLflow, by turns. They are copies of runs that the product made, under ids and moments of
-        their own.
+- deploy: every model, each with a schedule, is registered on a server that knows none, and once
+  more.
+- storm: every model has a run that is due at the same moment, and nothing new. One of them took in
+  two weeks; the others know them by copies of its ledger rows. CPU of the runs is what the system
+  counted for the worker's children.
+- idle: a run with nothing new, against ``python -c "import prefect"`` and a Prefect flow that does
+  nothing, by turns.
+- past: one new week in a home with few past runs, and the same in a home with thousands of them in
+  Prefect and MLflow, by turns. They are copies of runs that the product made, under ids and moments
+  of their own.
 
 Prints Markdown tables.
 """
@@ -50,10 +53,34 @@ from benchmarks.harness import (
 from benchmarks.servers.home import Home, weeks
 from benchmarks.servers.past import mlflow_past, prefect_past
 
-PARTS = ("storm", "idle", "past")
+PARTS = ("deploy", "storm", "idle", "past")
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SERVERS = ("prefect", "mlflow")
 EMPTY = "from prefect import flow\n\n\n@flow\nasync def empty() -> None:\n    pass\n"
+
+
+# --- many registered ------------------------------------------------------------------------------
+
+
+def deploy(root: Path, count: int, repeat: int) -> None:
+    """Measure ``kingmaker deploy`` of ``count`` models on a server that knows none, and once
+    more.
+    """
+    names = [f"weather-{number:03d}" for number in range(count)]
+    runs: dict[str, list[Cost]] = {}
+    for turn in range(repeat):
+        home = Home(root / str(turn))
+        for name in names:
+            home.describe(name, "0 5 * * *")
+        command = home.command("deploy")
+        with home.up():
+            for way in ("none is known", "all are known"):
+                runs.setdefault(way, []).append(cost_of(command, home.environment()))
+            deployments = home.api("/deployments/count", {})
+    heading(f"`kingmaker deploy` of {count} models", *COSTS)
+    for way, took in runs.items():
+        row(way, *cells(took))
+    print(f"\n{deployments:,} deployments on Prefect's server.")
 
 
 # --- many at once ---------------------------------------------------------------------------------
@@ -372,7 +399,9 @@ def main() -> None:
         for part in given.only:
             root = Path(work) / part
             root.mkdir()
-            if part == "storm":
+            if part == "deploy":
+                deploy(root, models, repeat)
+            elif part == "storm":
                 storm(root, models, given.database)
             elif part == "idle":
                 idle(root, repeat)

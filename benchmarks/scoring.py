@@ -83,7 +83,7 @@ def prepare(directory: Path, rows: int) -> Path:
 
 def train(directory: Path) -> None:
     """Replay the months that the champion is trained on."""
-    _settings_of(directory)
+    settings_of(directory)
     from deployments.server.embedded import answering_prefect, embedded_server
     from flows.replay import replay
 
@@ -93,7 +93,7 @@ def train(directory: Path) -> None:
 
 def ours(directory: Path, file: Path) -> None:
     """Score, record and deliver the file."""
-    settings = _settings_of(directory)
+    settings = settings_of(directory)
     from flows.steps.predictions import score_file
     from tasks.model_spec import manage
 
@@ -105,7 +105,7 @@ def ours(directory: Path, file: Path) -> None:
 
 def bare(directory: Path, file: Path) -> None:
     """Read, make features, predict and write, as one would by hand."""
-    settings = _settings_of(directory)
+    settings = settings_of(directory)
     from deployments.flights.features import build
     from flows.steps.champion import in_force
     from tasks.ledger.tables import open_ledger
@@ -132,7 +132,8 @@ def bare(directory: Path, file: Path) -> None:
     rows.assign(prediction=probability).to_parquet(directory / "bare.parquet")
 
 
-def _settings_of(directory: Path) -> Settings:
+def settings_of(directory: Path) -> Settings:
+    """Return the settings of the home and the project in ``directory``, in force from now on."""
     os.environ["KINGMAKER_HOME"] = str(directory / "home")
     os.environ["KINGMAKER_PROJECT"] = str(directory / "project")
     settings = Settings()

@@ -114,6 +114,7 @@ class _Compiler:
         lateness, sla_rules = self._sla(event_time)
         rules += sla_rules
         self._ids_are_unique(rules)
+        said = self.document.description
         return Contract(
             file=self.file,
             name=self.file.name.removesuffix(".odcs.yaml"),
@@ -127,10 +128,25 @@ class _Compiler:
             servers=compile_servers(
                 self.file, self.document.servers, table.physicalName or table.name or ""
             ),
+            purpose=one_line(said.purpose if said else None),
+            usage=one_line(said.usage if said else None),
+            limitations=one_line(said.limitations if said else None),
+            owner=self._owner(),
         )
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
         raise ContractError(self.file, where, expected, found)
+
+    def _owner(self) -> str:
+        """The team's name, else those of its members who have not left; the standard of 3.1 and
+        later has a team, that of before a list of members.
+        """
+        team = self.document.team
+        if team is None:
+            return ""
+        named, members = ("", team) if isinstance(team, list) else (team.name, team.members or [])
+        staying = [one.name or one.username for one in members if not one.dateOut]
+        return one_line(named or ", ".join(name for name in staying if name))
 
     # --- columns ----------------------------------------------------------------------------------
 

@@ -191,6 +191,15 @@ class Contract:
     """How long after its end a batch may still grow (SLA property ``latency``)."""
     rules: tuple[Rule, ...]
     servers: tuple[Server, ...]
+    purpose: str = ""
+    """What the data is for, on one line; these four are words for people, and empty where the file
+    has none.
+    """
+    usage: str = ""
+    limitations: str = ""
+    """What it must not be used for, or does not hold."""
+    owner: str = ""
+    """The team, or the people of it who have not left."""
 
     @property
     def server(self) -> Server:

@@ -67,14 +67,14 @@ _MARKS = {
     "quote": r"[^\r\n\x80-\U0010ffff]?",
     "escape": r"[^\r\n\x80-\U0010ffff]?",
     "decimal": r"[.,]",
-    "thousands": "[.,' _\u00a0\u202f]?",
+    "thousands": "[.,'\u2019 _\u00a0\u2009\u202f]?",
 }
 _MARK_NAMES = {
     "delimiter": "one ASCII character, such as ';' or a tab",
     "quote": "one ASCII character, or none",
     "escape": "one ASCII character, or none",
     "decimal": "'.' or ','",
-    "thousands": "'.', ',', an apostrophe, a blank, '_' or none",
+    "thousands": "'.', ',', an apostrophe, a blank of any width, '_' or none",
 }
 
 

@@ -41,7 +41,7 @@ async def promote(
             previous=run.history.champion,
         )
         seen = ManualEvidence(person=person, reason=reason, rests_on=judged.id)
-        entry = run.write(NewDecision(judged.batch, decision, seen, decided_by=person))
+        entry = run.write(NewDecision(run.newest_batch, decision, seen, decided_by=person))
         run.carry_out(entry)
         publish_model(run)
         return entry

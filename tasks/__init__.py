@@ -12,6 +12,8 @@ Where do I go to change ...?
     records                             what passes between the packages above
     model_spec.py, presets.py           what a spec may say, with the ``config.py`` of each package
     batches.py, streams.py, cohorts.py  how time is cut, and when labels may be used
+    task.py                             how work becomes a Prefect task
+    carried.py                          the code that travels with a model
     settings.py, lake.py                where things live, and how files are written whole
 
 A package here imports no other one: they meet in records and in the modules of this directory.

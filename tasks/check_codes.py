@@ -21,6 +21,7 @@ TITLES = {
     "KM014": "new member may join the ensemble",
     "KM015": "features are the same elsewhere",
     "KM016": "features rest on no other row",
+    "KM017": "serves raw rows elsewhere",
 }
 """Code -> title of every check. A code is never given to another check."""
 

@@ -28,7 +28,7 @@ _EXACT = 2**53
 _ALWAYS_EXACT = 15
 """Decimal digits that a double always gives back."""
 _A_DAY = {"s": 86_400, "ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 86_400 * 10**9}
-_OFFSET = r"([Zz]|UTC|GMT|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)$"
+_OFFSET = r"([Zz]|UTC|GMT|\d\d:\d\d.*[+-]\d\d(:?\d\d)?)(\[[\w/+-]+\])?$"
 _UNITS = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _MOMENT = pa.timestamp("us", tz="UTC")
 _MANY_DIGITS = Context(prec=2000)
@@ -213,7 +213,11 @@ def _strings(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def _integers(values: pa.ChunkedArray, contract: Contract) -> pa.ChunkedArray:
     kind = values.type
     if pa.types.is_string(kind):
-        return _parsed_integers(_ungrouped(values, contract))
+        texts = _ungrouped(values, contract)
+        try:
+            return _parsed_integers(texts)
+        except pa.ArrowInvalid:
+            return _parsed_integers(_signed(texts))
     if pa.types.is_floating(kind):
         values = _without_nan(values)
         ends = pc.min_max(values).as_py()
@@ -240,7 +244,11 @@ def _parsed_integers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def _numbers(values: pa.ChunkedArray, contract: Contract) -> pa.ChunkedArray:
     kind = values.type
     if pa.types.is_string(kind):
-        return _parsed_numbers(_ungrouped(values, contract))
+        texts = _ungrouped(values, contract)
+        try:
+            return _parsed_numbers(texts)
+        except pa.ArrowInvalid:
+            return _parsed_numbers(_signed(texts))
     if pa.types.is_decimal(kind):
         return _parsed_numbers(values.cast(pa.string()))
     if pa.types.is_floating(kind):
@@ -290,7 +298,7 @@ def _ungrouped(texts: pa.ChunkedArray, contract: Contract) -> pa.ChunkedArray:
     if thousands:
         point, mark = re.escape(decimal), re.escape(thousands)
         grouped = pc.match_substring(texts, thousands)
-        form = rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?$"
+        form = rf"^[+\x{{2212}}-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?-?$"
         if not _all(pc.or_(pc.invert(grouped), pc.match_substring_regex(texts, form))):
             raise _UnfitError
         texts = pc.replace_substring(texts, thousands, "")
@@ -299,6 +307,14 @@ def _ungrouped(texts: pa.ChunkedArray, contract: Contract) -> pa.ChunkedArray:
             raise _UnfitError
         texts = pc.replace_substring(texts, decimal, ".")
     return texts
+
+
+def _signed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers with the sign as a hyphen before them: some are written with the sign of typography,
+    some with a hyphen behind.
+    """
+    texts = pc.replace_substring_regex(texts, r"^\x{2212}", "-")
+    return pc.replace_substring_regex(texts, r"^(\d[\d.eE]*)-$", r"-\1")
 
 
 def _booleans(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.ChunkedArray:
@@ -325,6 +341,8 @@ def _booleans(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa
 def _dates(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.ChunkedArray:
     """Days; a time is one when it is a midnight of the contract's zone."""
     kind = values.type
+    if column.format and pa.types.is_integer(kind):  # 20130517
+        values, kind = values.cast(pa.string()), pa.string()
     if pa.types.is_string(kind):
         if column.format:
             values = _as_iso(values, column.format)
@@ -347,6 +365,8 @@ def _moments(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.
     kind = values.type
     if column.epoch and not pa.types.is_temporal(kind):
         return _since_1970(values, column.epoch)
+    if column.format and pa.types.is_integer(kind):  # 20130517
+        values, kind = values.cast(pa.string()), pa.string()
     if pa.types.is_string(kind):
         texts = _as_iso(values, column.format) if column.format else values
         try:
@@ -395,10 +415,11 @@ def _iso_moments(texts: pa.ChunkedArray, column: Column, contract: Contract) -> 
 
 
 def _tidied(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Moments as many systems write them, as ISO 8601: a blank before the offset, UTC in words, and
-    more than six digits of a second, which are cut off.
+    """Moments as many systems write them, as ISO 8601: a blank before the offset, the zone's name
+    behind it, UTC in words, and more than six digits of a second, which are cut off.
     """
     for pattern, iso in (
+        (r"([Zz]|[+-]\d\d:?\d\d)\[[\w/+-]+\]$", r"\1"),
         (r"\s*(UTC|GMT|[Zz])$", "Z"),
         (r"\s+([+-]\d\d(:?\d\d)?)$", r"\1"),
         (r"(:\d\d)[.,](\d{1,6})\d{0,3}(Z|[+-]\d\d(:?\d\d)?)?$", r"\1.\2\3"),

@@ -14,10 +14,12 @@ from tasks.records import (
     Attempted,
     AwaitApproval,
     BatchRecord,
+    Choice,
     Comparison,
     Decision,
     Evidence,
     Freeze,
+    Hold,
     LedgerEntry,
     ManualEvidence,
     PolicyEvidence,
@@ -108,7 +110,8 @@ class History:
         self, version: int, before: str | None = None
     ) -> tuple[LedgerEntry[Recalibrate, AnyEvidence], ...]:
         """Return the refreshes of a version's weights and recalibration; or those made before a
-        batch.
+        batch. They are in force here once they are written; in effect, when the registry serves
+        them too.
         """
         return tuple(
             entry
@@ -116,7 +119,57 @@ class History:
             if entry.decision.version == version and (before is None or entry.batch < before)
         )
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Each decision in effect that chose between two versions, oldest first; the first
+        champion was no choice.
+        """
+        found = list[Choice]()
+        champion: int | None = None
+        for entry in self.entries:
+            decision = entry.decision
+            if entry.effective_at is None:
+                continue
+            match decision:
+                case Promote() | RollBack():
+                    chosen, other = decision.version, decision.previous
+                    champion = decision.version
+                case Reject() if champion is not None:
+                    chosen, other = champion, decision.version
+                case _:
+                    continue
+            if other is None:
+                continue
+            until = next((one.batch for one in self.champion_changes if one.id > entry.id), "")
+            found.append(
+                Choice(
+                    number=entry.id,
+                    kind=decision.kind,
+                    batch=entry.batch,
+                    as_of=entry.as_of,
+                    chosen=chosen,
+                    other=other,
+                    until=until,
+                )
+            )
+        return tuple(found)
+
+    @property
+    def holds(self) -> int:
+        """How often the policy held: no version was trained that it could be compared with."""
+        return sum(
+            isinstance(entry.decision, Hold) and isinstance(entry.evidence, PolicyEvidence)
+            for entry in self.entries
+        )
+
     # --- challengers ---
+
+    @property
+    def challengers(self) -> tuple[int, ...]:
+        """The versions that were judged by evidence, each once, in the order of their first
+        judgement.
+        """
+        return tuple(dict.fromkeys(entry.evidence.challenger for entry in self._by(Evidence)))
 
     def judgements(self, version: int) -> tuple[LedgerEntry[Decision, Evidence], ...]:
         """Return what was decided about a challenger by evidence: once, or again with more rows."""
@@ -146,17 +199,29 @@ class History:
         return len(judged)
 
     def _is_refresh(self, evidence: AnyEvidence) -> bool:
-        """Whether a promotion's evidence, or the judgement that a person rested it on, is that of a
-        refresh.
+        """Whether a promotion's evidence is that of a refresh."""
+        basis = self._judgement(evidence)
+        return basis is not None and basis.kind == "refresh"
+
+    def _judgement(self, evidence: AnyEvidence) -> Evidence | None:
+        """The evidence of the gate that a decision rests on, its own or through a person; None
+        without one.
         """
         match evidence:
             case ManualEvidence(rests_on=int(number)):
                 basis = next((e.evidence for e in self.entries if e.id == number), None)
-                return isinstance(basis, Evidence) and basis.kind == "refresh"
+                return basis if isinstance(basis, Evidence) else None
             case Evidence():
-                return evidence.kind == "refresh"
+                return evidence
             case _:
-                return False
+                return None
+
+    def judged_until(self, entry: LedgerEntry) -> str:
+        """Return the newest batch whose rows judged a version, which late labels put long before
+        the decision; the decision's own where no rows did.
+        """
+        basis = self._judgement(entry.evidence)
+        return entry.batch if basis is None else basis.batch
 
     @property
     def in_shadow(self) -> tuple[LedgerEntry[Shadow, Evidence], ...]:
@@ -202,7 +267,11 @@ class History:
             later.id > entry.id and later.decision.version == entry.decision.version
             for later in self._of(Reject)
         )
-        return refused or any(one.evidence.retrain == entry.id for one in self._by(Attempted))
+        return refused or self.trained_nothing(entry)
+
+    def trained_nothing(self, entry: LedgerEntry) -> bool:
+        """Whether ``entry`` is a decision to retrain that could train nothing."""
+        return any(one.evidence.retrain == entry.id for one in self._by(Attempted))
 
     @property
     def realised(self) -> tuple[tuple[Comparison, ...], ...]:
@@ -212,19 +281,32 @@ class History:
         What is not known yet, or waits for a person, is left out, as is the first champion.
         """
         found: dict[str, tuple[Comparison, ...]] = {
-            _trained_at(entry): () for entry in self._of(Reject)
+            self._trained_at(entry): () for entry in self._of(Reject)
         }
-        watched = self._watched()
         for entry in self._of(Promote):
-            found.pop(_trained_at(entry), None)
-            seen = tuple(
-                one.evidence.comparison
-                for one in watched
-                if one.id > entry.id and one.evidence.champion == entry.decision.version
-            )
-            if seen:
-                found[_trained_at(entry)] = seen
+            found.pop(self._trained_at(entry), None)
+            if seen := self.seen_after(entry):
+                found[self._trained_at(entry)] = seen
         return tuple(found[batch] for batch in sorted(found))
+
+    def seen_after(self, entry: LedgerEntry) -> tuple[Comparison, ...]:
+        """Return what the watch saw of a promotion: in each comparison the champion before it is
+        the challenger.
+        """
+        return tuple(
+            one.evidence.comparison
+            for one in self._watched()
+            if isinstance(entry.decision, Promote)
+            and one.id > entry.id
+            and one.evidence.champion == entry.decision.version
+        )
+
+    def _trained_at(self, entry: LedgerEntry) -> str:
+        """The newest batch that the challenger's training held out, which a judgement after batches
+        in shadow comes long after.
+        """
+        basis = self._judgement(entry.evidence)
+        return basis.holdout[-1].batch if basis is not None and basis.holdout else entry.batch
 
     # --- batches ---
 
@@ -303,14 +385,3 @@ def _only(
 ) -> tuple[LedgerEntry[D, E], ...]:
     found: Any = tuple(entry for entry in entries if isinstance(entry.evidence, evidence))
     return found  # type: ignore[no-any-return]  # checked by isinstance, which narrows no generic
-
-
-def _trained_at(entry: LedgerEntry) -> str:
-    """The batch at which the challenger was trained, which a judgement after batches in shadow
-    comes long after.
-    """
-    match entry.evidence:
-        case Evidence(holdout=holdout) if holdout:
-            return holdout[-1].batch
-        case _:
-            return entry.batch

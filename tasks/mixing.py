@@ -5,10 +5,44 @@ against the labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tasks.records import LabelSummary, Problem, Recalibration
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Fitted pipelines over the same features and their weights, asked as one pipeline is.
+
+    Classes are those of any member, in their order; one that a member has never seen has
+    probability 0 there.
+    """
+
+    members: Sequence[Any]
+    weights: Sequence[float]
+    """The members' shares, summing to 1."""
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Class labels of all members, sorted, (classes,)."""
+        return np.unique(np.concatenate([member.classes_ for member in self.members]))
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: ANN401 - what the members take
+        """Return probabilities, (rows, classes) float64, in the order of ``classes_``."""
+        return mix([self._aligned(member, X) for member in self.members], self.weights)
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401 - what the members take
+        """Return the values of regressors, (rows,) float64."""
+        return mix([member.predict(X) for member in self.members], self.weights)
+
+    def _aligned(self, member: Any, X: Any) -> np.ndarray:  # noqa: ANN401 - a fitted pipeline and what it takes
+        probabilities = np.asarray(member.predict_proba(X), dtype="float64")
+        aligned = np.zeros((len(probabilities), len(self.classes_)))
+        aligned[:, np.searchsorted(self.classes_, member.classes_)] = probabilities
+        return aligned
 
 
 def mix(predictions: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import Field, model_validator
 
-from data_contracts.contract import Contract, load_contract, nearest
+from data_contracts.contract import Contract, Rule, load_contract, nearest
 from tasks.batches import Batch, Every
 from tasks.configuration import Config, ConfigurationError, Duration, Schedule, load_config
 from tasks.decisions.config import (
@@ -182,6 +182,11 @@ class ManagedModel:
         return (batch.end.astimezone(ZoneInfo(self.contract.timezone)) + delay).astimezone(UTC)
 
     @property
+    def label_contract(self) -> Contract:
+        """The contract of its labels: the rows' own where they carry theirs."""
+        return (self.labels or self.rows).contract
+
+    @property
     def label_key(self) -> tuple[str, ...]:
         """The columns that join a label to its row."""
         return self.spec.labels.key or self.contract.key
@@ -264,12 +269,30 @@ def _stream(
     return Stream(
         model=spec.model,
         name=name,
-        contract=found.at(settings.server),
+        contract=_with_classes(found.at(settings.server), spec),
         every=every or spec.batch.every,
         settings=settings,
         sha256=digest,
         validation=spec.validation,
     )
+
+
+def _with_classes(contract: Contract, spec: ModelSpec) -> Contract:
+    """The contract, with the rule that whole numbers of a binary target are 0 and 1: a row with
+    another can neither be trained on nor judged.
+    """
+    column = contract.column(spec.target) if spec.target in contract.column_names else None
+    if spec.problem != "binary" or column is None or column.logical_type != "integer":
+        return contract
+    rule = Rule(
+        f"{spec.target}:binary",
+        "row",
+        "in_set",
+        (spec.target,),
+        {"values": (0, 1)},
+        description=f"{spec.target}, the target of a binary problem, is 0 or 1",
+    )
+    return replace(contract, rules=(*contract.rules, rule))
 
 
 def _check_labels(file: Path, spec: ModelSpec, rows: Contract, labels: Contract) -> None:

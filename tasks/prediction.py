@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,11 @@ import pandas as pd
 
 from tasks.errors import KingmakerError, first_line
 from tasks.mixing import correct, mix
-from tasks.records import FeatureFrame, LoadedModel, Problem
+from tasks.records import FeatureFrame, LoadedModel, Problem, Recalibration
 
+CELLS = 5_000_000
+"""Most values in a frame that is made to ask for several predictions in one call: 40 MB of numbers.
+"""
 MOST_CALLS = 200
 """Calls that a pipeline may raise in, until no more is asked which of the rows it raises for."""
 
@@ -104,8 +107,15 @@ def serve(model: LoadedModel, members: Sequence[np.ndarray]) -> np.ndarray:
     """Return what the model serves where its members predict ``members``, each (rows,) or (rows,
     classes).
     """
-    raw = mix(members, model.weights or (1.0,))
-    return raw if model.recalibration is None else correct(raw, model.recalibration)
+    return mixed(members, model.weights or (1.0,), model.recalibration)
+
+
+def mixed(
+    members: Sequence[np.ndarray], weights: Sequence[float], recalibration: Recalibration | None
+) -> np.ndarray:
+    """Return what is served where the members of a model predict ``members``."""
+    raw = mix(members, weights)
+    return raw if recalibration is None else correct(raw, recalibration)
 
 
 def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> list[np.ndarray]:
@@ -127,6 +137,34 @@ def predict_members(model: LoadedModel, frame: FeatureFrame, problem: Problem) -
             " the feature code"
         )
     return _by_member(model, frame.features, problem)
+
+
+def predict_mixed(
+    ask: Callable[[pd.DataFrame], np.ndarray],
+    frame: pd.DataFrame,
+    other: pd.DataFrame,
+    taken: np.ndarray,
+    *,
+    cells: int = CELLS,
+) -> Iterator[np.ndarray]:
+    """Yield what ``ask`` predicts, (rows,) or (rows, classes), for each of several mixtures of two
+    frames of the same shape, (rows, features).
+
+    ``taken``, (mixtures, features) boolean, says which features of a mixture are those of
+    ``other``. As many mixtures are asked for in one call as ``cells`` values hold: a call costs
+    many estimators more than the rows in it.
+    """
+    rows, both = len(frame), pd.concat([frame, other], ignore_index=True)
+    at_once = max(1, cells // max(frame.size, 1))
+    for first in range(0, len(taken), at_once):
+        some = taken[first : first + at_once]
+        at = np.tile(np.arange(rows), len(some))
+        mixed = {
+            name: both[name].array.take(at + rows * np.repeat(some[:, j], rows))
+            for j, name in enumerate(frame.columns)
+        }
+        found = ask(pd.DataFrame(mixed))
+        yield from found.reshape(len(some), rows, *found.shape[1:])
 
 
 def serve_features(model: LoadedModel, features: pd.DataFrame, problem: Problem) -> np.ndarray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +32,9 @@ _QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
+    # OpenMP's threads wait for each other by spinning: beside another run, which has the processor
+    # that they spin for, a fit of 0.4 s took 7.5 s. libgomp reads it when scikit-learn is imported.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
@@ -47,6 +51,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of the ledger. Left out: a file in the home."""
     tracking: str = ""
     """MLflow tracking URI. Left out: a file in the home."""
+    console_url: str = ""
+    """Address of the console, for links to pages; left out: there is none."""
     server: str = ""
     """Which of a contract's ``servers`` to read from, by its name or its environment. Left out: the
     only one there is.
@@ -61,6 +67,12 @@ class Settings(BaseSettings):
     def reports(self) -> Path:
         """Directory of the pages that people read."""
         return self.home.resolve() / "reports"
+
+    def address_of(self, page: Path) -> str:
+        """Return where the console shows a page of the reports; empty without a console."""
+        if not self.console_url:
+            return ""
+        return f"{self.console_url}/reports/{quote(page.relative_to(self.reports).as_posix())}"
 
     @property
     def models(self) -> Path:

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import fcntl
 import importlib.util
 import os
 import shutil
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,11 @@ from hypothesis import HealthCheck, settings
 
 from tasks.batches import batch_of
 from tasks.settings import Settings, prepare_environment
+
+# Read when NumPy and scikit-learn are imported. The first is what prepare_environment sets; the
+# second is for processes of tests that share the cores: OpenBLAS has threads that spin, too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # How fast a machine is that others use too says nothing of the code: no property test fails by the
 # clock.
@@ -48,6 +56,21 @@ _COLUMNS = (
 )
 
 
+_LONGEST_FIRST = ("flows", "deployments", "benchmarks", "projects")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the rooms whose tests take longest, so that no process ends long after the
+    others.
+    """
+
+    def place(item: pytest.Item) -> int:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        return _LONGEST_FIRST.index(room) if room in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def weather_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Directory with a CSV file for each of ``WEATHER_WEEKS``; copy from it, do not write to it."""
@@ -68,22 +91,72 @@ def weather_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Function: a name and what makes a directory -> that directory, made once for all processes of
+    this session.
+    """
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        directory, made = common / name, common / f"{name}.made"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(directory, ignore_errors=True)  # what failed in another process
+                directory.mkdir()
+                make(directory)
+                made.touch()
+        return directory
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def empty_store(make_once: Callable[..., Path]) -> Path:
+    """An MLflow database with its tables and nothing else: making them takes seconds, copying them
+    none.
+    """
+
+    def make(home: Path) -> None:
+        before = dict(os.environ)
+        prepare_environment(Settings(home=home))
+        from tasks.registry.runs import client
+
+        client(Settings(home=home).tracking_uri).search_experiments()
+        os.environ.clear()
+        os.environ.update(before)
+
+    return make_once("empty-store", make) / "mlflow.db"
+
+
 @pytest.fixture
-def make_weather_home(weather_source: Path, tmp_path: Path) -> Callable[[int], Path]:
+def make_weather_home(
+    weather_source: Path, empty_store: Path, tmp_path: Path
+) -> Callable[[int], Path]:
     """Function: how many weeks -> a KINGMAKER_HOME with the first so many weeks; called again, it
     adds weeks.
     """
 
     def make(weeks: int) -> Path:
         home = tmp_path / "home"
-        destination = home / "sources" / "weather"
-        destination.mkdir(parents=True, exist_ok=True)
-        for week in WEATHER_WEEKS[:weeks]:
-            if not (destination / f"{week}.csv").exists():
-                shutil.copy(weather_source / f"{week}.csv", destination)
+        deliver_weeks(weather_source, home, weeks)
+        if not (home / "mlflow.db").exists():
+            shutil.copy(empty_store, home)
         return home
 
     return make
+
+
+def deliver_weeks(source: Path, home: Path, weeks: int) -> None:
+    """Have the source of a home hold the first so many weeks; a file that is there stays."""
+    destination = home / "sources" / "weather"
+    destination.mkdir(parents=True, exist_ok=True)
+    for week in WEATHER_WEEKS[:weeks]:
+        if not (destination / f"{week}.csv").exists():
+            shutil.copy(source / f"{week}.csv", destination)
 
 
 @pytest.fixture
@@ -133,7 +206,10 @@ def quick_project(tmp_path: Path) -> Path:
     """The weather project with its first champion at the second week, and one linear candidate:
     trained in a second.
     """
-    project = tmp_path / "project"
+    return _write_quick_project(tmp_path / "project")
+
+
+def _write_quick_project(project: Path) -> Path:
     shutil.copytree(WEATHER_PROJECT, project)
     file = project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -143,24 +219,89 @@ def quick_project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def quick_home(
+    prefect_server: None,
+    weather_source: Path,
+    empty_store: Path,
+    make_once: Callable[..., Path],
+) -> Callable[[int], Path]:
+    """Function: how many weeks, two at least -> a home in which the quick project was replayed so
+    far; copy it, do not change it.
+    """
+    project = make_once("quick-project", lambda place: _write_quick_project(place / "project"))
+
+    def replayed(weeks: int) -> Path:
+        def make(home: Path) -> None:
+            if weeks > 2:
+                copy_home(replayed(weeks - 1), home)
+            else:
+                shutil.copy(empty_store, home)
+            deliver_weeks(weather_source, home, weeks)
+            replay_in(home, project / "project", "weather")
+
+        return make_once(f"quick-{weeks}", make)
+
+    return replayed
+
+
+@pytest.fixture
+def make_replayed_home(
+    quick_home: Callable[[int], Path], make_weather_home: Callable[[int], Path], tmp_path: Path
+) -> Callable[[int], Path]:
+    """Function: how many weeks -> the home of ``make_weather_home``, in which the quick project was
+    replayed so far.
+    """
+
+    def make(weeks: int) -> Path:
+        copy_home(quick_home(weeks), tmp_path / "home")
+        return make_weather_home(weeks)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def replayed_home(
-    prefect_server: None, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
+    prefect_server: None, weather_source: Path, make_once: Callable[..., Path]
 ) -> Path:
     """A home in which ten weeks of weather were replayed; look at it, do not change it."""
+
+    def make(home: Path) -> None:
+        deliver_weeks(weather_source, home, 10)
+        assert replay_in(home, WEATHER_PROJECT, "weather") == 10
+
+    return make_once("replayed", make)
+
+
+def replay_in(home: Path, project: Path, model: str) -> int:
+    """Replay all that waits in a home, and return how many batches that was."""
     from flows.replay import replay
 
-    home = tmp_path_factory.mktemp("replayed")
-    shutil.copytree(weather_source, home / "sources" / "weather")
-    for week in WEATHER_WEEKS[10:]:
-        (home / "sources" / "weather" / f"{week}.csv").unlink()
     before = dict(os.environ)
-    os.environ |= {"KINGMAKER_HOME": str(home), "KINGMAKER_PROJECT": str(WEATHER_PROJECT)}
+    os.environ |= {"KINGMAKER_HOME": str(home), "KINGMAKER_PROJECT": str(project)}
     try:
-        assert run_flow(replay("weather")) == 10
+        return int(run_flow(replay(model)))
     finally:
         os.environ.clear()
         os.environ.update(before)
-    return home
+
+
+def copy_home(home: Path, copy: Path) -> None:
+    """Copy a home that no run acts in; MLflow writes absolute paths down."""
+    shutil.copytree(home, copy, dirs_exist_ok=True)
+    with closing(sqlite3.connect(copy / "mlflow.db")) as store, store:
+        for table, column in _MLFLOW_PATHS:
+            store.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",  # noqa: S608 - our own names
+                (f"{home}/", f"{copy}/"),
+            )
+
+
+_MLFLOW_PATHS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 
 
 def run_flow(flow: Coroutine[Any, Any, Any]) -> Any:

@@ -175,7 +175,14 @@ class Home:
     @contextmanager
     def up(self) -> Iterator[None]:
         """Run ``kingmaker up`` for the block, on free ports, and end it by Ctrl-C."""
-        options = ["--prefect-port", _free_port(), "--mlflow-port", _free_port()]
+        options = [
+            "--prefect-port",
+            _free_port(),
+            "--mlflow-port",
+            _free_port(),
+            "--console-port",
+            _free_port(),
+        ]
         database = {"KINGMAKER_DATABASE": self.database} if self.database else {}
         process = subprocess.Popen(
             [*COMMAND, *self._where(), "up", *options],

@@ -22,7 +22,7 @@ def compare_stored(
     """Compare two models by their predictions for ``rows``, each (rows,) float64; ``Made.of`` has
     refused rows that one of them has seen.
     """
-    labelled = LabelledRows(_frame(stream, rows))
+    labelled = labelled_rows(stream, rows)
     return compare(_scored(stream, labelled, challenger), _scored(stream, labelled, champion), ())
 
 
@@ -35,8 +35,8 @@ def refresh_evidence(
     version: int,
 ) -> Evidence:
     """Return the evidence on a refresh at ``batch`` from both models' predictions for ``rows``."""
-    frame = _frame(stream, rows)
-    scored = _scored(stream, LabelledRows(frame), challenger)
+    labelled = labelled_rows(stream, rows)
+    frame, scored = labelled.frame, _scored(stream, labelled, challenger)
     return Evidence(
         model=stream.setting.name,
         batch=stream.batches[batch],
@@ -57,11 +57,13 @@ def _scored(stream: Stream, rows: LabelledRows, predicted: np.ndarray) -> Scored
     return Scored(rows, Objective(problem, METRIC[problem]), (predicted,))
 
 
-def _frame(stream: Stream, rows: slice) -> FeatureFrame:
-    """The labels and moments of ``rows``; predictions are stored, so no feature is needed."""
+def labelled_rows(stream: Stream, rows: slice) -> LabelledRows:
+    """Return the labels and moments of ``rows``: predictions are stored, so no feature is
+    needed.
+    """
     name, target = stream.setting.name, pd.Series(stream.target[rows])
     nothing = pd.DataFrame(index=target.index)
-    return FeatureFrame(
+    frame = FeatureFrame(
         features=nothing,
         target=target,
         event_time=pd.Series(stream.moments[rows]).dt.tz_localize("UTC"),
@@ -71,6 +73,7 @@ def _frame(stream: Stream, rows: slice) -> FeatureFrame:
         schema=FeatureSchema(numerical=(), categorical=()),
         snapshots={name: name},
     )
+    return LabelledRows(frame)
 
 
 def _span(frame: FeatureFrame) -> RowSpan:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.simulation.judging import compare_stored, refresh_evidence
 from benchmarks.simulation.models import Made, Models, Window
@@ -20,12 +21,12 @@ from tasks.decisions.config import (
     RecalibrationConfig,
     WatchConfig,
 )
-from tasks.decisions.ensemble import join, may_join, member_weights, next_window, with_newest_losses
+from tasks.decisions.ensemble import MayJoin, join, member_weights, next_window, with_newest_losses
 from tasks.decisions.gate import decide_promotion
 from tasks.decisions.policy import decide_retrain, realised_gain
 from tasks.decisions.recalibration import decide_recalibration, recalibrate
 from tasks.decisions.watch import decide_freeze, decide_watch
-from tasks.evaluation.compare import time_blocks
+from tasks.evaluation.compare import is_enough
 from tasks.evaluation.objective import Objective
 from tasks.mixing import correct, mix, summarise
 from tasks.records import (
@@ -50,8 +51,8 @@ whether to train.
 """
 SUMMARIES = 12
 """Mature batches that recalibration looks back on, as in flows/steps/ensemble.py."""
-POOLED = 8
-"""Most batches that are pooled to judge by, as in tasks/training/split.py."""
+FOLDS = 8
+"""Most fits that predict the batches that are pooled to judge by, as in tasks/training/split.py."""
 _WINDOWS: dict[WindowKind, Window] = {"all history": "all", "sliding": "sliding"}
 
 
@@ -139,23 +140,27 @@ class _Trainer:
         pooled, each predicted by a fit on what was there before it, and all rows are trained on.
         """
         stream, holdout = self.models.stream, self.models.stream.holdout(batch)
-        parts: list[tuple[slice, int]] = []
-        while unseen_from is not None and len(parts) < POOLED:
-            oldest = batch - len(parts)
-            if oldest < 1 or stream.rows(oldest).start < unseen_from:
+        first = batch + 1
+        while unseen_from is not None and first > 1:
+            if stream.rows(first - 1).start < unseen_from:
                 break
-            parts.insert(0, (stream.rows(oldest), oldest - 1))
-            if _enough(stream, slice(parts[0][0].start, parts[-1][0].stop), gate):
+            first -= 1
+            if _enough(stream, stream.rows(first, batch), gate):
                 break
-        if not parts or _enough(stream, holdout, gate):
+        if first > batch or _enough(stream, holdout, gate):
             made = self._counted(self.models.get(batch, window, True))
             return Trained(made, holdout, batch, made.of(holdout))
         made = self._counted(self.models.get(batch, window, False))
-        folds = [(rows, self.models.get(before, window, False)) for rows, before in parts]
-        self.outcome.seconds += sum(fold.seconds for _, fold in folds)
-        unseen = np.concatenate([self._ruined(fold).of(rows) for rows, fold in folds])
-        rows = slice(parts[0][0].start, parts[-1][0].stop)
-        return Trained(made, rows, batch + 1 - len(parts), unseen)
+        tests = [b for b in np.array_split(np.arange(first, batch + 1), FOLDS) if len(b)]
+        folds = [self.models.get(int(test[0]) - 1, window, False) for test in tests]
+        self.outcome.seconds += sum(fold.seconds for fold in folds)
+        unseen = np.concatenate(
+            [
+                self._ruined(fold).of(stream.rows(int(test[0]), int(test[-1])))
+                for test, fold in zip(tests, folds, strict=True)
+            ]
+        )
+        return Trained(made, stream.rows(first, batch), first, unseen)
 
     def _counted(self, made: Made) -> Made:
         self.outcome.trainings += 1
@@ -170,10 +175,14 @@ class _Trainer:
 
 
 def _enough(stream: Stream, rows: slice, gate: GateConfig) -> bool:
-    if rows.stop - rows.start < gate.min_rows:
-        return False
-    blocks, _ = time_blocks(stream.moments[rows])
-    return len(np.unique(blocks)) >= gate.min_blocks
+    return is_enough(
+        pd.Series(stream.target[rows]),
+        stream.moments[rows],
+        stream.setting.problem,
+        rows=gate.rows,
+        blocks=gate.min_blocks,
+        rarer=gate.min_minority,
+    )
 
 
 def replay_bare(
@@ -355,7 +364,8 @@ class Replay:
 
     def evidence(self, batch: int) -> PolicyEvidence:
         """Return what the retrain policy looks at."""
-        stream = self.models.stream
+        stream, gate = self.models.stream, self.spec.gate
+        first_unseen = int(np.searchsorted(stream.starts, self.unseen_from))
         return PolicyEvidence(
             model=stream.setting.name,
             batch=stream.batches[batch],
@@ -366,6 +376,8 @@ class Replay:
             losses=tuple(self.means[:-1]),
             newest_loss=self.means[-1],
             drift_share=None,
+            unseen_rows=max(0, int(stream.starts[batch + 1] - stream.starts[first_unseen])),
+            least_rows=gate.min_rows if gate.without_evidence == "keep" else 0,
             trainings=tuple(batch - at for at in self.trained_at),
             gains=tuple(
                 realised_gain(one) if isinstance(one, list) else one
@@ -393,6 +405,11 @@ class Replay:
         members = join((), version, kind, loss, self.spec.ensemble)
         self.served = Served(members, (1.0,), None, (1.0,), None)
 
+    @property
+    def unseen_from(self) -> int:
+        """The first row that no member of the champion was there to be trained on."""
+        return max(self.made[member.version].start for member in self.served.members)
+
     def _before(self, batch: int) -> Served:
         """The champion with the weights it had before ``batch`` was mature, if it served it."""
         versions = {member.version for member in self.served.members}
@@ -408,12 +425,13 @@ class Replay:
         """
         stream, ensemble = self.models.stream, self.spec.ensemble
         kind = next_window(self.served.members, len(self.trained_at), ensemble)
-        unseen_from = max(self.made[member.version].start for member in self.served.members)
-        version, trained, loss = self.new_member(batch, kind, unseen_from)
+        version, trained, loss = self.new_member(batch, kind, self.unseen_from)
         self.gains.append(0.0)
         rows, served = trained.rows, self._before(trained.first)
         champion = self.raw(served.members, served.weights, rows)
-        if not may_join(loss, float(self.losses(champion, rows).mean()), ensemble):
+        champion_loss = float(self.losses(champion, rows).mean())
+        joins = MayJoin().check(loss, champion_loss, rows.stop - rows.start, ensemble)
+        if joins.outcome != "passed":
             return
         members = join(served.members, version, kind, loss, ensemble)
         weights = member_weights(members, ensemble)

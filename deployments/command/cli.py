@@ -270,6 +270,10 @@ def _table(managed: ManagedModel) -> None:
         table.add_column(heading, justify="left" if heading == "batch" else "right", no_wrap=True)
     table.add_column("decision", no_wrap=True)
     table.add_column("because", ratio=1)
+
+    def score(value: float) -> str:
+        return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.4g}"
+
     for row in rows:
         table.add_row(
             row.batch,
@@ -279,11 +283,11 @@ def _table(managed: ManagedModel) -> None:
             (
                 "-"
                 if row.score is None
-                else f"{row.score.value:.3f} [{row.score.low:.3f}, {row.score.high:.3f}]"
-                if abs(row.score.value) < 1e6
+                else f"{score(row.score.value)} [{score(row.score.low)}, {score(row.score.high)}]"
+                if row.score.known
                 else str(row.score)
             ),
-            "-" if row.first_score is None else f"{row.first_score:.3f}",
+            "-" if row.first_score is None else score(row.first_score),
             row.decision,
             row.reason,
         )

@@ -136,8 +136,8 @@ def _compared(comparison: Comparison, one: str, other: str) -> Iterator[str]:
         " no better"
     )
     yield (
-        f"{comparison.metric:<11} {one} {comparison.challenger_score}, {other}"
-        f" {comparison.champion_score}"
+        f"{comparison.metric:<11} {one} {comparison.challenger_score or '-'}, {other}"
+        f" {comparison.champion_score or '-'}"
     )
     for part in comparison.slices:
         yield (

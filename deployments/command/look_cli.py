@@ -58,13 +58,27 @@ def history(
         bool,
         typer.Option("--all", help="Every decision, not only those that changed who is champion."),
     ] = False,
+    scored: Annotated[
+        bool,
+        typer.Option("--scored", help="Judge past choices by the labels that came later."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print who was champion when, and why."""
+    """Print who was champion when, and why; or which of the choices were right."""
     from deployments.command.status import Decided
     from tasks.ledger import entries as ledger
 
     managed = manage(model, Settings())
+    if scored:
+        from deployments.command.scored import in_lines
+        from flows.steps.scorecard import score_card
+
+        card = score_card(managed, existing_ledger(managed.settings))
+        if as_json:
+            _print_json(card)
+        else:
+            print("\n".join(in_lines(card)))
+        return
     known = ledger.history(existing_ledger(managed.settings), model)
     shown = [Decided.of(one) for one in (known.entries if every else known.champion_changes)]
     if as_json:
@@ -75,6 +89,29 @@ def history(
         print(typed(f"{model}: no {what} yet; run 'kingmaker run {model}'"))
     for one in shown:
         print(one.in_lines())
+
+
+@app.command()
+def plan(
+    model: Model,
+    gain: Annotated[
+        list[float] | None,
+        typer.Option(help="A gain in percent of the loss; repeat it. Default: 1, 2, 5 and 10."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a training could tell now, and by which date a gain could be told."""
+    from deployments.command.plan import plan_of
+
+    managed, gains = manage(model, Settings()), gain or [1.0, 2.0, 5.0, 10.0]
+    for one in gains:
+        if not 0 < one < 100:
+            raise typer.BadParameter(f"expected a percentage above 0 and below 100, found {one:g}")
+    found = plan_of(managed, existing_ledger(managed.settings), [one / 100 for one in gains])
+    if as_json:
+        _print_json(found)
+        return
+    print("\n".join(found.in_lines()))
 
 
 @app.command("explain")

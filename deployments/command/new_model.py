@@ -4,10 +4,14 @@ they are.
 
 from __future__ import annotations
 
+import difflib
+import math
 import os
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +35,17 @@ from tasks.validation.dry_run import check_rules
 SPEC_SCHEMA = REPOSITORY / "docs" / "reference" / "model-spec.schema.json"
 """What an editor completes and checks a spec by."""
 FEWEST_ROWS = 200
-"""Rows that a batch should have: with fewer, too little can be said about it (docs/decisions.md).
-"""
+"""Rows that a batch should have, so that it can judge a challenger alone (``gate.rows``) ..."""
+ENOUGH_SHARE = 0.9
+"""... and the share of batches that should have them."""
+LABELLED = 0.95
+"""Share of the rows whose label is known when a batch's labels count as mature."""
 FEWEST_BATCHES = 6
 """Batches that a history should give: three for the first champion, and three to see what becomes
 of it.
 """
+FEW_NAMES = 20
+"""Columns of a file up to which all are named to a person who named another."""
 MOST_CLASSES = 50
 FEW_NUMBERS = 20
 """Distinct whole numbers of a target up to which they may be classes as well as quantities."""
@@ -108,16 +117,22 @@ def draft_model(
     known = [*typed.columns, *typed.left_out]
     for option, column in (("--target", target), ("--time", time), *_named(options)):
         if column not in known:
+            hint = nearest(column, known)
+            if len(known) == 1 and typed.server.format == "csv":
+                hint = "; if that is several columns, say with --delimiter what stands between them"
             raise ConfigurationError(
-                source, option, f"one of {known}", f"{column!r}{nearest(column, known)}"
+                source, option, f"one of {_some(known, column)}", f"{column!r}{hint}"
             )
         if column in typed.left_out:
             raise ConfigurationError(
                 source, option, "a column with values", f"{column!r}: {typed.left_out[column]}"
             )
     problem, typed, guesses = _problem(typed, target, problem)
-    contract = infer_contract(typed, model, event_time=time, later=target, path=path)
-    spec, more = _spec(typed, model, target, time, problem, every)
+    waits = _waits(typed, target, time)
+    later = (target, *waits)
+    contract = infer_contract(typed, model, event_time=time, later=later, path=path)
+    now = datetime.now(UTC)
+    spec, more = _spec(typed, model, target, time, problem, every, waits, now)
     schema = os.path.relpath(SPEC_SCHEMA, spec_file.parent)
     spec = f"# yaml-language-server: $schema={schema}\n{spec}"
     _check(project, model, {contract_file: contract, spec_file: spec})
@@ -125,6 +140,14 @@ def draft_model(
     write_whole(spec_file, spec.encode())
     found = (*typed.guesses, *guesses, *more)
     return Draft(contract_file, spec_file, found, typed.left_out)
+
+
+def _some(names: list[str], wanted: str) -> str:
+    """The names, of many those most like the one that was asked for, and how many others."""
+    if len(names) <= FEW_NAMES:
+        return str(names)
+    near = difflib.get_close_matches(wanted, names, n=FEW_NAMES // 2, cutoff=0.0)
+    return f"the file's {len(names):,} columns, such as {near}"
 
 
 def _named(options: Options) -> list[tuple[str, str]]:
@@ -152,10 +175,18 @@ def _check(project: Path, model: str, drafts: dict[Path, str]) -> None:
 
 
 def _spec(
-    file: TypedFile, model: str, target: str, time: str, problem: Problem, given: Every | None
+    file: TypedFile,
+    model: str,
+    target: str,
+    time: str,
+    problem: Problem,
+    given: Every | None,
+    waits: dict[str, np.ndarray],
+    now: datetime,
 ) -> tuple[str, list[Guess]]:
     moments = file.columns[time].values
-    every, batches, near = (given, 0, moments) if given else _period(file, time)
+    near = _without_strays(moments.cast(pa.timestamp("us", tz="UTC")))
+    every, batches = (given, 0) if given else _period(file, near)
     wordy = [
         name
         for name, typed in file.columns.items()
@@ -163,7 +194,14 @@ def _spec(
         and name != target
         and pc.count_distinct(typed.values).as_py() > MOST_CATEGORIES
     ]
-    guesses = [Guess("labels are known at once", "the file does not say when", "labels.delay")]
+    delay, known = _delay(waits)
+    guesses = [known, *_gap(file, near, every)]
+    newest = pc.max(near).as_py()
+    if newest > now:
+        why = "a batch is taken in when it has ended"
+        guesses.append(
+            Guess(f"times lie in the future, up to {newest:%Y-%m-%d}", why, "--time-format")
+        )
     if not given:
         strays = len(moments) - len(near)
         why = f"{len(near):,} rows make {batches} batches" + (
@@ -181,7 +219,7 @@ def _spec(
         _line("problem", problem, "a guess"),
         _line("target", target),
         _line("batch", {"every": every}, "" if given else f"a guess: {guesses[0].why}"),
-        _line("labels", {"delay": "0d"}, "a guess: how long after a batch's end is it known?"),
+        _line("labels", {"delay": delay}, "a guess: how long after a batch's end is it known?"),
     ]
     lines += _SCORING
     if wordy:
@@ -269,27 +307,89 @@ def _are_whole(values: pa.Array) -> bool:
 # --- how the history is cut -----------------------------------------------------------------------
 
 
-def _period(file: TypedFile, time: str) -> tuple[Every, int, pa.ChunkedArray]:
-    """The shortest period with enough rows a batch, how many whole batches it gives, and the
-    moments that were counted.
+def _period(file: TypedFile, near: pa.ChunkedArray) -> tuple[Every, int]:
+    """The shortest period in which nearly all batches of the moments ``near`` have enough rows, and
+    how many batches it gives.
     """
-    near = _without_strays(file.columns[time].values.cast(pa.timestamp("us", tz="UTC")))
-    moments: list[datetime] = near.unique().to_pylist()
+    counted = pc.value_counts(near)
+    moments: list[datetime] = counted.field("values").to_pylist()
     found: list[tuple[Every, int]] = []
     for every in _PERIODS:
-        batches = len({batch_of(moment, every, file.timezone).id for moment in moments})
-        if batches >= FEWEST_BATCHES:
-            found.append((every, batches))
-            if len(near) / batches >= FEWEST_ROWS:
-                return every, batches, near
+        rows = Counter[str]()
+        for moment, count in zip(moments, counted.field("counts").to_pylist(), strict=True):
+            rows[batch_of(moment, every, file.timezone).id] += count
+        if len(rows) >= FEWEST_BATCHES:
+            found.append((every, len(rows)))
+            enough = sum(count >= FEWEST_ROWS for count in rows.values())
+            if enough >= ENOUGH_SHARE * len(rows):
+                return every, len(rows)
     if not found:
         raise ConfigurationError(
             file.source,
             "--time",
             f"a history of at least {FEWEST_BATCHES} days",
-            f"one of {len(near):,} rows",
+            f"{len(near):,} rows, the first of {min(moments):%Y-%m-%d}, the last of"
+            f" {max(moments):%Y-%m-%d}",
         )
-    return *found[-1], near
+    return found[-1]
+
+
+def _gap(file: TypedFile, near: pa.ChunkedArray, every: Every) -> list[Guess]:
+    """The longest time without a row, where it is a whole batch or more."""
+    days = pc.floor_temporal(near, unit="day").unique().to_pylist()
+    batches = sorted({batch_of(day, every, file.timezone) for day in days}, key=lambda b: b.start)
+    gaps = [(one.end, other.start) for one, other in pairwise(batches) if other.start > one.end]
+    if not gaps:
+        return []
+    start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+    days_long = (end - start) // timedelta(days=1)
+    what = f"no row lies from {start:%Y-%m-%d} to {end:%Y-%m-%d}, {days_long:,} days"
+    why = "the longest of 1 gap" if len(gaps) == 1 else f"the longest of {len(gaps)} gaps"
+    return [Guess(what, f"{why}; what was learned before it may be old after it", "the file")]
+
+
+# --- when labels are known ------------------------------------------------------------------------
+
+
+def _waits(file: TypedFile, target: str, time: str) -> dict[str, np.ndarray]:
+    """Columns of times that are never before the event, and after it for most rows -> the time from
+    the event until then, float64 seconds, of the rows that have both.
+    """
+    event = file.columns[time].values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    found = {}
+    for name, typed in file.columns.items():
+        if name in (target, time) or typed.column.logical_type not in ("timestamp", "date"):
+            continue
+        later = typed.values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+        waited = pc.subtract(later, event).drop_null().to_numpy() / 1e6
+        # A date says the day: it begins before what happens on it.
+        slack = 86_400 if typed.column.logical_type == "date" else 0
+        if len(waited) and waited.min() >= -slack and (waited > 0).mean() > 0.5:
+            found[name] = waited
+    return found
+
+
+def _delay(waits: dict[str, np.ndarray]) -> tuple[str, Guess]:
+    """``labels.delay`` as 19 of 20 rows of the column that comes last have it, in whole days or
+    hours, and why.
+    """
+    if not waits:
+        return "0d", Guess(
+            "labels are known at once",
+            "no column of times after the event says when",
+            "labels.delay",
+        )
+    name = max(waits, key=lambda one: float(np.quantile(waits[one], LABELLED)))
+    wait = float(np.quantile(waits[name], LABELLED))
+    unit, seconds = ("h", 3600) if wait <= 86_400 else ("d", 86_400)
+    delay = f"{math.ceil(wait / seconds)}{unit}"
+    middle = float(np.median(waits[name])) / seconds
+    return delay, Guess(
+        f"labels are known {delay} after their batch",
+        f"{name!r} is never before the event, {middle:.3g}{unit} after it in the middle and"
+        f" {delay} in 19 of 20 rows; it is taken to say when a label became known",
+        "labels.delay, and availability in the contract",
+    )
 
 
 def _without_strays(moments: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -43,6 +43,7 @@ def score(
     ] = False,
 ) -> None:
     """Score rows whose outcome is not known yet, by the champion in force, now."""
+    from flows.score import ScoringIncompleteError
     from flows.steps.predictions import score_file
 
     managed = manage(model, Settings())
@@ -66,8 +67,8 @@ def score(
         f"{model}: {done.rows - len(done.broken):,} rows scored by {done.served_by}{kept}",
         file=sys.stderr,
     )
-    for sentence in done.away:
-        print(f"kingmaker: {sentence}", file=sys.stderr)
+    if done.away:
+        raise ScoringIncompleteError("; ".join(done.away))
 
 
 @app.command()

@@ -51,11 +51,14 @@ def up(
     database: DatabaseOption = "",
     prefect_port: PortOption = None,
     mlflow_port: PortOption = None,
+    console_port: PortOption = None,
     at_once: Annotated[
         int | None, typer.Option(help="Most runs at once (default: one a processor).", min=1)
     ] = None,
 ) -> None:
-    """Run Prefect, MLflow and a worker on this machine, behind passwords, until Ctrl-C."""
+    """Run the console, Prefect, MLflow and a worker on this machine, behind passwords, until
+    Ctrl-C.
+    """
     source = context.get_parameter_source("database")
     if source is not None and source.name == "COMMANDLINE":
         refuse_password(database)
@@ -68,6 +71,7 @@ def up(
         database=database,
         prefect_port=prefect_port,
         mlflow_port=mlflow_port,
+        console_port=console_port,
         at_once=at_once,
     )
 

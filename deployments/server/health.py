@@ -1,5 +1,5 @@
-"""``python -m deployments.server.health prefect|mlflow PORT``: exit code 0 when that server, in
-here, is ready.
+"""``python -m deployments.server.health SERVER PORT``: exit code 0 when that server, in here, is
+ready: prefect, mlflow or console.
 """
 
 from __future__ import annotations
@@ -7,10 +7,18 @@ from __future__ import annotations
 import os
 import sys
 
-from deployments.server.authentication import MLFLOW_CREDENTIALS, PREFECT_CREDENTIALS
+from deployments.server.authentication import (
+    CONSOLE_CREDENTIALS,
+    MLFLOW_CREDENTIALS,
+    PREFECT_CREDENTIALS,
+)
 from deployments.server.client import Server
 
-_READY = {"prefect": ("/api/ready", PREFECT_CREDENTIALS), "mlflow": ("/health", MLFLOW_CREDENTIALS)}
+_READY = {
+    "prefect": ("/api/ready", PREFECT_CREDENTIALS),
+    "mlflow": ("/health", MLFLOW_CREDENTIALS),
+    "console": ("/health", CONSOLE_CREDENTIALS),
+}
 
 
 def check(name: str, port: str) -> None:

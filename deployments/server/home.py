@@ -22,8 +22,8 @@ from tasks.errors import MisuseError
 from tasks.settings import Settings
 
 USER = "kingmaker"
-"""The one user of both servers."""
-PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+"""The one user of all servers."""
+PREFECT_PORT, MLFLOW_PORT, CONSOLE_PORT = 4200, 5000, 4300
 """Where they listen when these ports are free and no other is asked for."""
 
 
@@ -39,6 +39,8 @@ class Secrets:
     """Password of Prefect's server."""
     mlflow: str
     """Password of MLflow's server."""
+    console: str
+    """Password of the console."""
     encryption: str
     """Fernet key by which Prefect's server encrypts its blocks; without it they cannot be read
     again.
@@ -54,7 +56,8 @@ class Secrets:
     def new(cls) -> Secrets:
         """Return freshly drawn secrets; 192 bits each."""
         key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        return cls(secrets.token_urlsafe(24), secrets.token_urlsafe(24), key)
+        prefect, mlflow, console = (secrets.token_urlsafe(24) for _ in range(3))
+        return cls(prefect, mlflow, console, key)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Running:
     """Port of Prefect's server on 127.0.0.1."""
     mlflow: int
     """Port of MLflow's server on 127.0.0.1."""
+    console: int
+    """Port of the console on 127.0.0.1."""
 
     @property
     def prefect_url(self) -> str:
@@ -78,6 +83,11 @@ class Running:
         """MLflow's pages and API."""
         return f"http://127.0.0.1:{self.mlflow}"
 
+    @property
+    def console_url(self) -> str:
+        """The console's pages."""
+        return f"http://127.0.0.1:{self.console}"
+
     def prefect_server(self, known: Secrets) -> Server:
         """Prefect's API, to be asked."""
         return Server("Prefect's server", f"{self.prefect_url}/api", f"{USER}:{known.prefect}")
@@ -85,6 +95,10 @@ class Running:
     def mlflow_server(self, known: Secrets) -> Server:
         """MLflow's API, to be asked."""
         return Server("MLflow's server", self.mlflow_url, f"{USER}:{known.mlflow}")
+
+    def console_server(self, known: Secrets) -> Server:
+        """The console, to be asked."""
+        return Server("the console", self.console_url, f"{USER}:{known.console}")
 
 
 def secrets_file(home: Path) -> Path:
@@ -120,7 +134,8 @@ def rotate_secrets(home: Path) -> None:
     if (known := read_secrets(home)) is not None:
         fresh = Secrets.new()
         write_private(
-            secrets_file(home), replace(known, prefect=fresh.prefect, mlflow=fresh.mlflow)
+            secrets_file(home),
+            replace(known, prefect=fresh.prefect, mlflow=fresh.mlflow, console=fresh.console),
         )
 
 
@@ -174,6 +189,7 @@ def find_servers(settings: Settings, environment: MutableMapping[str, str]) -> N
     if known.ledger:
         environment.setdefault("KINGMAKER_LEDGER", known.ledger)
     if (there := running(settings.home)) is not None:
+        environment.setdefault("KINGMAKER_CONSOLE_URL", there.console_url)
         if "PREFECT_API_URL" not in environment:
             environment.update(prefect_client(there, known))
         if "KINGMAKER_TRACKING" not in environment:
@@ -208,7 +224,8 @@ def _who_runs(home: Path) -> str:
         )
     return (
         f"{home.resolve()}: process {there.process} has run its servers since {there.began}:"
-        f" Prefect on {there.prefect_url}, MLflow on {there.mlflow_url}; end it, or choose another"
+        f" the console on {there.console_url}, Prefect on {there.prefect_url}, MLflow on"
+        f" {there.mlflow_url}; end it, or choose another"
         " home by --home"
     )
 

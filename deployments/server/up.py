@@ -1,5 +1,5 @@
-"""``kingmaker up``: Prefect's server, MLflow's server and a worker on this machine, until Ctrl-C
-ends them all.
+"""``kingmaker up``: Prefect's server, MLflow's server, the console and a worker on this machine,
+until Ctrl-C ends them all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from deployments.names import LAUNCHER, POOL
 from deployments.server import home as servers
+from deployments.server.authentication import CONSOLE_CREDENTIALS
 from deployments.server.client import Server, ServerAwayError, ServerRefusedError
 from deployments.server.home import USER, Running, Secrets
 from deployments.server.programs import NotReadyError, Program, end, started_in, supervise
@@ -51,6 +52,7 @@ def up(
     database: str = "",
     prefect_port: int | None = None,
     mlflow_port: int | None = None,
+    console_port: int | None = None,
     at_once: int | None = None,
 ) -> None:
     """Run the servers of the home until SIGINT or SIGTERM; everything that was started has ended
@@ -63,6 +65,7 @@ def up(
             before, or its files.
         prefect_port: Left out: 4200, or a free one when that is taken.
         mlflow_port: Left out: 5000, or a free one when that is taken.
+        console_port: Left out: 4300, or a free one when that is taken.
         at_once: Most runs at the same time; left out: one a processor.
 
     Raises AlreadyUpError when the home's servers run, HomeElsewhereError when its ledger is
@@ -78,6 +81,7 @@ def up(
             began=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             prefect=_port(prefect_port, servers.PREFECT_PORT),
             mlflow=_port(mlflow_port, servers.MLFLOW_PORT),
+            console=_port(console_port, servers.CONSOLE_PORT),
         )
         programs = _programs(settings, known, there, at_once or os.cpu_count() or 1)
         try:
@@ -156,22 +160,31 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
     worker = servers.prefect_client(there, known) | servers.mlflow_client(there, known)
     worker |= {
         "KINGMAKER_PROJECT": str(settings.project.resolve()),
+        "KINGMAKER_CONSOLE_URL": there.console_url,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_LOGGING_LEVEL": "INFO",  # what a run says is kept with it
         # At each look the worker begins as many runs as are free to begin: two in the usual 10 s is
         # 720 an hour.
         "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "5"),
     }
+    console = {
+        CONSOLE_CREDENTIALS: f"{USER}:{known.console}",
+        "KINGMAKER_HOME": str(home),
+        "KINGMAKER_PROJECT": worker["KINGMAKER_PROJECT"],
+    }
     if known.ledger:
-        worker["KINGMAKER_LEDGER"] = known.ledger
+        worker["KINGMAKER_LEDGER"] = console["KINGMAKER_LEDGER"] = known.ledger
     serve = ["--factory", "deployments.server.authentication:prefect_app", "--log-level", "warning"]
     serve += ["--timeout-graceful-shutdown", "5", *at, str(there.prefect)]
     track = ["server", "--app-name", "kingmaker", "--workers", "1", "--no-serve-artifacts"]
     track += ["--default-artifact-root", str(settings.artifacts), *at, str(there.mlflow)]
+    show = ["--factory", "deployments.console.app:console_app", "--log-level", "warning"]
+    show += ["--timeout-graceful-shutdown", "5", *at, str(there.console)]
     work = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", str(at_once)]
     return [
         Program("prefect", "uvicorn", serve, base | prefect, home),
         Program("mlflow", "mlflow", track, base | mlflow, home),
+        Program("console", "uvicorn", show, base | console, home),
         Program("worker", "prefect", work, base | worker, home),
     ]
 
@@ -183,12 +196,14 @@ def _begin(programs: list[Program], known: Secrets, there: Running, stop: thread
     """Start the servers, wait until they answer, then start the worker and wait until the server
     knows it.
     """
-    prefect, mlflow, worker = programs
+    prefect, mlflow, console, worker = programs
     api, tracking = there.prefect_server(known), there.mlflow_server(known)
     prefect.start()
     mlflow.start()
+    console.start()
     wait(prefect, lambda: api.ask("/ready", timeout=10), stop)
     wait(mlflow, lambda: tracking.ask("/health", timeout=10), stop)
+    wait(console, lambda: there.console_server(known).ask("/health", timeout=10), stop)
     worker.start()
     wait(worker, lambda: _is_online(api), stop)
     wait(worker, lambda: _launch_directly(api), stop)
@@ -294,6 +309,7 @@ def _any_free() -> int:
 
 
 def _tell(say: Callable[[str], None], home: Path, there: Running) -> None:
+    say(f"console  {there.console_url}")
     say(f"Prefect  {there.prefect_url}")
     say(f"MLflow   {there.mlflow_url}")
     say(f"user     {USER}; the passwords are in {os.path.relpath(servers.secrets_file(home))}")

@@ -277,6 +277,32 @@ _PROMISE = _mapping(
 )
 
 
+_SAID = _mapping(
+    {
+        "purpose": _key(
+            _TEXT, "What the data is for; on a model's card where its spec says nothing."
+        ),
+        "usage": _key(_TEXT, "How it is used; on a model's card."),
+        "limitations": _key(_TEXT, "What it does not hold, or is not for; on a model's card."),
+    }
+)
+
+_MEMBER = _mapping(
+    {
+        "name": _key(_TEXT, "Named as owner on a model's card, where the team has no name."),
+        "username": _key(_TEXT, "The same, of a member without a name."),
+        "dateOut": _key(_TEXT, "When a member has left; not named any more."),
+    }
+)
+
+_TEAM = _mapping(
+    {
+        "name": _key(_TEXT, "The owner on a model's card."),
+        "members": _list(_MEMBER, "Who is in it; listed below."),
+    }
+)
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the keys that Kingmaker reads."""
     contract = _mapping(
@@ -291,6 +317,11 @@ def schema() -> dict[str, Any]:
                 _TEXT,
                 "Kept with every snapshot. A contract whose values mean something else needs a new"
                 " one.",
+            ),
+            "description": _key(_SAID, "Words for people; listed below."),
+            "team": _key(
+                {"anyOf": [_TEAM, {"type": "array", "items": _MEMBER}]},
+                "Who owns it; before v3.1 of the standard a list of members.",
             ),
             "servers": _list(_SERVER, "Where the data comes from.", minItems=1),
             "schema": _list(_TABLE, "The one table.", minItems=1, maxItems=1),
@@ -323,6 +354,9 @@ def page() -> str:
         ("schema.properties.logicalTypeOptions", _OPTIONS["properties"]),
         ("quality: of the table or a column", _QUALITY["properties"]),
         ("slaProperties", _PROMISE["properties"]),
+        ("description", _SAID["properties"]),
+        ("team", _TEAM["properties"]),
+        ("team.members", _MEMBER["properties"]),
     )
     parts = [_INTRODUCTION]
     for heading, properties in sections:

@@ -12,6 +12,7 @@ Where do I go to change ...?
     serving.py, delivery.py        open rows: checked, scored, kept as served; sinks
     predictions.py, champion.py    what the command scores; a version read without a lease
     challenger.py, guardrails.py   from the window to the gate; the checks of a challenger
+    package.py, packaged.py        what a version needs to be loaded anywhere; what it does there
     approval.py                    requests that wait for a person
     dead_runs.py                   runs on the Prefect server that died or are overdue
     kept.py, stop.py               what a run keeps in memory; a person's wish to stop

@@ -19,10 +19,11 @@ from flows.steps.evidence import (
 )
 from flows.steps.guardrails import every_guardrail
 from flows.steps.maturity import trainable
+from flows.steps.package import Example, make_package
 from flows.steps.run import ModelRun
 from tasks.drift.task import make_baseline
 from tasks.errors import MisuseError, first_line
-from tasks.evaluation.judgement import importance
+from tasks.evaluation.behaviour import behaviour
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
 from tasks.evaluation.task import score_labelled
@@ -30,6 +31,7 @@ from tasks.features.task import features_sha256
 from tasks.prediction import predict
 from tasks.records import (
     BatchRecord,
+    Behaviour,
     Evidence,
     FeatureFrame,
     GateRule,
@@ -42,6 +44,7 @@ from tasks.records import (
     TrainedModel,
     WindowKind,
 )
+from tasks.registry.package import Package
 from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
@@ -162,11 +165,13 @@ def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
     fitted, as_fitted, joins = join_ensemble(
         run, challenger.fitted, search.holdout, search.champion, search.window
     )
-    trained = enter(run, fitted, as_fitted, search.searched.found, challenger.left_out)
-    evidence = gather_evidence(run, search, fitted, trained, as_fitted, joins)
+    example = make_package(run, fitted)
+    found, left_out = search.searched.found, challenger.left_out
+    trained = enter(run, fitted, as_fitted, found, left_out, example.package)
+    evidence = gather_evidence(run, search, fitted, trained, as_fitted, example, joins)
     evidence = evidence.but(left_out=challenger.left_out)
     gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
-    entry = run.decide_by(gate, evidence.batch, evidence, trained)
+    entry = run.decide_by(gate, run.newest_batch, evidence, trained)
     get_run_logger().info(
         "%s version %d: %s: %s",
         run.managed.name,
@@ -183,6 +188,7 @@ def enter(
     as_fitted: np.ndarray,
     found: tuple[Found, ...],
     left_out: tuple[LeftOut, ...],
+    package: Package,
 ) -> TrainedModel:
     """Log and register a fitted challenger, and return its record; ``as_fitted``, (rows,) or (rows,
     classes), is what it predicts for the holdout.
@@ -192,14 +198,15 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
-    weights = dict[str, float]()
+    measured = Behaviour()
     try:
-        weights = importance(
+        measured = behaviour(
             predicts,
             LabelledRows(parts.holdout),
             as_fitted,
+            as_fitted if fitted.unseen is None else fitted.unseen,
             Objective(spec.problem, spec.metric, fitted.classes),
-            seed=spec.training.seed,
+            spec.training.seed,
         )
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
         get_run_logger().warning(
@@ -211,7 +218,7 @@ def enter(
         parts.holdout,
         as_fitted,
         predicts,
-        weights,
+        measured.importance,
         history_before(run, parts.train),
     )
     lineage = Lineage(
@@ -230,6 +237,7 @@ def enter(
         contract_text=run.managed.contract.file.read_text(encoding="utf-8"),
         seed=spec.training.seed,
         code_version=code_version(),
+        behaviour=measured,
     )
     training = Training(
         lineage=lineage,
@@ -242,6 +250,7 @@ def enter(
         left_out=left_out,
         spec_text=spec.model_dump_json(indent=2),
         seconds=fitted.seconds,
+        package=package,
         trust=spec.trust,
     )
     return register(run.managed, training, run.fence)
@@ -274,6 +283,7 @@ def gather_evidence(
     fitted: Fitted,
     trained: TrainedModel,
     as_fitted: np.ndarray,
+    example: Example,
     joins: tuple[Guardrail, ...] = (),
 ) -> Evidence:
     """Judge the challenger, as it comes back from the registry, by the rows that the champion
@@ -290,7 +300,15 @@ def gather_evidence(
     if holdout.champion is not None:
         comparison, not_compared = compared_or_why_not(challenger, holdout.champion, holdout.spans)
     generalisation, guardrails = every_guardrail(
-        run, fitted, model, challenger, holdout.champion, champion, as_fitted, loaded.predicted
+        run,
+        fitted,
+        model,
+        challenger,
+        holdout.champion,
+        champion,
+        as_fitted,
+        loaded.predicted,
+        example,
     )
     return Evidence(
         model=run.managed.name,

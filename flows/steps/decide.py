@@ -48,7 +48,13 @@ def decide(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> 
     if champion is not None:
         judge_shadows(run, record, champion)
     return run.decide_by(
-        PolicyRule(settings=spec.retrain, first=spec.training.first), batch, evidence
+        PolicyRule(
+            settings=spec.retrain,
+            first=spec.training.first,
+            first_rows=spec.training.first_rows,
+        ),
+        batch,
+        evidence,
     )
 
 

@@ -84,7 +84,7 @@ def join_ensemble(
     known, checks = tuple[EnsembleMember, ...](), tuple[Guardrail, ...]()
     if champion is not None and holdout.champion and _same_features(fitted, champion):
         champion_loss = float(holdout.champion.losses.mean())
-        checks = (MayJoin().check(loss, champion_loss, spec.ensemble),)
+        checks = (MayJoin().check(loss, champion_loss, len(rows), spec.ensemble),)
         known = current_members(run, champion, holdout.first_batch) or (
             _as_member(champion, champion_loss),
         )
@@ -161,7 +161,8 @@ def refresh(run: ModelRun, champion: LoadedModel) -> LoadedModel:
     made = run.history.adjustments(version)
     due = [record for record in judged if record.batch.id > made[-1].batch] if made else judged[-1:]
     for record in due:
-        run.decide_by(rule, record.batch.id, recalibration_evidence(run, champion, record, judged))
+        evidence = recalibration_evidence(run, champion, record, judged)
+        run.carry_out(run.decide_by(rule, record.batch.id, evidence))
     return run.models.version(version)
 
 

@@ -26,4 +26,10 @@ def estimated(
     if not unseen:
         return None
     reference = run.features(unseen[-REFERENCE:])
-    return estimate_performance(run.managed, champion, reference, record.batch.id, predicted)
+    past = [
+        (r.estimate, r.performances[0])
+        for r in run.batches.known.values()
+        if r.estimate is not None and r.performances and r.batch.id != record.batch.id
+    ]
+    frame = run.features([record])
+    return estimate_performance(run.managed, champion, reference, frame, predicted, past)

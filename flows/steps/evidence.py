@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 from prefect import get_run_logger
 
-from flows.steps.maturity import trainable
+from flows.steps.maturity import trainable, waiting
 from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
-from tasks.evaluation.compare import SeenRowsError, time_blocks
+from tasks.evaluation.compare import SeenRowsError, is_enough
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import compare_models, score_labelled
@@ -42,19 +43,21 @@ def watch_evidence(
     """Compare the previous champion, scored in shadow, with the new one; None outside the watch.
 
     With labels that come late it is an earlier batch that is mature by now: the newest that was not
-    looked at yet.
+    looked at yet. Small batches are looked at together, once there are ``watch.rows`` rows.
     """
     match run.history.champion_changes[-1:]:
         case (LedgerEntry(decision=Promote(previous=int(before))) as last,):
             pass
         case _:
             return None
-    since = [r for r in trainable(run) if last.batch < r.batch.id <= record.batch.id]
+    judged = run.history.judged_until(last)
+    since = [r for r in trainable(run) if judged < r.batch.id <= record.batch.id]
     looked_at = run.history.watched_since(last)
+    watch = run.managed.spec.watch
     left = [
-        (count, r)
-        for count, r in enumerate(since[: run.managed.spec.watch.batches], start=1)
-        if r.batch.id not in looked_at
+        (count, records)
+        for count, records in enumerate(by_rows(since, watch.rows)[: watch.batches], start=1)
+        if records[-1].batch.id not in looked_at
     ]
     if not left:
         return None
@@ -62,21 +65,47 @@ def watch_evidence(
 
     # Both with the recalibration in force: it is not the watch's question.
     previous = replace(run.models.version(before), recalibration=champion.recalibration)
-    comparison, why_not = compared_on_batch(run, previous, champion, watched)
+    newest = watched[-1].batch.id
+    if len(watched) == 1:
+        comparison, why_not = compared_on_batch(run, previous, champion, watched[0])
+    else:
+        rows = run.features(watched), tuple(map(whole, watched))
+        comparison, why_not = compared_on(run, previous, champion, rows)
     if comparison is None:
         get_run_logger().warning(
-            "%s: batch %s cannot be watched: %s", run.managed.name, watched.batch.id, why_not
+            "%s: batch %s cannot be watched: %s", run.managed.name, newest, why_not
         )
         return None
     return WatchEvidence(
         model=run.managed.name,
-        batch=watched.batch.id,
+        batch=newest,
         revision=record.revision,
         champion=champion.trained.version,
         previous=previous.trained.version,
         batches_watched=count,
         comparison=comparison,
     )
+
+
+def by_rows(records: Sequence[BatchRecord], least: int) -> list[list[BatchRecord]]:
+    """Return neighbouring batches together, oldest first, each time as few as have ``least``
+    labelled rows; the newest ones are left out until they have.
+    """
+    groups, group, rows = list[list[BatchRecord]](), list[BatchRecord](), 0
+    for record in records:
+        group.append(record)
+        rows += labelled_rows(record)
+        if rows >= least:
+            groups.append(group)
+            group, rows = [], 0
+    return groups
+
+
+def labelled_rows(record: BatchRecord) -> int:
+    """Return the accepted rows of a batch whose labels may be used."""
+    if record.labelled is not None:
+        return record.labelled.labelled
+    return record.verdict.rows - record.verdict.quarantined
 
 
 def freeze_evidence(run: ModelRun, record: BatchRecord) -> FreezeEvidence:
@@ -176,15 +205,15 @@ class Holdout:
         return min(span.batch for span in self.spans)
 
 
-def enough_to_judge(run: ModelRun) -> Callable[[FeatureFrame], bool]:
-    """Return the function that says whether labelled rows are enough for the gate to compare by."""
-    gate = run.managed.spec.gate
+def enough_to_judge(run: ModelRun) -> Callable[[pd.Series, np.ndarray], bool]:
+    """Return the function that says whether rows are enough for the gate to compare by, from their
+    labels and moments.
+    """
+    gate, problem = run.managed.spec.gate, run.managed.spec.problem
 
-    def enough(frame: FeatureFrame) -> bool:
-        if len(frame) < gate.min_rows:
-            return False
-        blocks, _ = time_blocks(frame.moments)
-        return len(np.unique(blocks)) >= gate.min_blocks
+    def enough(target: pd.Series, moments: np.ndarray) -> bool:
+        least = {"rows": gate.rows, "blocks": gate.min_blocks, "rarer": gate.min_minority}
+        return is_enough(target, moments, problem, **least)
 
     return enough
 
@@ -276,19 +305,21 @@ def policy_evidence(
     run: ModelRun, record: BatchRecord, champion: LoadedModel | None
 ) -> PolicyEvidence:
     """Gather what the retrain policy looks at."""
-    judged = {
-        r.batch.id: r.performances[0].loss.value
-        for r in run.batches.known.values()
-        if r.performances
+    performances = {
+        r.batch.id: r.performances[0] for r in run.batches.known.values() if r.performances
     }
+    judged = {batch: one.loss.value for batch, one in performances.items()}
     trained = run.trainings.batches()
     newest = trained[-1] if trained else None
     # A loss is news once: with labels that come late, a training may have followed the newest
     # judged batch.
     news = bool(judged) and (newest is None or max(judged) > newest)
     losses = tuple(judged.values())
-    accepted = trainable(run)
+    accepted, gate = trainable(run), run.managed.spec.gate
     since = [r for r in accepted if newest is None or r.batch.id > newest]
+    unseen, least = unseen_from(run, champion), 0
+    if unseen is not None and gate.without_evidence == "keep":
+        least = gate.min_rows
     return PolicyEvidence(
         model=run.managed.name,
         batch=record.batch.id,
@@ -298,6 +329,12 @@ def policy_evidence(
         batches_since_training=len(since),
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
+        newest_error=performances[max(judged)].loss_error if news else 0.0,
+        waiting=len(waiting(run)),
+        unseen_rows=sum(
+            labelled_rows(r) for r in accepted if unseen is None or r.batch.start >= unseen
+        ),
+        least_rows=least,
         drift_share=None if record.drift is None else record.drift.share,
         training_age=None if newest is None else run.as_of - run.managed.rows.batch(newest).end,
         rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from flows.steps.package import Example
 from flows.steps.run import ModelRun
 from tasks.evaluation.scored import Scored
 from tasks.evaluation.task import check_guardrails
@@ -22,12 +23,13 @@ def every_guardrail(
     current: LoadedModel | None,
     as_fitted: np.ndarray,
     as_loaded: np.ndarray,
+    example: Example,
 ) -> tuple[Generalisation, tuple[Guardrail, ...]]:
     """Check the challenger ``model`` as it came back from the registry.
 
     ``challenger`` and ``champion`` are what both predict for the holdout unseen, ``current`` is the
     champion that serves; ``as_fitted`` and ``as_loaded`` what the challenger itself predicts for
-    the holdout before and after it was stored.
+    the holdout before and after it was stored; ``example`` is its package.
     """
     parts = fitted.split
     found, checks = check_guardrails(
@@ -53,5 +55,11 @@ def every_guardrail(
     return found, (
         *checks,
         *check_features(run.managed, newest, before, run.known_labels, run.past, model, current),
-        check_stored_model(run.managed, model, fitted.pipeline),
+        *check_stored_model(
+            run.managed,
+            model,
+            fitted.pipeline,
+            example.package,
+            example.served(run.managed, model),
+        ),
     )

@@ -15,11 +15,13 @@ from tasks.ledger.repositories import Decisions, Trainings
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     AnyEvidence,
+    InForce,
     LedgerEntry,
     LoadedModel,
     Predictions,
     Recalibrate,
     TrainedModel,
+    served_by,
 )
 from tasks.registry.task import champion_version, load_model
 
@@ -133,4 +135,13 @@ def adjusted(model: LoadedModel, entry: LedgerEntry[Recalibrate, AnyEvidence]) -
         weights=entry.decision.weights,
         recalibration=entry.decision.recalibration,
         adjusted_by=entry.id,
+    )
+
+
+def in_force(decision: Recalibrate, number: int) -> InForce:
+    """Return what a decision, by its number in the ledger, put in force."""
+    return InForce(
+        served_by=served_by(decision.version, number),
+        weights=decision.weights or (1.0,),
+        recalibration=decision.recalibration,
     )

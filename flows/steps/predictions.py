@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from flows.steps.delivery import deliver
 from flows.steps.open_rows import RowsRefusedError, checked_rows, past_of_rows
-from flows.steps.serving import champion_to_score_by, scored, write_down
+from flows.steps.serving import champion_to_score_by, margins_of, scored, write_down
 from tasks.errors import MisuseError
 from tasks.ingest.open_rows import rows_of_file
 from tasks.lake import scratch_directory
@@ -25,7 +25,7 @@ from tasks.scoring.config import ScoringConfig
 from tasks.scoring.current import write_newest
 from tasks.scoring.delivered import SCORED_AT, VERSION, as_delivered, delivered_rows
 from tasks.scoring.predictions import read_predictions, without_prediction
-from tasks.scoring.served import served_table
+from tasks.scoring.served import ServedBefore, served_table
 from tasks.scoring.writing import table_writer
 
 
@@ -80,19 +80,21 @@ def score_file(
         SCORED_AT: pa.scalar(as_of, pa.timestamp("us", tz="UTC")),
     }
     recorded, unknown = 0, list[str]()
+    earlier = ServedBefore(managed.settings.lake, managed.contract)
     with (
         checked_rows(managed, rows) as checked,
         past_of_rows(managed, engine, as_of, checked) as past,
         table_writer(target) as write,
     ):
-        for part in scored(managed, champion, checked, past, explain):
+        margins = margins_of(managed, engine, champion)
+        for part in scored(managed, champion, checked, past, explain, margins):
             table = served_table(part, managed.contract, config.include)
             unknown += filter(
                 None, [without_prediction(managed.contract, part.frame, part.predicted)]
             )
             write(as_delivered(table, managed.contract, config.include, config.threshold, given))
             if record:
-                written = write_down(managed, engine, part, as_of, rows.where)
+                written = write_down(managed, engine, part, as_of, rows.where, earlier)
                 recorded += sum(one.rows for one in written)
         number = checked.verdict.rows if checked.verdict is not None else 0
         if number == len(checked.broken):

@@ -14,12 +14,15 @@ from prefect.artifacts import (
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.history import ApprovalRequest
+from tasks.lake import write_whole
 from tasks.records import BatchRecord, LoadedModel
-from tasks.registry.task import log_batch, log_page
+from tasks.registry.task import describe_version, log_batch, log_page
 from tasks.reports.task import (
     approval_page,
+    card_page,
     write_approval_page,
     write_batch_pages,
+    write_card,
     write_model_page,
 )
 
@@ -45,9 +48,10 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
         table=[{"what": name, "value": value} for name, value in _table(record).items()],
         description=f"**{record.name}**: " + "; ".join(f"{d.kind}: {d.reason}" for d in decided),
     )
-    await acreate_link_artifact(
-        key=f"{key}-report", link=pages[0].as_uri(), link_text=f"Report of {record.name}"
-    )
+    if report := run.managed.settings.address_of(pages[0]):
+        await acreate_link_artifact(
+            key=f"{key}-report", link=report, link_text=f"Report of {record.name}"
+        )
     return record
 
 
@@ -76,6 +80,8 @@ async def ask_for_approval(run: ModelRun, entry: ApprovalRequest) -> None:
     page, text = write_approval_page(run.managed, entry)
     log_page(run.managed, trained.run_id, page)
     key = f"{run.managed.name}-version-{trained.version}-approval".replace("_", "-")
+    if address := run.managed.settings.address_of(page):
+        text = f"{text}\n\n[The same page on the console]({address})"
     await acreate_markdown_artifact(
         key=key, markdown=text, description=f"{run.managed.name} awaits approval"
     )
@@ -84,7 +90,33 @@ async def ask_for_approval(run: ModelRun, entry: ApprovalRequest) -> None:
 def publish_model(run: ModelRun) -> None:
     """Rebuild the model's page and its picture from the ledger."""
     records = list(run.batches.known.values())
+    publish_cards(run)
     write_model_page(run.managed, records, run.history, waiting(run), run.fence)
+
+
+def publish_cards(run: ModelRun) -> None:
+    """Write the cards of the versions that something was decided about since, and of those that
+    serve or have just served; MLflow gets what has changed, and while it is away nothing is kept
+    back: the next run has it.
+    """
+    history, records = run.history, tuple(run.batches.known.values())
+    newest = max((entry.batch for entry in history), default="")
+    now = {entry.version for entry in history if entry.batch == newest}
+    now |= {change.decision.version for change in history.champion_changes[-2:]}
+    for version in history.challengers:
+        described = card_page(run.managed, version).with_suffix(".md")
+        told = described.read_text(encoding="utf-8") if described.exists() else None
+        if version not in now and told is not None:
+            continue
+        trained = run.trainings.version(version)
+        challenged = history.judgements(version)[0].evidence.champion
+        before = None if challenged is None else run.trainings.version(challenged)
+        page, text = write_card(run.managed, trained, before, records, history, run.fence)
+        if run.registry_away or told == text:
+            continue
+        describe_version(run.managed, trained, text, page, run.fence)
+        with run.fence.hold():  # last: what is written here MLflow has
+            write_whole(described, text.encode())
 
 
 def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]:
@@ -143,5 +175,7 @@ def _table(record: BatchRecord) -> dict[str, str]:
     if record.labelled is not None:
         table["rows with a label"] = f"{record.labelled.labelled:,} of {record.labelled.rows:,}"
     if record.performances:
-        table[record.performances[0].metric] = str(record.performances[0].score)
+        champion = record.performances[0]
+        table[champion.metric] = str(champion.score or "-")
+        table["loss"] = str(champion.loss)
     return table

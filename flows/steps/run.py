@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 import prefect.runtime
 from prefect import get_run_logger
+from prefect.context import SyncClientContext
 
 from flows.steps.events import announce
 from flows.steps.kept import Kept
-from flows.steps.models import Models
+from flows.steps.models import Models, in_force
 from tasks.decisions.rules import decide
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import score_labelled
@@ -34,12 +35,13 @@ from tasks.records import (
     LoadedModel,
     Past,
     Promote,
+    Recalibrate,
     RegistryAwayError,
     RollBack,
     Rule,
     TrainedModel,
 )
-from tasks.registry.task import end_left_behind, set_champion
+from tasks.registry.task import end_left_behind, set_champion, show_in_force
 from tasks.settings import Settings
 
 FRAMES = 4
@@ -115,6 +117,13 @@ class ModelRun:
         return self.decisions.history
 
     @property
+    def newest_batch(self) -> str:
+        """The newest batch that was there at the run's moment: the one that a decision follows."""
+        known = self.batches.known
+        there = [id for id, record in known.items() if record.batch.end <= self.as_of]
+        return max(there or known)
+
+    @property
     def known_labels(self) -> KnownLabels:
         """What was read of the contract of labels by the run's moment."""
         return KnownLabels(batches=tuple(self.labels.known.values()), as_of=self.as_of)
@@ -170,10 +179,12 @@ class ModelRun:
         return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
-        """Carry out a journalled promotion or rollback, and mark it effective."""
+        """Carry out a journalled promotion, rollback or recalibration, and mark it effective."""
         match entry.decision:
             case Promote() | RollBack():
                 set_champion(self.managed, entry.decision, self.fence)
+            case Recalibrate(version=version):
+                show_in_force(self.managed, version, in_force(entry.decision, entry.id), self.fence)
         self.finish(entry)
 
     def finish(self, entry: LedgerEntry) -> None:
@@ -198,7 +209,8 @@ def model_run(model: str, as_of: datetime | None) -> Iterator[ModelRun]:
     engine = open_ledger(managed.settings.ledger_url)
     flow_run = str(prefect.runtime.flow_run.id or "")
     moment = (as_of or datetime.now(UTC)).astimezone(UTC)
-    with lease(engine, model, holder_name(flow_run)) as held:
+    # One client for all tasks of the run: each would read the machine's certificates for its own.
+    with SyncClientContext.get_or_create(), lease(engine, model, holder_name(flow_run)) as held:
         yield _begin(managed, engine, held, moment, flow_run)
 
 
@@ -225,7 +237,7 @@ def _begin(
         held.left_behind = False
         for entry in run.history.unfinished:
             match entry.decision:
-                case Promote() | RollBack():
+                case Promote() | RollBack() | Recalibrate():
                     run.carry_out(entry)
     return run
 

@@ -5,6 +5,7 @@ Nothing here needs a lease: the champion is read, and what is written down is on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -16,10 +17,12 @@ from flows.steps.models import unusable
 from flows.steps.open_rows import CheckedRows, checked_rows, past_of_open_rows
 from tasks.batches import Batch
 from tasks.errors import KingmakerError, MisuseError
+from tasks.evaluation.margins import interval_margins
 from tasks.explanation.reasons import in_json, reasons
 from tasks.features.task import open_features
 from tasks.ingest.open_rows import rows_of_batch
 from tasks.lake import write_whole
+from tasks.ledger import entries as ledger
 from tasks.ledger.served import PartTakenError, record_served, served_parts
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
@@ -28,11 +31,16 @@ from tasks.records import LoadedModel, Past, ServedPart
 from tasks.scoring.predictions import without_prediction
 from tasks.scoring.served import (
     ScoredRows,
-    newest_served,
+    ServedBefore,
     newly_served,
     served_table,
     write_part,
 )
+
+ERRORS, ERROR_ROWS = 6, 200
+"""Mature batches whose errors make an interval, and rows below which those of the rows held out in
+training are taken besides.
+"""
 
 
 class NoChampionError(MisuseError):
@@ -80,6 +88,7 @@ def serve_open_batch(
     assert managed.spec.scoring is not None  # noqa: S101 - the flow has looked
     name = f"{managed.name} {batch.id}"
     rows, found = rows_of_batch(managed.open_rows, batch), list[ServedPart]()
+    earlier = ServedBefore(managed.settings.lake, managed.contract)
     with (
         checked_rows(managed, rows, before) as checked,
         past_of_open_rows(managed, engine, as_of, batch.start, batch.end, before) as past,
@@ -87,10 +96,11 @@ def serve_open_batch(
         if checked.broken and checked.verdict is not None:
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
         keep_quarantine(managed, checked, batch.id)
-        for part in scored(managed, champion, checked, past, managed.spec.scoring.explain):
+        explain, margins = managed.spec.scoring.explain, margins_of(managed, engine, champion)
+        for part in scored(managed, champion, checked, past, explain, margins):
             if unknown := without_prediction(managed.contract, part.frame, part.predicted):
                 get_run_logger().warning("%s: %s", name, unknown)
-            found += write_down(managed, engine, part, as_of, rows.where)
+            found += write_down(managed, engine, part, as_of, rows.where, earlier)
     return tuple(found)
 
 
@@ -100,9 +110,11 @@ def scored(
     checked: CheckedRows,
     past: Past,
     explain: int = 0,
+    margins: tuple[float, float] | None = None,
 ) -> Iterator[ScoredRows]:
     """Give the sound rows with the champion's predictions, part by part, in their order; each with
-    the ``explain`` features that moved it most. ``past`` is what features look back on.
+    the ``explain`` features that moved it most, and with an interval where ``margins`` are given.
+    ``past`` is what features look back on.
 
     Raises ReasonsError when reasons do not add up to a prediction.
     """
@@ -113,14 +125,38 @@ def scored(
         frame = open_features(managed, sound, past)
         predicted = predict_frame(champion, frame, problem)
         why = reasons(champion, frame.features, predicted, problem, explain) if explain else None
-        yield ScoredRows(sound, frame, predicted, champion, None if why is None else in_json(why))
+        told = None if why is None else in_json(why)
+        yield ScoredRows(sound, frame, predicted, champion, told, margins)
+
+
+def margins_of(
+    managed: ManagedModel, engine: Engine, champion: LoadedModel
+) -> tuple[float, float] | None:
+    """Return the margins of the interval that the spec asks for, NaN while the champion's errors
+    are of too few rows; None when it asks for none.
+
+    They are those of its newest mature batches, and of the rows held out when it was made where
+    these have too few rows.
+    """
+    config, trained = managed.spec.scoring, champion.trained
+    if config is None or config.interval is None:
+        return None
+    known = ledger.newest_errors(engine, managed.name, trained.version, ERRORS)
+    if sum(one.rows for one in known) < ERROR_ROWS and trained.behaviour.errors is not None:
+        known = (*known, trained.behaviour.errors)
+    return interval_margins(known, config.interval) or (math.nan, math.nan)
 
 
 def write_down(
-    managed: ManagedModel, engine: Engine, part: ScoredRows, as_of: datetime, source: str
+    managed: ManagedModel,
+    engine: Engine,
+    part: ScoredRows,
+    as_of: datetime,
+    source: str,
+    earlier: ServedBefore,
 ) -> tuple[ServedPart, ...]:
     """Write down what was predicted, for the rows of each batch as a part of its own; what was
-    written down before is not written down again.
+    written down ``earlier`` is not written down again.
     """
     found = []
     moments = part.frame.event_time
@@ -130,7 +166,7 @@ def write_down(
     while batch.start <= last:
         mask = ((moments >= batch.start) & (moments < batch.end)).to_numpy()
         if mask.any():
-            written = _record(managed, engine, part.where(mask), batch.id, as_of, source)
+            written = _record(managed, engine, part.where(mask), batch.id, as_of, source, earlier)
             found += [] if written is None else [written]
         batch = managed.rows.batch_of(batch.end)
     return tuple(found)
@@ -143,21 +179,23 @@ def _record(
     batch: str,
     as_of: datetime,
     source: str,
+    earlier: ServedBefore,
 ) -> ServedPart | None:
     contract, lake = managed.contract, managed.settings.lake
     include = () if managed.spec.scoring is None else managed.spec.scoring.include
     while True:
         there = served_parts(engine, managed.name, batch)
-        known = newest_served(lake, there, contract)
-        fresh = newly_served(rows, contract, known, as_of)
+        fresh = newly_served(rows, contract, earlier.newest(batch, there), as_of)
         if not fresh.any():
             return None
         table = served_table(rows.where(fresh), contract, include)
         written = write_part(lake, table, rows, batch, as_of, source)
         try:
-            return record_served(engine, written, len(there) + 1)
+            recorded = record_served(engine, written, len(there) + 1)
         except PartTakenError:
             continue  # another run scores the same batch: look again at what is there by now
+        earlier.wrote(recorded)
+        return recorded
 
 
 def keep_quarantine(managed: ManagedModel, checked: CheckedRows, batch: str) -> None:

@@ -108,6 +108,10 @@ class EnsembleConfig(AbbreviatedConfig):
     """
     recent: int = Field(default=6, ge=1)
     """Batches that say who leaves."""
+    rows: int = Field(default=100, ge=1)
+    """A batch with fewer labelled rows moves the discounted losses by its share of so many, and a
+    holdout with fewer keeps no new member out.
+    """
     other_every: int = Field(default=3, ge=2)
     """Every so many trainings the window is of the other kind than the best member's."""
 
@@ -130,6 +134,11 @@ class RecalibrationConfig(AbbreviatedConfig):
 class GateConfig(Config):
     """When a challenger replaces the champion."""
 
+    refresh: Literal["not worse", "better"] = "not worse"
+    """What a refresh must be: not clearly worse than the champion on rows that neither has seen; or
+    ``better``, its loss there being lower, which refuses newer models that would have served better
+    (docs/yardstick.md).
+    """
     refresh_t: float = Field(default=1.7, gt=0)
     """A refresh is clearly worse when its block-wise t is above this ..."""
     refresh_worse: float = Field(default=0.02, ge=0)
@@ -140,15 +149,22 @@ class GateConfig(Config):
     """Chance that an equal recipe is ever promoted, over all attempts since a change of recipe was
     promoted.
     """
-    min_rows: int = Field(default=200, ge=1)
-    """Rows below which nothing is compared: where the newest share of the newest batch has fewer,
-    whole batches that the champion has not seen are pooled.
+    rows: int = Field(default=200, ge=1)
+    """Rows to compare by: where the newest share of the newest batch has fewer, whole batches that
+    the champion has not seen are pooled, as many as it takes or as there are.
     """
+    min_rows: int = Field(default=100, ge=1)
+    """Rows below which nothing is compared."""
     min_blocks: int = Field(default=8, ge=3)
     """Blocks of time below which an interval is not believed."""
-    without_evidence: Literal["refresh", "keep"] = "refresh"
-    """What becomes of a refresh where all unseen rows are too few to compare by: it is promoted
-    when it passes its guardrails (``refresh``), or the champion is kept (``keep``).
+    min_minority: int = Field(default=10, ge=1)
+    """Rows whose label is not the most frequent one, below which nothing is compared: where all
+    labels are alike, a model that has learned to say so wins. Regression is not asked for them.
+    """
+    without_evidence: Literal["keep", "refresh"] = "keep"
+    """What becomes of a refresh where all unseen rows are too few to compare by: the champion is
+    kept, and no training is begun before there are ``min_rows`` (``keep``); or it is promoted when
+    it passes its guardrails (``refresh``).
     """
     pool: int = Field(default=4, ge=0)
     """Following batches that a change of recipe may predict in shadow when the holdout has too few
@@ -167,12 +183,25 @@ class GateConfig(Config):
     pass.
     """
 
+    @model_validator(mode="after")
+    def _in_order(self) -> "GateConfig":
+        if self.min_rows > self.rows:
+            raise ValueError(
+                f"expected min_rows to be at most rows ({self.rows}), found {self.min_rows}: what"
+                " is pooled would be too little"
+            )
+        return self
+
 
 class WatchConfig(Config):
     """How long the previous champion is scored in shadow after a promotion."""
 
     batches: int = Field(default=2, ge=0)
     """Batches of shadow; 0 switches the watch off."""
+    rows: int = Field(default=100, ge=1)
+    """Batches with fewer labelled rows are watched together, as many as it takes, and count as one;
+    what was compared on fewer is not brought back.
+    """
     better_t: float = Field(default=2.0, gt=0)
     """The previous champion comes back when its block-wise t is above this ..."""
     better: float = Field(default=0.02, ge=0)

@@ -44,18 +44,24 @@ def _raw_weight(discounted_loss: float, best: float, sharpness: float) -> float:
 
 
 def judge_members(
-    members: Sequence[EnsembleMember], losses: Mapping[int, float], config: EnsembleConfig
+    members: Sequence[EnsembleMember],
+    losses: Mapping[int, float],
+    rows: int,
+    config: EnsembleConfig,
 ) -> tuple[EnsembleMember, ...]:
-    """Return the members after one more mature batch, with the mean loss of each version on it.
+    """Return the members after one more mature batch of ``rows`` labelled rows, with the mean loss
+    of each version on it.
 
-    A discounted loss moves by ``1 - discount`` of the way to the newest loss. A member that
-    ``losses`` does not name, because it has seen rows of the batch, stays as it is.
+    A discounted loss moves by ``1 - discount`` of the way to the newest loss, and by as much less
+    as the batch has fewer than ``config.rows`` rows. A member that ``losses`` does not name,
+    because it has seen rows of the batch, stays as it is.
     """
+    step = (1 - config.discount) * min(1.0, rows / config.rows)
     return tuple(
         member.model_copy(
             update={
-                "discounted_loss": config.discount * member.discounted_loss
-                + (1 - config.discount) * losses[member.version],
+                "discounted_loss": (1 - step) * member.discounted_loss
+                + step * losses[member.version],
                 "losses": (*member.losses, losses[member.version]),
             }
         )
@@ -83,8 +89,13 @@ class MayJoin(Check):
 
     code = "KM014"
 
-    def check(self, loss: float, ensemble_loss: float, config: EnsembleConfig) -> Guardrail:
-        """Compare the new member's mean loss with the ensemble's on the same rows."""
+    def check(
+        self, loss: float, ensemble_loss: float, rows: int, config: EnsembleConfig
+    ) -> Guardrail:
+        """Compare the new member's mean loss with the ensemble's on the same ``rows`` rows."""
+        if rows < config.rows and math.isfinite(loss):
+            found = f"too few rows to tell: {rows:,} of {config.rows:,}"
+            return self.result(True, found, f"at most {config.join_worse:.0%} worse")
         return self.result(
             may_join(loss, ensemble_loss, config),
             f"loss {loss:.4g} alone, against the ensemble's {ensemble_loss:.4g}",

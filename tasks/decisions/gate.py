@@ -122,14 +122,8 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
             False,
             f"the challenger's loss is {comparison.challenger_loss}, which compares with nothing",
         )
-    if not math.isfinite(comparison.challenger_score.value):
-        return (
-            False,
-            (
-                f"{comparison.metric} cannot be computed for the challenger on these rows: they"
-                " judge nothing"
-            ),
-        )
+    if comparison.challenger_score and not math.isfinite(comparison.challenger_score.value):
+        return False, "a prediction of the challenger is no number, which compares with nothing"
     if not math.isfinite(comparison.champion_loss):
         return (
             True,
@@ -154,6 +148,11 @@ def _short(comparison: Comparison, config: GateConfig) -> str:
         return f"{comparison.rows:,} rows of the {config.min_rows:,} that it takes"
     if comparison.blocks < config.min_blocks:
         return f"{comparison.blocks} blocks of time of the {config.min_blocks} that it takes"
+    if comparison.minority is not None and comparison.minority < config.min_minority:
+        return (
+            f"{comparison.minority} of {comparison.rows:,} rows have another label than the most"
+            f" frequent one, of the {config.min_minority} that it takes"
+        )
     return ""
 
 
@@ -169,6 +168,8 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     # A t that is no number clears no challenger.
     if share > config.refresh_worse and not comparison.t <= config.refresh_t:
         return False, f"a refresh that is clearly worse: {words}"
+    if config.refresh == "better" and not share < 0:
+        return False, f"a refresh that is not better, and gate.refresh asks for that: {words}"
     how = "clearly better" if comparison.t < -config.refresh_t else "not clearly worse"
     return True, f"a refresh, {how}: {words}"
 
@@ -207,8 +208,12 @@ def _p_of_many_looks(comparison: Comparison) -> float:
 
 
 def _contradicts(comparison: Comparison) -> bool:
-    """Whether the user's metric is worse beyond both its intervals."""
+    """Whether the user's metric is worse beyond both its intervals; one that is not defined on
+    these rows says nothing.
+    """
     challenger, champion = comparison.challenger_score, comparison.champion_score
+    if challenger is None or champion is None:
+        return False
     if comparison.greater_is_better:
         return challenger.high < champion.low
     return challenger.low > champion.high

@@ -11,19 +11,25 @@ from tasks.decisions.config import Adaptation, PolicyConfig
 from tasks.records import Comparison, Condition, Hold, PolicyEvidence, Retrain
 
 _ASK = ("alarm", "clock", "staleness", "volume")
-_FORBID = ("cooldown", "budget")
+_FORBID = ("evidence", "cooldown", "budget")
+_TOLD = 1.645
+"""Standard errors that a one-sided test at 5% asks for."""
 
 
-def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -> Hold | Retrain:
+def decide_retrain(
+    evidence: PolicyEvidence, config: PolicyConfig, first: int, first_rows: int = 0
+) -> Hold | Retrain:
     """Return whether to train a challenger, why, in one sentence, and what of the policy fired and
     what did not.
 
-    Before there is a champion: wait for ``first`` accepted batches. After that the alarm (the
+    Before there is a champion: wait for ``first`` accepted batches of ``first_rows`` labelled rows
+    together. After that the alarm (the
     newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
-    ``alarm_from`` batches on), the clock, the age of the newest training or the rows since it may
-    ask, never within the cooldown or above the budget. Drift alone never
-    does: on seasonal data it fires on nearly every batch and hardly tells whether a retrain helps
-        (docs/decisions.md, 1). With ``dry_run`` a Retrain says that nothing is done.
+    ``alarm_from`` batches on, and told from that mean by its own rows), the clock, the age of the
+    newest training or the rows since it may ask, never before there are rows to compare a
+    challenger by, within the cooldown or above the budget.
+    Drift alone never does: on seasonal data it fires on nearly every batch and hardly tells whether
+    a retrain helps (docs/decisions.md, 1). With ``dry_run`` a Retrain says that nothing is done.
     """
     if config.never:
         never = Condition(name="never", fired=True, found="retrain.never", limit="no training")
@@ -31,13 +37,21 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
             reason="retrain.never: nothing is trained unless a person asks for it",
             conditions=(never,),
         )
-    have = evidence.accepted_batches
+    have, rows = evidence.accepted_batches, evidence.unseen_rows
     if evidence.champion is None:
         enough = Condition(
-            name="first", fired=have >= first, found=_batches(have), limit=_batches(first)
+            name="first",
+            fired=have >= first and rows >= first_rows,
+            found=f"{_batches(have)}, {rows:,} labelled rows",
+            limit=f"{_batches(first)}, {first_rows:,} rows",
         )
         if not enough.fired:
-            reason = f"collecting: {have} of the {first} batches that the first champion needs"
+            few = (
+                f"{have} of the {first} batches"
+                if have < first
+                else f"{rows:,} of the {first_rows:,} labelled rows"
+            )
+            reason = f"collecting: {few} that the first champion needs"
             return Hold(reason=reason, conditions=(enough,))
         return _retrain(f"{have} batches are there, and no champion yet", (enough,), config)
     conditions = (
@@ -46,6 +60,7 @@ def decide_retrain(evidence: PolicyEvidence, config: PolicyConfig, first: int) -
         _staleness(evidence, config),
         _volume(evidence, config),
         _drift(evidence),
+        _evidence(evidence),
         _cooldown(evidence, config),
         _budget(evidence, config),
     )
@@ -127,8 +142,13 @@ def _alarm(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
     limit = (
         f"{most:.4g}, {config.alarm_sd:g} standard deviations over its last {len(recent)} batches"
     )
+    # A loss of few rows is above its past by chance: its own error must not explain the distance.
+    told = newest is not None and newest - _TOLD * evidence.newest_error > fmean(recent)
+    if newest is not None and newest > most and not told:
+        error = f"standard error {evidence.newest_error:.2g}"
+        found += f", which its rows cannot tell from the mean ({error})"
     return Condition(
-        name="alarm", fired=newest is not None and newest > most, found=found, limit=limit
+        name="alarm", fired=newest is not None and newest > most and told, found=found, limit=limit
     )
 
 
@@ -169,6 +189,16 @@ def _drift(evidence: PolicyEvidence) -> Condition:
 
 
 # --- what forbids ---
+
+
+def _evidence(evidence: PolicyEvidence) -> Condition:
+    rows, least = evidence.unseen_rows, evidence.least_rows
+    return Condition(
+        name="evidence",
+        fired=rows < least,
+        found=f"{rows:,} labelled rows that the champion has not seen",
+        limit=f"{least:,} to compare a challenger by" if least else "off",
+    )
 
 
 def _cooldown(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
@@ -214,7 +244,11 @@ def _in_words(asked: Condition) -> str:
 
 def _loss_in_words(evidence: PolicyEvidence) -> str:
     if evidence.newest_loss is None:
-        return "no mature labels yet"
+        waits = evidence.waiting
+        why = f", and {_batches(waits)} wait{'s' * (waits == 1)} for labels" if waits else ""
+        if not evidence.losses:
+            return f"no batch is judged yet{why}"
+        return f"no batch is judged since, the last loss was {evidence.losses[-1]:.4g}{why}"
     if not evidence.losses:
         return f"loss {evidence.newest_loss:.4g}"
     return f"loss {evidence.newest_loss:.4g} after {evidence.losses[-1]:.4g}"

@@ -22,7 +22,8 @@ def decide_recalibration(
     When those in force did harm on the newest mature batch, as the watch understands it, those
     before them come back.
     """
-    members = judge_members(evidence.members, evidence.losses, ensemble)
+    rows = evidence.summaries[-1].rows if evidence.summaries else 0
+    members = judge_members(evidence.members, evidence.losses, rows, ensemble)
     compared = evidence.comparison
     if compared is not None and was_better(compared, watch):
         return Recalibrate(

@@ -35,7 +35,7 @@ def decide(rule: Rule, evidence: AnyEvidence) -> Decision:
                 evidence, rule.settings, approval_required=rule.approval_required
             )
         case PolicyRule(), PolicyEvidence():
-            return decide_retrain(evidence, rule.settings, rule.first)
+            return decide_retrain(evidence, rule.settings, rule.first, rule.first_rows)
         case WatchRule(), WatchEvidence():
             return decide_watch(evidence, rule.settings)
         case FreezeRule(), FreezeEvidence():

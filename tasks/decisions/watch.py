@@ -35,7 +35,7 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
         f"the previous champion, version {evidence.previous}, has loss"
         f" {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g} ({gain:+.1%}"
         f" better, t {-comparison.t:.2f}) in batch {evidence.batches_watched} of {config.batches}"
-        " of the watch"
+        f" of the watch, on {comparison.rows:,} rows"
     )
     if was_better(comparison, config):
         return RollBack(reason=words, version=evidence.previous, previous=evidence.champion)
@@ -43,13 +43,16 @@ def decide_watch(evidence: WatchEvidence, config: WatchConfig) -> Hold | RollBac
 
 
 def was_better(comparison: Comparison, config: WatchConfig) -> bool:
-    """Whether what was before, compared as the challenger, is better by t and by share."""
+    """Whether what was before, compared as the challenger, is better by t and by share, on rows
+    enough to say so.
+    """
     gain = (
         1 - comparison.challenger_loss / comparison.champion_loss
         if comparison.champion_loss
         else 0.0
     )
-    return -comparison.t > config.better_t and gain > config.better
+    enough = comparison.rows >= config.rows
+    return enough and -comparison.t > config.better_t and gain > config.better
 
 
 def decide_freeze(evidence: FreezeEvidence, config: WatchConfig) -> Freeze | Hold:

@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import KingmakerError
+from tasks.lake import own_columns
 from tasks.records import DriftSummary, FeatureDrift, FeatureFrame
 
 EVENT_TIME = "(event time)"
-"""Column of the baseline's sample that is no feature: by it the rows of a season are found."""
+"""Last column of the baseline's sample, no feature: by it the rows of a season are found. Its name
+where no feature has it.
+"""
 BINS: tuple[int | str, ...] = (10, "doane")
 """How Evidently cuts its histograms."""
 MOST_DRAWN = 100
@@ -34,7 +37,8 @@ def draw_sample(frame: FeatureFrame, rows: int, seed: int) -> pd.DataFrame:
     """Return the features and the event time of at most ``rows`` rows, drawn with ``seed``, in
     their own order.
     """
-    features = frame.features.assign(**{EVENT_TIME: frame.event_time})
+    (name,) = own_columns(frame.schema.names, (EVENT_TIME,))
+    features = frame.features.assign(**{name: frame.event_time})
     return (
         features if len(features) <= rows else features.sample(rows, random_state=seed).sort_index()
     )
@@ -129,7 +133,7 @@ def _rows_of_reference(baseline: pd.DataFrame, summary: DriftSummary) -> pd.Data
     reference = summary.reference
     if reference.kind != "season":
         return baseline
-    times = baseline[EVENT_TIME]
+    times = baseline.iloc[:, -1]
     inside = [(times >= start) & (times < end) for start, end in reference.spans]
     chosen = baseline[sum(inside[1:], start=inside[0])]
     return chosen if len(chosen) else baseline

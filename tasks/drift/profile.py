@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.drift.histograms import codes, count, watched_prediction
+from tasks.lake import own_columns
 from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile, TimeBlock
 
 BINS = 10
@@ -33,6 +34,7 @@ MOST_EARLIER = 400
 season more.
 """
 PREDICTION, TARGET = "prediction", "target"
+"""Kinds of columns that are no features, and their names where no feature has them."""
 
 
 def make_profile(
@@ -52,6 +54,7 @@ def make_profile(
     """
     block, blocks, per_batch = time_blocks(train)
     schema = train.schema
+    prediction, target = own_columns(schema.names, (PREDICTION, TARGET))
     found = [
         *(
             (_number_bins(train.features[name], name), train.features[name])
@@ -61,7 +64,7 @@ def make_profile(
             (_category_bins(train.features[name], name), train.features[name])
             for name in schema.categorical
         ),
-        (_target_bins(train.target), train.target),
+        (_target_bins(train.target, target), train.target),
     ]
     features = [
         profile.model_copy(
@@ -76,7 +79,7 @@ def make_profile(
     watched = watched_prediction(predicted)
     # Not the holdout's own quantiles: in its own bins a short reference looks even, and everything
     # else uneven.
-    bins = _number_bins(watched_prediction(seen[1]), PREDICTION).model_copy(
+    bins = _number_bins(watched_prediction(seen[1]), prediction).model_copy(
         update={"kind": PREDICTION}
     )
     features.append(
@@ -207,7 +210,8 @@ def _number_bins(values: pd.Series, name: str) -> FeatureProfile:
     if len(edges) and edges[-1] == finite.max():
         # Many rows hold the largest value: it is a bin of its own, or a batch above it would look
         # the same.
-        edges = np.append(edges, np.nextafter(edges[-1], np.inf))
+        with np.errstate(over="ignore"):  # above the largest double lies infinity, and it will do
+            edges = np.append(edges, np.nextafter(edges[-1], np.inf))
     return FeatureProfile(
         feature=name,
         kind="numerical",
@@ -229,11 +233,11 @@ def _category_bins(values: pd.Series, name: str) -> FeatureProfile:
     )
 
 
-def _target_bins(target: pd.Series) -> FeatureProfile:
+def _target_bins(target: pd.Series, name: str) -> FeatureProfile:
     """Classes are categories, two numbers are classes, other numbers are cut by quantiles."""
     if pd.api.types.is_numeric_dtype(target.dtype) and target.nunique() > 2:
-        return _number_bins(target, TARGET).model_copy(update={"kind": TARGET})
+        return _number_bins(target, name).model_copy(update={"kind": TARGET})
     text = target.dropna().map(
         lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
     )
-    return _category_bins(text.astype("str"), TARGET).model_copy(update={"kind": TARGET})
+    return _category_bins(text.astype("str"), name).model_copy(update={"kind": TARGET})

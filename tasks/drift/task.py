@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.drift.evidently_report import draw_report, draw_sample
 from tasks.drift.histograms import count_part, count_target
@@ -18,12 +17,13 @@ from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.not_made import page_or_why
 from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, Fence, LoadedModel
+from tasks.task import task
 
 SEEN = 50_000
 """Training rows that the model predicts, to learn how much its predictions swing over time."""
 
 
-@task(name="profile training data", cache_policy=NO_CACHE)
+@task("profile training data")
 def make_baseline(
     managed: ManagedModel,
     train: FeatureFrame,
@@ -50,7 +50,7 @@ def make_baseline(
     return profile, draw_sample(train, managed.spec.drift.sample, seed)
 
 
-@task(name="measure drift", cache_policy=NO_CACHE)
+@task("measure drift")
 def measure_drift(
     managed: ManagedModel,
     champion: LoadedModel,
@@ -73,7 +73,7 @@ def measure_drift(
     )
 
 
-@task(name="measure target drift", cache_policy=NO_CACHE)
+@task("measure target drift")
 def measure_target(
     managed: ManagedModel, model: LoadedModel, frame: FeatureFrame, drift: DriftSummary
 ) -> DriftSummary:
@@ -83,7 +83,7 @@ def measure_target(
     return add_target(drift, model.profile, count_target(model.profile, frame), managed.spec.drift)
 
 
-@task(name="draw Evidently's report", cache_policy=NO_CACHE)
+@task("draw Evidently's report")
 def draw_evidently(
     managed: ManagedModel,
     champion: LoadedModel,

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from tasks.errors import KingmakerError
-from tasks.records import Interval, RowSpan
+from tasks.records import Interval, Problem, RowSpan
 
 MIN_BLOCKS = 10
-"""Blocks are days, or shorter when the rows span fewer than this many days (docs/decisions.md, 3).
-"""
+"""Blocks are days, or shorter when the rows lie on fewer than this many (docs/decisions.md, 3)."""
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 """In microseconds."""
@@ -48,11 +49,12 @@ def refuse_seen_rows(holdout: Sequence[RowSpan], trained_on: Sequence[RowSpan], 
     """Raise SeenRowsError unless the holdout is newer than every row that the model called ``name``
     was trained on.
 
-    Time alone counts: the same row has another batch when the spec cuts time in another way.
+    Time alone counts: the same row has another batch when the spec cuts time in another way. Within
+    one moment the hashes of the keys tell the rows apart.
     """
     for held in holdout:
         for seen in trained_on:
-            if held.start < seen.end:
+            if held.start < seen.end and not _cut_within(held, seen):
                 raise SeenRowsError(
                     f"{name} was trained on rows of batch {seen.batch} from {seen.start} to"
                     f" {seen.end}, and the holdout is {held.start} to {held.end}; compare on newer"
@@ -60,23 +62,64 @@ def refuse_seen_rows(holdout: Sequence[RowSpan], trained_on: Sequence[RowSpan], 
                 )
 
 
+def _cut_within(held: RowSpan, seen: RowSpan) -> bool:
+    """Whether the only moment that both spans have is divided between them."""
+    one_moment = held.start + timedelta(microseconds=1) == seen.end
+    return one_moment and held.hash_from >= seen.hash_until
+
+
 def time_blocks(moments: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the block number of each row, int64 (rows,) from 0, and the blocks' length in hours.
 
     ``moments`` is datetime64 (rows,), in UTC. Blocks are UTC days; when the rows lie on fewer than
-    MIN_BLOCKS of them, their span is cut in MIN_BLOCKS equal blocks.
+    MIN_BLOCKS of them, their span is cut in MIN_BLOCKS equal blocks. Where rows lie so unevenly
+    that some of these are empty, the blocks are of as many rows instead, oldest first, cut between
+    moments; rows of so few moments that this leaves too few are cut within them, in their order,
+    since no time tells them apart. The length is then the mean one.
     """
     since = moments.astype("datetime64[us]", copy=False).view("int64")
     first, last = int(since.min()), int(since.max())
     blocks: np.ndarray = since // _DAY
     blocks -= first // _DAY
     # Counted, not sorted: block numbers are small, and np.unique would sort ten million rows.
-    if last == first or np.count_nonzero(np.bincount(blocks)) >= MIN_BLOCKS:
+    if np.count_nonzero(np.bincount(blocks)) >= MIN_BLOCKS:
         return blocks, 24.0
+    rows, span = len(since), last - first
     np.subtract(since, first, out=blocks)
     blocks *= MIN_BLOCKS
-    blocks //= last - first
-    return np.minimum(blocks, MIN_BLOCKS - 1, out=blocks), (last - first) / MIN_BLOCKS / _HOUR
+    blocks //= max(span, 1)
+    np.minimum(blocks, MIN_BLOCKS - 1, out=blocks)
+    if np.count_nonzero(np.bincount(blocks)) < MIN_BLOCKS:
+        cuts = np.arange(1, MIN_BLOCKS) * rows // MIN_BLOCKS
+        blocks = np.searchsorted(np.partition(since, cuts)[cuts], since, side="right")
+    if np.count_nonzero(np.bincount(blocks)) < min(rows, MIN_BLOCKS):
+        blocks[np.argsort(since, kind="stable")] = np.arange(rows) * MIN_BLOCKS // rows
+    return blocks, span / MIN_BLOCKS / _HOUR
+
+
+def minority(target: pd.Series, problem: Problem) -> int | None:
+    """Return the number of rows whose label is not the most frequent one; None for regression."""
+    if problem == "regression":
+        return None
+    return len(target) - int(target.value_counts().max())
+
+
+def is_enough(
+    target: pd.Series,
+    moments: np.ndarray,
+    problem: Problem,
+    *,
+    rows: int,
+    blocks: int,
+    rarer: int,
+) -> bool:
+    """Return whether labels and moments, (rows,) each, are those of so many rows and blocks of time
+    at least, ``rarer`` of the rows having another label than the most frequent one.
+    """
+    found = minority(target, problem)
+    if len(target) < rows or (found is not None and found < rarer):
+        return False
+    return len(np.unique(time_blocks(moments)[0])) >= blocks
 
 
 def block_test(values: np.ndarray, blocks: np.ndarray) -> BlockTest:

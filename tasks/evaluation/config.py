@@ -5,6 +5,7 @@ Defaults are those of docs/decisions.md.
 
 from __future__ import annotations
 
+import math
 import re
 
 from pydantic import Field
@@ -62,6 +63,17 @@ def quantile_of(metric: str) -> float | None:
 def greater_is_better(metric: str) -> bool:
     """Whether more of ``metric`` is better."""
     return metric.removesuffix("_macro").removesuffix("_ovr") in _GREATER
+
+
+def bounds_of(metric: str, problem: Problem) -> tuple[float, float]:
+    """Return the least and the greatest value that ``metric`` can have."""
+    if metric == "r2":
+        return -math.inf, 1.0
+    if greater_is_better(metric):
+        return 0.0, 1.0
+    if metric == "brier":
+        return 0.0, 2.0 if problem == "multiclass" else 1.0
+    return 0.0, math.inf
 
 
 class GuardrailsConfig(Config):

@@ -9,12 +9,14 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tasks.evaluation.compare import block_test, paired_test, refuse_seen_rows
+from tasks.evaluation.compare import block_test, minority, paired_test, refuse_seen_rows
 from tasks.evaluation.config import greater_is_better
-from tasks.evaluation.metrics import EvaluationError, score_interval
+from tasks.evaluation.margins import errors_of
+from tasks.evaluation.metrics import EvaluationError, UndefinedMetricError, score_interval
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.slices import compare_slices, slice_scores
+from tasks.prediction import predict_mixed
 from tasks.records import Comparison, Generalisation, Interval, Performance, RowSpan
 
 
@@ -22,7 +24,8 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
     """Judge one model on the labelled rows of one batch, by its objective's metric and by
     ``metrics`` as far as they are defined.
 
-    Raises EvaluationError when the rows cannot judge a model, as one class cannot by AUC.
+    On rows of one class there is no AUC: the score is None, and the loss judges. Raises
+    EvaluationError when a prediction is no number.
     """
     rows, objective = scored.rows, scored.objective
     test = block_test(scored.losses, rows.blocks)
@@ -35,7 +38,7 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
     def defined(name: str, of: np.ndarray | slice = slice(None)) -> Interval | None:
         try:
             return interval(name, of)
-        except EvaluationError:
+        except UndefinedMetricError:
             return None
 
     return Performance(
@@ -44,8 +47,8 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
         rows=len(rows),
         blocks=test.blocks,
         metric=objective.metric,
-        score=interval(objective.metric),
-        loss=test.mean,
+        score=defined(objective.metric),
+        loss=test.mean.at_least(0.0),
         metrics={name: found for name in metrics if (found := defined(name)) is not None},
         slices=slice_scores(
             scored.losses,
@@ -53,15 +56,20 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
             rows.frame.slices,
             lambda of: defined(objective.metric, of),
         ),
+        errors=(
+            errors_of(rows.target.astype("float64"), scored.predicted)
+            if objective.problem == "regression"
+            else None
+        ),
     )
 
 
 def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) -> Comparison:
     """Compare what two models predict for the same rows, whose spans are ``spans``.
 
-    A metric that cannot be computed, because a prediction is no number or there is one class only,
-    has the value NaN, and the losses are what they are: the gate says what follows. Raises
-    SeenRowsError when either model was trained on a row as new.
+    A metric that is not defined, as AUC is not on one class, is None, and NaN where a prediction is
+    no number; the losses are what they are: the gate says what follows. Raises SeenRowsError when
+    either model was trained on a row as new.
     """
     for scored in (challenger, champion):
         refuse_seen_rows(spans, scored.trained_on, f"version {scored.version}")
@@ -70,6 +78,7 @@ def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) ->
     return Comparison(
         rows=len(rows),
         blocks=test.blocks,
+        minority=minority(rows.frame.target, challenger.objective.problem),
         block_hours=rows.block_hours,
         challenger_loss=float(challenger.losses.mean()),
         champion_loss=float(champion.losses.mean()),
@@ -85,10 +94,12 @@ def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) ->
     )
 
 
-def _score_or_nan(scored: Scored) -> Interval:
+def _score_or_nan(scored: Scored) -> Interval | None:
     rows = scored.rows
     try:
         return score_interval(scored.objective, rows.target, scored.predicted, rows.blocks)
+    except UndefinedMetricError:
+        return None
     except EvaluationError:
         return Interval(value=float("nan"), low=float("-inf"), high=float("inf"))
 
@@ -144,8 +155,8 @@ def importance(
     whole = objective.mean_loss(target, predicted[drawn])
     order = np.random.default_rng(seed).permutation(len(drawn))
 
-    def shuffled(name: str) -> float:
-        changed = features.assign(**{name: features[name].to_numpy()[order]})
-        return objective.mean_loss(target, predict(changed))
-
-    return {name: max(0.0, shuffled(name) - whole) for name in features.columns}
+    found = predict_mixed(predict, features, features.iloc[order], np.eye(features.shape[1]) > 0)
+    return {
+        str(name): max(0.0, objective.mean_loss(target, one) - whole)
+        for name, one in zip(features.columns, found, strict=True)
+    }

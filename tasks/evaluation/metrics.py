@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from tasks.errors import KingmakerError
-from tasks.evaluation.config import quantile_of
+from tasks.evaluation.config import bounds_of, quantile_of
 from tasks.evaluation.objective import CLIP, Objective, log_loss, pinball
 from tasks.records import Interval
 
@@ -32,6 +32,10 @@ changes by under 1%.
 
 class EvaluationError(KingmakerError, ValueError):
     """The rows cannot judge a model: too few, one class only, or a prediction that is no number."""
+
+
+class UndefinedMetricError(EvaluationError):
+    """The metric is not defined on these rows, whatever the model, as AUC is not on one class."""
 
 
 # --- metrics --------------------------------------------------------------------------------------
@@ -71,8 +75,11 @@ def leave_one_out(
     return value, np.mean(without, axis=0)
 
 
-def jackknife(value: float, without: np.ndarray) -> Interval:
-    """Return ``value`` with its 95% interval, from what it is without each block, (blocks,).
+def jackknife(
+    value: float, without: np.ndarray, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Return ``value`` with its 95% interval within ``bounds``, from what it is without each block,
+    (blocks,).
 
     With B blocks and theta_(b) the value without block b: se^2 = (B - 1) / B * sum (theta_(b) -
     mean)^2, and the interval is theta +- t(0.975, B - 1) * se (Efron and Tibshirani 1993, chapter
@@ -81,7 +88,7 @@ def jackknife(value: float, without: np.ndarray) -> Interval:
     """
     se = standard_error(without)
     half = float(stats.t.ppf(0.975, len(without) - 1)) * se if math.isfinite(se) else math.inf
-    return Interval(value=value, low=value - half, high=value + half)
+    return Interval.around(value, half, bounds)
 
 
 def standard_error(without: np.ndarray) -> float:
@@ -97,13 +104,14 @@ def score_interval(
     objective: Objective, target: np.ndarray, predicted: np.ndarray, blocks: np.ndarray
 ) -> Interval:
     """Return the metric with its 95% interval over blocks of time; raises as ``score`` does."""
-    return jackknife(*leave_one_out(objective, target, predicted, blocks))
+    found = leave_one_out(objective, target, predicted, blocks)
+    return jackknife(*found, bounds=bounds_of(objective.metric, objective.problem))
 
 
 def _exact(objective: Objective, parts: Sequence[Terms | _Ranked | _Median], rows: int) -> float:
     value = statistics.fmean(part.exact() for part in parts)
     if not math.isfinite(value):
-        raise EvaluationError(
+        raise UndefinedMetricError(
             f"{objective.metric}: expected a number on {rows:,} rows, found {value}"
         )
     return value
@@ -288,7 +296,7 @@ def _parts(
 def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranked:
     if metric in _RANKED:
         if not 0 < y.sum() < len(y):
-            raise EvaluationError(
+            raise UndefinedMetricError(
                 f"{metric}: expected at least two classes in the target, found one"
             )
         return _Ranked(predicted, (y, 1 - y), _RANKED[metric])
@@ -314,7 +322,7 @@ def _multiclass(
     if mean == "ovr":
         there = [i for i in range(len(classes)) if shares[:, i].any()]
         if len(there) < 2:
-            raise EvaluationError(
+            raise UndefinedMetricError(
                 f"{metric}: expected at least two classes in the target, found one"
             )
         for i in there:

@@ -31,7 +31,7 @@ def slice_scores(
     # looked up.
     def judge(rows: np.ndarray, _: np.ndarray) -> dict[str, object]:
         rows = np.asarray(rows)
-        loss = block_test(losses[rows], blocks[rows]).mean
+        loss = block_test(losses[rows], blocks[rows]).mean.at_least(0.0)
         return {"rows": len(rows), "loss": loss, "score": score(rows)}
 
     scores = [

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
 from tasks.evaluation.config import METRICS
-from tasks.evaluation.estimate import estimate
+from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
@@ -27,23 +26,24 @@ from tasks.records import (
     RowSpan,
     ServedPerformance,
 )
+from tasks.task import task
 
 TRAIN_ROWS = 20_000
 """Training rows, drawn with a seed, that a challenger's checks look at again."""
 
 
-@task(name="score labelled rows", cache_policy=NO_CACHE)
+@task("score labelled rows")
 def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows) -> Scored:
     """Let a model predict labelled rows, once for everything that judges it by them."""
     return score_model(model, rows, managed.spec.problem, managed.spec.metric)
 
 
-@task(name="judge performance", cache_policy=NO_CACHE)
+@task("judge performance")
 def judge_performance(managed: ManagedModel, models: Sequence[Scored]) -> tuple[Performance, ...]:
     """Judge each model on the labelled rows of one batch, which none of them was trained on.
 
-    The first of ``models`` is the one that matters: returns nothing when the rows cannot judge it,
-    since a batch of one class must not stop the batches after it.
+    The first of ``models`` is the one that matters: returns nothing when it cannot be judged, since
+    that must not stop the batches after it.
     """
     spec, judged = managed.spec, list[Performance]()
     metrics = tuple(dict.fromkeys((spec.metric, *METRICS[spec.problem])))
@@ -83,32 +83,35 @@ def judge_apart(
     )
 
 
-@task(name="estimate performance", cache_policy=NO_CACHE)
+@task("estimate performance")
 def estimate_performance(
     managed: ManagedModel,
     champion: LoadedModel,
     reference: FeatureFrame,
-    batch: str,
+    frame: FeatureFrame,
     predicted: np.ndarray,
+    past: Sequence[tuple[Estimate, Performance]],
 ) -> Estimate | None:
-    """Estimate how the champion does on a batch without labels, for whose rows it predicts
-    ``predicted``; None when the reference cannot calibrate it.
+    """Estimate how the champion does on a batch without labels, ``frame``, for whose rows it
+    predicts ``predicted``; None when the reference cannot calibrate it.
 
     Of ``reference`` the rows from ``trained_until`` on are taken: those that the champion was not
-    trained on.
+    trained on. ``past`` are the model's earlier estimates with what labels then said.
     """
-    spec = managed.spec
+    spec, batch = managed.spec, max(frame.snapshots)
     unseen = (reference.event_time >= champion.trained.trained_until).to_numpy()
     try:
         rows = LabelledRows.of(reference.where(unseen))
         scored = score_model(champion, rows, spec.problem, spec.metric)
-        return estimate(scored, predicted, spec.training.seed)
+        known = (champion.baseline, reference.features)
+        beyond = beyond_known(frame.features, known, frame.schema)
+        return checked(estimate(scored, predicted, spec.training.seed), past, spec.problem, beyond)
     except EvaluationError as refused:
         get_run_logger().info("%s %s has no estimate: %s", managed.name, batch, refused)
         return None
 
 
-@task(name="compare on unseen rows", cache_policy=NO_CACHE)
+@task("compare on unseen rows")
 def compare_models(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) -> Comparison:
     """Compare two models on the same labelled rows; refused when either was trained on one of
     them.
@@ -116,7 +119,7 @@ def compare_models(challenger: Scored, champion: Scored, spans: tuple[RowSpan, .
     return compare(challenger, champion, spans)
 
 
-@task(name="check guardrails", cache_policy=NO_CACHE)
+@task("check guardrails")
 def check_guardrails(
     managed: ManagedModel,
     model: LoadedModel,

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import KingmakerError
-from tasks.prediction import serve_features
+from tasks.prediction import predict_mixed, serve_features
 from tasks.records import LoadedModel, Problem, Reasons
 
 SAMPLES = 8
@@ -180,12 +180,14 @@ def _sampled(
     at_start, at_end = ask(starts), asked(rows)
     base, effects = np.zeros(len(rows)), np.zeros(rows.shape)
     for i, order in enumerate(_orders(rows.shape[1], len(starts), seed)):
-        moved = starts.iloc[np.full(len(rows), i)].reset_index(drop=True)
+        start = starts.iloc[np.full(len(rows), i)]
         before = _of_class(np.repeat(at_start[i : i + 1], len(rows), axis=0), column)
         base += before
-        for j in order[:-1]:
-            moved[rows.columns[j]] = rows[rows.columns[j]]
-            after = asked(moved)
+        place = np.empty(len(order), dtype="int64")
+        place[order] = np.arange(len(order))
+        moved = place[np.newaxis] <= np.arange(len(order) - 1)[:, np.newaxis]
+        for j, found in zip(order, predict_mixed(ask, start, rows, moved), strict=False):
+            after = _of_class(found, column)
             effects[:, j] += after - before
             before = after
         effects[:, order[-1]] += at_end - before
@@ -203,12 +205,9 @@ def _alone(ask: Ask, rows: pd.DataFrame, background: pd.DataFrame) -> np.ndarray
     features).
     """
     middle = background.iloc[[len(background) // 2]]
-    found = np.empty(rows.shape)
-    for j, name in enumerate(rows.columns):
-        moved = middle.iloc[np.zeros(len(rows), dtype="int64")].reset_index(drop=True)
-        moved[name] = rows[name].to_numpy()
-        found[:, j] = ask(moved)
-    moves: np.ndarray = found - ask(middle)[0]
+    start = middle.iloc[np.zeros(len(rows), dtype="int64")]
+    found = predict_mixed(ask, start, rows, np.eye(rows.shape[1]) > 0)
+    moves: np.ndarray = np.stack(list(found), axis=1) - ask(middle)[0]
     return moves
 
 

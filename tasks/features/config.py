@@ -119,6 +119,18 @@ def looks_at_labels(config: HistoryConfig, contract: Contract, target: str) -> b
     return name == target or not contract.column(name).available
 
 
+def history_kinds(config: FeaturesConfig, contract: Contract, labels: Contract) -> dict[str, bool]:
+    """Return each feature that looks back, and whether its values are categories; ``labels`` is the
+    contract of the target.
+    """
+    found = {}
+    for one in config.history:
+        own = contract if one.column in contract.column_names else labels
+        last = one.function == "last" and one.column is not None
+        found[one.name] = last and own.column(str(one.column)).categorical
+    return found
+
+
 def check_history(
     file: Path,
     config: FeaturesConfig,

@@ -21,14 +21,15 @@ import pandas as pd
 import pyarrow as pa
 
 from data_contracts.contract import Contract, nearest
+from tasks.carried import project_sha256
 from tasks.errors import MisuseError
-from tasks.features.config import FeaturesConfig
-from tasks.features.history import definitions
-from tasks.lake import to_frame
-from tasks.model_spec import ManagedModel
+from tasks.features.config import FeaturesConfig, history_kinds
+from tasks.lake import arrow_type, to_frame
 from tasks.records import FeatureFrame, FeatureSchema, Problem
 
 if TYPE_CHECKING:
+    from tasks.model_spec import ManagedModel
+
     FeatureCode = Callable[[pd.DataFrame], pd.DataFrame]
 
 MISSING = "(missing)"
@@ -50,15 +51,32 @@ def raw_columns(contract: Contract, config: FeaturesConfig, target: str) -> tupl
     return tuple(name for name in wanted if name not in config.exclude)
 
 
+def inputs(contract: Contract, config: FeaturesConfig, target: str) -> tuple[str, ...]:
+    """Return the contract's columns that features are made of: code of a project may look at all
+    that are known at event time and not sensitive.
+    """
+    return (
+        raw_columns(contract, config, target) if config.code is None else _known(contract, target)
+    )
+
+
+def _known(contract: Contract, target: str) -> tuple[str, ...]:
+    return tuple(
+        c.name for c in contract.columns if c.available and not c.sensitive and c.name != target
+    )
+
+
 def load_code(path: str, project: Path) -> FeatureCode:
     """Return the function that ``module.path:name`` means, looked for in the project first.
 
     Raises FeatureError when there is no such module or function.
     """
     module_name, _, name = path.partition(":")
-    file = _project_file(module_name, project)
     try:
-        module = importlib.import_module(module_name) if file is None else _load_file(file)
+        if _project_file(module_name, project) is None:
+            module = importlib.import_module(module_name)
+        else:
+            module = _load_own(module_name, project)
     except ModuleNotFoundError as error:
         raise FeatureError(
             f"features.code: expected a module in {project} or an installed one, found"
@@ -89,27 +107,24 @@ def _project_file(module_name: str, project: Path) -> Path | None:
     return None
 
 
-def _load_file(file: Path) -> ModuleType:
-    """Load under a name of its own: another project's deployments/ must not hide behind ours."""
-    private = f"kingmaker_features_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(private, file)
-    if spec is None or spec.loader is None:
-        raise FeatureError(f"features.code: {file} cannot be loaded as a module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[private] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[private]
-        raise
-    return module
+def _load_own(module_name: str, project: Path) -> ModuleType:
+    """Load a module of the project, and those that it imports from beside it, under names of their
+    own: another project's deployments/ must not hide behind ours.
+    """
+    digest = f"{project.resolve()} {project_sha256(module_name, project)}"
+    private = f"kingmaker_features_{hashlib.sha256(digest.encode()).hexdigest()[:12]}"
+    if private not in sys.modules:
+        package = ModuleType(private)
+        package.__path__ = [str(project)]
+        sys.modules[private] = package
+    return importlib.import_module(f"{private}.{module_name}")
 
 
 def code_sha256(path: str | None, project: Path) -> str:
     """Return a digest of the feature code's text; of nothing when there is no code.
 
-    It covers the module itself, not what the module imports. Raises FeatureError when there is no
-    such module.
+    It covers the module and what it imports of the project, not the libraries. Raises FeatureError
+    when there is no such module.
     """
     if path is None:
         return hashlib.sha256(b"").hexdigest()
@@ -124,8 +139,8 @@ def code_sha256(path: str | None, project: Path) -> str:
             raise FeatureError(
                 f"features.code: expected a module in {project} or an installed one, found {path!r}"
             )
-        file = Path(spec.origin)
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+        return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    return str(project_sha256(module_name, project))
 
 
 def build_by_spec(
@@ -144,8 +159,20 @@ def build_by_spec(
         slices=spec.slices,
         code=code,
         audit=spec.fairness.columns,
-        history={one.config.name: one.categorical for one in definitions(managed)},
+        history=history_kinds(spec.features, managed.contract, managed.label_contract),
     )
+
+
+def with_later(rows: pa.Table, contract: Contract, target: str) -> pa.Table:
+    """Return rows whose outcome is not known yet with all columns of ``contract`` and the
+    ``target``: what comes later is missing, and no code of a project is given it.
+    """
+    for column in contract.columns:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, arrow_type(column)))
+    if target not in rows.column_names:
+        rows = rows.append_column(target, pa.nulls(rows.num_rows, pa.float64()))
+    return rows
 
 
 def build_frame(
@@ -182,14 +209,10 @@ def build_frame(
     batch = pd.Series(
         [id for id, table in tables.items() for _ in range(table.num_rows)], dtype="str"
     )
-    known = [
-        c.name for c in contract.columns if c.available and not c.sensitive and c.name != target
-    ]
     kinds = {
         name: contract.column(name).categorical for name in raw_columns(contract, config, target)
     }
     looking_back = {} if history is None else dict(history)
-    known += looking_back
     kinds |= {name: kind for name, kind in looking_back.items() if name not in config.exclude}
     features, categorical = {}, []
     for name, kind in kinds.items():
@@ -200,7 +223,7 @@ def build_frame(
             features[name] = _number(rows[name])
     frame = pd.DataFrame(features, index=rows.index)
     if code is not None:
-        own = _own_features(code, rows[known], frame)
+        own = _own_features(code, rows[[*_known(contract, target), *looking_back]], frame)
         categorical += [
             name for name in own.columns if not pd.api.types.is_numeric_dtype(own[name].dtype)
         ]

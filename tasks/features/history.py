@@ -83,12 +83,6 @@ class Definition:
         """How far back it looks in all; None: as far as there is anything."""
         return None if self.config.over is None else self.cut + self.config.over
 
-    @property
-    def categorical(self) -> bool:
-        """Whether its values are categories."""
-        one = self.config.function == "last" and self.column
-        return bool(one and one.categorical)
-
     def in_words(self) -> str:
         """Return what the feature means, in one sentence."""
         config = self.config

@@ -9,17 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.features.checks import AcceptsContract, KnowsNoFuture
-from tasks.features.frame import build_by_spec, code_sha256
+from tasks.features.frame import build_by_spec, code_sha256, with_later
 from tasks.features.fresh import ROWS as ELSEWHERE
 from tasks.features.fresh import SameElsewhere
 from tasks.features.history import add_history, definitions, looked_back
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.features.neighbours import SameAlone
-from tasks.lake import arrow_type
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import (
@@ -30,9 +27,10 @@ from tasks.records import (
     LoadedModel,
     Past,
 )
+from tasks.task import task
 
 
-@task(name="build features", cache_policy=NO_CACHE)
+@task("build features")
 def build_features(
     managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels, past: Past
 ) -> FeatureFrame:
@@ -51,7 +49,7 @@ def build_features(
     )
 
 
-@task(name="check features", cache_policy=NO_CACHE)
+@task("check features")
 def check_features(
     managed: ManagedModel,
     record: BatchRecord,
@@ -104,11 +102,7 @@ def open_features(managed: ManagedModel, rows: pa.Table, past: Past) -> FeatureF
     """Build the features of rows whose outcome is not known yet, (rows, columns known at event
     time): the same code as for closed batches.
     """
-    absent = [c for c in managed.contract.columns if c.name not in rows.column_names]
-    for column in absent:  # what comes later: no code of a project is given it
-        rows = rows.append_column(column.name, pa.nulls(rows.num_rows, arrow_type(column)))
-    if managed.spec.target not in rows.column_names:
-        rows = rows.append_column(managed.spec.target, pa.nulls(rows.num_rows, pa.float64()))
+    rows = with_later(rows, managed.contract, managed.spec.target)
     return build_by_spec(managed, add_history(managed, {"open": rows}, past), {"open": ""})
 
 

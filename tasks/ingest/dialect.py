@@ -26,7 +26,15 @@ SAMPLE_BYTES = 2**20
 """How much of a file is looked at for its delimiter."""
 MARKERS = ("N/A", "n/a", "#N/A", "None", "none", "-", "--", "?", ".", "..", "missing")
 """Texts that mean "no value" among numbers or times, beside ``contract.MISSING``."""
-_MARKS = ((".", ","), (",", ""), (",", "."), (",", " "), (".", "'"), (",", "'"), (".", " "))
+_DELIMITERS = (",", ";", "\t", "|")
+_MARKED = r"\d[.,' \x{2019}\x{a0}\x{202f}\x{2009}]\d"
+_GROUPS = (" ", "'", "\u2019", "\u00a0", "\u202f", "\u2009")
+_MARKS = (
+    (".", ","),
+    (",", ""),
+    (",", "."),
+    *((decimal, thousands) for thousands in _GROUPS for decimal in ",."),
+)
 """Pairs of decimal mark and mark between groups beside the plain point, the likeliest first; where
 cells end with a semicolon, because commas stand within, the first is the last.
 """
@@ -85,6 +93,7 @@ def guess_dialect(content: bytes, source: Path, options: Options) -> tuple[Serve
         encoding=encoding,
         delimiter=options.delimiter or found.delimiter,
         quote=found.quote if options.quote is None else options.quote,
+        escape=found.escape,
         skip_lines=found.skip_lines if options.skip_lines is None else options.skip_lines,
     )
     if server.delimiter != "," and options.delimiter is None:
@@ -93,6 +102,14 @@ def guess_dialect(content: bytes, source: Path, options: Options) -> tuple[Serve
         )
     if server.quote != '"' and options.quote is None:
         guesses.append(Guess(f"cells are quoted by {server.quote!r}", "some are", "--quote"))
+    if server.escape:
+        guesses.append(
+            Guess(
+                f"{server.escape!r} stands before a quote within a cell",
+                "none is doubled",
+                "escape in the contract",
+            )
+        )
     if server.skip_lines and options.skip_lines is None:
         guesses.append(
             Guess(
@@ -105,8 +122,12 @@ def guess_dialect(content: bytes, source: Path, options: Options) -> tuple[Serve
 
 
 def _encoding(content: bytes, source: Path) -> str:
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if plain := _two_bytes_a_letter(content):
+        return plain
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
@@ -128,6 +149,15 @@ def _encoding(content: bytes, source: Path) -> str:
     return str(best.encoding)
 
 
+def _two_bytes_a_letter(content: bytes) -> str:
+    """UTF-16 without a mark, which ASCII letters give away: every second byte is 0; else empty."""
+    start = content[:SAMPLE_BYTES]
+    half = max(len(start) // 2, 1)
+    if start[1::2].count(0) > 0.7 * half:
+        return "utf-16-le"
+    return "utf-16-be" if start[::2].count(0) > 0.7 * half else ""
+
+
 def _is_western(text: str) -> bool:
     """Whether the letters beyond ASCII stand among others, as in the languages of western Europe:
     what is written in another script reads as nothing but such letters.
@@ -135,13 +165,16 @@ def _is_western(text: str) -> bool:
     words = re.findall(r"\w*[\u00c0-\u00ff]\w*", text[:SAMPLE_BYTES])
     letters = "".join(words)
     beyond = sum(letter > "\x7f" for letter in letters)
-    return 2 * beyond < len(letters) or not words
+    others = re.findall(r"[^\x00-\x7f]+", text[:SAMPLE_BYTES])
+    alone = sum(len(run) == 1 for run in others)
+    return 2 * beyond < len(letters) or (not words and 2 * alone > len(others))
 
 
 @dataclass(frozen=True)
 class _Sniffed:
     delimiter: str = ","
     quote: str = '"'
+    escape: str = ""
     skip_lines: int = 0
 
 
@@ -155,18 +188,22 @@ def _sniffed(sample: str, options: Options) -> _Sniffed:
         said = {"delim": options.delimiter, "quote": options.quote, "skip": options.skip_lines}
         given = {name: value for name, value in said.items() if value is not None}
         asked = "".join(f", {name} = ${name}" for name in given)
-        query = (
-            f"SELECT Delimiter, Quote, SkipRows FROM sniff_csv($file, all_varchar = true{asked})"  # noqa: S608 - names are ours
-        )
+        sniffed = f"sniff_csv($file, all_varchar = true{asked})"
+        query = f"SELECT Delimiter, Quote, Escape, SkipRows FROM {sniffed}"  # noqa: S608 - names are ours
         try:
             with duckdb.connect() as connection:
                 rows = connection.execute(query, {"file": str(file), **given}).fetchall()
         except duckdb.Error:
             return _Sniffed()
-    delimiter, quote, skip = rows[0]
+    delimiter, quote, escape, skip = rows[0]
     if len(delimiter) != 1 or not delimiter.isascii():
         return _Sniffed()
-    return _Sniffed(delimiter, quote if quote == "'" else '"', int(skip))
+    header = sample.splitlines()[int(skip) : int(skip) + 1]
+    if options.delimiter is None and header and delimiter not in header[0]:
+        # Lines of other lengths than the header's, which DuckDB takes for a file of one column.
+        delimiter = max(_DELIMITERS, key=header[0].count)
+    quote, escape = quote if quote == "'" else '"', escape if escape == "\\" else ""
+    return _Sniffed(delimiter, quote, escape, int(skip))
 
 
 def guess_numbers(table: pa.Table, server: Server, options: Options) -> tuple[Server, list[Guess]]:
@@ -179,7 +216,7 @@ def guess_numbers(table: pa.Table, server: Server, options: Options) -> tuple[Se
     columns = [
         values.drop_null().unique()
         for values in table.columns
-        if pa.types.is_string(values.type) and _any(pc.match_substring_regex(values, r"\d[.,' ]\d"))
+        if pa.types.is_string(values.type) and _any(pc.match_substring_regex(values, _MARKED))
     ]
     best, most = (".", ""), _numbers(columns, ".", "")
     marks = (*_MARKS[1:], _MARKS[0]) if server.delimiter == ";" else _MARKS
@@ -202,7 +239,7 @@ def _numbers(columns: list[pa.Array], decimal: str, thousands: str) -> int:
     """How many of the columns are numbers when they are written so."""
     point, mark = re.escape(decimal), re.escape(thousands)
     group = rf"[1-9]\d{{0,2}}({mark}\d{{3}})+|\d+" if thousands else r"\d+"
-    form = rf"^\s*[+-]?({group})({point}\d+)?([eE][+-]?\d+)?\s*$"
+    form = rf"^\s*[+\x{{2212}}-]?({group})({point}\d+)?([eE][+-]?\d+|-)?\s*$"
     markers = pa.array([*MISSING, *MARKERS])
     return sum(
         pc.all(pc.or_(pc.match_substring_regex(values, form), pc.is_in(values, markers))).as_py()

@@ -24,12 +24,10 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.ingest.source import UnreadableError
+from tasks.ingest.source import PIECE_BYTES, UnreadableError
 
 ROWS_AT_ONCE = 50_000
 """Most rows of a piece."""
-CELL_BYTES = 16 * 2**20
-"""Longest row of CSV that can be read, and about how much of a text file is one piece."""
 _BYTES_AT_ONCE = 2**20
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
@@ -46,13 +44,14 @@ def read_pieces(
     name: str,
     contract: Contract,
     at_once: int | None = ROWS_AT_ONCE,
+    piece_bytes: int = PIECE_BYTES,
 ) -> Iterator[pa.Table]:
     """Give what stands in the file called ``name``, piece by piece, in the file's order; one piece
     at least.
 
-    ``stream`` can be read from its beginning more than once. A piece of text is about 16 MB, and
-    has at most ``at_once`` rows of Parquet and JSON; None means JSON all in one piece. Columns of
-    CSV and JSON are text, those of Parquet what the file says.
+    ``stream`` can be read from its beginning more than once. A piece of text is about
+    ``piece_bytes`` long, and a piece of Parquet or JSON has at most ``at_once`` rows; None means
+    JSON all in one piece. Columns of CSV and JSON are text, those of Parquet what the file says.
 
     Raises UnreadableError, which names the file and shows no value of a contract with sensitive
     columns.
@@ -64,12 +63,13 @@ def read_pieces(
                 f"{name}: the file is empty; expected {_EXPECTED[server.format]}; have it delivered"
                 " again"
             )
+        refuse_other_format(_start(stream), name, server.format)
         match server.format:
             case "csv":
-                pieces = _csv_pieces(stream, name, contract)
+                pieces = _csv_pieces(stream, name, contract, piece_bytes)
             case "json":
                 lines = io.BufferedReader(_text(stream, name, contract), _BYTES_AT_ONCE)
-                pieces = _json_pieces(lines, name, at_once)
+                pieces = _json_pieces(lines, name, at_once, piece_bytes)
             case _:
                 pieces = _parquet_pieces(stream, name)
         for piece in pieces:
@@ -81,7 +81,7 @@ def read_pieces(
             f" whole, {how_to_say('encoding', contract)} what it is written in"
         ) from error
     except (pa.ArrowException, EOFError, OSError) as error:
-        shown = _shown(error, contract)
+        shown = _shown(error, contract, piece_bytes)
         if "columns, got" in shown:
             say = how_to_say("delimiter", contract)
             shown += f"; if every line is whole, {say} what stands between two cells"
@@ -110,10 +110,37 @@ def _each_column_once(names: list[str], file: str) -> None:
 
 
 _EXPECTED = {
-    "csv": "a header line with the contract's columns",
+    "csv": "a header line with the names of the columns",
     "json": "one JSON object a line",
     "parquet": "a Parquet file",
 }
+
+
+_FOREIGN = (
+    (rb"PK\x03\x04", "a ZIP archive or an Excel workbook; unpack it, or save it as CSV"),
+    (rb"\xd0\xcf\x11\xe0", "an Excel workbook; save it as CSV"),
+    (rb"\x1f\x8b", "a file compressed by gzip; end its name with .gz"),
+    (rb"BZh\d1AY&SY", "a file compressed by bzip2; end its name with .bz2"),
+    (rb"\x28\xb5\x2f\xfd", "a file compressed by zstd; end its name with .zst"),
+    (rb"PAR1\x15", "Parquet; end its name with .parquet, and say format: parquet"),
+    (rb"ARROW1\x00", "an Arrow file; write it as Parquet"),
+    (rb"%PDF-\d", "a PDF document; have the data delivered as CSV"),
+    (rb"SQLite format 3\x00", "a SQLite database; read it as a table of type custom"),
+)
+"""How files begin that are no text, and what to do with them."""
+
+
+def refuse_other_format(start: bytes, name: str, format: str) -> None:
+    """Raise UnreadableError when a file of text begins as one of another format does."""
+    compressed = name.endswith(tuple(_COMPRESSIONS))
+    found = next((what for form, what in _FOREIGN if re.match(form, start)), "")
+    if found and format != "parquet" and not compressed:
+        raise UnreadableError(f"{name}: expected {_EXPECTED[format]}, found {found}")
+
+
+def _start(stream: BinaryIO) -> bytes:
+    stream.seek(0)
+    return stream.read(16)
 
 
 def _says_anything(stream: BinaryIO, name: str) -> bool:
@@ -229,13 +256,13 @@ def _position(error: UnicodeError) -> str:
     return "bytes that it does not have"
 
 
-def _shown(error: Exception, contract: Contract) -> str:
+def _shown(error: Exception, contract: Contract, longest: int) -> str:
     """What Arrow says, without the row that it quotes when a column of the contract is
     sensitive.
     """
     text = " ".join(str(error).split())[:300]
     if "straddling" in text:
-        return f"expected no row longer than {CELL_BYTES // 2**20} MB, found one"
+        return f"expected no row longer than {longest // 2**20} MB, found one"
     if any(column.sensitive for column in contract.columns):
         text = re.sub(r"(Expected \d+ columns, got \d+):.*", r"\1", text)
     return text
@@ -250,9 +277,11 @@ def _parquet_pieces(stream: BinaryIO, name: str) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch])
 
 
-def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.Table]:
+def _csv_pieces(
+    stream: BinaryIO, name: str, contract: Contract, piece_bytes: int
+) -> Iterator[pa.Table]:
     server = contract.server
-    read = pc.ReadOptions(block_size=CELL_BYTES, skip_rows=server.skip_lines)
+    read = pc.ReadOptions(block_size=piece_bytes, skip_rows=server.skip_lines)
     parse = pc.ParseOptions(
         newlines_in_values=True,
         delimiter=server.delimiter,
@@ -269,7 +298,7 @@ def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.
     file = pa.PythonFile(io.BufferedReader(text, _BYTES_AT_ONCE), mode="r")
     reader = pc.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
     wanted = contract.column_names
-    named = [i for i, column in enumerate(reader.schema.names) if column or column in wanted]
+    named = [i for i, name in enumerate(reader.schema.names) if name.strip() or name in wanted]
     yield reader.schema.empty_table().select(named)
     last = ""
     for batch in reader:
@@ -282,7 +311,9 @@ def _csv_pieces(stream: BinaryIO, name: str, contract: Contract) -> Iterator[pa.
         )
 
 
-def _json_pieces(lines: Iterable[bytes], name: str, at_once: int | None) -> Iterator[pa.Table]:
+def _json_pieces(
+    lines: Iterable[bytes], name: str, at_once: int | None, piece_bytes: int
+) -> Iterator[pa.Table]:
     """One object a line; a key that a line does not have is missing there."""
     columns: dict[str, list[str | None]] = {}
     rows = size = 0
@@ -298,9 +329,12 @@ def _json_pieces(lines: Iterable[bytes], name: str, at_once: int | None) -> Iter
             row = _json_row(line.decode())
         except ValueError:
             # The line is not quoted: it may hold what must not be shown.
+            found = "something else; have it delivered again"
+            if number == 1 and line.lstrip().startswith(b"["):
+                found = "an array; write its objects one a line, as 'jq -c .[]' does"
             raise UnreadableError(
                 f"{name}: line {number}: expected one whole JSON object with each key once, found"
-                " something else; have it delivered again"
+                f" {found}"
             ) from None
         for key, value in row.items():
             columns.setdefault(key, [None] * rows).append(value)
@@ -309,7 +343,7 @@ def _json_pieces(lines: Iterable[bytes], name: str, at_once: int | None) -> Iter
         for values in columns.values():
             if len(values) < rows:
                 values.append(None)
-        if at_once and columns and (rows >= at_once or size >= CELL_BYTES):
+        if at_once and columns and (rows >= at_once or size >= piece_bytes):
             yield piece()
             columns, rows, size, given = {key: [] for key in columns}, 0, 0, True
     if rows or not given:
@@ -324,14 +358,32 @@ def _json_row(line: str) -> dict[str, str | None]:
     if not isinstance(row, dict):
         raise ValueError("no object")
     if any(isinstance(value, dict | list) for value in row.values()):
-        whole = json.loads(line)
+        whole = _NESTED.decode(line)
         row = {
-            key: json.dumps(whole[key]) if isinstance(value, dict | list) else value
+            key: _written(whole[key]) if isinstance(value, dict | list) else value
             for key, value in row.items()
         }
     return {
         key: _JSON_TEXTS[value] if isinstance(value, bool) else value for key, value in row.items()
     }
+
+
+class _Number(str):
+    """A number as it stands in a file."""
+
+    __slots__ = ()
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """JSON text of a value, its numbers to the last digit."""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k, ensure_ascii=False)}: {_written(v)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -348,4 +400,6 @@ _AS_WRITTEN = json.JSONDecoder(
     object_pairs_hook=_each_once, parse_int=str, parse_float=str, parse_constant=str
 )
 """Gives numbers as they are written, to the last digit."""
+_NESTED = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+"""Tells numbers from texts besides."""
 _JSON_TEXTS = {True: "true", False: "false"}

@@ -31,7 +31,7 @@ from data_contracts.contract import Contract
 from tasks.addresses import Address
 from tasks.batches import Batch, Every, batch_of, pattern_of
 from tasks.errors import KingmakerError
-from tasks.ingest.source import SourceError, UnreadableError, digest_of
+from tasks.ingest.source import PIECE_BYTES, SourceError, UnreadableError, digest_of
 from tasks.ingest.stores import File, Store, find, keep, look_at, opened
 from tasks.lake import write_whole
 
@@ -74,6 +74,7 @@ class GrowingFiles:
     store: Store
     pattern: Address
     lake: Path
+    piece_bytes: int = PIECE_BYTES
 
     @property
     def name(self) -> str:
@@ -215,7 +216,8 @@ class GrowingFiles:
         with opened(self.store, file.path) as stream:
             ended = self._last_line_ends(stream, file.path)
             try:
-                for table in read_pieces(stream, file.path, self.contract):
+                pieces = read_pieces(stream, file.path, self.contract, piece_bytes=self.piece_bytes)
+                for table in pieces:
                     cuts = moments.cut(table)
                     if moments.sound:
                         yield table, cuts
@@ -233,9 +235,9 @@ class GrowingFiles:
         if self.contract.server.format == "parquet" or path.endswith((".gz", ".bz2", ".zst")):
             return True
         size = stream.seek(0, io.SEEK_END)
-        stream.seek(max(0, size - 2))
-        ends = (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-16-be"))
-        return not size or stream.read(2).endswith(ends)
+        stream.seek(max(0, size - 4))
+        ends = (b"\n", b"\r", "\n".encode("utf-16-le"), "\n".encode("utf-32-le"))
+        return not size or stream.read(4).endswith(ends)
 
 
 class _KeptRows:

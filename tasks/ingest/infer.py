@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import BytesIO
@@ -27,18 +27,23 @@ from data_contracts.contract import MISSING, Column, Contract, Epoch, LogicalTyp
 from data_contracts.servers import FORMAT_OF_ENDING
 from tasks.conform import FALSE, TRUE, conform, has_offset, plain
 from tasks.ingest.dialect import MARKERS, Guess, Options, guess_dialect, guess_numbers
-from tasks.ingest.formats import decompressed, parse_file
+from tasks.ingest.formats import decompressed, parse_file, refuse_other_format
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
 from tasks.lake import arrow_type
+from tasks.large import LARGE
 
 _DAYS = (
     *("dd.MM.yyyy", "d.M.yyyy", "dd/MM/yyyy", "MM/dd/yyyy", "d/M/yyyy", "M/d/yyyy", "yyyy/MM/dd"),
-    *("dd-MM-yyyy", "d MMM yyyy", "dd-MMM-yyyy", "dd.MM.yy"),
+    *("dd-MM-yyyy", "d MMM yyyy", "dd-MMM-yyyy", "dd.MM.yy", "MMM d, yyyy", "dd/MMM/yyyy"),
 )
 _TIMES = ("", " HH:mm", " HH:mm:ss", " HH:mm:ss.S", " H:mm", " h:mm a", " h:mm:ss a", ", HH:mm:ss")
 TIME_FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
 """Ways to write a day or a time that are tried after ISO 8601, in this order."""
+DIGITS = tuple(
+    f"yyyyMMdd{time}" for time in ("", "HHmm", "HHmmss", "'T'HHmm", "'T'HHmmss", "'T'HHmmssX")
+)
+"""Ways to write the event time in digits alone, tried before it is taken for a count."""
 _EPOCHS: tuple[tuple[int, Epoch], ...] = (
     (10**8, "seconds"),
     (10**11, "milliseconds"),
@@ -47,8 +52,14 @@ _EPOCHS: tuple[tuple[int, Epoch], ...] = (
 )
 """The smallest number that is taken for a count of each since 1970: all of them are of 1973."""
 _PAIRS = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"))
-_CODES = r"^[+-]?0\d|^[+-]?\d{16,}$|^\d+[eE]\d+$"
+_CODES = r"^[+-]?0\d|^[+-]?\d{16,}$|^\d+[eE]\d+$|^\+\d{7,}$"
 """Text that is digits, and is not the number that it looks like."""
+_DIGITS = r"\d[\d.,' ]*"
+_MEASURE = (
+    rf"^([€$£¥] ?[+-]?{_DIGITS}|[A-Z]{{3}} [+-]?{_DIGITS}|\({_DIGITS}\)"
+    rf"|[+-]?{_DIGITS} ?[€$£¥%]|[+-]?{_DIGITS} [A-Za-z]{{1,3}})$"
+)
+"""A number with its unit, or in brackets: text, and many a column of it is meant as numbers."""
 _CODE_OF_A_LAND = r"^[A-Z]{2}$"
 _ID = re.compile(r"(?i)(^|[_\W])(id|key|uuid|guid|nr|no|number|code)$|(?<=[a-z])(Id|ID|Key|Nr|No)$")
 PAIR_ROWS = 100
@@ -118,12 +129,13 @@ def read_typed(source: Path, options: Options | None = None, time: str = "") -> 
         (FORMAT_OF_ENDING[end] for end in source.suffixes if end in FORMAT_OF_ENDING), "csv"
     )
     server, guesses = Server("source", "local", str(source), format), list[Guess]()
+    refuse_other_format(content[:16], str(source), format)
     if format == "csv":
         text = parse_bytes(content, source)
         server, guesses = guess_dialect(text, source, options)
     server = replace(server, missing=("",) if options.missing is None else options.missing)
     table = _table(content, source, server)
-    if unnamed := table.column_names.count(""):
+    if unnamed := sum(not name.strip() for name in table.column_names):
         guesses.append(
             Guess(
                 f"{unnamed} column{'s' * (unnamed > 1)} without a name: not read",
@@ -131,7 +143,7 @@ def read_typed(source: Path, options: Options | None = None, time: str = "") -> 
                 "give it a name in the file",
             )
         )
-        named = [i for i, name in enumerate(table.column_names) if name]
+        named = [i for i, name in enumerate(table.column_names) if name.strip()]
         table = table.select(named)
     if table.num_rows == 0:
         raise SourceError(f"{source}: expected rows to infer a contract from, found none")
@@ -161,23 +173,26 @@ def infer_contract(
     name: str,
     *,
     event_time: str | None = None,
-    later: str | None = None,
+    later: Collection[str] = (),
     path: str | None = None,
 ) -> str:
     """Return the text of a contract called ``name`` that the rows of ``file`` keep.
 
     Types, gaps, ranges, lists of values, the key and, unless it is given, the event time are those
-    of this one file; ``later`` is the column that becomes known only after the event, and ``path``
-    where batches will come from. Raises SourceError when there is no column of times without a gap.
+    of this one file; ``later`` are the columns that become known only after the event, and
+    ``path`` is where batches will come from. Raises SourceError when there is no column of times
+    without a gap.
     """
     event_time = _event_time(file, event_time)
-    key = next((c for c in file.columns if c not in (later, event_time) and _is_key(file, c)), None)
+    key = next(
+        (c for c in file.columns if c not in (*later, event_time) and _is_key(file, c)), None
+    )
     properties = [
         _property(file, one, one.column.name == key, one.column.name == event_time)
         for one in file.columns.values()
     ]
     for column in properties:
-        if column["name"] == later:
+        if column["name"] in later:
             own = column.setdefault("customProperties", [])
             own.insert(0, {"property": "availability", "value": "later"})
     table: dict[str, Any] = {
@@ -185,7 +200,7 @@ def infer_contract(
         "customProperties": [{"property": "eventTime", "value": event_time}],
         "properties": properties,
     }
-    known = [one for one in file.columns.values() if one.column.name not in (later, key)]
+    known = [one for one in file.columns.values() if one.column.name not in (*later, key)]
     if pairs := ordered_pairs(known):
         table["quality"] = [_in_order(f"order-{i}", *pair) for i, pair in enumerate(pairs, start=1)]
     suffix = "".join(file.source.suffixes) or ".csv"
@@ -323,6 +338,10 @@ class _Typist:
             values = conform(raw, contract, name)
             if values.type == arrow_type(column) and values.null_count < len(values):
                 self._note(column)
+                if column.logical_type == "string" and pa.types.is_string(raw.type):
+                    self._note_measure(name, raw)
+                if column.logical_type == "number":
+                    self._note_large(name, values)
                 return TypedColumn(column, values, raw)
         self.left_out[name] = f"no type of a contract holds its values, which are {raw.type}"
         return None
@@ -339,7 +358,9 @@ class _Typist:
         elif pa.types.is_date(kind):
             yield Column(name, "date")
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-            yield from self._epochs(name, raw) if is_time else ()
+            if is_time:
+                yield from self._in_digits(name, raw)
+                yield from self._epochs(name, raw)
             if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
                 yield Column(name, "integer")
             if not pa.types.is_integer(kind):
@@ -354,6 +375,7 @@ class _Typist:
             return
         distinct = raw.drop_null().unique()
         if name == self._time:
+            yield from self._in_digits(name, raw)
             yield from self._epochs(name, raw)
         elif pc.any(pc.match_substring_regex(pc.utf8_trim_whitespace(distinct), _CODES)).as_py():
             self._codes.append(name)
@@ -380,7 +402,7 @@ class _Typist:
         if name == self._time and self._options.time_format:
             return [self._options.time_format]
         some = pa.chunked_array([distinct.slice(0, 50)])
-        if not pc.any(pc.match_substring_regex(some, r"^\s*\d{1,4}[./ -]")).as_py():
+        if not pc.any(pc.match_substring_regex(some, r"^\s*(\d{1,4}|[A-Za-z]{3})[./ -]")).as_py():
             return [""]
         spans = list[tuple[int, str]]()
         for format in TIME_FORMATS:
@@ -399,6 +421,14 @@ class _Typist:
         ends = pc.min_max(moments.cast(pa.int64())).as_py()
         return int(ends["max"] - ends["min"])
 
+    def _in_digits(self, name: str, raw: pa.ChunkedArray) -> list[Column]:
+        """The time column as digits of year, month and day, in the forms in which it is written."""
+        if self._options.time_format or pa.types.is_floating(raw.type):
+            return []
+        texts = raw.cast(pa.string())
+        found = (form for form in DIGITS if self._span(name, texts, form) is not None)
+        return [Column(name, "timestamp", format=form) for form in found]
+
     def _epochs(self, name: str, raw: pa.ChunkedArray) -> list[Column]:
         """The time column as a count, when it is one of whole numbers as large as such."""
         number = Column(name, "number")
@@ -413,6 +443,24 @@ class _Typist:
         low = pc.quantile(values, 0.5)[0].as_py()
         unit = next((unit for least, unit in reversed(_EPOCHS) if low >= least), None)
         return [Column(name, "timestamp", epoch=unit)] if unit else []
+
+    def _note_large(self, name: str, values: pa.ChunkedArray) -> None:
+        """Tell of numbers that stand for none, or that few models can stand."""
+        large = values.filter(pc.greater(pc.abs(values), LARGE)).unique()
+        if len(large):
+            what = f"{name} holds numbers such as {large[0].as_py()!r}"
+            why = "taken as they stand; few estimators can be trained on them"
+            self.guesses.append(Guess(what, why, "--missing, or limits in the contract"))
+
+    def _note_measure(self, name: str, raw: pa.ChunkedArray) -> None:
+        """Tell of text that is numbers but for a unit or a bracket."""
+        texts = pc.utf8_trim_whitespace(raw.drop_null().unique())
+        measures = pc.match_substring_regex(texts, _MEASURE)
+        others = pc.match_substring_regex(texts, rf"^[+-]?{_DIGITS}$|^$")
+        if pc.any(measures).as_py() and pc.all(pc.or_(measures, others)).as_py():
+            shown = repr(texts.filter(measures)[0].as_py())
+            why = f"its values are no plain numbers, such as {shown}"
+            self.guesses.append(Guess(f"{name} is text", why, "digits alone in the file"))
 
     def _note(self, column: Column) -> None:
         name = column.name
@@ -452,9 +500,10 @@ def _event_time(file: TypedFile, given: str | None) -> str:
         if typed is None or kind not in ("timestamp", "date") or typed.values.null_count:
             shown = "" if typed is None else f", such as {typed.raw.drop_null()[0].as_py()!r}"
             missing = 0 if typed is None else typed.values.null_count
+            gaps = f", and {missing:,} without a value" if missing else ""
             raise SourceError(
                 f"{file.source}: column {given!r}: expected times without a gap, such as"
-                f" 2013-05-17T10:00:00Z, found {kind}{shown}, with {missing:,} missing; say with"
+                f" 2013-05-17T10:00:00Z, found {kind}{shown}{gaps}; say with"
                 " --time-format how they are written, such as 'dd.MM.yyyy HH:mm'"
             )
         return given
@@ -498,6 +547,7 @@ def _server(server: Server, path: str) -> dict[str, Any]:
     own = {
         "delimiter": (server.delimiter, usual.delimiter),
         "quote": (server.quote or "none", usual.quote),
+        "escape": (server.escape, usual.escape),
         "skipLines": (server.skip_lines, usual.skip_lines),
         "decimal": (server.decimal, usual.decimal),
         "thousands": (server.thousands, usual.thousands),
@@ -547,12 +597,9 @@ def _property(
         guesses.append("the key, because all values are different")
     elif _identifies(typed):
         guesses.append("all values are different, so it could be the key")
-    if kind in ("integer", "number") and not is_key:
-        ends = pc.min_max(values).as_py()
-        if all(end is not None and math.isfinite(end) for end in ends.values()):
-            limits = {"minimum": ends["min"], "maximum": ends["max"]}
-            quality.append({"metric": "invalidValues", "arguments": limits, "mustBe": 0})
-            guesses.append("the range, from the smallest to the largest value")
+    if kind in ("integer", "number") and not is_key and (limits := _range(values)):
+        guesses.append(limits.pop("why"))
+        quality.append({"metric": "invalidValues", "arguments": limits, "mustBe": 0})
     if kind == "string" and not is_key:
         distinct = [value for value in values.unique().to_pylist() if value is not None]
         if distinct and all("@" in value for value in distinct):
@@ -569,6 +616,28 @@ def _property(
         found["quality"] = [{**entry, "severity": "warning"} for entry in quality]
     found["description"] = f"Guessed: {'; '.join(guesses or ['the type'])}."
     return found
+
+
+def without_extremes(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values that are there without those that are far from all others.
+
+    These are 10 interquartile ranges from the quartiles, and 3 from the next value: a sensor's -200
+    is, and the large values of a skewed column are not.
+    """
+    there = values.drop_null()
+    numbers = there.cast(pa.float64(), safe=False).to_numpy()
+    rising = np.unique(numbers[np.isfinite(numbers)])
+    if len(rising) < 3:
+        return there
+    low, high = np.quantile(numbers[np.isfinite(numbers)], [0.25, 0.75])
+    spread = high - low
+    apart = np.diff(rising) > 3 * spread
+    below = np.flatnonzero(apart & (rising[:-1] < low - 10 * spread))
+    above = np.flatnonzero(apart & (rising[1:] > high + 10 * spread))
+    first = rising[below[-1] + 1] if len(below) else -np.inf
+    last = rising[above[0]] if len(above) else np.inf
+    usual = (numbers >= first) & (numbers <= last) | ~np.isfinite(numbers)
+    return there.filter(pa.array(usual)) if spread > 0 else there
 
 
 def ordered_pairs(columns: Iterable[TypedColumn]) -> list[tuple[str, str]]:
@@ -605,6 +674,20 @@ def _is_exact(numbers: pa.ChunkedArray) -> bool:
     """Whether float64 holds all of them as they are."""
     ends = pc.min_max(numbers).as_py()
     return not pa.types.is_integer(numbers.type) or -(2**53) <= ends["min"] <= ends["max"] <= 2**53
+
+
+def _range(values: pa.ChunkedArray) -> dict[str, Any]:
+    """The smallest and the largest value that are not far from all others, and why these; nothing
+    where one is no number.
+    """
+    usual = without_extremes(values)
+    ends = pc.min_max(usual).as_py()
+    if not all(end is not None and math.isfinite(end) for end in ends.values()):
+        return {}
+    why = "the range, from the smallest to the largest value"
+    if far := len(values) - values.null_count - len(usual):
+        why += f", without {far:,} far from all others: are they measured?"
+    return {"minimum": ends["min"], "maximum": ends["max"], "why": why}
 
 
 def _missing_limit(values: pa.ChunkedArray) -> dict[str, Any]:

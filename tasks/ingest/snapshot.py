@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,31 @@ from data_contracts.contract import Contract
 from tasks.batches import Batch
 from tasks.errors import KingmakerError
 from tasks.ingest.rows import Rows
-from tasks.ingest.sorting import SortedRows
+from tasks.ingest.sorting import BLOCK_ROWS, RUN_ROWS, SortedRows
 from tasks.lake import file_sha256, new_directory, scratch_directory
 from tasks.records import Part, Snapshot
 
-PART_ROWS = 500_000
-"""Most rows in one part: memory is bounded by the part, not by the batch."""
 VALUES_AT_ONCE = 100_000
 """Values of neighbouring columns that are read together: opening each of many costs more than it.
 """
 GROUP_ROWS = 100_000
 """Rows of a part that can be read without the others."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows stand together in a snapshot, and in memory while it is written."""
+
+    part: int = 500_000
+    """Most rows in one part: memory is bounded by the part, not by the batch."""
+    group: int = GROUP_ROWS
+    run: int = RUN_ROWS
+    """Most rows that are sorted at a time."""
+    block: int = BLOCK_ROWS
+    """Rows of a sorted run that are merged at a time."""
+
+
+SIZES = Sizes()
 
 
 class ManifestError(KingmakerError):
@@ -150,7 +165,12 @@ def _bytes_of(texts: pa.Array) -> memoryview:
 
 
 def write_snapshot(
-    lake: Path, rows: Rows | pa.Table, contract: Contract, batch: Batch, source: str
+    lake: Path,
+    rows: Rows | pa.Table,
+    contract: Contract,
+    batch: Batch,
+    source: str,
+    sizes: Sizes = SIZES,
 ) -> Snapshot:
     """Write the batch to the lake and return its record; what was written before is found, not
     written twice.
@@ -163,7 +183,7 @@ def write_snapshot(
     room.
     """
     with scratch_directory(lake, "ingest") as scratch:
-        schema, files = _write_parts(_sorted(rows, contract, scratch), scratch)
+        schema, files = _write_parts(_sorted(rows, contract, scratch, sizes), scratch, sizes)
         number = sum(files.values())
         sha256 = content_sha256(schema, number, _Columns(list(files), schema, number).read)
         path = Path("snapshots") / contract.name / batch.id / sha256[:16]
@@ -191,34 +211,37 @@ def write_snapshot(
     return read_manifest(lake, path.as_posix())
 
 
-def _sorted(rows: Rows | pa.Table, contract: Contract, scratch: Path) -> Iterator[pa.Table]:
+def _sorted(
+    rows: Rows | pa.Table, contract: Contract, scratch: Path, sizes: Sizes
+) -> Iterator[pa.Table]:
     """All rows in their canonical order, table by table."""
     order = partial(canonical_order, contract=contract)
     readings = iter([iter([rows])]) if isinstance(rows, pa.Table) else rows.readings()
     for reading in readings:
-        found = SortedRows(order, scratch)  # what an earlier reading left is written over
+        # What an earlier reading left is written over.
+        found = SortedRows(order, scratch, run_rows=sizes.run, block_rows=sizes.block)
         for table in reading:
             found.add(arranged(table, contract))
     return found.tables()
 
 
-def _write_parts(tables: Iterable[pa.Table], directory: Path) -> tuple[pa.Schema, dict[Path, int]]:
-    """Write parts of PART_ROWS rows, the last one of what is left; their schema, and file -> number
-    of rows.
-    """
+def _write_parts(
+    tables: Iterable[pa.Table], directory: Path, sizes: Sizes
+) -> tuple[pa.Schema, dict[Path, int]]:
+    """Write parts, the last one of what is left; their schema, and file -> number of rows."""
     files: dict[Path, int] = {}
 
     def write(part: pa.Table) -> None:
         file = directory / f"part-{len(files):05d}.parquet"
-        pq.write_table(part, file, compression="zstd", row_group_size=GROUP_ROWS)
+        pq.write_table(part, file, compression="zstd", row_group_size=sizes.group)
         files[file] = part.num_rows
 
     rest: pa.Table | None = None
     for table in tables:
         rest = table if rest is None else pa.concat_tables([rest, table])
-        while rest.num_rows > PART_ROWS:
-            write(rest.slice(0, PART_ROWS))
-            rest = rest.slice(PART_ROWS)
+        while rest.num_rows > sizes.part:
+            write(rest.slice(0, sizes.part))
+            rest = rest.slice(sizes.part)
     if rest is None:
         raise ValueError(
             "expected tables to write, found none: a batch without rows has one that is empty"

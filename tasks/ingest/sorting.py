@@ -25,11 +25,19 @@ class SortedRows:
     in memory.
     """
 
-    def __init__(self, order: Callable[[pa.Table], pa.Array], scratch: Path) -> None:
+    def __init__(
+        self,
+        order: Callable[[pa.Table], pa.Array],
+        scratch: Path,
+        *,
+        run_rows: int = RUN_ROWS,
+        block_rows: int = BLOCK_ROWS,
+    ) -> None:
         """``order`` returns the positions of a table's rows, sorted; ``scratch`` is a directory for
         the runs.
         """
         self._order, self._scratch = order, scratch
+        self._run_rows, self._block_rows = run_rows, block_rows
         self._pending: list[pa.Table] = []
         self._first: list[pa.Table] = []
         self._blocks: list[tuple[Path, int]] = []
@@ -39,7 +47,7 @@ class SortedRows:
         """Take some rows; OSError when the disk is full."""
         self._pending.append(table)
         rows = sum(pending.num_rows for pending in self._pending)
-        if rows >= RUN_ROWS or sum(pending.nbytes for pending in self._pending) >= RUN_BYTES:
+        if rows >= self._run_rows or sum(pending.nbytes for pending in self._pending) >= RUN_BYTES:
             self._spill()
 
     def tables(self) -> Iterator[pa.Table]:
@@ -66,13 +74,14 @@ class SortedRows:
             pa.OSFile(str(file), "wb") as sink,
             pa.ipc.new_file(sink, table.schema, options=options) as out,
         ):
-            starts = range(0, table.num_rows, BLOCK_ROWS)
+            starts = range(0, table.num_rows, self._block_rows)
             # Copies in one table: slices would keep the whole run in memory, and tables of one row
             # are mostly overhead.
             self._first.append(table.take(list(starts)).combine_chunks())
             for number, start in enumerate(starts):
                 self._blocks.append((file, number))
-                out.write_batch(table.slice(start, BLOCK_ROWS).combine_chunks().to_batches()[0])
+                block = table.slice(start, self._block_rows)
+                out.write_batch(block.combine_chunks().to_batches()[0])
 
     def _merged(self) -> Iterator[pa.Table]:
         first = pa.concat_tables(self._first).combine_chunks()
@@ -87,7 +96,7 @@ class SortedRows:
             held.append(pa.Table.from_batches([files[file].get_batch(number)]))
             rows += held[-1].num_rows
             last = at + 1 == len(order)
-            if rows < RUN_ROWS and not last:
+            if rows < self._run_rows and not last:
                 continue
             # The next block's first row is put behind the others, so that what equals it is final
             # too.

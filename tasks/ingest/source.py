@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from data_contracts.contract import Contract
     from tasks.ingest.rows import Rows
 
+PIECE_BYTES = 16 * 2**20
+"""About how much of a text file is read as one piece, and the longest row of CSV that can be
+read.
+"""
+
 
 class SourceError(AddressError):
     """The source cannot be read; the message names the file or the table, and says what to do."""

@@ -62,7 +62,7 @@ from tasks.ingest.source import SourceError, digest_of, fill_in
 
 ROWS_AT_ONCE = 50_000
 """Rows that are held as Python objects at a time."""
-_WINDOWS_AT_ONCE = 200
+WINDOWS_AT_ONCE = 200
 """Windows in one query; SQLite allows five hundred."""
 _FAR = timedelta(days=366 * 200)
 """Event times further apart than this are a mistake: there would be no end of windows to look into.
@@ -146,6 +146,8 @@ class SqlTable:
     engine: Engine = field(repr=False)
     hidden: Address
     """Hides what was filled in from the environment."""
+    rows_at_once: int = ROWS_AT_ONCE
+    windows_at_once: int = WINDOWS_AT_ONCE
 
     @property
     def name(self) -> str:
@@ -168,10 +170,9 @@ class SqlTable:
             has_zone = self._has_zone(connection, table)
             spans = self._windows(connection, table, has_zone)
             found: dict[str, str] = {}
-            for start in range(0, len(spans), _WINDOWS_AT_ONCE):
-                found |= self._look(
-                    connection, table, spans[start : start + _WINDOWS_AT_ONCE], has_zone
-                )
+            for start in range(0, len(spans), self.windows_at_once):
+                some = spans[start : start + self.windows_at_once]
+                found |= self._look(connection, table, some, has_zone)
         return found
 
     def read(self, batch: Batch) -> Rows:
@@ -191,7 +192,7 @@ class SqlTable:
             )
             query = select(table).where(within)
             result = connection.execution_options(
-                stream_results=True, yield_per=ROWS_AT_ONCE
+                stream_results=True, yield_per=self.rows_at_once
             ).execute(query)
             for rows in result.partitions():
                 columns = zip(*rows, strict=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.ingest.arrivals import SourceBatch, open_source
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import UnreadableError
 from tasks.records import Snapshot
 from tasks.streams import Stream
+from tasks.task import task
 
 
 def read_block(reference: str) -> str:
@@ -36,18 +34,12 @@ def read_block(reference: str) -> str:
     return str(value)
 
 
-def _may_pass(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401, ARG001 - as Prefect calls it
+def _may_pass(_: Any, run: Any, state: Any) -> bool:  # noqa: ANN401, ARG001 - as Prefect calls it
     """Whether another try may end otherwise: what was delivered broken stays so."""
     return not isinstance(state.result(raise_on_failure=False), UnreadableError)
 
 
-@task(
-    name="ingest",
-    retries=2,
-    retry_delay_seconds=[2, 20],
-    retry_condition_fn=_may_pass,
-    cache_policy=NO_CACHE,
-)
+@task("ingest", retries=2, retry_delay_seconds=[2, 20], retry_condition_fn=_may_pass)
 def ingest(stream: Stream, source: SourceBatch) -> Snapshot:
     """Read the batch and keep it as an immutable snapshot; the same content is the same
     snapshot.

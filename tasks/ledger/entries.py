@@ -20,8 +20,11 @@ from tasks.records import (
     BatchRecord,
     Cohort,
     Decision,
+    Errors,
+    Evidence,
     LedgerEntry,
     Promote,
+    Recalibrate,
     Record,
     Retrain,
     Revision,
@@ -69,6 +72,7 @@ def record_batch(engine: Engine, held: Lease, record: BatchRecord) -> BatchRecor
             "fingerprint": record.fingerprint,
             "verdict": record.verdict.outcome,
             "completed": record.completed,
+            "figures": _document(record.figures),
             "record": _document(record),
         }
         if last is not None and same:
@@ -156,6 +160,28 @@ def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str
         )
         for row in rows
     }
+
+
+def newest_errors(engine: Engine, model: str, version: int, most: int) -> tuple[Errors, ...]:
+    """Return the errors of a version on the newest batches that judged it, at most so many, the
+    newest first; the rest of their records is not read.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(batches.c.batch, batches.c.record["performances"])
+            .where(batches.c.model == model, batches.c.stream == "rows")
+            .order_by(batches.c.batch.desc(), batches.c.revision.desc())
+        )
+        newest = dict[str, Errors | None]()
+        for batch, performances in rows:
+            if batch in newest:
+                continue
+            own = [one for one in performances or () if one["version"] == version]
+            errors = own[0]["errors"] if own else None
+            newest[batch] = None if errors is None else Errors.model_validate(errors)
+            if sum(one is not None for one in newest.values()) == most:
+                break
+    return tuple(one for one in newest.values() if one is not None)
 
 
 def finished_fingerprints(
@@ -257,16 +283,18 @@ def record_decision(
     """Write a decision down with its evidence and the rule that made it, and return the entry.
 
     The ``training`` that is judged becomes known with its judgement, in one transaction: a run that
-    died between them would leave a version that counts as trained and is never judged.
+    died between them would leave a version that counts as trained and is never judged. It counts as
+    of the newest batch that judged it, the decision as of ``batch``: with late labels the batches
+    between them are still to be learned from.
 
-    Promotions, rollbacks and retrains, but for dry runs, are journalled: they are effective only
-    when ``mark_effective`` says so. All others are effective at once. Raises LeaseLostError when
-    the lease has passed to another run.
+    Promotions, rollbacks, recalibrations and retrains, but for dry runs, are journalled: they are
+    effective only when ``mark_effective`` says so. All others are effective at once. Raises
+    LeaseLostError when the lease has passed to another run.
     """
     rested_on, made_by = _document(evidence), None if rule is None else _document(rule)
     now = datetime.now(UTC)
     match decision:
-        case Promote() | RollBack() | Retrain(dry_run=False):
+        case Promote() | RollBack() | Recalibrate() | Retrain(dry_run=False):
             effective_at = None
         case _:
             effective_at = now
@@ -288,7 +316,8 @@ def record_decision(
     with engine.begin() as connection:
         check_lease(connection, held)
         if training is not None:
-            _insert_training(connection, training, batch)
+            trained_at = evidence.batch if isinstance(evidence, Evidence) else batch
+            _insert_training(connection, training, trained_at)
         identity = connection.execute(insert(decisions).values(**values)).inserted_primary_key
     return decision_numbered(engine, int(identity[0]))  # type: ignore[index]  # an insert has a primary key
 

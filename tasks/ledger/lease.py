@@ -25,8 +25,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from tasks.errors import KingmakerError
-from tasks.ledger import tables
-from tasks.ledger.tables import LedgerAwayError, leases
+from tasks.ledger.tables import PATIENCE_SECONDS, LedgerAwayError, leases
 
 DURATION = timedelta(seconds=60)
 """How long a lease lives without being renewed: the longest that a killed run can delay the next.
@@ -64,16 +63,26 @@ def holder_name(run: str) -> str:
 
 
 @contextmanager
-def lease(engine: Engine, model: str, holder: str) -> Iterator[Lease]:
+def lease(
+    engine: Engine,
+    model: str,
+    holder: str,
+    *,
+    duration: timedelta = DURATION,
+    patience: float = PATIENCE_SECONDS,
+) -> Iterator[Lease]:
     """Hold the model's lease for the block; LeaseHeldError says who has it.
+
+    It lives for ``duration`` without being renewed. A server's lock on its row is waited for
+    ``patience`` seconds; of SQLite's, the engine has its own.
 
     The lease is renewed in the background, and given back when the block ends. Its row keeps the
     holder's name when the block fails, or has not tidied up after the last one: that is how the
     next holder knows.
     """
-    held = _take(engine, model, holder)
+    held = _take(engine, model, holder, duration, patience)
     stop = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(engine, held, stop), daemon=True)
+    renewal = threading.Thread(target=_renew, args=(engine, held, stop, duration), daemon=True)
     renewal.start()
     try:
         yield held
@@ -154,18 +163,18 @@ def check_lease(connection: Connection, held: Lease) -> None:
     )
 
 
-def _take(engine: Engine, model: str, holder: str) -> Lease:
+def _take(engine: Engine, model: str, holder: str, duration: timedelta, patience: float) -> Lease:
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = '{tables.PATIENCE_SECONDS}s'"))
-            return _take_in(connection, model, holder)
+                connection.execute(text(f"SET LOCAL lock_timeout = '{patience:g}s'"))
+            return _take_in(connection, model, holder, duration)
     except OperationalError as error:
         if "lock" not in str(error.orig):  # PostgreSQL: lock timeout; SQLite: database is locked
             raise
         raise LeaseHeldError(
             f"{model}: {_row_holder(engine, model)} is in the middle of a write, and has been for "
-            f"{tables.PATIENCE_SECONDS} s: it may be paused; wake it, or end it"
+            f"{patience:g} s: it may be paused; wake it, or end it"
         ) from error
 
 
@@ -177,7 +186,7 @@ def _row_holder(engine: Engine, model: str) -> str:
     return found or "another run"
 
 
-def _take_in(connection: Connection, model: str, holder: str) -> Lease:
+def _take_in(connection: Connection, model: str, holder: str, duration: timedelta) -> Lease:
     row = connection.execute(
         select(leases).where(leases.c.model == model).with_for_update()
     ).one_or_none()
@@ -186,7 +195,7 @@ def _take_in(connection: Connection, model: str, holder: str) -> Lease:
         try:
             connection.execute(
                 insert(leases).values(
-                    model=model, holder=holder, token=1, expires_at=now + DURATION
+                    model=model, holder=holder, token=1, expires_at=now + duration
                 )
             )
         except IntegrityError as error:
@@ -203,23 +212,23 @@ def _take_in(connection: Connection, model: str, holder: str) -> Lease:
     taken = connection.execute(
         update(leases)
         .where(leases.c.model == model, leases.c.token == row.token)
-        .values(holder=holder, token=row.token + 1, expires_at=now + DURATION)
+        .values(holder=holder, token=row.token + 1, expires_at=now + duration)
     )
     if taken.rowcount != 1:
         raise LeaseHeldError(f"{model}: another run took the lease at this moment; try again")
     return Lease(model, holder, row.token + 1, left_behind=bool(row.holder))
 
 
-def _renew(engine: Engine, held: Lease, stop: threading.Event) -> None:
+def _renew(engine: Engine, held: Lease, stop: threading.Event, duration: timedelta) -> None:
     """Renew until told to stop, or until the lease is lost: then the next write says so."""
-    while not stop.wait(DURATION.total_seconds() / 4):
+    while not stop.wait(duration.total_seconds() / 4):
         # A database that is away for a moment must not end the renewal: the lease has three more
         # tries to live.
         with contextlib.suppress(SQLAlchemyError, LedgerAwayError), engine.begin() as connection:
             renewed = connection.execute(
                 update(leases)
                 .where(leases.c.model == held.model, leases.c.token == held.token)
-                .values(expires_at=_now(connection) + DURATION)
+                .values(expires_at=_now(connection) + duration)
             )
             if renewed.rowcount != 1:
                 return

@@ -1,4 +1,4 @@
-"""The ledger's tables, and the door to the database. SQLite embedded, PostgreSQL in production."""
+"""The ledger's tables, and the way to its database: SQLite embedded, PostgreSQL in production."""
 
 from __future__ import annotations
 
@@ -55,11 +55,14 @@ batches = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("verdict", String(30), nullable=False),
     Column("completed", Boolean, nullable=False),
+    Column("figures", JSON, nullable=False),
     Column("record", JSON, nullable=False),
     UniqueConstraint("model", "stream", "batch", "revision"),
 )
 """Every batch of every model, of rows and of labels, each revision of it; the record is a
 BatchRecord.
+
+Its figures stand before it: SQLite reads a row up to the last column that is asked for.
 """
 
 trainings = Table(
@@ -82,8 +85,6 @@ decisions = Table(
     Column("batch", String(40), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("decision", JSON, nullable=False),
-    Column("evidence", JSON, nullable=False),
-    Column("rule", JSON(none_as_null=True)),
     Column("evidence_sha256", String(64), nullable=False),
     Column("as_of", DateTime(timezone=True), nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
@@ -91,6 +92,8 @@ decisions = Table(
     Column("flow_run", Text, nullable=False),
     Column("decided_by", Text, nullable=False),
     Column("token", BigInteger, nullable=False),
+    Column("rule", JSON(none_as_null=True)),
+    Column("evidence", JSON, nullable=False),
 )
 """Every decision with its evidence, and the rule that made it where one did.
 
@@ -147,8 +150,10 @@ leases = Table(
 
 
 @functools.cache
-def open_ledger(url: str) -> Engine:
+def open_ledger(url: str, *, away: float = AWAY_SECONDS) -> Engine:
     """Return the engine for ``url``, with the tables made on first use.
+
+    A server may be ``away`` seconds, after which LedgerAwayError is raised.
 
     SQLite runs in WAL mode with full synchronisation: a decision that was written survives a power
     cut.
@@ -178,7 +183,7 @@ def open_ledger(url: str) -> Engine:
                 )
             connection.commit()
 
-        _outlive_a_restart(engine)
+        _outlive_a_restart(engine, away)
 
     try:
         metadata.create_all(engine)
@@ -189,7 +194,7 @@ def open_ledger(url: str) -> Engine:
     return engine
 
 
-def _outlive_a_restart(engine: Engine) -> None:
+def _outlive_a_restart(engine: Engine, away: float) -> None:
     """Wait a bounded time for a server that is away; what it broke off in the middle ends by
     name.
     """
@@ -198,7 +203,7 @@ def _outlive_a_restart(engine: Engine) -> None:
     def _connect(
         dialect: Dialect, _record: object, arguments: list[Any], settings: dict[str, Any]
     ) -> object:
-        give_up = time.monotonic() + AWAY_SECONDS
+        give_up = time.monotonic() + away
         while True:
             try:
                 return dialect.connect(*arguments, **settings)
@@ -206,7 +211,7 @@ def _outlive_a_restart(engine: Engine) -> None:
                 if not _is_away(str(error)):
                     raise
                 if time.monotonic() > give_up:
-                    found = f"no answer for {AWAY_SECONDS} s ({str(error).strip()})"
+                    found = f"no answer for {away:g} s ({str(error).strip()})"
                     raise LedgerAwayError(_away(engine.url, found)) from error
             time.sleep(0.5)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from tasks.batches import Batch
 from tasks.records.base import Record, StreamName
 from tasks.records.drift import DriftSummary
-from tasks.records.evaluation import Estimate, Performance
+from tasks.records.evaluation import Estimate, Interval, Performance
 from tasks.records.model import LabelSummary
 from tasks.records.served import ServedPerformance, Skew
 from tasks.records.snapshot import Cohort, Labelled, Revision, Snapshot, Verdict
@@ -27,6 +27,29 @@ class Predictions(Record):
     """The ledger's number of the recalibration in force; None for the model as it was packaged."""
     served: int = 0
     """Rows that had been served before the batch closed: the predictions of then stand."""
+
+
+class BatchFigures(Record):
+    """A batch in a few numbers: what a list of many models shows, and can read at once."""
+
+    rows: int
+    quarantined: int
+    drift_share: float | None
+    """Share of the evaluable features that drifted; None without a champion to compare with."""
+    metric: str
+    """Empty while there is no score."""
+    score: Interval | None
+    """The champion's; None while labels are not mature."""
+    refused: str
+    """Why the batch was refused; empty when it was not."""
+
+
+class KnownBatch(Record):
+    """The newest revision of a batch, in a few numbers."""
+
+    batch: str
+    completed: bool
+    figures: BatchFigures
 
 
 class BatchRecord(Record):
@@ -74,6 +97,19 @@ class BatchRecord(Record):
     def name(self) -> str:
         """Model, stream and batch, for people."""
         return f"{self.model} {'labels ' if self.stream == 'labels' else ''}{self.batch.id}"
+
+    @property
+    def figures(self) -> BatchFigures:
+        """The batch in a few numbers."""
+        champion = self.performances[0] if self.performances else None
+        return BatchFigures(
+            rows=self.verdict.rows,
+            quarantined=self.verdict.quarantined,
+            drift_share=None if self.drift is None else self.drift.share,
+            metric=champion.metric if champion else "",
+            score=champion.score if champion else None,
+            refused=self.verdict.reason if self.verdict.refused else "",
+        )
 
     @property
     def accepted(self) -> bool:

@@ -18,7 +18,7 @@ from tasks.decisions.config import (
     WatchConfig,
 )
 from tasks.records.base import Problem, Record
-from tasks.records.evaluation import Comparison, Evidence
+from tasks.records.evaluation import Comparison, Evidence, Interval
 from tasks.records.model import EnsembleMember, LabelSummary, Recalibration
 from tasks.records.snapshot import Verdict
 
@@ -38,7 +38,15 @@ class PolicyEvidence(Record):
     losses: tuple[float, ...]
     """The champion's loss on each earlier judged batch, oldest first."""
     newest_loss: float | None
-    """Its loss on this batch; None while labels are not mature."""
+    """Its loss on the newest judged batch; None when none was judged since the newest training."""
+    newest_error: float = 0.0
+    """Standard error of that loss."""
+    waiting: int = 0
+    """Accepted batches whose labels may not be used yet."""
+    unseen_rows: int = 0
+    """Labelled rows that the champion has not seen."""
+    least_rows: int = 0
+    """So many are needed to compare a challenger by; 0 when one is promoted without."""
     drift_share: float | None
     training_age: timedelta | None = None
     """Time from the newest training to this batch's decision, by the data's clock."""
@@ -172,10 +180,19 @@ class Condition(Record):
     """One part of the retrain policy: whether it spoke, by what it found against its limit."""
 
     name: Literal[
-        "never", "first", "clock", "alarm", "staleness", "volume", "drift", "cooldown", "budget"
+        "never",
+        "first",
+        "clock",
+        "alarm",
+        "staleness",
+        "volume",
+        "drift",
+        "evidence",
+        "cooldown",
+        "budget",
     ]
     fired: bool
-    """Whether it asks for a training or, for the last two and ``never``, forbids one."""
+    """Whether it asks for a training or, for the last three and ``never``, forbids one."""
     found: str
     limit: str
     """``off`` when the spec switches it off."""
@@ -309,7 +326,9 @@ class PolicyRule(Config):
     rule: Literal["policy"] = "policy"
     settings: PolicyConfig
     first: int
-    """Batches that the first champion waits for."""
+    """Batches that the first champion waits for ..."""
+    first_rows: int = 0
+    """... and labelled rows."""
 
 
 class WatchRule(Config):
@@ -380,3 +399,56 @@ class LedgerEntry(Record, Generic[D, E]):
         """The decision in a few words, such as ``Promote version 3``."""
         about = "" if self.version is None else f" version {self.version}"
         return f"{self.decision.kind}{about}"
+
+
+# --- what became of them --------------------------------------------------------------------------
+
+
+class Choice(Record):
+    """A decision between two versions."""
+
+    number: int
+    """The ledger's."""
+    kind: Literal["Promote", "Reject", "RollBack"]
+    batch: str
+    as_of: datetime
+    chosen: int
+    """The version that was champion from then on."""
+    other: int
+    until: str = ""
+    """The batch at which another decision changed the champion; empty while none has."""
+
+
+class JudgedChoice(Record):
+    """What labels that came later say of a decision between two versions."""
+
+    choice: Choice
+    batches: tuple[str, ...] = ()
+    rows: int = 0
+    blocks: int = 0
+    chosen_loss: float | None = None
+    other_loss: float | None = None
+    gained: Interval | None = None
+    """Mean loss of the other version minus that of the chosen one: above 0 where it was right."""
+    why_not: str = ""
+    """Why it is not judged."""
+
+    @property
+    def verdict(self) -> Literal["wrong", "cannot be told", "right", "not judged"]:
+        """What the interval says."""
+        if self.gained is None:
+            return "not judged"
+        if self.gained.high < 0:
+            return "wrong"
+        return "right" if self.gained.low > 0 else "cannot be told"
+
+
+class ScoreCard(Record):
+    """Every past choice of a model, the costliest wrong ones first, and what they gained."""
+
+    model: str
+    judged: tuple[JudgedChoice, ...]
+    holds: int
+    """Decisions to train nothing: there is no version to compare them with."""
+    gained: Interval | None
+    """Of all judged choices together, in the loss of their rows; None when none is judged."""

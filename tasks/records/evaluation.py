@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tasks.records.base import Record
-from tasks.records.model import LeftOut, RowSpan
+from tasks.records.model import Errors, LeftOut, RowSpan
 
 
 class Interval(Record):
@@ -17,8 +17,45 @@ class Interval(Record):
     low: float
     high: float
 
+    @classmethod
+    def around(
+        cls, value: float, half: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+    ) -> Interval:
+        """Return ``value`` with ``half`` of its interval on either side, within ``bounds``.
+
+        Between two finite bounds the interval is symmetric on the logit scale, with the standard
+        error of the delta method (Agresti 2013, section 3.1.6); at one bound it is cut, which
+        leaves its coverage as it is. It is endless where ``half`` is no number.
+        """
+        low, high = bounds
+        if not math.isfinite(half) or not math.isfinite(value):
+            return cls(value=value, low=-math.inf, high=math.inf)
+        share = (value - low) / (high - low) if math.isfinite(high - low) else 0.0
+        if not 0 < share < 1:
+            return cls(value=value, low=max(value - half, low), high=min(value + half, high))
+        reach = half / (high - low) / (share * (1 - share))
+        logit = math.log(share / (1 - share))
+
+        def end(of: float) -> float:
+            return low + (high - low) * (1 + math.tanh(of / 2)) / 2
+
+        # Rounding moves neither end past the value.
+        return cls(
+            value=value, low=min(end(logit - reach), value), high=max(end(logit + reach), value)
+        )
+
+    @property
+    def known(self) -> bool:
+        """Whether both ends are finite: on too few blocks of time they are not."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def at_least(self, least: float) -> Interval:
+        """Return the interval without what is below ``least``; an endless one as it is."""
+        return self.but(low=max(self.low, least)) if self.known else self
+
     def __str__(self) -> str:
-        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        ends = f"[{self.low:.4g}, {self.high:.4g}]" if self.known else "(interval unknown)"
+        return f"{self.value:.4g} {ends}"
 
 
 class SliceScore(Record):
@@ -40,10 +77,22 @@ class Performance(Record):
     rows: int
     blocks: int
     metric: str
-    score: Interval
+    score: Interval | None
+    """The user's metric; None where it is not defined, as AUC on one class: the loss judges."""
     loss: Interval
     metrics: Mapping[str, Interval]
     slices: tuple[SliceScore, ...] = ()
+    errors: Errors | None = None
+    """Of a regression."""
+
+    @property
+    def loss_error(self) -> float:
+        """The standard error of the loss, from its interval; where that is unknown, as if each
+        row's loss spread as far as it is large, which an exponential one does.
+        """
+        if self.loss.known:
+            return (self.loss.high - self.loss.value) / 1.96
+        return abs(self.loss.value) / math.sqrt(self.rows)
 
 
 class Estimate(Record):
@@ -59,6 +108,25 @@ class Estimate(Record):
     metric: str
     score: Interval
     loss: Interval
+    moved: float = 0.0
+    """How far the predictions moved from the reference's, chi-squared over ten bins of these:
+    1 / (1 + moved) of the reference's rows are like the batch's.
+    """
+    checked: int = 0
+    """Earlier estimates whose truth is known ..."""
+    held: int = 0
+    """... and those of them whose intervals of score and loss both held it."""
+    withheld: str = ""
+    """Why it is not shown; kept all the same, to be checked when the labels come."""
+
+    def held_by(self, truth: Performance) -> bool | None:
+        """Whether what the labels then said lies in the intervals; None where it says nothing of
+        this version or its metric.
+        """
+        if truth.version != self.version or truth.score is None:
+            return None
+        told = ((self.score, truth.score), (self.loss, truth.loss))
+        return all(one.low <= other.value <= one.high for one, other in told)
 
 
 class SliceComparison(Record):
@@ -79,7 +147,10 @@ class Comparison(Record):
 
     rows: int
     blocks: int
+    minority: int | None = None
+    """Rows whose label is not the most frequent one; None for regression."""
     block_hours: float
+    """Mean length of a block; 0 where all rows have one moment."""
     challenger_loss: float
     champion_loss: float
     difference: Interval
@@ -89,8 +160,9 @@ class Comparison(Record):
     p_better: float
     """One-sided p-value against 'the challenger is not better'."""
     metric: str
-    challenger_score: Interval
-    champion_score: Interval
+    challenger_score: Interval | None
+    """None where the metric is not defined on these rows; NaN where a prediction is no number."""
+    champion_score: Interval | None
     greater_is_better: bool
     slices: tuple[SliceComparison, ...] = ()
     block_means: tuple[float, ...] = ()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tasks.records.base import Form, Problem, Record, StreamName, WindowKind
 
 
@@ -29,6 +31,10 @@ class RowSpan(Record):
     start: datetime
     end: datetime
     rows: int
+    hash_from: float = 0.0
+    """Of the rows at ``start`` those whose key hashes to this or more, 0 to 1 ..."""
+    hash_until: float = 1.0
+    """... and of the rows of the last moment those whose key hashes to less than this."""
 
 
 class LabelSnapshot(Record):
@@ -134,6 +140,65 @@ class Recalibration(Record):
     reason: str
 
 
+class CalibrationBin(Record):
+    """Predictions of about the same size, and what was seen where they were made."""
+
+    predicted: float
+    """Their mean."""
+    seen: float
+    """The share, or the mean, of what came."""
+    low: float
+    """Lower end of its 95% interval, clustered by blocks of time; infinite where these are few."""
+    high: float
+    rows: int
+
+
+class MainEffect(Record):
+    """What a model predicts on average when every row has the same value in one feature."""
+
+    feature: str
+    grid: tuple[float | str, ...]
+    """Quantiles of a number, rising; the most frequent values of a category, the first the most
+    frequent.
+    """
+    predicted: tuple[float, ...]
+
+
+class Errors(Record):
+    """How far labels of a regression lay from what had been predicted, on rows that the model was
+    not trained on.
+    """
+
+    rows: int
+    quantiles: tuple[float, ...]
+    """Of label minus prediction, at equally spaced levels from 0 to 1."""
+
+
+class Behaviour(Record):
+    """How a version behaves on the rows that were held out when it was made; for its card."""
+
+    importance: Mapping[str, float] = Field(default_factory=dict)
+    """Feature -> loss added when its values are shuffled."""
+    calibration: tuple[CalibrationBin, ...] = ()
+    """By rising prediction."""
+    effects: tuple[MainEffect, ...] = ()
+    """Of the most important features, the most important first."""
+    errors: Errors | None = None
+    """Of a regression."""
+    of_class: str = ""
+    """Of a multiclass problem: the class whose probability the effects are about."""
+
+
+class InForce(Record):
+    """What is served of a version at a moment."""
+
+    served_by: str = ""
+    """The version with the decision that put it in force, such as ``v3.17``; empty as packaged."""
+    weights: tuple[float, ...]
+    """The members' shares; one alone where it is no ensemble."""
+    recalibration: Recalibration | None = None
+
+
 class Lineage(Record):
     """What a model is and what it was made of: known before it is registered, and kept with it."""
 
@@ -162,7 +227,7 @@ class Lineage(Record):
     """Labels from a contract of their own: which were read for this training, of an ensemble for
     its new member. Empty where the rows carry theirs.
     """
-
+    behaviour: Behaviour = Behaviour()
     looked_back: tuple[PastSnapshot, ...] = ()
     """What features of the rows of this training look back on; of an ensemble, of those of its new
     member.

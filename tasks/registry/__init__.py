@@ -4,6 +4,7 @@ Where do I go to change ...?
 
     runs.py        what is logged of a training and of a batch
     aliases.py     which version is champion, challenger, previous champion
+    package.py     what lies in a version's directory, so that anybody can load it
     safe_load.py   which types a stored model may have, and that its digest is known
     fresh.py       a model loaded and used by a new interpreter
 

@@ -14,9 +14,19 @@ import pandas as pd
 
 from tasks.errors import KingmakerError
 from tasks.lake import DamagedFileError, new_directory
-from tasks.records import BaselineProfile, Fence, Form, LoadedModel, Promote, RollBack, TrainedModel
+from tasks.records import (
+    BaselineProfile,
+    Fence,
+    Form,
+    InForce,
+    LoadedModel,
+    Promote,
+    RollBack,
+    TrainedModel,
+)
+from tasks.registry.package import FOLDER
 from tasks.registry.runs import BASELINE, PROFILE, SAMPLE, client
-from tasks.registry.safe_load import FILES, read_known, read_model
+from tasks.registry.safe_load import FILES, IN_FORCE, read_known, read_model
 from tasks.settings import Settings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
@@ -80,6 +90,23 @@ def set_champion(
         )
 
 
+def show_in_force(settings: Settings, model: str, version: int, now: InForce, fence: Fence) -> None:
+    """Write what is in force of a version to its directory, in place of what was, and to its tag
+    ``served_by``; the members stay where they are.
+
+    Raises LeaseLostError when the lease has passed on.
+    """
+    api = client(settings.tracking_uri)
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / IN_FORCE
+        file.write_text(now.model_dump_json(), encoding="utf-8")
+        stored = api.get_model_version(model, str(version)).source.removeprefix("models:/")
+        with fence.hold():
+            api.log_model_artifact(stored, str(file), f"data/{FOLDER}")
+    with fence.hold():
+        api.set_model_version_tag(model, str(version), "served_by", now.served_by)
+
+
 def fetch(settings: Settings, trained: TrainedModel, trust: Form) -> LoadedModel:
     """Return a registered version, read only after its bytes and types are verified.
 
@@ -132,6 +159,7 @@ def _download(settings: Settings, trained: TrainedModel, directory: Path) -> Non
                 run_id=trained.run_id, artifact_path=BASELINE, dst_path=f"{temporary}/baseline"
             )
         )
-        for file in (stored / FILES[trained.form], baseline / SAMPLE, baseline / PROFILE):
+        model = stored / "data" / FOLDER / FILES[trained.form]
+        for file in (model, baseline / SAMPLE, baseline / PROFILE):
             if file.exists():
                 shutil.copyfile(file, directory / file.name)

@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import sklearn
 from requests import RequestException
 
 from tasks.lake import file_sha256
 from tasks.records import (
     BaselineProfile,
-    FeatureSchema,
     Fence,
     Form,
     LabelSnapshot,
@@ -38,7 +36,8 @@ from tasks.records import (
     TrainedModel,
     Trial,
 )
-from tasks.registry.safe_load import FILES, form_of
+from tasks.registry.package import Package, log_package, write_package
+from tasks.registry.safe_load import as_stored
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ class Training:
     trials: tuple[Trial, ...]
     spec_text: str
     seconds: float
+    package: Package
+    """What it needs, beside the pipeline, to be loaded anywhere."""
     left_out: tuple[LeftOut, ...] = ()
     """Candidates that could not be trained."""
     trust: Form = "skops"
@@ -162,7 +163,7 @@ def run(settings: Settings, model: str, name: str, tags: Mapping[str, str]) -> I
 def log_training(settings: Settings, training: Training, fence: Fence) -> TrainedModel:
     """Log one training, register its model with the alias ``challenger``, and return its record."""
     lineage, mlflow = training.lineage, client(settings.tracking_uri)
-    form, types = form_of(training.pipeline, training.trust)
+    form, content = as_stored(training.pipeline, training.trust)
     tags = {
         KIND: "training",
         "kingmaker.batch": training.batch,
@@ -207,7 +208,7 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
             digests = {"sample_sha256": file_sha256(sample), "profile_sha256": file_sha256(profile)}
             mlflow.log_artifacts(run_id, directory, BASELINE)
         _log_snapshots(mlflow, run_id, lineage)
-        version, sha256 = _register(settings, training, run_id, form, types, fence)
+        version, sha256 = _register(settings, training, run_id, form, content, fence)
     return TrainedModel(
         **dict(lineage.registered_as(version)),
         version=version,
@@ -411,33 +412,20 @@ def _log_snapshots(client: MlflowClient, run_id: str, lineage: Lineage) -> None:
 
 
 def _register(
-    settings: Settings, training: Training, run_id: str, form: Form, types: list[str], fence: Fence
+    settings: Settings, training: Training, run_id: str, form: Form, content: bytes, fence: Fence
 ) -> tuple[int, str]:
-    """Store the pipeline, register it, and return version and digest of its bytes."""
-    import mlflow
-
+    """Store the model, register it, and return version and digest of its bytes."""
     lineage, api = training.lineage, client(settings.tracking_uri)
-    with mlflow.start_run(run_id=run_id):
-        info = mlflow.sklearn.log_model(
-            training.pipeline,
-            name="model",
-            serialization_format=form,
-            skops_trusted_types=types or None,
-            signature=_signature(lineage.schema_),
-            input_example=None,
-            # Given, not inferred: inferring takes 3 to 6 s and starts a second interpreter.
-            pip_requirements=[f"scikit-learn=={sklearn.__version__}", "skops"],
-        )
+    sha256 = hashlib.sha256(content).hexdigest()
+    experiment = experiment_id(settings, lineage.model)
     with tempfile.TemporaryDirectory() as directory:
-        stored = mlflow.artifacts.download_artifacts(
-            artifact_uri=info.model_uri, dst_path=directory
-        )
-        sha256 = file_sha256(Path(stored) / FILES[form])
+        written = write_package(training.package, form, content, Path(directory))
+        logged = log_package(api, experiment, run_id, training.package, written)
     _ensure_registered(api, lineage.model)
     version = int(
         api.create_model_version(
             lineage.model,
-            info.model_uri,
+            logged.model_uri,
             run_id,
             tags={
                 "recipe": lineage.recipe.hash,
@@ -447,7 +435,7 @@ def _register(
                 "form": form,
                 **_labels_tag(lineage),
             },
-            model_id=info.model_id,
+            model_id=logged.model_id,
         ).version
     )
     with fence.hold():
@@ -484,16 +472,3 @@ def _ensure_registered(client: MlflowClient, model: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _signature(schema: FeatureSchema) -> Any:  # noqa: ANN401 - a ModelSignature
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    return ModelSignature(
-        Schema(
-            [ColSpec("string", name) for name in schema.categorical]
-            + [ColSpec("double", name) for name in schema.numerical]
-        ),
-        Schema([ColSpec("double")]),
-    )

@@ -22,10 +22,13 @@ from skops.io.exceptions import UnsupportedTypeException
 
 from tasks.errors import KingmakerError
 from tasks.lake import DamagedFileError
+from tasks.mixing import Ensemble
 from tasks.records import Form
 
 FILES: dict[Form, str] = {"skops": "model.skops", "pickle": "model.pkl"}
-"""The names that MLflow gives to a stored model."""
+"""The names of a stored model."""
+RECORD, CONTRACT, IN_FORCE = "package.json", "contract.odcs.yaml", "in_force.json"
+"""The names of what lies beside it: see package.py."""
 
 TRUSTED_TYPES = frozenset(
     {
@@ -68,7 +71,6 @@ TRUSTED_TYPES = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.tree._tree.Tree",
         "sklearn.utils.validation.check_array",
-        "tasks.training.ensemble.Ensemble",
     }
 )
 """Types beyond skops' own defaults that the estimators of scikit-learn are made of.
@@ -100,17 +102,19 @@ class PickleNotTrustedError(UntrustedModelError):
         )
 
 
-def form_of(pipeline: Any, trust: Form) -> tuple[Form, list[str]]:  # noqa: ANN401 - a fitted pipeline
-    """Return how to store ``pipeline``, and the types beyond skops' defaults that reading it back
-    needs.
+def as_stored(pipeline: Any, trust: Form) -> tuple[Form, bytes]:  # noqa: ANN401 - a fitted pipeline
+    """Return how ``pipeline`` is stored, and the bytes; an ensemble as its members and weights, so
+    that no type of ours is in a file.
 
     Raises UntrustedModelError for types that are not on our list, and PickleNotTrustedError for
     what skops cannot hold at all; both are stored as a pickle where ``trust`` allows it.
     """
-    name = type(pipeline).__name__
+    name, content = type(pipeline).__name__, pipeline
+    if isinstance(pipeline, Ensemble):
+        content = {"members": list(pipeline.members), "weights": list(pipeline.weights)}
     try:
-        types: list[str] = io.get_untrusted_types(data=io.dumps(pipeline))
-        _refuse_unlisted(name, types)
+        stored: bytes = io.dumps(content)
+        _refuse_unlisted(name, io.get_untrusted_types(data=stored))
     except UnsupportedTypeException as error:
         if trust != "pickle":
             raise PickleNotTrustedError(name, str(error)) from error
@@ -118,8 +122,10 @@ def form_of(pipeline: Any, trust: Form) -> tuple[Form, list[str]]:  # noqa: ANN4
         if trust != "pickle":
             raise
     else:
-        return "skops", types
-    return "pickle", []
+        return "skops", stored
+    import pickle
+
+    return "pickle", pickle.dumps(content)
 
 
 def read_model(path: Path, sha256: str, form: Form, trust: Form) -> Any:  # noqa: ANN401 - a fitted pipeline
@@ -136,11 +142,12 @@ def read_model(path: Path, sha256: str, form: Form, trust: Form) -> Any:  # noqa
 
         if trust != "pickle":
             raise PickleNotTrustedError(str(path), "a pickle")
-        return pickle.loads(content)  # noqa: S301 - the digest is the ledger's, and the spec trusts it by name
-
-    types: list[str] = io.get_untrusted_types(data=content)
-    _refuse_unlisted(str(path), types)
-    return io.loads(content, trusted=types)
+        found = pickle.loads(content)  # noqa: S301 - the digest is the ledger's, and the spec trusts it by name
+    else:
+        types: list[str] = io.get_untrusted_types(data=content)
+        _refuse_unlisted(str(path), types)
+        found = io.loads(content, trusted=types)
+    return Ensemble(**found) if isinstance(found, dict) else found
 
 
 def read_known(path: Path, sha256: str) -> bytes:

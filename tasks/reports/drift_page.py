@@ -40,9 +40,13 @@ from tasks.reports.summary import (
 
 _NO_FEATURE = ("prediction", "target")
 WORST_SLICES = 10
+"""Slices shown, from the highest loss down."""
 NAMED = 3
 """Features that the headline names; of more it gives the number."""
-"""Slices shown, from the highest loss down."""
+MOST_DRAWN = 100
+"""Features with a line and a picture of their own; of more, those that moved farthest, and the
+others with their scores alone: the page stays below 500 KB.
+"""
 _SPARK = Area(width=460, height=150, left=52, right=10, top=12, bottom=24)
 
 
@@ -217,7 +221,7 @@ def _loss_in_words(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
     interval.
     """
     performance = champion_performance(record)
-    if performance is None and record.estimate is not None:
+    if performance is None and record.estimate is not None and not record.estimate.withheld:
         return (
             "Labels are not mature yet; from its own calibrated scores the"
             f" champion\N{RIGHT SINGLE QUOTATION MARK}s loss is estimated at"
@@ -278,9 +282,16 @@ def _sparks(
     )
 
 
-def _groups(
-    drift: DriftSummary, units: Mapping[str, str]
-) -> tuple[tuple[str, tuple[FeatureRow, ...]], ...]:
+@dataclass(frozen=True)
+class Group:
+    """Features of one outcome: lines of the table, and those that it only names."""
+
+    title: str
+    lines: tuple[FeatureRow, ...]
+    others: tuple[FeatureDrift, ...]
+
+
+def _groups(drift: DriftSummary, units: Mapping[str, str]) -> tuple[Group, ...]:
     """The lines of the table: what the champion predicts, then features that moved, held, could not
     be judged.
     """
@@ -289,8 +300,9 @@ def _groups(
     longest = max((t for t in of_values.values() if t is not None), default=0.0)
     most = max((f.importance or 0.0 for f in drift.inputs), default=0.0)
     ordered = sorted(drift.features, key=lambda f: -(times[f.feature] or 0.0))
-    lines = [
-        FeatureRow(
+
+    def line(f: FeatureDrift) -> FeatureRow:
+        return FeatureRow(
             feature=f,
             unit=units.get(f.feature, ""),
             times=of_values[f.feature],
@@ -301,27 +313,22 @@ def _groups(
             ),
             bars=distribution(f.histogram),
         )
-        for f in ordered
-    ]
-    groups = [
-        (
-            "What the champion predicts, and what came true",
-            tuple(line for line in lines if line.feature.kind in _NO_FEATURE),
-        )
-    ]
+
+    output = tuple(line(f) for f in ordered if f.kind in _NO_FEATURE)
+    groups = [Group("What the champion predicts, and what came true", output, ())]
+    left = MOST_DRAWN
     for outcome, title in (
         ("drifted", "Moved"),
         ("cannot be told", "Cannot be told"),
         ("steady", "Steady"),
         ("not evaluable", "Not evaluable"),
     ):
-        own = tuple(
-            line
-            for line in lines
-            if line.feature.kind not in _NO_FEATURE and line.feature.outcome == outcome
-        )
-        groups.append((f"{title}: {counted(len(own), 'feature', 'features')}", own))
-    return tuple((title, own) for title, own in groups if own)
+        own = [f for f in ordered if f.kind not in _NO_FEATURE and f.outcome == outcome]
+        drawn, others = own[:left], own[left:]
+        left -= len(drawn)
+        title = f"{title}: {counted(len(own), 'feature', 'features')}"
+        groups.append(Group(title, tuple(map(line, drawn)), tuple(others)))
+    return tuple(group for group in groups if group.lines or group.others)
 
 
 def _slices(performance: Performance) -> tuple[SliceRow, ...]:

@@ -16,6 +16,8 @@ NOTHING = "\N{EN DASH}"
 _WIDE = 1000
 """From here on a number is shown whole, with separators: the digits after the point carry nothing.
 """
+_LONG = 1e15
+"""From here on it is shown by its first digits and a power of ten."""
 _ACRONYMS = {
     "roc": "ROC",
     "auc": "AUC",
@@ -36,7 +38,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "unknown"
     if math.isinf(value):
         return "infinite" if value > 0 else _minus("-infinite")
-    if float(value).is_integer() or _WIDE <= abs(value) < 1e15:
+    if abs(value) < _LONG and (float(value).is_integer() or abs(value) >= _WIDE):
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:.{digits}g}" if abs(value) >= 1e-3 else f"{value:.2g}")
 
@@ -82,7 +84,7 @@ def odds(p_value: float | None) -> str:
 
 def interval_known(interval: Interval) -> bool:
     """Whether both ends are finite: on too few blocks of time they are not."""
-    return math.isfinite(interval.low) and math.isfinite(interval.high)
+    return interval.known
 
 
 def estimate(value: float | None, beside: Interval | None) -> str:
@@ -98,8 +100,15 @@ def estimate(value: float | None, beside: Interval | None) -> str:
     return _minus(f"{value:,.{decimals}f}")
 
 
-def ends(of: Interval) -> str:
-    """Return ``0.470 to 0.510``, or that the interval is unknown."""
+def value(of: Interval | None) -> str:
+    """Return ``0.490``, with the digits that its interval has use for; a dash without a score."""
+    return NOTHING if of is None else estimate(of.value, of)
+
+
+def ends(of: Interval | None) -> str:
+    """Return ``0.470 to 0.510``, or that the interval is unknown or the score not defined."""
+    if of is None:
+        return "not defined on these rows"
     return f"{estimate(of.low, of)} to {estimate(of.high, of)}" if interval_known(of) else UNKNOWN
 
 

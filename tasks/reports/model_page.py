@@ -6,10 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.history import ChampionChange, History
-from tasks.records import BatchRecord, FeatureDrift, Labelled, Promote, RollBack
+from tasks.records import (
+    BatchRecord,
+    FeatureDrift,
+    Labelled,
+    LedgerEntry,
+    Promote,
+    RollBack,
+)
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
-from tasks.reports.figures import NOTHING, percent, ratio, times_threshold
+from tasks.reports.figures import NOTHING, number, percent, ratio, times_threshold
+from tasks.reports.model_card import state_of
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
     batch_rows,
@@ -25,6 +33,8 @@ HEAT_ROWS = 30
 """Features in the heat map, the most drifting first."""
 LABEL_ROWS = 12
 """Batches in the table of labels, the newest first."""
+VERSION_ROWS = 20
+"""Versions in the table of versions, the newest first."""
 _WORDED = 16
 """Up to so many batches a cell of the heat map is wide enough for its number."""
 _AREA = Area(width=1080, height=330, left=194, right=8, top=44, bottom=30)
@@ -74,6 +84,17 @@ class LabelRow:
 
 
 @dataclass(frozen=True)
+class VersionRow:
+    """One version that was judged."""
+
+    version: int
+    card: str | None
+    """Address of its card."""
+    kind: str
+    state: str
+
+
+@dataclass(frozen=True)
 class HeatMap:
     """Drift of features (rows) in batches (columns)."""
 
@@ -92,12 +113,14 @@ def render_model_page(
     records: Sequence[BatchRecord],
     history: History,
     link: Callable[[str], str | None],
+    card: Callable[[int], str | None],
     waits: Mapping[str, str] | None = None,
 ) -> str:
     """Return the HTML page of one model.
 
-    ``link`` goes from a batch id to the relative address of its report, or to None where it cannot
-    be followed; ``waits`` from the batches whose labels may not be used yet to the reason.
+    ``link`` goes from a batch id to the relative address of its report, and ``card`` from a version
+    to that of its card, or to None where it cannot be followed; ``waits`` from the batches whose
+    labels may not be used yet to the reason.
     """
     batches = newest_revisions(records)
     newest_first = history.entries[::-1]
@@ -108,7 +131,7 @@ def render_model_page(
             Measured(
                 record.batch.id,
                 champion.score if champion else None,
-                first.score.value if first else None,
+                first.score.value if first and first.score else None,
                 note=_note(record, history),
             )
             for record in batches
@@ -139,9 +162,24 @@ def render_model_page(
         events=_events(chart, batches, changes),
         marks=_marks(chart, batches),
         heat=_heat_map(batches, chart),
-        turning=[entry for entry in newest_first if entry.decision.kind not in _QUIET],
-        holds=[entry for entry in newest_first if entry.decision.kind in _QUIET],
+        turning=[entry for entry in newest_first if not _quiet(entry, history)],
+        later={entry.id: _later(entry, history) for entry in newest_first},
+        holds=[entry for entry in newest_first if _quiet(entry, history)],
         labels=_label_rows(batches, waits or {}),
+        versions=_versions(history, card),
+    )
+
+
+def _versions(history: History, card: Callable[[int], str | None]) -> tuple[VersionRow, ...]:
+    """The newest versions that were judged, newest first."""
+    return tuple(
+        VersionRow(
+            version=version,
+            card=card(version),
+            kind=history.judgements(version)[0].evidence.kind,
+            state=state_of(version, history),
+        )
+        for version in reversed(history.challengers[-VERSION_ROWS:])
     )
 
 
@@ -153,6 +191,28 @@ def _label_rows(batches: Sequence[BatchRecord], waits: Mapping[str, str]) -> tup
         if record.batch.id in waits or (record.labelled is not None and record.labelled.waiting)
     ]
     return tuple(rows[:LABEL_ROWS])
+
+
+def _later(entry: LedgerEntry, history: History) -> str:
+    """What the watch saw of a promotion on the batches after it; nothing while it has seen none."""
+    seen = history.seen_after(entry)
+    rows = sum(one.rows for one in seen)
+    if not rows:
+        return ""
+    now, before = (
+        sum(one.rows * loss for one, loss in zip(seen, of, strict=True)) / rows
+        for of in ([o.champion_loss for o in seen], [o.challenger_loss for o in seen])
+    )
+    share = f" ({now / before - 1:+.1%})" if before else ""
+    return (
+        f"On the {rows:,} rows watched after it, loss {number(now)} against {number(before)} of the"
+        f" version before{share}."
+    )
+
+
+def _quiet(entry: LedgerEntry, history: History) -> bool:
+    """Whether a decision changed nothing, as one to retrain that could train nothing."""
+    return entry.decision.kind in _QUIET or history.trained_nothing(entry)
 
 
 def _note(record: BatchRecord, history: History) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.reports import figures
+from tasks.reports.summary import record_of_estimates
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,6 +46,8 @@ def _environment() -> Environment:
         "percent": figures.percent,
         "odds": figures.odds,
         "estimate": figures.estimate,
+        "estimates": record_of_estimates,
+        "value": figures.value,
         "ends": figures.ends,
         "interval": figures.interval,
         "moment": figures.moment,

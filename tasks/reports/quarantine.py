@@ -8,15 +8,21 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.lake import read_reasons
+from tasks.reports import figures
+from tasks.reports.page import render_page
+from tasks.reports.tables import Table
 
 HIDDEN = "(hidden)"
 """Stands for every value of a column that the contract classifies as other than public or internal.
 """
+ON_PAGE = 200
+"""Rows that a page shows."""
 _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """The OWASP's list, https://owasp.org/www-community/attacks/CSV_Injection, full-width forms
 included.
@@ -45,6 +51,40 @@ def quarantined_rows(lake: Path, path: str, contract: Contract) -> tuple[tuple[s
         tuple("" if cell is None else str(cell) for cell in row) for row in zip(*cells, strict=True)
     )
     return headings, *rows
+
+
+def render_quarantine_page(
+    model: str, batch: str, reason: str, rows: Sequence[Sequence[str]], most: int = ON_PAGE
+) -> str:
+    """Return the HTML page of the quarantined ``rows``, below one row of headings, of a batch; of
+    many the first, and all by the link.
+    """
+    headings, *own = rows
+    shown = own[:most]
+    left = f" {len(own) - most:,} more are in the CSV." if len(own) > most else ""
+    table = Table(
+        figures.counted(len(own), "row", "rows"),
+        tuple(headings),
+        tuple(tuple(row) for row in shown),
+        note=f"Its position in the delivery, the rules that it breaks, and its values.{left}",
+    )
+    return render_page(
+        "tables.html.j2",
+        home="../../",
+        page=f"../../reports/{quote(model)}/index.html",
+        model=model,
+        what=f"{batch}, quarantine",
+        headline=f"{figures.counted(len(own), 'row', 'rows')} of batch {batch} kept out",
+        sentences=(reason,),
+        links=(
+            (f"{quote(batch)}.csv", "all rows as CSV, in which no cell is a formula"),
+            (
+                f"../../reports/{quote(model)}/{quote(batch)}/validation.html",
+                f"what the contract found in batch {batch}",
+            ),
+        ),
+        tables=(table,),
+    )
 
 
 def inert_csv(rows: Iterable[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.history import History
-from tasks.records import BatchRecord, Interval, LedgerEntry, Performance
+from tasks.records import BatchRecord, Estimate, Interval, LedgerEntry, Performance
 from tasks.reports.figures import in_words, interval
 
 REFUSED = "refused"
@@ -86,10 +86,19 @@ def estimate_in_words(record: BatchRecord, metric: str) -> str:
     found = record.estimate
     if found is None:
         return ""
+    if found.withheld:
+        return f"{in_words(metric)} of {record.batch.id} has no estimate: {found.withheld}"
     return (
         f"{in_words(metric)} of {record.batch.id} is estimated at {interval(found.score)} until its"
-        " labels come, blind to concept drift"
+        f" labels come, blind to concept drift; {record_of_estimates(found)}"
     )
+
+
+def record_of_estimates(found: Estimate) -> str:
+    """Return how the earlier estimates that were shown did, as labels then said."""
+    if not found.checked:
+        return "the first that is shown"
+    return f"{found.held} of the last {found.checked} held what the labels then said"
 
 
 def first_performance(record: BatchRecord, history: History) -> Performance | None:
@@ -113,7 +122,7 @@ def _row(record: BatchRecord, history: History) -> BatchRow:
         quarantined=record.verdict.quarantined,
         drift_share=record.drift.share if record.drift else None,
         score=champion.score if champion else None,
-        first_score=first.score.value if first else None,
+        first_score=first.score.value if first and first.score else None,
         decision=decision,
         reason=reason,
     )

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.errors import KingmakerError, first_line
 from tasks.history import ApprovalRequest, History
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.not_made import page_or_why
-from tasks.records import BatchRecord, Fence
+from tasks.records import BatchRecord, Fence, TrainedModel
 from tasks.reports.approval_page import render_approval_page, render_approval_text
 from tasks.reports.drift_page import render_drift_page
+from tasks.reports.model_card import About, make_card, render_card_page, render_card_text
 from tasks.reports.model_page import render_model_page
 from tasks.reports.timeline import draw_timeline
 from tasks.reports.validation_page import render_validation_page
 from tasks.streams import Stream
+from tasks.task import task
 
 PICKLE_TRUSTED = (
     "This model's spec trusts pickles: anyone who can write to the registry and to the ledger can"
@@ -31,9 +32,10 @@ DRIFT, VALIDATION, MODEL, EVIDENTLY = (
     "model.html",
     "evidently.html",
 )
+CARDS, CARD = "versions", "card.html"
 
 
-@task(name="write batch pages", cache_policy=NO_CACHE)
+@task("write batch pages")
 def write_batch_pages(
     managed: ManagedModel,
     record: BatchRecord,
@@ -70,6 +72,7 @@ def write_batch_pages(
             list(known.values()),
             history,
             lambda _: None,
+            lambda _: None,
             waits,
         ),
     }
@@ -85,7 +88,7 @@ def write_batch_pages(
     return tuple(page for page in pages if page.exists())
 
 
-@task(name="write label page", cache_policy=NO_CACHE)
+@task("write label page")
 def write_label_page(stream: Stream, record: BatchRecord) -> Path:
     """Write the page of a batch of labels, which says what its contract found, and return it."""
     page = stream.settings.reports / stream.model / stream.name / record.batch.id / VALIDATION
@@ -95,7 +98,7 @@ def write_label_page(stream: Stream, record: BatchRecord) -> Path:
     return page
 
 
-@task(name="write approval page", cache_policy=NO_CACHE)
+@task("write approval page")
 def write_approval_page(managed: ManagedModel, entry: ApprovalRequest) -> tuple[Path, str]:
     """Write the page of a promotion that waits for a person; return it, and the same as
     Markdown.
@@ -116,7 +119,7 @@ def approval_page(managed: ManagedModel, entry: ApprovalRequest) -> Path:
     )
 
 
-@task(name="write model page", cache_policy=NO_CACHE)
+@task("write model page")
 def write_model_page(
     managed: ManagedModel,
     records: Sequence[BatchRecord],
@@ -135,6 +138,7 @@ def write_model_page(
             records,
             history,
             lambda id: f"{id}/{DRIFT}",
+            lambda version: card_page(managed, version).relative_to(directory).as_posix(),
             waits,
         ),
         get_run_logger(),
@@ -152,6 +156,38 @@ def write_model_page(
                 "the picture of %s could not be made: %s", managed.name, first_line(error)
             )
     return directory / "index.html", directory / "timeline.png"
+
+
+@task("write model card")
+def write_card(
+    managed: ManagedModel,
+    trained: TrainedModel,
+    before: TrainedModel | None,
+    records: Sequence[BatchRecord],
+    history: History,
+    fence: Fence,
+) -> tuple[Path, str]:
+    """Write the card of a version, and return it, and the same as Markdown for MLflow.
+
+    ``before`` is the champion that the version challenged, None for the first.
+    """
+    spec = managed.spec
+    about = About(managed.name, _description(managed), spec.target, spec.metric, managed.contract)
+    page = card_page(managed, trained.version)
+    card = make_card(about, trained, before, records, history)
+    html = page_or_why(
+        f"the card of {managed.name} version {trained.version}",
+        lambda: render_card_page(card),
+        get_run_logger(),
+    )
+    with fence.hold():
+        write_whole(page, html.encode())
+    return page, render_card_text(card)
+
+
+def card_page(managed: ManagedModel, version: int) -> Path:
+    """Return where the card of a version is, or will be."""
+    return managed.settings.reports / managed.name / CARDS / f"v{version}" / CARD
 
 
 def _description(managed: ManagedModel) -> str:

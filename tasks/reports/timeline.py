@@ -52,7 +52,7 @@ def draw_timeline(
 
     batches = newest_revisions(records)
     points = [
-        Measured(r.batch.id, p.score if p else None, f.score.value if f else None)
+        Measured(r.batch.id, p.score if p else None, f.score.value if f and f.score else None)
         for r in batches
         for p, f in [(champion_performance(r), first_performance(r, history))]
     ]

@@ -13,6 +13,8 @@ _SCOPES = (
     ("row", "Values", "a row that breaks one goes to quarantine"),
     ("batch", "The batch as a whole", "a broken one refuses the batch"),
 )
+MOST_RULES = 300
+"""Rules in one table, those that most rows break first: of more the rest is counted."""
 _SEVERITIES = ("error", "warning", "info")
 
 
@@ -23,6 +25,7 @@ def render_validation_page(contract: Contract, snapshot: Snapshot, verdict: Verd
         contract=contract,
         snapshot=snapshot,
         verdict=verdict,
+        most=MOST_RULES,
         failed=_worst_first(rule for rule in verdict.rules if rule.outcome == "failed"),
         scopes=tuple(
             (title, cost, _worst_first(own))

@@ -84,6 +84,11 @@ class ScoringConfig(Config):
     """Of a binary problem: the probability from which on the delivered decision is yes."""
     costs: DecisionCosts | None = None
     """The same by what a wrong decision costs."""
+    interval: float | None = Field(default=None, gt=0, lt=1)
+    """Of a regression: the share of labels that are to lie between ``prediction_low`` and
+    ``prediction_high`` of a delivered row, such as 0.9. By the champion's errors on its newest
+    mature batches; missing while these have too few rows. Left out: no such columns.
+    """
     explain: int = Field(default=0, ge=0, le=100)
     """Features named in ``reasons`` of a delivered row, those that moved its prediction most; 0:
     none. It takes about eight predictions a row and feature.
@@ -120,6 +125,8 @@ def check_scoring(file: Path, config: ScoringConfig, contract: Contract, problem
     if config.threshold is not None and problem != "binary":
         key = ".decision_threshold" if config.costs is None else ".costs"
         refuse(key, "a binary problem", f"a {problem} one")
+    if config.interval is not None and problem != "regression":
+        refuse(".interval", "a regression", f"a {problem} problem")
     if config.costs is not None and config.decision_threshold is not None:
         refuse("", "decision_threshold or costs", "both")
     hidden = [name for name in (*contract.key, contract.event_time) if _sensitive(contract, name)]

@@ -15,7 +15,9 @@ from tasks.lake import arrow_type
 from tasks.records import ServedPart
 from tasks.scoring.config import ScoringConfig
 from tasks.scoring.served import (
+    HIGH,
     KEY,
+    LOW,
     PREDICTION,
     PROBABILITY,
     REASONS,
@@ -25,7 +27,7 @@ from tasks.scoring.served import (
 )
 
 DECISION, VERSION, BATCH, SCORED_AT, PART = "decision", "version", "batch", "scored_at", "part"
-OURS = (PREDICTION, DECISION, REASONS, VERSION, BATCH, SCORED_AT, PART)
+OURS = (PREDICTION, LOW, HIGH, DECISION, REASONS, VERSION, BATCH, SCORED_AT, PART)
 """Names of a delivered row that are not the contract's."""
 _CLASS = "probability_"
 _PREFIX = "row_"
@@ -61,10 +63,16 @@ def delivered_rows(
     Raises DamagedFileError when the part is not what was written.
     """
     table = read_part(lake, part)
-    if not config.explain and REASONS in table.column_names:
-        table = table.drop_columns([REASONS])
-    if config.explain and REASONS not in table.column_names:
-        table = table.append_column(REASONS, pa.nulls(table.num_rows, pa.string()))
+    asked = {
+        LOW: (config.interval is not None, pa.float64()),
+        HIGH: (config.interval is not None, pa.float64()),
+        REASONS: (config.explain > 0, pa.string()),
+    }
+    for name, (wanted, kind) in asked.items():
+        if not wanted and name in table.column_names:
+            table = table.drop_columns([name])
+        if wanted and name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
     given = {
         VERSION: pa.scalar(part.served_by),
         BATCH: pa.scalar(part.batch),
@@ -100,6 +108,9 @@ def as_delivered(
         columns[PREDICTION] = table[PREDICTION]
         if threshold is not None:
             columns[DECISION] = pc.greater_equal(table[PREDICTION], threshold)
+    for name in (LOW, HIGH):
+        if name in table.column_names:
+            columns[name] = table[name]
     for name in table.column_names:
         if name.startswith(PROBABILITY):
             columns[_CLASS + name.removeprefix(PROBABILITY)] = table[name]

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.lake import DamagedFileError, file_sha256, write_table
+from tasks.large import large_numbers
 from tasks.records import FeatureFrame, LoadedModel, Predictions, served_by
 from tasks.scoring.config import ScoringConfig
 from tasks.scoring.delivered import BATCH, SCORED_AT, VERSION, as_delivered
@@ -36,11 +37,16 @@ def without_prediction(contract: Contract, frame: FeatureFrame, predicted: np.nd
         ", ".join(f"{name} {row[name]}" for name in shown) for _, row in keys[shown].iterrows()
     )
     count = int((~known).sum())
-    return (
-        f"{count:,} of {len(known):,} rows have no finite prediction, such as those of {rows}:"
-        " a value of theirs is too large for the model; give its column a limit in"
-        f" {contract.file.name}"
+    numbers = {name: frame.features.loc[~known, name] for name in frame.schema.numerical}
+    large = large_numbers(numbers)
+    why = (
+        f"numbers too large for the model in {large}; give the column limits in"
+        f" {contract.file.name}, or name the value in missingValues"
+        if large
+        else "the model raises for them, or gives NaN"
     )
+    some = f"{count:,} of {len(known):,} rows"
+    return f"{some} have no finite prediction, such as those of {rows}: {why}"
 
 
 def write_predictions(

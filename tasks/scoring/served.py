@@ -2,7 +2,8 @@
 
 The columns of a part have names that cannot clash: ``key:`` and ``value:`` stand before the
 contract's own, ``feature:`` before what the model was given; ``prediction``, or ``probability:``
-before each class; ``reasons``; and ``digest``, which says whether a row is still the same.
+before each class; ``prediction_low`` and ``prediction_high``; ``reasons``; and ``digest``, which
+says whether a row is still the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tasks.records import FeatureFrame, LoadedModel, ServedPart, served_by
 
 KEY, VALUE, FEATURE, PROBABILITY = "key:", "value:", "feature:", "probability:"
 PREDICTION, REASONS, DIGEST = "prediction", "reasons", "digest"
+LOW, HIGH = "prediction_low", "prediction_high"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class ScoredRows:
     champion: LoadedModel
     reasons: Sequence[str | None] | None = None
     """JSON, a list of {feature, value, effect}, one text a row; None when none were asked for."""
+    margins: tuple[float, float] | None = None
+    """What is added to a prediction for both ends of its interval, NaN while that is not known;
+    None when none was asked for.
+    """
 
     def where(self, mask: np.ndarray) -> ScoredRows:
         """Return the rows where the boolean ``mask`` of shape (rows,) is true."""
@@ -49,6 +55,7 @@ class ScoredRows:
             None
             if self.reasons is None
             else [r for r, m in zip(self.reasons, mask, strict=True) if m],
+            self.margins,
         )
 
     def __len__(self) -> int:
@@ -69,6 +76,9 @@ def served_table(scored: ScoredRows, contract: Contract, include: Sequence[str])
     columns |= {f"{VALUE}{name}": rows[name] for name in include}
     if scored.predicted.ndim == 1:
         columns[PREDICTION] = _numbers(scored.predicted)
+    if scored.margins is not None:
+        for name, margin in zip((LOW, HIGH), scored.margins, strict=True):
+            columns[name] = _numbers(scored.predicted + margin)
     for position, label in enumerate(trained.classes):
         columns[f"{PROBABILITY}{label}"] = _numbers(scored.predicted[:, position])
     if scored.reasons is not None:
@@ -119,30 +129,58 @@ def _hashes(column: pa.Array) -> np.ndarray:
     return np.array(pd.util.hash_array(bits))
 
 
+class ServedBefore:
+    """What was served of each batch, as one run that adds to it looks at it: each part that others
+    have written is read once, and its own are not read at all, for no key comes twice in a run.
+    """
+
+    def __init__(self, lake: Path, contract: Contract) -> None:
+        self._lake, self._contract = lake, contract
+        self._seen: dict[str, set[str]] = {}
+        self._newest: dict[str, pd.DataFrame] = {}
+
+    def newest(self, batch: str, parts: Sequence[ServedPart]) -> pd.DataFrame:
+        """Return the newest served row of each key of a batch, of all its ``parts`` but one's own,
+        as ``by_key`` has them; ``parts`` are oldest first.
+        """
+        seen = self._seen.setdefault(batch, set())
+        new = [part for part in parts if part.path not in seen]
+        seen |= {part.path for part in new}
+        if new or batch not in self._newest:
+            added = newest_served(self._lake, new, self._contract)
+            if batch in self._newest:
+                before = self._newest[batch].reset_index()
+                added = _newest_of([before, added], self._contract)
+            self._newest[batch] = by_key(added, self._contract)
+        return self._newest[batch]
+
+    def wrote(self, part: ServedPart) -> None:
+        """Say that a part is one's own."""
+        self._seen.setdefault(part.batch, set()).add(part.path)
+
+
+def by_key(served: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return served rows with their key as the index, in which rows are found fast."""
+    return served.set_index(list(key_columns(contract)))
+
+
 def newly_served(
     scored: ScoredRows, contract: Contract, known: pd.DataFrame, as_of: datetime
 ) -> np.ndarray:
     """Return which rows are to be written down, (rows,) bool.
 
-    ``known`` are the newest served rows of the batch, as ``newest_served`` gives them. A row that
-    was never served is; one that was, only if its event is still to come at ``as_of`` and it, or
-    the champion in force, is another by now: what was said before the event stands. No row is
-    that the champion may have been trained on.
+    ``known`` are the newest served rows of the batch, as ``by_key`` gives them. A row that was
+    never served is; one that was, only if its event is still to come at ``as_of`` and it, or the
+    champion in force, is another by now: what was said before the event stands. No row is that the
+    champion may have been trained on.
     """
-    keys = list(key_columns(contract))
     trained = scored.champion.trained
-    mine = scored.rows.select(keys).to_pandas()
-    at: np.ndarray = mine.merge(
-        known[keys].assign(_at=np.arange(len(known), dtype="float64")),
-        on=keys,
-        how="left",
-        validate="many_to_one",
-    )["_at"].to_numpy()
-    unknown: np.ndarray = np.isnan(at)
     unseen = (scored.frame.event_time >= pd.Timestamp(trained.trained_until)).to_numpy()
     if not len(known):
-        return np.asarray(unknown & unseen)
-    found = known.iloc[np.where(unknown, 0, at).astype("int64")]
+        return np.asarray(unseen)
+    mine = scored.rows.select(list(key_columns(contract))).to_pandas()
+    at = known.index.get_indexer(by_key(mine, contract).index)
+    unknown, found = at < 0, known.iloc[at]
     changed = found[DIGEST].to_numpy(dtype="uint64") != row_digests(scored.rows)
     name = served_by(trained.version, scored.champion.adjusted_by)
     by_another = (found["served_by"] != name).to_numpy()
@@ -172,8 +210,13 @@ def newest_served(
         return empty.assign(
             **{name: pd.Series(dtype="object") for name in (*columns, "served_by", "scored_at")}
         )
-    served: pd.DataFrame = pd.concat(frames, ignore_index=True)
-    return served.drop_duplicates(list(keys), keep="last", ignore_index=True)
+    return _newest_of(frames, contract)
+
+
+def _newest_of(served: Sequence[pd.DataFrame], contract: Contract) -> pd.DataFrame:
+    """The last row of each key."""
+    rows: pd.DataFrame = pd.concat(served, ignore_index=True)
+    return rows.drop_duplicates(list(key_columns(contract)), keep="last", ignore_index=True)
 
 
 def write_part(

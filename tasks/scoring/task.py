@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import FeatureFrame, LoadedModel, Predictions, ServedPart, Skew
 from tasks.scoring.predictions import without_prediction, write_predictions
 from tasks.scoring.skew import ServedBatch, measure_skew, served_of
+from tasks.task import task
 
 
-@task(name="score", cache_policy=NO_CACHE)
+@task("score")
 def score(
     managed: ManagedModel, champion: LoadedModel, frame: FeatureFrame, parts: Sequence[ServedPart]
 ) -> tuple[np.ndarray, Predictions]:
@@ -48,7 +48,7 @@ def served_batch(
     return served_of(managed.settings.lake, parts, frame, managed.contract, classes)
 
 
-@task(name="measure skew", cache_policy=NO_CACHE)
+@task("measure skew")
 def skew(managed: ManagedModel, frame: FeatureFrame, parts: Sequence[ServedPart]) -> Skew | None:
     """Hold the features of a closed batch against those that its rows were served by; None when
     none was served, or the spec says nothing of scoring.

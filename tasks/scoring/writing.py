@@ -25,7 +25,7 @@ _in_iso = methodcaller("isoformat")
 
 
 class NoSuchFormError(MisuseError):
-    """The name of a file does not say in which form it is to be written."""
+    """A file cannot be written: its name says no form, or there is no place for it."""
 
 
 @contextmanager
@@ -47,6 +47,8 @@ def table_writer(
             f"{target}: expected a name that ends in one of {list(FORMAT_OF_ENDING)}, found"
             f" {target.suffix or 'no ending'!r}"
         )
+    if target.is_dir():
+        raise NoSuchFormError(f"{target}: expected the name of a file, found a directory")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with named_when_full(target), temporary.open("wb") as stream:
@@ -58,6 +60,11 @@ def table_writer(
     except FileNotFoundError as error:
         raise NoSuchFormError(
             f"{target}: expected its directory to be there, found none"
+        ) from error
+    except PermissionError as error:
+        raise NoSuchFormError(
+            f"{target}: expected a directory that this account may write to, found one that it may"
+            " not"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Training: split by time, search, fit, and the ensemble as one estimator.
+"""Training: split by time, search and fit.
 
 Where do I go to change ...?
 
@@ -6,6 +6,5 @@ Where do I go to change ...?
     search.py     candidates compared on folds that only look forward (Optuna)
     pipeline.py   an estimator by its import path, with the preprocessing that it needs
     fit.py        one contender fitted
-    ensemble.py   members and weights as one estimator
     config.py     what a spec may say of training
 """

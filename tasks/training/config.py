@@ -85,7 +85,9 @@ class TrainingConfig(Config):
     candidates: tuple[Candidate, ...] = Field(default=(), min_length=1)
     """Estimators to try. Left out: a linear model and gradient boosting, for the spec's problem."""
     first: int = Field(default=3, ge=1)
-    """Accepted batches that the first champion waits for."""
+    """Accepted batches that the first champion waits for ..."""
+    first_rows: int = Field(default=100, ge=1)
+    """... and labelled rows that they have together."""
     window: Window = Window()
     """The batches to train on."""
     holdout: float = Field(default=0.2, gt=0, lt=1)

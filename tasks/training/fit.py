@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks.errors import KingmakerError, first_line
+from tasks.mixing import Ensemble
 from tasks.prediction import align, predict
 from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
-from tasks.training.ensemble import Ensemble
+from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
@@ -68,7 +69,7 @@ class Fitted:
     """
 
 
-ENSEMBLE = "tasks.training.ensemble.Ensemble"
+ENSEMBLE = "tasks.mixing.Ensemble"
 
 
 def contenders(
@@ -156,8 +157,9 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
     try:
         return _fit(contender, split, problem, seed)
     except Exception as error:
+        why = why_left_out(first_line(error), split.train)
         raise CandidateFailedError(
-            LeftOut(estimator=contender.trained.estimator, why=first_line(error))
+            LeftOut(estimator=contender.trained.estimator, why=why)
         ) from error
 
 

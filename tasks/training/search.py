@@ -17,6 +17,7 @@ from tasks.errors import KingmakerError, first_line
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, Trial
 from tasks.training.config import Candidate, Range, TrainingConfig
+from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.split import NoTrainingRowsError, forward_folds
 
@@ -187,7 +188,7 @@ def _search_one(
     if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
         return LeftOut(
             estimator=candidate.estimator,
-            why=errors[-1] if errors else "no trial has a finite loss",
+            why=why_left_out(errors[-1] if errors else "no trial has a finite loss", folds.sample),
         )
     best = study.best_trial
     return Found(

@@ -19,7 +19,7 @@ class NoTrainingRowsError(KingmakerError, ValueError):
 
 @dataclass(frozen=True)
 class Fold:
-    """The rows of one batch, to judge with, and all rows before it, to fit on."""
+    """The rows of one batch, or of some, to judge with, and all rows before them, to fit on."""
 
     train: FeatureFrame
     test: FeatureFrame
@@ -33,7 +33,7 @@ class Split:
 
     Without folds the holdout is newer than all that is trained on, and the trained model itself is
     judged. With folds every row trains the model that will serve, and the holdout is predicted by
-    fits of the same recipe that have not seen it, batch by batch.
+    fits of the same recipe that have not seen it, fold by fold.
     """
 
     train: FeatureFrame
@@ -48,16 +48,17 @@ def split_to_judge(
     frame: FeatureFrame,
     holdout: float,
     unseen_from: datetime | None,
-    enough: Callable[[FeatureFrame], bool],
+    enough: Callable[[pd.Series, np.ndarray], bool],
     most: int = 8,
 ) -> Split:
     """Hold out what it takes to judge a challenger against a champion.
 
-    The newest ``holdout`` share of the newest batch is held out where that is ``enough``. Where it
-    is not, the newest batches are pooled, as many as it takes, at most ``most``, of those that
-    begin at ``unseen_from`` or later: the champion has seen no row of them. Each is a fold of
-    forward cross-fitting, so that nothing is kept from the model that will serve. Without a
-    champion (``unseen_from`` is None) the single holdout stands. Raises NoTrainingRowsError as
+    The newest ``holdout`` share of the newest batch is held out where that is ``enough``, which
+    looks at its labels and moments. Where it is not, the newest batches are pooled, as many as it
+    takes, of those that begin at ``unseen_from`` or later: the champion has seen no row of them.
+    They are the folds of forward cross-fitting, neighbouring ones together where there are more
+    than ``most``, so that nothing is kept from the model that will serve. Without a champion
+    (``unseen_from`` is None) the single holdout stands. Raises NoTrainingRowsError as
     ``split_by_time`` does.
     """
     labelled = _labelled(frame)
@@ -68,7 +69,7 @@ def split_to_judge(
         if not folds:
             raise
     else:
-        if not folds or enough(single.holdout):
+        if not folds or enough(single.holdout.target, single.holdout.moments):
             return single
     chosen = np.zeros(len(labelled), dtype=bool)
     for _, test in folds:
@@ -88,24 +89,29 @@ def split_to_judge(
 def _folds(
     labelled: FeatureFrame,
     unseen_from: datetime,
-    enough: Callable[[FeatureFrame], bool],
+    enough: Callable[[pd.Series, np.ndarray], bool],
     most: int,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Masks of the rows to fit on and to judge with, (rows,) each, the oldest batch first."""
-    moments, batches = labelled.moments, labelled.batch.to_numpy()
+    """Masks of the rows to fit on and to judge with, (rows,) each, the oldest fold first."""
+    target, moments, batches = labelled.target, labelled.moments, labelled.batch.to_numpy()
     unseen = np.datetime64(unseen_from.astimezone(UTC).replace(tzinfo=None), "us")
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    pooled = list[np.ndarray]()
     chosen = np.zeros(len(labelled), dtype=bool)
-    for batch in sorted(set(batches), reverse=True)[:most]:
+    for batch in sorted(set(batches), reverse=True):
         test = batches == batch
-        train = moments < moments[test].min()
-        if moments[test].min() < unseen or labelled.target[train].nunique() < 2:
+        first = moments[test].min()
+        if first < unseen or target[moments < first].nunique() < 2:
             break
-        found.insert(0, (train, test))
+        pooled.insert(0, test)
         chosen |= test
-        if enough(labelled.where(chosen)):
+        if enough(target[chosen], moments[chosen]):
             break
-    return found
+    tests = [
+        np.logical_or.reduce([pooled[i] for i in some])
+        for some in np.array_split(np.arange(len(pooled)), most)
+        if len(some)
+    ]
+    return [(moments < moments[test].min(), test) for test in tests]
 
 
 def _labelled(frame: FeatureFrame) -> FeatureFrame:
@@ -123,8 +129,9 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
     """Hold out the newest ``holdout`` share of the newest batch's labelled rows; train on all
     before them.
 
-    The cut is a moment: rows of the same moment stay together. Raises NoTrainingRowsError when a
-    side is empty.
+    The cut is a moment, and rows of the same moment stay together; only where more than twice the
+    share would be held out is the moment itself cut, by the hash of the rows' keys, so that a batch
+    of one moment is not held out whole. Raises NoTrainingRowsError when a side is empty.
     """
     labelled = _labelled(frame)
     moments = labelled.moments
@@ -135,18 +142,31 @@ def split_by_time(frame: FeatureFrame, holdout: float) -> Split:
             f"batch {max(frame.snapshots)}: expected labelled rows, found none"
         )
     cutoff = times[min(int((1 - holdout) * len(times)), len(times) - 1)]
-    held, seen = newest & (moments >= cutoff), moments < cutoff
-    if not seen.any():
+    held, cut = newest & (moments >= cutoff), 0.0
+    if not (moments < cutoff).any():
         raise NoTrainingRowsError(
             f"batch {max(frame.snapshots)}: all rows have the same event time, so nothing is left"
             " to train on"
         )
-    return Split(
-        train=labelled.where(seen),
-        holdout=labelled.where(held),
-        trained_on=spans(labelled.where(seen)),
-        held_out=spans(labelled.where(held)),
-    )
+    if held.sum() > 2 * holdout * len(times):
+        at = newest & (moments == cutoff)
+        after = held & ~at
+        share = (holdout * len(times) - after.sum()) / at.sum()
+        hashed = at.copy()
+        hashed[at] = _hashes(labelled.keys[at]) >= 1 - share
+        if hashed.any() and not hashed[at].all():
+            held, cut = after | hashed, 1 - share
+    train, held_rows = labelled.where((moments <= cutoff) & ~held), labelled.where(held)
+    trained_on, held_out = spans(train), spans(held_rows)
+    if cut:
+        trained_on = (*trained_on[:-1], trained_on[-1].but(hash_until=cut))
+        held_out = tuple(span.but(hash_from=cut) for span in held_out)
+    return Split(train=train, holdout=held_rows, trained_on=trained_on, held_out=held_out)
+
+
+def _hashes(keys: pd.DataFrame) -> np.ndarray:
+    """A number from 0 to 1 of each row's key, (rows,), the same wherever the row lies."""
+    return pd.util.hash_pandas_object(keys, index=False).to_numpy() / 2.0**64
 
 
 def spans(frame: FeatureFrame) -> tuple[RowSpan, ...]:

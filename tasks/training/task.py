@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+import pandas as pd
+from prefect import get_run_logger
 
 from tasks.model_spec import ManagedModel
 from tasks.records import FeatureFrame, LeftOut, Recipe
+from tasks.task import task
 from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
 from tasks.training.search import Searched, search
@@ -23,12 +24,12 @@ def check_spec(managed: ManagedModel) -> None:
     check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
 
 
-@task(name="split by time", cache_policy=NO_CACHE)
+@task("split by time")
 def split(
     managed: ManagedModel,
     frame: FeatureFrame,
     unseen_from: datetime | None,
-    enough: Callable[[FeatureFrame], bool],
+    enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
     that the champion has not seen, where those are too few.
@@ -36,7 +37,7 @@ def split(
     return split_to_judge(frame, managed.spec.training.holdout, unseen_from, enough)
 
 
-@task(name="search candidates", cache_policy=NO_CACHE)
+@task("search candidates")
 def search_candidates(
     managed: ManagedModel,
     split: Split,
@@ -55,7 +56,7 @@ def search_candidates(
     )
 
 
-@task(name="train", cache_policy=NO_CACHE)
+@task("train")
 def train(managed: ManagedModel, contender: Contender, split: Split) -> Fitted | LeftOut:
     """Fit the contender's recipe on the split's rows and folds; or say why it cannot be."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,23 @@ from tasks.validation.expectations import RuleResult, broken_rows, counted_rules
 from tasks.validation.gx_import import import_great_expectations
 from tasks.validation.scan import scan_rules
 
-WHOLE_ROWS = 500_000
-"""Most rows of a batch of several parts that Great Expectations is given as one frame."""
-WHOLE_VALUES = 50_000_000
-"""Most values that one expectation is given at once: some 400 MB of numbers."""
-SAMPLE_ROWS = 50_000
-"""Rows of the part without a break that Great Expectations is given."""
 CROSSCHECKED_RULES = 200
 """Most rules that both engines judge: an expectation costs some 5 ms, however few the rows."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much Great Expectations is given at a time."""
+
+    whole_rows: int = 500_000
+    """Most rows of a batch of several parts that it is given as one frame."""
+    whole_values: int = 50_000_000
+    """Most values that one expectation is given at once: some 400 MB of numbers."""
+    sample_rows: int = 50_000
+    """Rows that it is given of the part without a break."""
+
+
+LIMITS = Limits()
 
 
 class TooLargeError(KingmakerError):
@@ -42,10 +51,10 @@ class TooLargeError(KingmakerError):
     verdict.
     """
 
-    def __init__(self, snapshot: Snapshot, rule: Rule, columns: int) -> None:
+    def __init__(self, snapshot: Snapshot, rule: Rule, columns: int, most: int) -> None:
         super().__init__(
             f"batch {snapshot.batch.id}: rule {rule.id} names an expectation that looks at all rows"
-            f" at once: expected at most {WHOLE_VALUES:,} values, found {columns} columns of"
+            f" at once: expected at most {most:,} values, found {columns} columns of"
             f" {snapshot.rows:,} rows; write the rule as a query (type: sql), which may be larger"
             " than memory, or cut the data into smaller batches"
         )
@@ -72,6 +81,7 @@ def judge_rules(
     rules: Sequence[Rule],
     contract: Contract,
     scratch: Path,
+    limits: Limits = LIMITS,
 ) -> tuple[RuleResult, ...]:
     """Judge row and batch rules over the snapshot's ``parts``: one result each, positions counted
     in the snapshot.
@@ -91,13 +101,13 @@ def judge_rules(
         )
         imported[0].result()
     twice = _crosschecked_rules(rules, scanned, snapshot)
-    if len(parts) == 1 or snapshot.rows <= WHOLE_ROWS:
+    if len(parts) == 1 or snapshot.rows <= limits.whole_rows:
         frame = _frame(parts, needed_columns(twice, contract))
         judged = run_rules(frame, twice, contract, snapshot.batch)
         _compare(judged, scanned, snapshot, "the whole batch")
         by_id = {result.rule.id: result for result in (*scanned, *judged)}
         return tuple(by_id[rule.id] for rule in rules)
-    return _judge_by_part(parts, snapshot, rules, contract, scanned, twice)
+    return _judge_by_part(parts, snapshot, rules, contract, scanned, twice, limits)
 
 
 def _crosschecked_rules(
@@ -120,6 +130,7 @@ def judge_once(
     rules: Sequence[Rule],
     contract: Contract,
     scratch: Path,
+    limits: Limits = LIMITS,
 ) -> tuple[RuleResult, ...]:
     """Judge rules as ``judge_rules`` does, by the scan alone where it knows them all: what is in a
     hurry is judged by both engines when its batch has closed.
@@ -127,7 +138,7 @@ def judge_once(
     scanned = scan_rules(parts, rules, contract, snapshot.batch, scratch)
     if len(scanned) == len(rules):
         return scanned
-    return judge_rules(parts, snapshot, rules, contract, scratch)
+    return judge_rules(parts, snapshot, rules, contract, scratch, limits)
 
 
 def _judge_by_part(
@@ -137,11 +148,12 @@ def _judge_by_part(
     contract: Contract,
     scanned: Sequence[RuleResult],
     twice: Sequence[Rule],
+    limits: Limits,
 ) -> tuple[RuleResult, ...]:
     by_id = {result.rule.id: result for result in scanned}
     for rule in rules:
         if rule.id not in by_id and rule.check == "custom" and not judged_by_part(rule):
-            by_id[rule.id] = _judge_at_once(rule, parts, snapshot, contract)
+            by_id[rule.id] = _judge_at_once(rule, parts, snapshot, contract, limits.whole_values)
     # What has no scan and looks at one row at a time, Great Expectations judges in every part.
     counts = {r.id: counted_rules(r) for r in rules if r.check == "count" and r.id not in by_id}
     numbers = dict.fromkeys(counts, 0)
@@ -159,7 +171,9 @@ def _judge_by_part(
         asked = [rule for rule in row_rules if crosschecked or rule.id in unscanned]
         if asked:
             whole_part = number in broken or bool(unscanned)
-            offset, rows = (0, part.rows) if whole_part else _sampled(snapshot, part.rows)
+            offset, rows = (0, part.rows)
+            if not whole_part:
+                offset, rows = _sampled(snapshot, part.rows, limits.sample_rows)
             frame = to_frame(read_span(path, offset, rows, columns))
             judged = run_rules(frame, asked, contract, snapshot.batch)
             by_rule = {result.rule.id: result for result in judged}
@@ -181,14 +195,14 @@ def _judge_by_part(
 
 
 def _judge_at_once(
-    rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract
+    rule: Rule, parts: Sequence[Path], snapshot: Snapshot, contract: Contract, most: int
 ) -> RuleResult:
     """Judge an expectation that may look across all rows, and so has its columns of all of them in
     memory.
     """
     columns = needed_columns([rule], contract)
-    if snapshot.rows * len(columns) > WHOLE_VALUES:
-        raise TooLargeError(snapshot, rule, len(columns))
+    if snapshot.rows * len(columns) > most:
+        raise TooLargeError(snapshot, rule, len(columns), most)
     return run_rules(_frame(parts, columns), [rule], contract, snapshot.batch)[0]
 
 
@@ -204,11 +218,11 @@ def _crosschecked(snapshot: Snapshot, scanned: Iterable[RuleResult]) -> tuple[se
     return broken, (random.Random(snapshot.sha256).choice(clean) if clean else None)  # noqa: S311 - a sample, no secret
 
 
-def _sampled(snapshot: Snapshot, rows: int) -> tuple[int, int]:
+def _sampled(snapshot: Snapshot, rows: int, most: int) -> tuple[int, int]:
     """First row and number of rows of the sample from a part of ``rows`` rows: neighbours, so that
     little is read.
     """
-    number = min(rows, SAMPLE_ROWS)
+    number = min(rows, most)
     chance = random.Random(snapshot.sha256)  # noqa: S311 - a sample, no secret
     return chance.randint(0, rows - number), number
 

@@ -271,7 +271,7 @@ def _result(
     value = details.get("observed_value")
     if isinstance(value, list):
         value = [names.in_text(one) if isinstance(one, str) else one for one in value]
-    found = observed(value, rule, contract)
+    found = shown_value(value, rule, contract)
     if rule.check == "null_share":
         found = f"{details['unexpected_percent']:.1f}% missing"
     elif rule.check == "custom" and rule.scope == "batch" and "unexpected_percent" in details:
@@ -284,7 +284,7 @@ def _result(
     )
 
 
-def observed(value: object, rule: Rule, contract: Contract) -> str:
+def shown_value(value: object, rule: Rule, contract: Contract) -> str:
     """What a batch rule found, as text: hidden when one of its columns is sensitive, empty when it
     is nothing.
     """

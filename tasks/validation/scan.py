@@ -24,7 +24,7 @@ from data_contracts.contract import Column, Contract, Rule
 from tasks.batches import Batch
 from tasks.lake import scratch_directory
 from tasks.sql_text import column_at, literal, parquet_rows
-from tasks.validation.expectations import RuleResult, held, moment, observed
+from tasks.validation.expectations import RuleResult, held, moment, shown_value
 from tasks.validation.formats import whole
 
 MEMORY_A_THREAD = 48
@@ -72,6 +72,7 @@ class _Scan:
     """Rows of the snapshot."""
     contract: Contract
     batch: Batch
+    keys_at_once: int
 
     def source(self, columns: Sequence[str]) -> str:
         """SQL for the rows with their part, position in the part, and ``columns`` by the names of
@@ -112,6 +113,8 @@ def scan_rules(
     batch: Batch,
     scratch: Path,
     meanwhile: Callable[[], object] = lambda: None,
+    *,
+    keys_at_once: int = KEYS_AT_ONCE,
 ) -> tuple[RuleResult, ...]:
     """Judge row and batch rules over the Parquet files ``parts``: the results of ``run_rules`` over
     all their rows.
@@ -121,7 +124,7 @@ def scan_rules(
     is a directory for what does not fit in memory. ``meanwhile`` is called when the hungriest
     passes are over and the longest one begins: to start what may run beside it.
     """
-    with _opened(parts, contract, batch, scratch) as scan:
+    with _opened(parts, contract, batch, scratch, keys_at_once) as scan:
         scanned = [rule for rule in rules if _scannable(scan.connection, rule, contract)]
         alone = [rule for rule in scanned if not _looks_for_doubles(rule)]
         doubles = [rule for rule in scanned if _looks_for_doubles(rule)]
@@ -166,7 +169,7 @@ def _told_apart(results: Iterable[RuleResult]) -> set[str]:
 
 @contextmanager
 def _opened(
-    parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Path
+    parts: Sequence[Path], contract: Contract, batch: Batch, scratch: Path, keys_at_once: int
 ) -> Iterator[_Scan]:
     first_rows, rows = [], 0
     for part in parts:
@@ -191,7 +194,16 @@ def _opened(
             memory = max(2, threads) * (MEMORY_A_THREAD + len(places))
             connection.execute(f"SET threads = {threads}")
             connection.execute(f"SET memory_limit = '{memory}MB'")
-            yield _Scan(connection, tuple(parts), places, tuple(first_rows), rows, contract, batch)
+            yield _Scan(
+                connection,
+                tuple(parts),
+                places,
+                tuple(first_rows),
+                rows,
+                contract,
+                batch,
+                keys_at_once,
+            )
         finally:
             connection.close()
 
@@ -333,7 +345,7 @@ def _batch_result(rule: Rule, by_part: Sequence[int], rows: int, scan: _Scan) ->
             found = newest
         case _:
             raise ValueError(f"rule {rule.id}: the check {rule.check!r} has no scan")
-    return RuleResult(rule, success, (), observed(found, rule, scan.contract))
+    return RuleResult(rule, success, (), shown_value(found, rule, scan.contract))
 
 
 def _unique(scan: _Scan, rule: Rule, none: bool = False) -> RuleResult:
@@ -350,7 +362,7 @@ def _unique(scan: _Scan, rule: Rule, none: bool = False) -> RuleResult:
     valued = " OR ".join(f"{at} IS NOT NULL" for at in scan.columns(rule))
     if not none:
         scan.connection.execute("CREATE OR REPLACE TEMP TABLE doubles (key UBIGINT)")
-        passes = max(1, -(-scan.rows // KEYS_AT_ONCE))
+        passes = max(1, -(-scan.rows // scan.keys_at_once))
         for number in range(passes):
             scan.connection.execute(
                 f"INSERT INTO doubles SELECT hash({columns}) AS key FROM {source} WHERE ({valued})"

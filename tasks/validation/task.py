@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from data_contracts.contract import Contract
 from tasks.records import Snapshot, Verdict
 from tasks.streams import Stream
+from tasks.task import task
 from tasks.validation.config import ValidationConfig
 from tasks.validation.dry_run import check_rules
 from tasks.validation.verdict import judge
@@ -20,7 +18,7 @@ def check_contract(stream: Stream) -> None:
     check_rules(stream.contract)
 
 
-@task(name="validate", cache_policy=NO_CACHE)
+@task("validate")
 def validate(stream: Stream, snapshot: Snapshot) -> Verdict:
     """Judge the snapshot by its contract; rows that break a row rule go to quarantine."""
     return judge(stream.settings.lake, snapshot, stream.contract, stream.validation)

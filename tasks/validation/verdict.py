@@ -23,7 +23,7 @@ from tasks.lake import (
 )
 from tasks.records import RuleOutcome, Snapshot, Verdict
 from tasks.validation.config import ValidationConfig
-from tasks.validation.crosscheck import judge_once, judge_rules
+from tasks.validation.crosscheck import LIMITS, Limits, judge_once, judge_rules
 from tasks.validation.expectations import RuleCrashedError, RuleResult
 from tasks.validation.sql_rule import QueryFailedError, run_query
 
@@ -33,6 +33,8 @@ LOOKED_AT = 1000
 """Rows that break a rule among which examples are sought: all of them may be more than memory
 holds.
 """
+WARNINGS = 3
+"""Broken warnings named in a verdict's sentence."""
 LONGEST = 80
 """Characters shown of one of them."""
 
@@ -44,6 +46,7 @@ def judge(
     config: ValidationConfig,
     *,
     in_a_hurry: bool = False,
+    limits: Limits = LIMITS,
 ) -> Verdict:
     """Judge the snapshot by its contract, and put the rows that break a row rule into quarantine.
 
@@ -57,7 +60,7 @@ def judge(
     that would need too much at once.
     """
     with checked_parts(lake, snapshot) as parts:
-        return _judge(lake, parts, snapshot, contract, config, in_a_hurry)
+        return _judge(lake, parts, snapshot, contract, config, in_a_hurry, limits)
 
 
 def _judge(
@@ -67,6 +70,7 @@ def _judge(
     contract: Contract,
     config: ValidationConfig,
     in_a_hurry: bool,
+    limits: Limits,
 ) -> Verdict:
     schema_rules = [rule for rule in contract.rules if rule.scope == "schema"]
     value_rules = [rule for rule in contract.rules if rule.scope != "schema"]
@@ -89,7 +93,7 @@ def _judge(
     queries = [rule for rule in value_rules if rule.check == "sql"]
     rest = [rule for rule in value_rules if rule not in queries]
     judged = judge_once if in_a_hurry else judge_rules
-    results = judged(parts, snapshot, rest, contract, lake)
+    results = judged(parts, snapshot, rest, contract, lake, limits)
     results += tuple(_query_result(rule, parts, snapshot, contract) for rule in queries)
     reasons = _reasons(results)
     shown = {position for result in results for position in result.positions[:LOOKED_AT]}
@@ -128,7 +132,9 @@ def _verdict(
         verdict, reason = "refuse", "; ".join(refusals) + _what_to_do(contract) + setting
     elif quarantined:
         verdict = "accept with quarantine"
-        reason = f"{quarantined:,} of {rows:,} rows in quarantine{most}"
+        reason = f"{quarantined:,} of {rows:,} rows in quarantine{most}{_warned(outcomes)}"
+    elif warned := _warned(outcomes):
+        verdict, reason = "accept", f"all {rows:,} rows are accepted{warned}"
     else:
         verdict, reason = "accept", f"all {rows:,} rows keep the contract"
     return Verdict.model_validate(
@@ -141,6 +147,20 @@ def _verdict(
             "quarantine": path,
         }
     )
+
+
+def _warned(outcomes: Sequence[RuleOutcome]) -> str:
+    """What the batch's values were warned of, the rule that most rows break first; columns that the
+    contract does not name are on the batch's page.
+    """
+    broken = [
+        o
+        for o in outcomes
+        if o.outcome == "failed" and o.severity == "warning" and o.scope != "schema"
+    ]
+    worst = sorted(broken, key=lambda o: -o.count)[:WARNINGS]
+    shown = "; ".join(f"{o.description} ({o.found})" for o in worst)
+    return f"; a warning: {_more(shown, len(broken) - len(worst))}" if broken else ""
 
 
 def _what_to_do(contract: Contract) -> str:

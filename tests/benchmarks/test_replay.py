@@ -141,7 +141,7 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
         retrain=PolicyConfig(every=1, alarm_sd=None),
         ensemble=EnsembleConfig(members=1, join_worse=1e9, other_every=1000),
         recalibrate=RecalibrationConfig.model_validate("never"),
-        gate=GateConfig(min_rows=10**6),
+        gate=GateConfig(rows=10**6, min_rows=10**6, without_evidence="refresh"),
         watch=WatchConfig(batches=0),
     )
     ours = Replay(models, spec)

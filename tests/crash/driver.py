@@ -23,7 +23,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tasks.ledger import tables
 from tests.crash.state import champion, whole_state
 from tests.crash.writes import Writes
 
@@ -70,7 +69,7 @@ def _start(job: dict[str, Any]) -> int:
 def _import_everything() -> None:
     import evidently
     import great_expectations
-    import mlflow.sklearn
+    import mlflow.pyfunc
     import skops.io
 
     import tasks.drift.profile
@@ -88,7 +87,6 @@ def _work(job: dict[str, Any], answer: Path) -> None:
     try:
         os.environ |= job["environment"]
         _spare_time()
-        tables.PATIENCE_SECONDS = 3
         stop = signal.SIGSTOP if job.get("pause") else signal.SIGKILL
         writes = Writes(
             Path(job["environment"]["KINGMAKER_HOME"]),

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 def free_port() -> int:
     """Return a port of this machine that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port: int = door.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
@@ -28,7 +28,7 @@ class Proxy:
         self.hangs = False
         self.delay = 0.0
         """Seconds that each piece of a request takes."""
-        self._door: socket.socket | None = None
+        self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._deaf: set[socket.socket] = set()
         self.up()
@@ -36,26 +36,26 @@ class Proxy:
     def up(self) -> None:
         """Listen, and pass everything on."""
         self.cut_at, self.lose_answer_to, self.hangs, self.delay = b"", b"", False, 0.0
-        if self._door is None:
-            self._door = socket.create_server(("127.0.0.1", self.port))
-            threading.Thread(target=self._listen, args=(self._door,), daemon=True).start()
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            threading.Thread(target=self._listen, args=(self._listener,), daemon=True).start()
 
     def down(self) -> None:
         """Refuse every connection, and end those that are there."""
-        if self._door is not None:
+        if self._listener is not None:
             with suppress(OSError):
-                self._door.shutdown(socket.SHUT_RDWR)  # it wakes who waits in accept
-            self._door.close()
-            self._door = None
+                self._listener.shutdown(socket.SHUT_RDWR)  # it wakes who waits in accept
+            self._listener.close()
+            self._listener = None
         for one in self._open:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
-    def _listen(self, door: socket.socket) -> None:
+    def _listen(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = door.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             self._open.append(client)

@@ -48,7 +48,7 @@ def _record(remote: Stage, week: str) -> BatchRecord:
 
 def _champion_now(remote: Stage) -> int:
     entries = ledger.history(open_ledger(remote.environment["KINGMAKER_LEDGER"]), "weather")
-    return int(entries.champion_changes[-1].decision.version)  # type: ignore[union-attr]
+    return int(entries.champion_changes[-1].decision.version)
 
 
 def _orphans(remote: Stage) -> set[int]:
@@ -100,7 +100,7 @@ def test_scoring_goes_on_while_mlflow_is_down(remote: Stage, servers: Servers, w
 @pytest.mark.parametrize(
     "request_",
     [b"runs/create", b"model-versions/create", b"registered-models/alias", b'"champion"'],
-    ids=["training", "registration", "challenger", "coronation"],
+    ids=["training", "registration", "challenger", "promotion"],
 )
 def test_mlflow_going_away_in_the_middle_ends_the_run_by_name(
     remote: Stage, servers: Servers, week: str, request_: bytes
@@ -255,7 +255,7 @@ def test_postgres_restarted_in_the_middle(
     [
         "commit < tasks/ledger/entries.py",
         "POST create < tasks/registry/runs.py",
-        "PUT model.skops < tasks/registry/runs.py",
+        "PUT model.skops < tasks/registry/package.py",
         "POST alias < tasks/registry/runs.py",
         "POST alias < tasks/registry/aliases.py",
         "POST update < tasks/registry/runs.py",
@@ -286,7 +286,7 @@ def test_second_machine_is_told_then_takes_over_and_the_first_wakes_up_late(
     answer = str(remote.home.with_name("first.json"))
     first = remote.ask(
         watch=True,
-        fatal="PUT model.skops < tasks/registry/runs.py",
+        fatal="PUT model.skops < tasks/registry/package.py",
         prefix=True,
         pause=True,
         answer=answer,

@@ -58,7 +58,11 @@ class Servers:
         ports = (
             []
             if "--prefect-port" in self.arguments
-            else ["--prefect-port", free_port(), "--mlflow-port", free_port()]
+            else [
+                word
+                for server in ("prefect", "mlflow", "console")
+                for word in (f"--{server}-port", free_port())
+            ]
         )
         self.process = subprocess.Popen(
             [*COMMAND, *self._where(), "up", *ports, *self.arguments],
@@ -113,6 +117,11 @@ class Servers:
     def prefect(self) -> str:
         """Address of Prefect's server."""
         return running(self.home).prefect_url
+
+    @property
+    def console(self) -> str:
+        """Address of the console."""
+        return running(self.home).console_url
 
     @property
     def mlflow(self) -> str:

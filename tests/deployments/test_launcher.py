@@ -32,7 +32,7 @@ class Server(ThreadingHTTPServer):
     told: list[tuple[str, str, Any]]
 
 
-class _Door(BaseHTTPRequestHandler):
+class _Listener(BaseHTTPRequestHandler):
     server: Server
 
     def _answer(self) -> None:
@@ -60,7 +60,7 @@ def server(tmp_path, monkeypatch) -> Iterator[Server]:
     and empty.
     """
     (tmp_path / "sources" / "weather").mkdir(parents=True)
-    with Server(("127.0.0.1", 0), _Door) as found:
+    with Server(("127.0.0.1", 0), _Listener) as found:
         found.parameters, found.told = {"model": "weather", "batch": None}, []
         found.answers = [{"status": "ACCEPT"} for _ in range(3)]
         threading.Thread(target=found.serve_forever, daemon=True).start()

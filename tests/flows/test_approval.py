@@ -10,7 +10,6 @@ from sqlalchemy import update
 
 from deployments.command.explain import explain
 from flows.promote import expire_approvals, promote, refuse
-from flows.replay import replay
 from flows.retrain import retrain
 from flows.steps.approval import NoEvidenceError, NothingWaitsError
 from flows.steps.publish import ask_for_approval
@@ -27,13 +26,12 @@ pytestmark = pytest.mark.flow
 
 
 @pytest.fixture
-def waiting(use_home, make_weather_home, quick_project):
+def waiting(use_home, make_replayed_home, quick_project):
     """A home with a champion and one challenger that waits for a person, for at most seven days."""
     spec = quick_project / "deployments" / "weather" / "model.yaml"
     approval = "approval: {required: true, within: 7d}\n"
     spec.write_text(spec.read_text(encoding="utf-8") + approval, encoding="utf-8")
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     judged = run_flow(retrain("weather"))
 
     @flow

@@ -9,9 +9,11 @@ import io
 import random
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from sklearn.linear_model import LogisticRegression
 
 from deployments.command.look_cli import status
 from flows.monitor import BatchRefusedError, monitor
@@ -124,6 +126,46 @@ def test_bad_days_are_told_and_kept_and_the_good_ones_go_through(shop):
     assert kept.read_bytes() == unreadable
 
 
+class Raises(LogisticRegression):
+    """Raises in ``fit``, or gives no number."""
+
+    def __init__(self, where: str = "fit") -> None:
+        super().__init__()
+        self.where = where
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit, unless it is here that it raises."""
+        if self.where == "fit":
+            raise MemoryError("no room\nfor what comes in a second line")
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        """Predict, unless it is here that it fails."""
+        if self.where == "predict":
+            raise ValueError("a value is too large")
+        return np.full((len(X), 2), np.nan)
+
+
+def test_estimators_that_raise_are_left_out_by_name(shop, caplog):
+    """The others go on, the decision says who was left out and why, and no trace is printed."""
+    raises = f"{Raises.__module__}.{Raises.__qualname__}"
+    spec = yaml.safe_load((shop.project / "deployments" / "sales" / "model.yaml").read_text())
+    spec["training"]["candidates"] += [
+        {"estimator": raises, "params": {"where": where}} for where in ("fit", "predict", "nan")
+    ]
+    (shop.project / "deployments" / "sales" / "model.yaml").write_text(yaml.safe_dump(spec))
+    deliver(shop, DAYS[0])
+    deliver(shop, DAYS[1])
+
+    run_flow(monitor("sales"))
+
+    assert aliased_version(shop, "sales", "champion") == 1
+    (promoted,) = [why for _, kind, why in reasons(shop) if kind == "Promote"]
+    assert "left out: Raises: MemoryError: no room; Raises: ValueError: a value is" in promoted
+    assert promoted.endswith("; Raises: no trial has a finite loss")
+    assert "Traceback" not in caplog.text
+
+
 def test_growing_file_that_is_broken(shop, capsys):
     """It is refused by name, and status says so; nothing new is taken in until it is whole, and
     then all of it is.
@@ -160,9 +202,9 @@ def test_growing_file_that_is_broken(shop, capsys):
     assert aliased_version(shop, "sales", "champion") == 1
 
 
-def test_one_class_in_the_target(shop, caplog):
-    """Days on which everything comes back are accepted and scored, and judge no version; the
-    champion goes on.
+def test_one_class_in_the_target(shop):
+    """Days on which everything comes back are accepted, scored and judged by their loss; no
+    challenger is compared on them, and the champion goes on.
     """
     for day in DAYS[:2]:
         deliver(shop, day)
@@ -175,10 +217,12 @@ def test_one_class_in_the_target(shop, caplog):
     records = {record.batch.id: record for record in run_flow(monitor("sales"))}
 
     assert {record.predictions.version for record in records.values()} == {1}
-    assert [bool(record.performances) for record in records.values()] == [False, False, True]
-    for day in DAYS[2:4]:
-        assert f"sales version 1 is not judged on {day}: " in caplog.text
-    assert "expected at least two classes in the target, found one" in caplog.text
+    judged = [record.performances[0] for record in records.values()]
+    assert [one.score is None for one in judged] == [True, True, False]
+    assert [one.loss.known for one in judged] == [True, True, True]
+    *_, (_, kind, reason) = [one for one in reasons(shop) if one[0] == DAYS[3]]
+    assert kind == "Reject"
+    assert "0 of 240 rows have another label than the most frequent one" in reason
     assert aliased_version(shop, "sales", "champion") == 1
     assert [(batch, kind) for batch, kind, _ in reasons(shop) if kind == "Promote"] == [
         (DAYS[1], "Promote")

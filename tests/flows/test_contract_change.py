@@ -12,11 +12,10 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from flows.monitor import monitor
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.registry.aliases import aliased_version
-from tests.conftest import WEATHER_WEEKS, run_flow
+from tests.conftest import WEATHER_WEEKS
 from tests.versions import known_versions
 
 pytestmark = pytest.mark.flow
@@ -88,15 +87,23 @@ def in_celsius(columns):
     ids=["renamed", "another unit"],
 )
 def test_way_out_of_a_broken_contract(
-    use_home, make_weather_home, quick_project, capsys, change, column, deliver, name, first
+    use_home,
+    make_replayed_home,
+    make_weather_home,
+    quick_project,
+    capsys,
+    change,
+    column,
+    deliver,
+    name,
+    first,
 ):
     """What the error says to do is done, word by word: retrain, promote by hand, and the next run
     scores again.
 
     Rows from before are trained on when they mean the same, from the week ``first`` on.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(monitor("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     change_contract(quick_project, change)
     home = make_weather_home(5)
     change_cells(home, WEATHER_WEEKS[3:5], column, deliver, name)
@@ -132,12 +139,13 @@ def test_way_out_of_a_broken_contract(
     assert predicted_by(settings, WEATHER_WEEKS[4]) == version
 
 
-def test_a_column_that_was_added(use_home, make_weather_home, quick_project, capsys):
+def test_a_column_that_was_added(
+    use_home, make_replayed_home, make_weather_home, quick_project, capsys
+):
     """The champion goes on without it; the next training has it, missing in the weeks before it
     came.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(monitor("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     change_contract(
         quick_project, lambda columns: columns.update(sky={"name": "sky", "logicalType": "number"})
     )

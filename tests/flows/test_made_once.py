@@ -11,7 +11,6 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from flows.monitor import monitor
-from flows.replay import replay
 from flows.retrain import retrain
 from flows.steps import run as unit_of_work
 from tasks.ledger import entries as ledger
@@ -54,12 +53,13 @@ class Calls:
         self.predictions[id(pipeline), len(features), digest] += 1
 
 
-def test_batch_with_mature_labels(use_home, make_weather_home, quick_project, monkeypatch):
+def test_batch_with_mature_labels(
+    use_home, make_replayed_home, make_weather_home, quick_project, monkeypatch
+):
     """Scored, judged, refreshed by and watched on the same rows: their frame is built once, and the
     ledger is read once.
     """
-    settings = use_home(make_weather_home(4), quick_project)
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(4), quick_project)
     make_weather_home(5)
     calls = Calls(monkeypatch)
 
@@ -76,10 +76,9 @@ def test_batch_with_mature_labels(use_home, make_weather_home, quick_project, mo
     assert max(calls.predictions.values()) <= 2, "once to serve all rows, once to judge by labels"
 
 
-def test_retrain(use_home, make_weather_home, quick_project, monkeypatch):
+def test_retrain(use_home, make_replayed_home, quick_project, monkeypatch):
     """A retrain reads the ledger once, and builds one frame of its window."""
-    use_home(make_weather_home(4), quick_project)
-    run_flow(replay("weather"))
+    use_home(make_replayed_home(4), quick_project)
     calls = Calls(monkeypatch)
 
     run_flow(retrain("weather"))

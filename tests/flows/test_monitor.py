@@ -36,12 +36,14 @@ def _without_column(file: Path, name: str) -> None:
     file.write_text("\n".join(kept), encoding="utf-8")
 
 
-def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_weather_home):
+def test_refused_batch_fails_by_name_and_the_next_goes_through(
+    use_home, make_weather_home, quick_project
+):
     """Nothing is trained or scored on a batch without a column; the run says which, and the good
     ones pass.
     """
-    settings = use_home(make_weather_home(6))
-    broken = WEATHER_WEEKS[4]
+    settings = use_home(make_weather_home(4), quick_project)
+    broken = WEATHER_WEEKS[2]
     _without_column(settings.home / "sources" / "weather" / f"{broken}.csv", "pressure")
 
     with pytest.raises(BatchRefusedError, match=rf"weather {broken} refused.*pressure"):
@@ -50,7 +52,7 @@ def test_refused_batch_fails_by_name_and_the_next_goes_through(use_home, make_we
     records = ledger.known_batches(open_ledger(settings.ledger_url), "weather")
     assert records[broken].verdict.refused
     assert records[broken].predictions is None
-    assert records[WEATHER_WEEKS[5]].predictions is not None
+    assert records[WEATHER_WEEKS[3]].predictions is not None
     assert list((settings.lake / "snapshots" / "weather" / broken).iterdir()), (
         "the refused batch is kept"
     )
@@ -149,12 +151,13 @@ def test_touched_source_with_the_same_content_changes_nothing(use_home, make_wea
     assert run_flow(monitor("weather")) == ()
 
 
-def test_batch_taken_up_again_keeps_what_was_said_of_it(use_home, make_weather_home, quick_project):
+def test_batch_taken_up_again_keeps_what_was_said_of_it(
+    use_home, make_replayed_home, quick_project
+):
     """A touched file of the past is not scored by the champion of today, nor answered or logged
     again.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     engine = open_ledger(settings.ledger_url)
     before, entries = ledger.known_batches(engine, "weather"), ledger.history(engine, "weather")
     for week in WEATHER_WEEKS[:3]:
@@ -250,9 +253,27 @@ def test_relaxed_contract_lets_a_refused_batch_in(use_home, make_weather_home, q
 def test_untrainable_batch_is_held_and_not_tried_for_ever(
     use_home, make_weather_home, quick_project
 ):
-    """When no row has a label, the training fails by name once, and the batch is held with that
-    reason.
+    """When no candidate can be fitted, the training fails by name once, and the batch is held with
+    that reason.
     """
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    broken = {"estimator": "sklearn.linear_model.Ridge", "params": {"solver": "none of them"}}
+    spec["training"]["candidates"] = [broken]
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    settings = use_home(make_weather_home(2), quick_project)
+
+    run_flow(monitor("weather"))
+
+    history = ledger.history(open_ledger(settings.ledger_url), "weather")
+    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Hold"]
+    assert "nothing could be trained" in history.entries[-1].decision.reason
+    assert "solver" in history.entries[-1].decision.reason
+    assert history.unfinished == ()
+
+
+def test_without_labels_nothing_is_trained(use_home, make_weather_home, quick_project):
+    """Rows alone train nothing: each batch is held, and says how many labelled rows there are."""
     settings = use_home(make_weather_home(2), quick_project)
     for week in WEATHER_WEEKS[:2]:
         file = settings.home / "sources" / "weather" / f"{week}.csv"
@@ -264,17 +285,17 @@ def test_untrainable_batch_is_held_and_not_tried_for_ever(
     run_flow(monitor("weather"))
 
     history = ledger.history(open_ledger(settings.ledger_url), "weather")
-    assert [e.decision.kind for e in history] == ["Hold", "Retrain", "Hold"]
-    assert "nothing could be trained" in history.entries[-1].decision.reason
-    assert history.unfinished == ()
+    assert [e.decision.kind for e in history] == ["Hold", "Hold"]
+    assert "0 of the 100 labelled rows" in history.entries[-1].decision.reason
 
 
-def test_broken_contract_stops_the_champion_by_name(use_home, make_weather_home, quick_project):
+def test_broken_contract_stops_the_champion_by_name(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """Under a contract that breaks its own it is not scored on the next batch; under a compatible
     one it is.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(monitor("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     file = quick_project / "data_contracts" / "weather.odcs.yaml"
     before = yaml.safe_load(file.read_text(encoding="utf-8"))
     columns = before["schema"][0]["properties"]
@@ -307,7 +328,7 @@ def test_change_of_recipe_with_too_few_rows_goes_on_in_shadow(
     document |= {
         "ensemble": "single",
         "retrain": {"every": 20},
-        "gate": {"min_rows": 300},
+        "gate": {"rows": 300, "min_rows": 300},
     }  # a fifth of a week is 100
     spec.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     settings = use_home(make_weather_home(2), quick_project)

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.flow
 _ALONE = """
 import fcntl, socket, struct
 def up(name):
-    with socket.socket() as door:
+    with socket.socket() as probe:
         flags = struct.pack("16sh", name, 1)
         # SIOCSIFFLAGS, IFF_UP: a new network has nothing but a loopback that is down
-        fcntl.ioctl(door, 0x8914, flags)
+        fcntl.ioctl(probe, 0x8914, flags)
 up(b"lo")
 try:
     socket.create_connection(("192.0.2.1", 80), timeout=5)
@@ -62,6 +62,7 @@ def test_whole_run_needs_no_network_and_tells_no_secret(
     url = postgres.replace("postgres:@", f"postgres:{secret}@")
     assert secret in url, postgres
     home = make_weather_home(1)
+    (home / "mlflow.db").unlink()
     file = quick_project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["training"]["first"] = 1

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
-from flows.replay import replay
 from flows.retrain import retrain
 from tests.conftest import run_flow
 
@@ -33,11 +32,10 @@ class Asked:
 
 
 def test_a_retrain_asks_each_model_once_for_the_same_rows(
-    use_home, make_weather_home, quick_project, monkeypatch
+    use_home, make_replayed_home, quick_project, monkeypatch
 ):
     """Joining, importance, the profile, the comparison and every check take what was predicted."""
-    use_home(make_weather_home(4), quick_project)
-    run_flow(replay("weather"))
+    use_home(make_replayed_home(4), quick_project)
     asked = Asked(monkeypatch)
 
     run_flow(retrain("weather"))

@@ -78,12 +78,13 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
     assert [e.decision.version for e in champion_changes] == [1, approved, 1]
 
 
-def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, quick_project):
+def test_frozen_model_serves_and_changes_nothing(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """A frozen model scores and holds; what is trained by hand waits for a person; thawed, it goes
     on.
     """
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     engine = open_ledger(settings.ledger_url)
     with pytest.raises(NotFrozenError, match="found one that is not frozen"):
         run_flow(thaw("weather"))
@@ -109,10 +110,11 @@ def test_frozen_model_serves_and_changes_nothing(use_home, make_weather_home, qu
     assert "frozen" not in ledger.history(engine, "weather").entries[-1].decision.reason
 
 
-def test_two_rollbacks_freeze_the_model(use_home, make_weather_home, quick_project):
+def test_two_rollbacks_freeze_the_model(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """After two rollbacks in four batches the next batch finds the model frozen, and is held."""
-    settings = use_home(make_weather_home(3), quick_project)
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(3), quick_project)
     engine = open_ledger(settings.ledger_url)
     version = ledger.history(engine, "weather").champion_changes[-1].decision.version
     again = RollBack(reason="worse", version=version, previous=version)

@@ -13,6 +13,8 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.records import BatchRecord, LedgerEntry, Promote, Reject, served_by
 from tasks.registry.aliases import aliased_version
+from tasks.registry.runs import client
+from tasks.reports.model_card import state_of
 from tasks.settings import Settings
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
 
@@ -164,27 +166,38 @@ def test_second_replay_finds_nothing_new(use_home, replayed_home, entries):
     assert ledger.history(open_ledger(settings.ledger_url), "weather") == entries
 
 
-def test_run_names_say_model_and_batch(use_home, replayed_home):
+@pytest.fixture
+def fourth_week(use_home, make_replayed_home, make_weather_home, quick_project, monkeypatch) -> str:
+    """The fourth week, replayed beside this process's own Prefect server."""
+    make_replayed_home(3)
+    use_home(make_weather_home(4), quick_project)
+    monkeypatch.setenv("KINGMAKER_CONSOLE_URL", "https://console.example")
+    assert run_flow(replay("weather")) == 1
+    return WEATHER_WEEKS[3]
+
+
+def test_run_names_say_model_and_batch(fourth_week):
     """The Prefect page lists runs by flow, model and batch."""
     from prefect import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
-    use_home(replayed_home)
+    expected = {f"monitor weather {fourth_week}", "replay weather"}
 
-    async def names() -> list[str]:
+    async def names() -> set[str]:
+        named = FlowRunFilter(name=FlowRunFilterName(any_=list(expected)))
         async with get_client() as client:
-            return [run.name for run in await client.read_flow_runs()]
+            return {run.name for run in await client.read_flow_runs(flow_run_filter=named)}
 
-    found = run_flow(names())
-    assert f"monitor weather {WEATHER_WEEKS[5]}" in found
-    assert "replay weather" in found
+    assert run_flow(names()) == expected
 
 
-def test_prefect_artifacts_tell_the_batch_and_link_its_report(use_home, replayed_home):
-    """Each batch leaves a table with its decision and a link to its drift report."""
+def test_prefect_artifacts_tell_the_batch_and_link_its_report(fourth_week):
+    """Each batch leaves a table with its decision and a link to its drift report on the console:
+    an address that a browser follows.
+    """
     from prefect.artifacts import Artifact
 
-    use_home(replayed_home)
-    key = f"weather-{WEATHER_WEEKS[6].lower()}"
+    key = f"weather-{fourth_week.lower()}"
 
     async def get(name: str) -> Artifact:
         return await Artifact.aget(name)
@@ -193,7 +206,8 @@ def test_prefect_artifacts_tell_the_batch_and_link_its_report(use_home, replayed
     rows = {row["what"]: row["value"] for row in json.loads(table.data)}
     assert rows["verdict"].startswith("accept")
     assert "mae" in rows
-    assert "drift.html" in link.data
+    console = "https://console.example/reports/weather"
+    assert f"]({console}/{fourth_week}/drift.html)" in link.data
 
 
 def test_every_promotion_after_the_first_was_compared(entries):
@@ -209,3 +223,16 @@ def test_every_promotion_after_the_first_was_compared(entries):
         assert evidence.comparison.blocks >= 8
         assert evidence.folds == len(evidence.holdout) >= 1
         assert "unseen rows" in entry.decision.reason
+
+
+def test_every_judged_version_has_its_card(settings, entries):
+    """A page beside the reports, and a description in MLflow that is written from the same."""
+    for version in entries.challengers:
+        page = settings.reports / "weather" / "versions" / f"v{version}" / "card.html"
+        described = client(settings.tracking_uri).get_model_version("weather", str(version))
+
+        assert state_of(version, entries) in described.description
+        assert "Importance" in described.description
+        assert f"<b>version {version}</b>" in page.read_text("utf-8")
+        assert "What moves it" in page.read_text("utf-8")
+        assert "KM004" in page.read_text("utf-8")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,6 +23,7 @@ import pytest
 import yaml
 
 from flows.monitor import monitor
+from flows.retrain import retrain
 from flows.score import NotToBeScoredError, ScoringIncompleteError, score
 from flows.steps.open_rows import RowsRefusedError, checked_rows
 from flows.steps.pending import scoring_idle
@@ -40,6 +44,7 @@ from tasks.model_spec import ManagedModel, manage
 from tasks.records import Past
 from tasks.registry.runs import client
 from tasks.scoring.current import current_file
+from tasks.scoring.served import ServedBefore
 from tasks.settings import Settings
 from tests.conftest import WEATHER_WEEKS, run_flow
 
@@ -64,7 +69,6 @@ class Desk:
         (self.weeks / f"{WEEK}.csv").unlink()
         self.change(scoring={"sinks": [{"name": "desk", "url": f"sqlite:///{home}/out/desk.db"}]})
         self.settings = use(home, project)
-        run_flow(monitor("weather", as_of=MONDAY))
 
     def change(self, **keys: Any) -> None:
         """Change keys of the spec."""
@@ -108,20 +112,35 @@ class Desk:
         return ledger.known_batches(self.engine, "weather")[WEEK]
 
 
-@pytest.fixture(scope="module")
-def begun(
-    prefect_server: None, weather_source: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A directory to copy: home and project after two weeks, with a champion."""
-    return tmp_path_factory.mktemp("begun")
-
-
 @pytest.fixture
 def desk(
-    make_weather_home: Callable[[int], Path], quick_project: Path, use_home: Callable[..., Settings]
+    make_replayed_home: Callable[[int], Path],
+    make_weather_home: Callable[[int], Path],
+    quick_project: Path,
+    use_home: Callable[..., Settings],
 ) -> Desk:
     """The desk on Monday morning."""
+    make_replayed_home(2)
     return Desk(make_weather_home(3), quick_project, use_home)
+
+
+def test_an_interval_is_delivered_where_it_is_asked_for(desk: Desk) -> None:
+    """Around each prediction, by the errors on rows that the champion was not trained on; of the
+    week's labels about as many lie within as were asked for.
+    """
+    desk.change(
+        scoring={
+            "interval": 0.8,
+            "sinks": [{"name": "desk", "url": f"sqlite:///{desk.home}/out/desk.db"}],
+        }
+    )
+    desk.arrive(SATURDAY)
+    desk.score(MONDAY)
+
+    told = desk.table("prediction_low, prediction, prediction_high")
+    assert len(told) > 100
+    assert all(low <= prediction <= high for low, prediction, high in told)
+    assert len({round(high - low, 6) for low, _, high in told}) == 1
 
 
 def test_open_rows_are_scored_as_they_come(desk: Desk) -> None:
@@ -161,11 +180,12 @@ def test_several_runs_at_once_lose_nothing_and_double_nothing(desk: Desk) -> Non
 
     def run(_: int) -> int:
         rows = rows_of_batch(managed.open_rows, batch)
+        earlier = ServedBefore(desk.settings.lake, managed.contract)
         with checked_rows(managed, rows) as checked:
             parts = [
                 written
                 for part in scored(managed, champion, checked, Past(MONDAY))
-                for written in write_down(managed, engine, part, MONDAY, "here")
+                for written in write_down(managed, engine, part, MONDAY, "here", earlier)
             ]
         return sum(part.rows for part in parts)
 
@@ -176,6 +196,36 @@ def test_several_runs_at_once_lose_nothing_and_double_nothing(desk: Desk) -> Non
     assert sum(wrote) == sum(part.rows for part in served_parts(engine, "weather")) == rows
     assert desk.score(MONDAY) == 0
     assert len(desk.table()) == rows
+
+
+def test_processes_that_score_beside_a_training_lose_nothing(desk: Desk, tmp_path: Path) -> None:
+    """Three commands score files that share rows, while a challenger is trained and judged: each
+    row is kept as served once, and delivered; the training has come to its decision.
+    """
+    desk.arrive(SATURDAY)
+    lines = (desk.weeks / f"{WEEK}.csv").read_text(encoding="utf-8").splitlines()
+    rows, decided = lines[1:], len(ledger.history(desk.engine, "weather"))
+    third = len(rows) // 3
+    shares = [rows[: 2 * third], rows[third:], rows]
+    command = [sys.executable, "-m", "deployments.command", "--project", str(desk.project)]
+    started = []
+    for i, share in enumerate(shares):
+        file = tmp_path / f"share{i}.csv"
+        file.write_text("\n".join([lines[0], *share]), encoding="utf-8")
+        words = ["score", "weather", "--rows", str(file), "--out", str(tmp_path / f"{i}.parquet")]
+        started.append(
+            subprocess.Popen([*command, *words, "--record"], stderr=subprocess.PIPE, text=True)
+        )
+    run_flow(retrain("weather", as_of=MONDAY))
+    said = [process.communicate()[1] for process in started]
+
+    kept = [int(re.search(r"(\d+) of them kept", text).group(1)) for text in said]
+    written = [pq.read_metadata(tmp_path / f"{i}.parquet").num_rows for i in range(3)]
+    assert written == [len(share) for share in shares], said
+    assert sum(kept) == sum(part.rows for part in served_parts(desk.engine, "weather")) == len(rows)
+    desk.score(MONDAY)  # a table that was locked at that moment is given what it missed
+    assert len(desk.table("DISTINCT time_hour, origin")) == len(rows)
+    assert len(ledger.history(desk.engine, "weather")) > decided
 
 
 def test_what_was_served_is_judged(desk: Desk) -> None:

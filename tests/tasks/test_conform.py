@@ -265,6 +265,8 @@ def test_dictionaries_and_runs_are_plain() -> None:
         "2024-03-01 12:00:00,123456",
         "2024-03-01 14:00:00.123456 +02:00",
         "2024-03-01t12:00:00.123456z",
+        "2024-03-01T13:00:00.123456+01:00[Europe/Vienna]",
+        "2024-03-01T12:00:00.123456Z[UTC]",
     ],
 )
 def test_times_as_exports_write_them(text: str) -> None:
@@ -365,6 +367,11 @@ def test_format_of_the_contract(format: str, text: str, expected: datetime) -> N
         (".", ",", ["12,34"], None),  # no group of three: it may mean 12.34
         (".", "'", ["1'234.5"], [1234.5]),
         (",", ".", ["1.5"], None),
+        (",", "\u202f", ["1\u202f234,5"], [1234.5]),
+        (".", "\u2019", ["1\u2019234.5"], [1234.5]),
+        (".", "", ["\u221212.5", "3"], [-12.5, 3.0]),
+        (",", ".", ["1.234,5-", "0,5"], [-1234.5, 0.5]),
+        (".", "", ["-12.5-"], None),
     ],
 )
 def test_marks_of_numbers(
@@ -374,6 +381,41 @@ def test_marks_of_numbers(
     server = {"decimal": decimal, "thousands": thousands}
 
     assert taken("number", *texts, server=server) == expected
+
+
+@settings(deadline=None)
+@given(
+    st.decimals(-(10**9), 10**9, places=2),
+    st.sampled_from([(".", ","), (",", "."), (",", "\u202f"), (".", "\u2019"), (",", "")]),
+    st.sampled_from(["-{}", "\u2212{}", "{}-"]),
+)
+def test_any_number_in_any_locale(value: Decimal, marks: tuple[str, str], minus: str) -> None:
+    """What is taken is the number that was written, however it was."""
+    decimal, thousands = marks
+    text = f"{abs(value):,.2f}".replace(",", "_").replace(".", decimal).replace("_", thousands)
+    text = minus.format(text) if value < 0 else text
+
+    found = taken("number", text, server={"decimal": decimal, "thousands": thousands})
+
+    assert found == [float(value)]
+
+
+def test_signs_of_whole_numbers() -> None:
+    """The minus of typography, or behind the digits, as SAP writes it."""
+    assert taken("integer", "\u22125", "7-", "+8") == [-5, -7, 8]
+    assert taken("integer", "7--") is None
+
+
+@pytest.mark.parametrize("type", [pa.string(), pa.int32()])
+def test_days_in_digits(type: pa.DataType) -> None:
+    """A number such as 20240301 is a day where the contract's format says so."""
+    value = "20240301" if pa.types.is_string(type) else 20240301
+
+    assert taken("date", value, type=type, format="yyyyMMdd") == [date(2024, 3, 1)]
+    assert taken("timestamp", value, type=type, format="yyyyMMdd") == [
+        datetime(2024, 3, 1, tzinfo=UTC)
+    ]
+    assert taken("date", value, type=type) is None
 
 
 def test_two_values_of_a_boolean() -> None:

@@ -146,6 +146,20 @@ def test_request_waits_until_it_is_decided_or_overtaken(later: LedgerEntry) -> N
     assert history(request, later).awaiting_approval == ()
 
 
+@pytest.mark.parametrize("by_a_person", [False, True])
+def test_what_judged_a_version_is_older_than_the_decision(by_a_person: bool) -> None:
+    """With late labels a promotion of June rests on rows of January; a rollback on no judgement."""
+    judged = asked(1, 2, batch="2020-01", evidence=evidence(batch="2020-01", challenger=2))
+    rests_on = manual_evidence(rests_on=1) if by_a_person else judged.evidence
+    promoted = entry(2, PROMOTE, batch="2020-06", evidence=rests_on)
+    back = entry(3, BACK, batch="2020-07", evidence=manual_evidence())
+
+    found = history(judged, promoted, back)
+
+    assert found.judged_until(promoted) == "2020-01"
+    assert found.judged_until(back) == "2020-07"
+
+
 def test_request_about_another_version_ends_no_wait() -> None:
     """A refusal of version 6, a promotion that did not take effect: version 5 goes on waiting."""
     request = asked(1, 5)
@@ -255,6 +269,7 @@ def test_retrain_that_could_train_nothing() -> None:
     assert not history(asked_for).came_to_nothing(asked_for)
     assert history(asked_for, vain).came_to_nothing(asked_for)
     assert not history(asked_for, vain).came_to_nothing(vain)
+    assert history(asked_for, vain).trained_nothing(asked_for)
 
 
 def test_challenger_judged_since_a_retrain() -> None:
@@ -357,3 +372,33 @@ def test_what_a_training_realised() -> None:
     )
 
     assert found.realised == ((), (comparison(),))
+
+
+def test_choices_between_two_versions() -> None:
+    """Promotions, refusals and rollbacks, each until the next change; the first champion was no
+    choice, and what never took effect is none.
+    """
+    history = in_order(
+        [
+            entry(1, Promote(reason="", version=1, previous=None), batch="2020-01"),
+            entry(2, Reject(reason="", version=2), batch="2020-02"),
+            entry(3, Promote(reason="", version=3, previous=1), batch="2020-03"),
+            entry(4, Reject(reason="", version=4), batch="2020-04"),
+            entry(5, RollBack(reason="", version=1, previous=3), batch="2020-05"),
+            entry(6, Promote(reason="", version=5, previous=1), batch="2020-06", effective_at=None),
+        ]
+    )
+
+    found = [(one.number, one.chosen, one.other, one.until) for one in history.choices]
+
+    assert found == [
+        (2, 1, 2, "2020-03"),
+        (3, 3, 1, "2020-05"),
+        (4, 3, 4, "2020-05"),
+        (5, 1, 3, ""),
+    ]
+
+
+def test_a_challenger_refused_before_there_is_a_champion_was_no_choice() -> None:
+    """There is nothing to compare it with."""
+    assert in_order([entry(1, Reject(reason="", version=1))]).choices == ()

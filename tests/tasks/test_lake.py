@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.ingest.snapshot import write_snapshot
+from tasks.ingest.snapshot import Sizes, write_snapshot
 from tasks.lake import (
     POSITION,
     REASONS,
@@ -42,10 +42,10 @@ def lake(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def snapshot(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshot:
+def snapshot(lake: Path, tmp_path: Path) -> Snapshot:
     """Six rows in parts of four."""
-    monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 4)
-    return write_snapshot(lake, sample_table(6), sample_contract(tmp_path), BATCH, "test")
+    contract = sample_contract(tmp_path)
+    return write_snapshot(lake, sample_table(6), contract, BATCH, "test", Sizes(part=4))
 
 
 def verdict_of(lake: Path, snapshot: Snapshot, reasons: dict[int, str]) -> Verdict:
@@ -249,7 +249,7 @@ def test_rows_are_read_from_their_parts(tmp_path: Path) -> None:
 _FILLING = """
 import resource, signal, sys
 from pathlib import Path
-from tasks.ingest.snapshot import write_snapshot
+from tasks.ingest.snapshot import Sizes, write_snapshot
 from tests.sample_contract import BATCH, sample_contract, sample_table
 import pyarrow.parquet, pyarrow.compute, duckdb
 home = Path(sys.argv[1])

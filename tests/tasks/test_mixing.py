@@ -1,16 +1,22 @@
 """Tests of what an ensemble does with rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
 
 from tasks.decisions.config import RecalibrationConfig
 from tasks.decisions.recalibration import recalibrate
-from tasks.mixing import correct, mix, summarise
+from tasks.mixing import Ensemble, correct, mix, summarise
+from tasks.prediction import predict
 from tasks.records import Recalibration
 
+RNG = np.random.default_rng(0)
+ROWS = pd.DataFrame(RNG.normal(size=(60, 2)), columns=["a", "b"])
 PROBABILITIES = hnp.arrays("float64", st.integers(1, 30), elements=st.floats(0, 1))
 
 
@@ -95,3 +101,44 @@ def test_whole_correction_brings_the_mean_near_the_labels(seed: int, bias: float
     )
 
     assert abs(correct(predicted, found).mean() - target.mean()) < 0.05
+
+
+def _classifier(*labels: object) -> Pipeline:
+    target = np.array([labels[i % len(labels)] for i in range(len(ROWS))])
+    return Pipeline([("estimator", LogisticRegression())]).fit(
+        ROWS + RNG.normal(size=ROWS.shape), target
+    )
+
+
+def test_ensemble_of_regressors_is_their_weighted_mean() -> None:
+    """Values are mixed by the weights, to the letter."""
+    one, two = (Pipeline([("e", Ridge())]).fit(ROWS, ROWS["a"] * k) for k in (1, 3))
+
+    found = predict(Ensemble([one, two], [0.25, 0.75]), ROWS, "regression")
+
+    assert found == pytest.approx(0.25 * one.predict(ROWS) + 0.75 * two.predict(ROWS), rel=1e-12)
+
+
+def test_ensemble_of_classifiers_is_their_weighted_mean() -> None:
+    """P(positive) is mixed."""
+    one, two = _classifier(0.0, 1.0), _classifier(0.0, 1.0, 1.0)
+
+    mixed = predict(Ensemble([one, two], [0.5, 0.5]), ROWS, "binary")
+
+    assert mixed == pytest.approx(
+        (one.predict_proba(ROWS)[:, 1] + two.predict_proba(ROWS)[:, 1]) / 2
+    )
+
+
+def test_members_that_know_other_classes() -> None:
+    """A class that one member never saw has its share from the others; probabilities still sum to
+    one.
+    """
+    ensemble = Ensemble([_classifier("a", "b"), _classifier("b", "c")], [0.4, 0.6])
+
+    found = predict(ensemble, ROWS, "multiclass", ("a", "b", "c", "never"))
+
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert (found[:, 0] < 0.4).all()
+    assert (found[:, 2] < 0.6).all()
+    assert (found[:, 3] == 0).all()

@@ -13,6 +13,7 @@ from tasks.prediction import (
     PredictionFailedError,
     predict,
     predict_frame,
+    predict_mixed,
     predict_rows,
 )
 from tasks.records import FeatureSchema
@@ -165,3 +166,43 @@ def test_a_model_that_raises_for_many_rows_is_not_asked_for_ever() -> None:
     assert len(calls) <= 2 * MOST_CALLS + 3
     assert 0 < np.isfinite(found).sum() < 5_000
     assert np.isnan(found[values > 10]).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
+def test_mixtures_are_predicted_as_each_alone(rows, features, cells, random) -> None:
+    """Each mixture has the predictions that its own frame has, however many share a call."""
+    names = [f"f{i}" for i in range(features)]
+    frame, other = (
+        pd.DataFrame({name: [random.random() for _ in range(rows)] for name in names})
+        for _ in range(2)
+    )
+    taken = np.array([[random.random() < 0.5 for _ in names] for _ in range(3)])
+    calls: list[int] = []
+
+    def ask(asked: pd.DataFrame) -> np.ndarray:
+        calls.append(asked.size)
+        return asked.to_numpy() @ np.arange(1.0, features + 1)
+
+    found = list(predict_mixed(ask, frame, other, taken, cells=cells))
+
+    for one, some in zip(found, taken, strict=True):
+        alone = {n: (other if t else frame)[n] for n, t in zip(names, some, strict=True)}
+        np.testing.assert_allclose(one, pd.DataFrame(alone) @ np.arange(1.0, features + 1))
+    assert all(size <= max(cells, frame.size) for size in calls)
+
+
+def test_mixtures_share_calls() -> None:
+    """A wide frame costs a few calls, not one a feature; text stays text."""
+    frame = pd.DataFrame({"a": ["x", "y"], "n": [1.0, 2.0]})
+    other = pd.DataFrame({"a": ["p", "q"], "n": [3.0, 4.0]})
+    calls: list[pd.DataFrame] = []
+
+    def ask(asked: pd.DataFrame) -> np.ndarray:
+        calls.append(asked)
+        return asked["n"].to_numpy()
+
+    found = list(predict_mixed(ask, frame, other, np.eye(2) > 0))
+
+    assert [one.tolist() for one in found] == [[1.0, 2.0], [3.0, 4.0]]
+    assert [call["a"].tolist() for call in calls] == [["p", "q", "x", "y"]]

@@ -36,12 +36,15 @@ def test_environment_decides(monkeypatch, tmp_path):
 
 
 def test_prepared_environment_is_quiet_and_respects_the_user(monkeypatch, tmp_path):
-    """Telemetry is off, libraries write below the home, and what the user has set stays."""
+    """Telemetry is off, threads that wait sleep, libraries write below the home, and what the user
+    has set stays.
+    """
     monkeypatch.setattr(os, "environ", {"PREFECT_HOME": "/elsewhere"})
 
     prepare_environment(Settings(home=tmp_path))
 
     assert os.environ["DO_NOT_TRACK"] == "true"
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert os.environ["PREFECT_HOME"] == "/elsewhere"
     assert os.environ["TMPDIR"].startswith(str(tmp_path))
 

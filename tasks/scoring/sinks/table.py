@@ -151,23 +151,24 @@ class TableSink:
         if self._looked_at == frozenset(table.columns.keys()):
             return
         found = inspect(self.engine)
-        if found.has_table(self.name, schema=self.schema) and not self._is_view(found, self.name):
-            self._check_table(found, table)
-        elif self._is_view(found, self.name):
+        names = {name: found.has_table(name, schema=self.schema) for name in (self.name, self.view)}
+        views = {name for name in names if self._is_view(found, name)}
+        if self.name in views:
             raise self.place.error(
                 f"expected {self.name} to be a table, found a view that someone else made; give the"
                 " sink another table"
             )
-        else:
-            table.create(self.engine, checkfirst=True)
-        if self._is_view(found, self.view):
+        if names[self.name]:
+            self._check_table(found, table)
+        if self.view in views:
             self._check_view(found, table)
-        elif found.has_table(self.view, schema=self.schema):
+        elif names[self.view]:
             raise self.place.error(
                 f"expected {self.view} to be the view that Kingmaker makes, found a table that"
                 " someone else made; rename it, or give the sink another table"
             )
-        else:
+        table.create(self.engine, checkfirst=True)
+        if self.view not in views:
             with self.engine.begin() as connection:
                 connection.execute(text(self._view_text(table)))
         self._looked_at = frozenset(table.columns.keys())

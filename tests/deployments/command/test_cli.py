@@ -243,11 +243,12 @@ def test_idle_run_imports_neither_prefect_nor_pandas(tmp_path, model, sources):
 
 
 @pytest.mark.flow
-def test_run_replay_status_and_history_by_hand(tmp_path, make_weather_home):
+def test_run_replay_status_and_history_by_command(tmp_path, make_weather_home):
     """A person's first session: run, a refused batch with exit code 3, status, history; nothing
     outside the home.
     """
     home = make_weather_home(1)
+    (home / "mlflow.db").unlink()
     user_home = tmp_path / "user"
     user_home.mkdir()
 

@@ -92,6 +92,19 @@ def test_wrong_column_is_named_and_nothing_is_written(tmp_path, change, message)
     assert not (tmp_path / "data_contracts").exists()
 
 
+def test_wrong_column_of_a_wide_file_names_the_nearest(tmp_path):
+    """Of many columns the nearest are named, and how many there are."""
+    names = ",".join(f"s{i:04d}" for i in range(600))
+    (tmp_path / "wide.csv").write_text(f"{names},when\n{'0,' * 600}2024-01-01\n")
+
+    with pytest.raises(ConfigurationError) as refused:
+        draft_model(tmp_path, "wide", tmp_path / "wide.csv", "s00042", "when")
+
+    said = str(refused.value)
+    assert "one of the file's 601 columns, such as ['s0042', " in said
+    assert len(said) < 400
+
+
 def test_existing_files_are_never_overwritten(tmp_path):
     """A second draft of the same name is refused."""
     source = history(tmp_path / "shop.csv")
@@ -170,6 +183,33 @@ def test_drafts_that_fail_their_check_are_not_written(tmp_path, model):
     assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
 
 
+def test_a_third_value_of_a_binary_target_costs_its_row(tmp_path):
+    """It goes to quarantine by name: no model could be trained or judged with it."""
+    source = history(tmp_path / "shop.csv", lambda heat, hour: int(heat > 5))
+    draft_model(tmp_path, "shop", source, "sold", "when")
+    with source.open("a", encoding="utf-8") as stream:
+        stream.write("2024-01-01T12:30:00+00:00,north,1.0,7\n")
+
+    stream = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).rows
+    batch = stream.batch(min(open_source(stream).batches()))
+    rows = open_source(stream).read(batch)
+    snapshot = write_snapshot(tmp_path, rows, stream.contract, batch, "shop.csv")
+    verdict = judge(tmp_path, snapshot, stream.contract, stream.validation)
+
+    assert (verdict.outcome, verdict.quarantined) == ("accept with quarantine", 1)
+    assert "sold, the target of a binary problem, is 0 or 1 (1 row, such as 7)" in verdict.reason
+
+
+def test_times_that_are_still_to_come_are_told(tmp_path):
+    """No batch of them would be taken in, and a person would not know why."""
+    source = history(tmp_path / "shop.csv")
+    source.write_text(source.read_text().replace("2024-", "2824-"))
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when")
+
+    assert any("in the future, up to 2824-02-29" in guess.what for guess in draft.guesses)
+
+
 @pytest.mark.parametrize("name", ["a*b.csv", "{batch}.csv", "$HOME.csv", "what?.csv"])
 def test_path_that_a_contract_reads_otherwise(tmp_path, name):
     """It is refused by name before anything is read."""
@@ -224,14 +264,62 @@ def test_later_days_keep_a_draft(tmp_path):
 @pytest.mark.flow
 def test_draft_is_replayed_as_it_stands(use_home, tmp_path):
     """From one file and one command to a champion, without a line of Python."""
-    draft_model(tmp_path, "shop", history(tmp_path / "shop.csv", hours=24 * 50), "sold", "when")
+    draft_model(tmp_path, "shop", history(tmp_path / "shop.csv", hours=24 * 36), "sold", "when")
     settings = use_home(tmp_path / "home", tmp_path)
 
     batches = run_flow(replay("shop"))
 
     entries = ledger.history(open_ledger(settings.ledger_url), "shop")
-    assert batches == 8
+    assert batches == 6
     assert entries.champion_changes[0].decision.version == 1
     assert all(
         r.accepted for r in ledger.known_batches(open_ledger(settings.ledger_url), "shop").values()
     )
+
+
+def test_a_second_time_says_when_labels_are_known(tmp_path):
+    """A time that is never before the event is that of the label: the delay is drafted from how
+    long it takes, and the column is known later.
+    """
+    source = history(tmp_path / "shop.csv")
+    rows = list(csv.reader(source.open(encoding="utf-8")))
+    for number, row in enumerate(rows):
+        if number:
+            known = datetime.fromisoformat(row[0]) + timedelta(days=number % 20, hours=1)
+            row.append(known.isoformat() if number % 7 else "")
+    rows[0].append("settled")
+    with source.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when")
+
+    managed = manage("shop", Settings(home=tmp_path / "home", project=tmp_path))
+    assert managed.spec.labels.delay == timedelta(days=19)
+    assert not managed.contract.column("settled").available
+    assert "labels are known 19d after their batch" in [guess.what for guess in draft.guesses]
+
+
+def test_a_gap_of_months_is_said(tmp_path):
+    """It is no batch, and a person should know."""
+    source = history(tmp_path / "shop.csv", hours=24 * 300)
+    lines = source.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not "2024-03" <= line[:7] <= "2024-07"]
+    source.write_text("\n".join(kept), encoding="utf-8")
+
+    draft = draft_model(tmp_path, "shop", source, "sold", "when", every="week")
+
+    (gap,) = [guess for guess in draft.guesses if guess.what.startswith("no row lies")]
+    assert gap.what == "no row lies from 2024-03-04 to 2024-07-29, 147 days"
+
+
+def test_period_is_one_in_which_nearly_all_batches_have_enough(tmp_path):
+    """A few large weeks do not make the small ones large enough."""
+    source = history(tmp_path / "shop.csv", hours=24 * 300)
+    lines = source.read_text(encoding="utf-8").splitlines()
+    busy = [line for line in lines if line[:7] == "2024-05"]
+    source.write_text("\n".join([*lines, *busy * 30]), encoding="utf-8")
+
+    draft_model(tmp_path, "shop", source, "sold", "when")
+
+    spec = manage("shop", Settings(home=tmp_path / "home", project=tmp_path)).spec
+    assert spec.batch.every == "month"

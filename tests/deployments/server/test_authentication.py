@@ -1,4 +1,4 @@
-"""The wall before the servers, without a server behind it."""
+"""Authentication before the servers, without a server behind it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.server.authentication import BasicAuthMiddleware, NoCredentialsError, _credentials
+from deployments.server.authentication import (
+    BasicAuthMiddleware,
+    NoCredentialsError,
+    credentials_in,
+)
 
 RIGHT = b"Basic " + base64.b64encode(b"ada:correct-horse")
 
 
 def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:
-    """What the wall answers; 200 comes from behind it."""
+    """What it answers; 200 comes from behind it."""
     sent = []
 
     async def app(scope, receive, send):
-        await send({"status": 200})
+        await send({"type": "behind", "status": 200})
 
     async def send(message):
         sent.append(message)
@@ -30,6 +34,28 @@ def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:
         )
     )
     return sent[0]["status"]
+
+
+def answered(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
+    """The headers of an answer that had these."""
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "headers": [(b"authorization", RIGHT)]}
+    asyncio.run(BasicAuthMiddleware(app, "Test", "ada:correct-horse")(scope, None, send))
+    return dict(sent[0]["headers"])
+
+
+def test_pages_stay_with_their_own_host_unless_they_say_otherwise():
+    """A page without a policy gets one; the console's own, which is narrower, stays."""
+    assert answered()[b"content-security-policy"].startswith(b"default-src 'self'")
+    own = (b"Content-Security-Policy", b"default-src 'none'")
+    assert answered(own) == dict([own])
 
 
 def test_only_the_right_header_opens():
@@ -57,4 +83,4 @@ def test_weak_credentials_start_nothing(monkeypatch, value):
     monkeypatch.setenv("SOME_AUTH_STRING", value)
 
     with pytest.raises(NoCredentialsError, match="SOME_AUTH_STRING"):
-        _credentials("SOME_AUTH_STRING")
+        credentials_in("SOME_AUTH_STRING")

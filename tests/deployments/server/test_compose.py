@@ -71,6 +71,7 @@ def test_every_server_has_credentials_and_no_value_is_a_secret():
     assert "PREFECT_SERVER_API_AUTH_STRING" in SERVICES["prefect"]["environment"]
     assert "PREFECT_SERVER_ENCRYPTION_KEY" in SERVICES["prefect"]["environment"]
     assert "KINGMAKER_MLFLOW_AUTH_STRING" in SERVICES["mlflow"]["environment"]
+    assert "KINGMAKER_CONSOLE_AUTH_STRING" in SERVICES["console"]["environment"]
     for service in SERVICES.values():
         for name, value in service["environment"].items():
             if re.search("PASSWORD|AUTH_STRING|KEY|LEDGER|STORE_URI|CONNECTION", name):
@@ -122,15 +123,17 @@ def test_the_kubernetes_template_names_only_variables_that_it_has():
 
 
 @pytest.mark.flow
-@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+@pytest.mark.parametrize("name", ["prefect", "mlflow", "console"])
 def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path):
     """The command of the file, with paths and port of this machine, serves; its health check says
-    so; doors closed.
+    so; closed to strangers.
     """
     service, port = SERVICES[name], free_port()
     stores = {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "KINGMAKER_LEDGER": f"sqlite:///{tmp_path}/ledger.db",
+        "KINGMAKER_HOME": str(tmp_path),
         "PREFECT_SERVER_ENCRYPTION_KEY": "M6rm0vX1b5zk1XSZyBGKVEKvkGvZxT3mvIrnXGZq9sA=",
     }
     given = service["environment"] | {
@@ -147,6 +150,7 @@ def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path
     inside = {
         "4200": port,
         "5000": port,
+        "4300": port,
         "0.0.0.0": "127.0.0.1",  # noqa: S104 - it is replaced
         "/artifacts": str(tmp_path),
         "python": sys.executable,

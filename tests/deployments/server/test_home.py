@@ -22,7 +22,7 @@ from deployments.server.home import (
 )
 from tasks.settings import Settings
 
-THERE = Running(process=1, began="2013-01-01 00:00 UTC", prefect=4201, mlflow=5001)
+THERE = Running(process=1, began="2013-01-01 00:00 UTC", prefect=4201, mlflow=5001, console=4301)
 
 
 def found(home, **already) -> dict[str, str]:
@@ -48,6 +48,7 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
         assert found(tmp_path) == {
             "PREFECT_API_URL": "http://127.0.0.1:4201/api",
             "PREFECT_API_AUTH_STRING": f"kingmaker:{known.prefect}",
+            "KINGMAKER_CONSOLE_URL": "http://127.0.0.1:4301",
             "KINGMAKER_TRACKING": "http://127.0.0.1:5001",
             "MLFLOW_TRACKING_USERNAME": "kingmaker",
             "MLFLOW_TRACKING_PASSWORD": known.mlflow,
@@ -58,11 +59,12 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
             KINGMAKER_TRACKING="https://mlflow.example",
         )
         assert own == {
+            "KINGMAKER_CONSOLE_URL": "http://127.0.0.1:4301",
             "PREFECT_API_URL": "https://prefect.example",
             "KINGMAKER_TRACKING": "https://mlflow.example",
         }
         with (
-            pytest.raises(AlreadyUpError, match=r"process 1 .* since 2013.*4201.*5001"),
+            pytest.raises(AlreadyUpError, match=r"process 1 .* since 2013.*4301.*4201.*5001"),
             sole_runner(tmp_path),
         ):
             pass
@@ -86,6 +88,7 @@ def test_a_home_on_postgresql_stays_there_without_servers(tmp_path):
     known = Secrets(
         "p",
         "m",
+        "c",
         "e",
         ledger="postgresql://l",
         prefect_store="postgresql://p",

@@ -1,5 +1,5 @@
-"""``kingmaker up`` as real processes: closed doors, one Ctrl-C, what dies is started again, nothing
-is left over.
+"""``kingmaker up`` as real processes: closed to strangers, one Ctrl-C, what dies is started again,
+nothing is left over.
 """
 
 from __future__ import annotations
@@ -77,12 +77,13 @@ def deliver(servers: Servers, week: Path) -> None:
     shutil.copy(week, source)
 
 
-def test_every_route_of_both_servers_is_closed_without_credentials(servers):
+def test_every_route_of_every_server_is_closed_without_credentials(servers):
     """No route, page or health check answers anything but 401 without the password, or with another
     one.
     """
     routes = [(servers.prefect, route) for route in prefect_routes(servers)]
     routes += [(servers.mlflow, route) for route in mlflow_routes()]
+    routes += [(servers.console, ("GET", path)) for path in ("/", "/health", "/api/models")]
     assert len(routes) > 400, "both lists of routes were found"
 
     opened = [
@@ -95,6 +96,7 @@ def test_every_route_of_both_servers_is_closed_without_credentials(servers):
     assert opened == []
     assert ask(f"{servers.prefect}/", servers.secrets.prefect)[0] == 200
     assert ask(f"{servers.mlflow}/", servers.secrets.mlflow)[0] == 200
+    assert ask(f"{servers.console}/", servers.secrets.console)[0] == 200
 
 
 def test_a_websocket_is_closed_to_who_does_not_know_the_password(servers):
@@ -137,7 +139,9 @@ def test_secrets_are_in_one_private_file_and_nowhere_else(servers):
     servers.kingmaker("status")
 
     known = servers.secrets
-    canaries = [known.prefect.encode(), known.mlflow.encode(), known.encryption.encode()]
+    canaries = [
+        secret.encode() for secret in (known.prefect, known.mlflow, known.console, known.encryption)
+    ]
     commands = [
         p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid != os.getpid()
     ]

@@ -76,14 +76,21 @@ def test_members_join_and_are_recorded(read_only):
     assert len(batches) == len(set(batches)), "a batch counts once for a version"
 
 
-def test_take_back_by_hand(use_home, make_weather_home, quick_project):
+def test_nothing_to_take_back_is_said(use_home, make_weather_home, quick_project):
+    """Where nothing was recalibrated, it asks for what is missing."""
+    use_home(make_weather_home(1), quick_project)
+
+    with pytest.raises(NothingToTakeBackError, match="found none"):
+        run_flow(rollback("weather", recalibration=True))
+
+
+def test_a_person_takes_a_refresh_back(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """The last refresh is undone at once, by name, and the next batch is served with what was
     before it.
     """
-    settings = use_home(make_weather_home(5), quick_project)
-    with pytest.raises(NothingToTakeBackError, match="found none"):
-        run_flow(rollback("weather", recalibration=True))
-    run_flow(replay("weather"))
+    settings = use_home(make_replayed_home(5), quick_project)
     engine = open_ledger(settings.ledger_url)
     version = ledger.history(engine, "weather").champion_changes[-1].decision.version
     before = ledger.history(engine, "weather").adjustments(version)

@@ -1,11 +1,13 @@
 """Tests of what the monitor gathers for its decisions."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flows.steps.evidence import realised_gains
+from flows.steps.evidence import by_rows, realised_gains
 from tasks.history import in_order
-from tasks.records import Comparison, Hold, LedgerEntry, Promote, Reject, WatchEvidence
-from tests.tasks.builders import comparison, entry, evidence, span
+from tasks.records import Comparison, Hold, Labelled, LedgerEntry, Promote, Reject, WatchEvidence
+from tests.tasks.builders import at, batch_record, comparison, entry, evidence, span
 
 
 def promoted(id: int, batch: str, version: int) -> LedgerEntry:
@@ -32,6 +34,34 @@ def watched(
         comparison=compared,
     )
     return entry(id, Hold(reason="the promotion stands"), batch=batch, evidence=shadow)
+
+
+@given(
+    rows=st.lists(st.integers(0, 60), max_size=12),
+    share=st.sampled_from([None, 0.5, 1.0]),
+    least=st.integers(1, 100),
+)
+def test_small_batches_are_taken_together(rows: list[int], share: float | None, least: int) -> None:
+    """Each group has the labelled rows that it takes, and none without its last batch; no batch is
+    left out before the newest, or taken twice.
+    """
+    counts = [count if share is None else int(count * share) for count in rows]
+    records = [
+        batch_record(
+            revision=i,
+            verdict=batch_record().verdict.but(rows=count, quarantined=0),
+            labelled=None if share is None else Labelled(rows=count, labelled=known, as_of=at(40)),
+        )
+        for i, (count, known) in enumerate(zip(rows, counts, strict=True))
+    ]
+
+    groups = by_rows(records, least)
+
+    taken = [record.revision for group in groups for record in group]
+    sums = [[counts[record.revision] for record in group] for group in groups]
+    assert taken == list(range(len(taken)))
+    assert all(sum(own) >= least > sum(own[:-1]) for own in sums)
+    assert sum(counts[len(taken) :]) < least
 
 
 def test_promotion_gained_what_the_watch_saw() -> None:

@@ -33,6 +33,7 @@ from tasks.records import (
     LabelSnapshot,
     LedgerEntry,
     Past,
+    Promote,
     TrainedModel,
     WatchEvidence,
 )
@@ -220,6 +221,31 @@ def test_promotion_is_watched_on_mature_weeks(replayed):
             "labels are three weeks late: it is not the week that is answered"
         )
     assert len({(e.evidence.champion, e.evidence.batch) for e in watched}) == len(watched)
+
+
+def test_promotion_is_dated_by_when_it_took_effect(replayed):
+    """The first champion rests on the labels of the second week, and is champion since the
+    fifth.
+    """
+    first = next(e for e in replayed.entries if isinstance(e.decision, Promote))
+
+    assert first.evidence.batch == WEEKS[1]
+    assert first.batch == WEEKS[4]
+    assert replayed.records[WEEKS[5]].predictions.version == first.decision.version
+
+
+def test_estimates_are_kept_and_withheld_until_labels_have_checked_some(replayed):
+    """In eight weeks no four estimates come true: each is withheld by name, and kept to be checked
+    by the labels that its week has since.
+    """
+    estimated = [r for r in replayed.records.values() if r.estimate is not None]
+
+    assert estimated
+    for record in estimated:
+        assert record.estimate.withheld
+        assert (record.estimate.checked, record.estimate.held) == (0, 0)
+        assert record.performances
+        assert record.estimate.rows == ROWS
 
 
 def test_status_and_pages_tell_of_labels(replayed, use_home, capsys):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.decisions.config import EnsembleConfig
 from tasks.decisions.ensemble import (
+    MayJoin,
     join,
     judge_members,
     may_join,
@@ -43,32 +44,31 @@ def test_weights_by_hand() -> None:
 
 
 @given(st.lists(STANDINGS, min_size=1, max_size=8))
-def test_weights_are_shares_in_the_order_of_the_standings(standings: list[float]) -> None:
+def test_weights_are_shares_in_the_order_of_the_losses(losses: list[float]) -> None:
     """Weights are not negative, sum to one, and a smaller discounted loss never counts less."""
     weights = member_weights(
-        [member(i, discounted_loss) for i, discounted_loss in enumerate(standings)], CONFIG
+        [member(i, discounted_loss) for i, discounted_loss in enumerate(losses)], CONFIG
     )
 
     assert sum(weights) == pytest.approx(1)
     assert min(weights) >= 0
     ordered = [
-        weight
-        for _, weight in sorted(zip(standings, weights, strict=True), key=lambda pair: pair[0])
+        weight for _, weight in sorted(zip(losses, weights, strict=True), key=lambda pair: pair[0])
     ]
     assert all(one >= other - 1e-12 for one, other in pairwise(ordered))
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=6), st.floats(0.1, 1000))
-def test_weights_do_not_depend_on_the_unit(standings: list[float], unit: float) -> None:
+def test_weights_do_not_depend_on_the_unit(losses: list[float], unit: float) -> None:
     """Losses in pounds or in kilograms give the same mix."""
-    ours = member_weights([member(i, one) for i, one in enumerate(standings)], CONFIG)
-    theirs = member_weights([member(i, one * unit) for i, one in enumerate(standings)], CONFIG)
+    ours = member_weights([member(i, one) for i, one in enumerate(losses)], CONFIG)
+    theirs = member_weights([member(i, one * unit) for i, one in enumerate(losses)], CONFIG)
 
     assert ours == pytest.approx(theirs, abs=1e-9)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_standing_that_is_no_number_counts_nothing(bad: float) -> None:
+def test_loss_that_is_no_number_counts_nothing(bad: float) -> None:
     """A member whose loss is no number has no weight, unless it is the only one."""
     assert member_weights([member(1, bad), member(2, 0.5)], CONFIG) == (0.0, 1.0)
     assert member_weights([member(1, bad), member(2, bad)], CONFIG) == (0.5, 0.5)
@@ -80,13 +80,32 @@ def test_empty_ensemble_is_refused() -> None:
         member_weights([], CONFIG)
 
 
-def test_judged_batch_moves_the_standing() -> None:
+def test_judged_batch_moves_the_discounted_loss() -> None:
     """The discounted loss keeps 0.7 of itself; who has no loss on the batch stays as it is."""
-    one, other = judge_members([member(1, 0.5, (0.5,)), member(2, 0.5)], {1: 0.6}, CONFIG)
+    one, other = judge_members([member(1, 0.5, (0.5,)), member(2, 0.5)], {1: 0.6}, 100, CONFIG)
 
     assert one.discounted_loss == pytest.approx(0.7 * 0.5 + 0.3 * 0.6)
     assert one.losses == (0.5, 0.6)
     assert other == member(2, 0.5)
+
+
+def test_small_batch_moves_the_losses_by_its_share() -> None:
+    """Thirteen rows of the hundred that it takes move a loss by 13% of a whole batch's step."""
+    (whole,) = judge_members([member(1, 0.5)], {1: 0.9}, 100, CONFIG)
+    (large,) = judge_members([member(1, 0.5)], {1: 0.9}, 9_000, CONFIG)
+    (small,) = judge_members([member(1, 0.5)], {1: 0.9}, 13, CONFIG)
+
+    assert large == whole
+    assert small.discounted_loss - 0.5 == pytest.approx(0.13 * (whole.discounted_loss - 0.5))
+
+
+@pytest.mark.parametrize(
+    ("loss", "rows", "outcome"),
+    [(9.0, 99, "passed"), (9.0, 100, "failed"), (0.5, 13, "passed"), (math.nan, 13, "failed")],
+)
+def test_too_few_rows_keep_no_new_member_out(loss: float, rows: int, outcome: str) -> None:
+    """A loss on fewer rows than can tell 10% refuses only when it is no number."""
+    assert MayJoin().check(loss, 0.5, rows, CONFIG).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -183,7 +202,7 @@ def test_ensemble_never_outgrows_its_size(steps: list[tuple[float, bool]], most:
         assert ensemble[-1].version == version
         if judges:
             ensemble = judge_members(
-                ensemble, {one.version: loss + one.version % 3 for one in ensemble}, config
+                ensemble, {one.version: loss + one.version % 3 for one in ensemble}, 100, config
             )
         assert len(ensemble) <= most
         assert len({one.version for one in ensemble}) == len(ensemble)

@@ -69,14 +69,43 @@ def test_refresh(loss: float, t: float, kind: type) -> None:
     assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), kind)
 
 
-@pytest.mark.parametrize(("rows", "blocks"), [(199, 20), (1000, 7)])
-def test_too_little_data(rows: int, blocks: int) -> None:
-    """On too little data a refresh passes on its guardrails, and a change of recipe goes on in
-    shadow, if it may.
-    """
-    compared = comparison(rows=rows, blocks=blocks, challenger_loss=0.9, t=9.0, p_better=0.0)
+@pytest.mark.parametrize(
+    ("loss", "t", "kind"),
+    [(0.499, -0.1, Promote), (0.5, 0.0, Reject), (0.501, 0.1, Reject), (0.3, -9.0, Promote)],
+)
+def test_refresh_that_must_be_better(loss: float, t: float, kind: type) -> None:
+    """With ``gate.refresh: better`` a refresh needs the lower loss, clearly or not."""
+    compared = comparison(challenger_loss=loss, t=t)
+    decision = decide_promotion(
+        evidence("refresh", comparison=compared), GateConfig(refresh="better")
+    )
 
-    assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), Promote)
+    assert isinstance(decision, kind)
+    assert kind is Promote or "not better, and gate.refresh asks for that" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("short", "why"),
+    [
+        ({"rows": 99}, "99 rows of the 100 that it takes"),
+        ({"blocks": 7}, "7 blocks of time of the 8 that it takes"),
+        ({"minority": 9}, "9 of 1,000 rows have another label than the most frequent one"),
+    ],
+)
+def test_too_little_data(short: dict[str, int], why: str) -> None:
+    """On too little data, or labels too much alike, the champion is kept, however well a refresh
+    did, unless the spec has it go by the guardrails; a change of recipe goes on in shadow, if it
+    may.
+    """
+    compared = comparison(challenger_loss=0.1, t=-9.0, p_better=0.0, **short)
+    refresh = evidence("refresh", comparison=compared)
+
+    kept = decide_promotion(refresh, CONFIG)
+    assert isinstance(kept, Reject)
+    assert kept.reason.startswith(f"too little to compare, so the champion is kept: {why}")
+    refreshed = decide_promotion(refresh, GateConfig(without_evidence="refresh"))
+    assert isinstance(refreshed, Promote)
+    assert why in refreshed.reason
     assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Shadow)
     assert isinstance(decide_promotion(evidence(comparison=compared), GateConfig(pool=0)), Reject)
 
@@ -105,16 +134,16 @@ def test_pooled_in_shadow(means: tuple[float, ...], batches: int, kind: type) ->
 def test_still_too_little_after_all_batches() -> None:
     """A challenger whose batches are all too small is refused, and the reason counts them."""
     decision = decide_promotion(
-        evidence(comparison=comparison(rows=150, **BETTER), pooled=("a", "b", "c", "d")), CONFIG
+        evidence(comparison=comparison(rows=50, **BETTER), pooled=("a", "b", "c", "d")), CONFIG
     )
 
     assert isinstance(decision, Reject)
-    assert "150 rows of the 200 that it takes after 4 batches in shadow" in decision.reason
+    assert "50 rows of the 100 that it takes after 4 batches in shadow" in decision.reason
 
 
 def test_just_enough_data() -> None:
     """At the limits there is enough data to prove a change of recipe."""
-    compared = comparison(rows=200, blocks=8, **BETTER)
+    compared = comparison(rows=100, blocks=8, minority=10, **BETTER)
 
     assert isinstance(decide_promotion(evidence(comparison=compared), CONFIG), Promote)
 
@@ -215,7 +244,7 @@ def test_incumbent_without_a_loss_blocks_nobody(kind: str, bad: float) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("champion_loss", [0.5, math.nan])
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
-def test_challenger_without_a_loss_never_reigns(
+def test_challenger_without_a_loss_is_never_promoted(
     kind: str, champion_loss: float, bad: float
 ) -> None:
     """A challenger whose loss is no number is refused, the champion."""
@@ -226,7 +255,7 @@ def test_challenger_without_a_loss_never_reigns(
 
 @pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
 def test_metric_that_cannot_be_computed_refuses(kind: str) -> None:
-    """Rows of one class judge no version, however good the loss on them is."""
+    """A challenger with a prediction that is no number is refused, however good its loss is."""
     compared = comparison(
         **BETTER, challenger_score=interval(math.nan), champion_score=interval(math.nan)
     )
@@ -234,7 +263,19 @@ def test_metric_that_cannot_be_computed_refuses(kind: str) -> None:
     decision = decide_promotion(evidence(kind, comparison=compared), CONFIG)
 
     assert isinstance(decision, Reject)
-    assert "roc_auc cannot be computed" in decision.reason
+    assert "no number" in decision.reason
+
+
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_metric_that_is_not_defined_decides_nothing(kind: str) -> None:
+    """On rows of one class there is no AUC: the loss decides, either way."""
+    undefined = {"challenger_score": None, "champion_score": None}
+
+    better = comparison(**BETTER, **undefined)
+    worse = comparison(challenger_loss=0.6, p_better=1.0, t=9.0, **undefined)
+
+    assert isinstance(decide_promotion(evidence(kind, comparison=better), CONFIG), Promote)
+    assert isinstance(decide_promotion(evidence(kind, comparison=worse), CONFIG), Reject)
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,43 @@ def test_alarm_forgets_old_batches() -> None:
     assert isinstance(remembers, Hold)
 
 
-def test_alarm_needs_labels() -> None:
-    """While labels are out there is no alarm, and the reason says so."""
-    decision = decide_retrain(policy_evidence(newest_loss=None), ALARM, first=3)
+@pytest.mark.parametrize(("error", "kind"), [(0.0, Retrain), (0.06, Retrain), (0.061, Hold)])
+def test_alarm_needs_rows_that_tell(error: float, kind: type) -> None:
+    """A loss 0.1 above its mean rings no alarm when its own standard error explains that at 5%."""
+    seen = policy_evidence(losses=STEADY, newest_loss=0.60, newest_error=error)
 
-    assert isinstance(decision, Hold)
-    assert decision.reason == "1 batch since the last training; no mature labels yet"
+    decision = decide_retrain(seen, ALARM, first=3)
+
+    assert isinstance(decision, kind)
+    alarm = next(one for one in decision.conditions if one.name == "alarm")
+    assert ("cannot tell" in alarm.found) == (kind is Hold)
+
+
+def test_alarm_needs_labels() -> None:
+    """Without a new loss there is no alarm."""
+    assert isinstance(decide_retrain(policy_evidence(newest_loss=None), ALARM, first=3), Hold)
+
+
+@pytest.mark.parametrize(
+    ("losses", "waits", "words"),
+    [
+        ((), 0, "no batch is judged yet"),
+        ((), 1, "no batch is judged yet, and 1 batch waits for labels"),
+        ((0.5,), 0, "no batch is judged since, the last loss was 0.5"),
+        (
+            (0.5,),
+            3,
+            "no batch is judged since, the last loss was 0.5, and 3 batches wait for labels",
+        ),
+    ],
+)
+def test_why_there_is_no_new_loss(losses: tuple[float, ...], waits: int, words: str) -> None:
+    """Labels are said to be missing where batches wait for them, and nowhere else."""
+    seen = policy_evidence(newest_loss=None, losses=losses, waiting=waits)
+
+    assert (
+        decide_retrain(seen, ALARM, first=3).reason == f"1 batch since the last training; {words}"
+    )
 
 
 @pytest.mark.parametrize(("since", "kind"), [(1, Hold), (2, Hold), (3, Retrain)])
@@ -187,6 +218,31 @@ def test_budget(trainings: tuple[int, ...], kind: type) -> None:
 
     assert isinstance(decision, kind)
     assert kind is Retrain or "budget 2 in 6" in decision.reason
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(99, Hold), (100, Retrain)])
+def test_first_champion_waits_for_rows(rows: int, kind: type) -> None:
+    """Three batches of a few rows train nothing."""
+    evidence = policy_evidence(champion=None, accepted_batches=3, unseen_rows=rows)
+    decision = decide_retrain(evidence, CLOCK, first=3, first_rows=100)
+
+    assert isinstance(decision, kind)
+    assert kind is Retrain or decision.reason == (
+        "collecting: 99 of the 100 labelled rows that the first champion needs"
+    )
+
+
+@pytest.mark.parametrize(("unseen", "kind"), [(99, Hold), (100, Retrain)])
+def test_nothing_is_trained_that_could_not_be_compared(unseen: int, kind: type) -> None:
+    """While the champion has seen too many of the rows that are there, the clock waits for more."""
+    evidence = policy_evidence(batches_since_training=2, unseen_rows=unseen, least_rows=100)
+    decision = decide_retrain(evidence, CLOCK, first=3)
+
+    assert isinstance(decision, kind)
+    assert kind is Retrain or decision.reason == (
+        "the clock: 2 batches since the last training, but 99 labelled rows that the champion has"
+        " not seen (100 to compare a challenger by)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -316,6 +372,8 @@ EVIDENCE = st.builds(
         lambda ago: tuple(sorted(ago, reverse=True))
     ),
     gains=st.lists(st.floats(-1, 1), max_size=6).map(tuple),
+    unseen_rows=st.integers(0, 200),
+    least_rows=st.sampled_from([0, 100]),
 )
 
 
@@ -329,13 +387,14 @@ def test_retrains_only_within_cooldown_and_budget_and_when_asked(
     decision = decide_retrain(evidence, config, first=3)
     fired = {condition.name for condition in decision.conditions if condition.fired}
 
-    assert len(decision.conditions) == 7
+    assert len(decision.conditions) == 8
     assert decision.reason
     assert isinstance(decision, Retrain) == (
         bool(fired & {"alarm", "clock", "staleness", "volume"})
-        and not fired & {"cooldown", "budget"}
+        and not fired & {"evidence", "cooldown", "budget"}
     )
     if isinstance(decision, Retrain):
+        assert evidence.unseen_rows >= evidence.least_rows
         assert evidence.batches_since_training >= config.cooldown
         if config.budget is not None:
             recent = [ago for ago in evidence.trainings if ago < config.budget.batches]

@@ -41,6 +41,23 @@ def test_both_t_and_share_must_say_so(loss: float, t: float, kind: type) -> None
     assert isinstance(_watch(loss, t), kind)
 
 
+@pytest.mark.parametrize(("rows", "kind"), [(13, Hold), (99, Hold), (100, RollBack)])
+def test_few_rows_bring_nothing_back(rows: int, kind: type) -> None:
+    """However far the losses of thirteen rows are apart, they are no ground to roll back."""
+    shadow = comparison(challenger_loss=0.5, champion_loss=1.0, t=-9.0, rows=rows)
+    evidence = WatchEvidence(
+        model="flights",
+        batch="2020-03",
+        revision=1,
+        champion=2,
+        previous=1,
+        batches_watched=1,
+        comparison=shadow,
+    )
+
+    assert isinstance(decide_watch(evidence, WatchConfig()), kind)
+
+
 def test_rollback_names_both_versions() -> None:
     """The rollback says who is champion again and who is replaced."""
     decision = _watch(0.9, -5.0)

@@ -81,6 +81,16 @@ def test_sample_is_bounded_seeded_and_in_order() -> None:
     assert len(draw_sample(frame, 1000, seed=3)) == 1000
 
 
+def test_a_feature_called_as_the_samples_time_keeps_its_values() -> None:
+    """The time stands last, under another name."""
+    rows = pd.DataFrame({"(event time)": np.arange(5.0)})
+
+    sample = draw_sample(frame_of(rows, np.zeros(5), days=np.arange(5)), 100, seed=3)
+
+    assert sample["(event time)"].tolist() == rows["(event time)"].tolist()
+    assert list(sample.columns) == ["(event time)", "kingmaker_(event time)"]
+
+
 def test_evidently_says_what_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scores, thresholds and verdicts are those of our summary, whatever the sample and its own
     bins would say.

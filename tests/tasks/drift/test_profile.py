@@ -68,10 +68,10 @@ def _realistic(rng: np.random.Generator, rows: int) -> pd.DataFrame:
     tail = 1 / np.arange(1, 201) ** 1.2
     columns = {
         f"c{k}": pd.Series(rng.choice(200, rows, p=tail / tail.sum())).astype("str")
-        for k in range(3)
+        for k in range(2)
     }
     columns["b"] = pd.Series(rng.choice(["a", "b", "c"], rows, p=[0.97, 0.029, 0.001]))
-    columns |= {f"n{k}": rng.normal(size=rows) for k in range(4)}
+    columns |= {f"n{k}": rng.normal(size=rows) for k in range(2)}
     columns |= {
         f"z{k}": np.where(rng.random(rows) < 0.95, 0, rng.exponential(size=rows)) for k in range(2)
     }
@@ -308,6 +308,31 @@ def test_importance_travels_with_the_profile() -> None:
         "target": None,
         "prediction": None,
     }
+
+
+def test_features_called_as_our_own_columns() -> None:
+    """Each has its own line, and so have the champion's output and the target."""
+    rows = pd.DataFrame({"prediction": np.arange(40.0), "Target": np.arange(40.0) * 2})
+
+    drift = _drift(rows, rows)
+
+    assert [(f.feature, f.kind) for f in drift.features] == [
+        ("prediction", "numerical"),
+        ("Target", "numerical"),
+        ("kingmaker_target", "target"),
+        ("kingmaker_prediction", "prediction"),
+    ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_double_is_a_bin_of_its_own() -> None:
+    """A profile with it is the same when it is read back, and no warning is printed."""
+    rows = pd.DataFrame({"x": [np.finfo("float64").max] * 20 + [1.0] * 20})
+    profile = _profile(_frame(rows), np.arange(10.0), {})
+
+    assert profile.features[0].edges[-2:] == (np.finfo("float64").max, np.inf)
+    assert [n for n in profile.features[0].counts if n] == [20, 20]
+    assert BaselineProfile.model_validate_json(profile.model_dump_json()) == profile
 
 
 def test_infinite_values_do_not_break_the_bins() -> None:

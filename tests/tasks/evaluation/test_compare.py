@@ -1,15 +1,24 @@
 """Tests of the paired comparison: spans, blocks of time, and the test over blocks."""
 
 import math
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.evaluation.compare import SeenRowsError, block_test, refuse_seen_rows, time_blocks
+from tasks.evaluation.compare import (
+    SeenRowsError,
+    block_test,
+    is_enough,
+    refuse_seen_rows,
+    time_blocks,
+)
 from tests.tasks.builders import span
 
 
@@ -51,6 +60,19 @@ def test_one_microsecond_is_too_much() -> None:
         refuse_seen_rows([held], [seen], "version 1")
 
 
+@pytest.mark.parametrize(("held_from", "refused"), [(0.8, False), (0.79, True), (0.0, True)])
+def test_one_moment_is_divided_by_hashes(held_from: float, *, refused: bool) -> None:
+    """Rows of the only moment that both have are told apart by their hashes, and no other rows."""
+    held = span(24, 30).but(hash_from=held_from)
+    seen = span(0, 24).but(end=held.start + timedelta(microseconds=1), hash_until=0.8)
+    longer = seen.but(end=held.start + timedelta(microseconds=2))
+
+    with pytest.raises(SeenRowsError) if refused else nullcontext():
+        refuse_seen_rows([held], [seen], "version 1")
+    with pytest.raises(SeenRowsError):
+        refuse_seen_rows([held], [longer], "version 1")
+
+
 def test_blocks_are_days() -> None:
     """Rows on ten days or more are blocked by UTC day."""
     blocks, hours = time_blocks(_moments([0.0, 0.99, 1.0, 5.5, *range(6, 14)]))
@@ -70,11 +92,57 @@ def test_blocks_of_a_short_span() -> None:
     assert np.bincount(blocks).tolist() == [10] * 9 + [11]
 
 
-def test_one_moment_is_one_block() -> None:
-    """Rows of one moment are one block: nothing can be said of their uncertainty."""
-    blocks, _ = time_blocks(_moments([3.3] * 5))
+def test_rows_of_one_moment_are_cut_in_their_order() -> None:
+    """No time tells them apart, so blocks of as many rows do."""
+    blocks, hours = time_blocks(_moments([3.3] * 30))
 
-    assert set(blocks.tolist()) == {0}
+    assert blocks.tolist() == [i // 3 for i in range(30)]
+    assert hours == 0.0
+
+
+def test_blocks_of_rows_in_bursts() -> None:
+    """An hour a day on two days: ten blocks of as many rows, in the order of time, none in both
+    days.
+    """
+    bursts = [day + minute / 1440 for day in (1, 0) for minute in range(60)]
+
+    blocks, _ = time_blocks(_moments(bursts))
+
+    assert blocks.tolist() == [5 + i // 12 for i in range(60)] + [i // 12 for i in range(60)]
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=80))
+def test_blocks_are_in_the_order_of_time(hours: list[int]) -> None:
+    """However the rows lie: ten blocks or more where there are as many rows, and an older row is in
+    no later block.
+    """
+    blocks, _ = time_blocks(_moments([hour / 24 for hour in hours]))
+
+    assert len(set(blocks.tolist())) >= min(len(hours), 10)
+    ordered = blocks[np.argsort(hours, kind="stable")]
+    assert (np.diff(ordered) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem", "rarer", "enough"),
+    [
+        ([1.0] * 30, "binary", 1, False),
+        ([1.0] * 29 + [0.0], "binary", 1, True),
+        ([1.0] * 29 + [0.0], "binary", 2, False),
+        (["a", "b", "c"] * 10, "multiclass", 20, True),
+        ([1.0] * 30, "regression", 10, True),
+        ([1.0] * 29, "regression", 10, False),
+    ],
+)
+def test_what_is_enough(labels: list[object], problem: Any, rarer: int, *, enough: bool) -> None:
+    """Rows, blocks of time, and rows of another label than the most frequent one; a regression has
+    none.
+    """
+    target, moments = pd.Series(labels), _moments(list(np.linspace(0, 9, len(labels))))
+    least = {"rows": 30, "blocks": 10, "rarer": rarer}
+
+    assert is_enough(target, moments, problem, **least) == enough
+    assert not is_enough(target, moments, problem, **(least | {"blocks": 11}))
 
 
 def test_block_test_is_the_ratio_estimator() -> None:

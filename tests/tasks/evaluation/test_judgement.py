@@ -58,7 +58,7 @@ def test_performance() -> None:
 
 
 def test_performance_on_one_class() -> None:
-    """One class refuses by AUC; by log loss it is judged, without the metrics that are not
+    """One class has no AUC, and is judged by its loss, without the metrics that are not
     defined.
     """
     frame = FRAME.where(FRAME.target.to_numpy() == 1)
@@ -67,8 +67,10 @@ def test_performance_on_one_class() -> None:
     by_loss = performance(scored(model, frame), METRICS["binary"])
 
     assert set(METRICS["binary"]) - set(by_loss.metrics) == {"roc_auc", "average_precision"}
-    with pytest.raises(EvaluationError, match="at least two classes"):
-        performance(scored(model, frame, metric="roc_auc"), METRICS["binary"])
+    by_auc = performance(scored(model, frame, metric="roc_auc"), ())
+
+    assert by_auc.score is None
+    assert by_auc.loss == by_loss.loss
 
 
 def test_performance_of_no_numbers_is_refused() -> None:
@@ -156,16 +158,14 @@ def test_compare_with_predictions_that_are_no_numbers(who: str) -> None:
 
 
 def test_compare_on_one_class_has_no_score() -> None:
-    """On rows of one class the metric of both is NaN, so that the gate can refuse with its
-    reason.
-    """
+    """On rows of one class neither has an AUC, and both are compared by their loss."""
     frame = FRAME.where(FRAME.target.to_numpy() == 0)
     challenger, champion = (loaded_model(FixedProbability(name), FRAME) for name in ("p", "noisy"))
 
     found = _compared(challenger, champion, frame)
 
-    assert math.isnan(found.challenger_score.value)
-    assert math.isnan(found.champion_score.value)
+    assert (found.challenger_score, found.champion_score) == (None, None)
+    assert found.challenger_loss != found.champion_loss
 
 
 def test_compare_regression() -> None:

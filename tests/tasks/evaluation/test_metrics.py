@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from tasks.evaluation.config import METRICS
+from tasks.evaluation.config import METRICS, bounds_of
 from tasks.evaluation.metrics import (
     EvaluationError,
+    UndefinedMetricError,
     jackknife,
     leave_one_out,
     score,
@@ -143,6 +144,36 @@ def test_interval_of_a_mean_is_the_classical_one() -> None:
     assert found.value == pytest.approx(errors.mean())
     assert found.high - found.value == pytest.approx(half, rel=1e-4)
     assert found.value - found.low == pytest.approx(half, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("problem", "metric"), [(problem, name) for problem, names in METRICS.items() for name in names]
+)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(4, 40), noise=st.floats(0, 3))
+@settings(max_examples=25, deadline=None)
+def test_interval_stays_within_what_the_metric_can_be(
+    problem: str, metric: str, seed: int, rows: int, noise: float
+) -> None:
+    """However few the rows and however wild the losses, a known interval holds its value and no
+    value that the metric cannot have.
+    """
+    rng = np.random.default_rng(seed)
+    objective = Objective(problem, metric, DATA[problem][2])
+    if problem == "regression":
+        target, predicted = rng.standard_cauchy(rows), rng.normal(0, 1 + noise, rows)
+    elif problem == "multiclass":
+        target, predicted = rng.choice(CLASSES, rows), rng.dirichlet([0.1 + noise] * 3, rows)
+    else:
+        target = rng.integers(0, 2, rows).astype("float64")
+        predicted = 1 / (1 + np.exp(-3 * (target - 0.5) - noise * rng.normal(0, 3, rows)))
+    try:
+        found = score_interval(objective, target, predicted, np.arange(rows) // 3)
+    except UndefinedMetricError:
+        return
+
+    low, high = bounds_of(metric, problem)
+
+    assert not found.known or low <= found.low <= found.value <= found.high <= high
 
 
 @pytest.mark.parametrize("blocks", [np.zeros(300, "int64"), np.arange(300) // 150])

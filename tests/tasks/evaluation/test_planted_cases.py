@@ -123,7 +123,7 @@ def _judge(
 @pytest.mark.parametrize(
     ("good", "poor", "problem"), [(GOOD, POOR, "binary"), (GOOD_VALUES, POOR_VALUES, "regression")]
 )
-def test_planted_better_challenger_reigns(
+def test_planted_better_challenger_is_promoted(
     good: Recipe, poor: Recipe, problem: str, kind: str
 ) -> None:
     """A challenger that is better by construction is promoted."""
@@ -138,7 +138,7 @@ def test_planted_better_challenger_reigns(
 @pytest.mark.parametrize(
     ("good", "poor", "problem"), [(GOOD, POOR, "binary"), (GOOD_VALUES, POOR_VALUES, "regression")]
 )
-def test_planted_worse_challenger_never_reigns(
+def test_planted_worse_challenger_is_never_promoted(
     good: Recipe, poor: Recipe, problem: str, kind: str
 ) -> None:
     """A challenger that is worse by construction is refused, as a refresh and as a change of
@@ -151,7 +151,7 @@ def test_planted_worse_challenger_never_reigns(
 
 
 @pytest.mark.parametrize(("made_by", "problem"), [(GOOD, "binary"), (GOOD_VALUES, "regression")])
-def test_identical_challenger_does_not_reign(made_by: Recipe, problem: str) -> None:
+def test_identical_challenger_is_not_promoted(made_by: Recipe, problem: str) -> None:
     """The same model again, called a change of recipe: every difference is exactly zero, and zero
     proves nothing.
     """
@@ -162,7 +162,7 @@ def test_identical_challenger_does_not_reign(made_by: Recipe, problem: str) -> N
     assert seen.comparison.difference.low == seen.comparison.difference.high == 0.0
 
 
-def test_broken_challenger_never_reigns() -> None:
+def test_broken_challenger_is_never_promoted() -> None:
     """A model of a target that was turned around does not even pass as a refresh."""
     parts = split_by_time(_history(0), 0.6)
     turned = Split(

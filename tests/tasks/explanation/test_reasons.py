@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.explanation.reasons import TOLERANCE, ReasonsError, reasons
+from tasks.mixing import Ensemble
 from tasks.prediction import predict_frame
 from tasks.records import EnsembleMember, FeatureFrame, LoadedModel, Problem, Recalibration
-from tasks.training.ensemble import Ensemble
 from tasks.training.pipeline import make_pipeline
 from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
 

@@ -337,13 +337,22 @@ def _write_code(project: Path, text: str, path: str = "deployments/flights/featu
 
 def test_code_of_another_project(tmp_path: Path) -> None:
     """Another project's module is loaded from its own directory, though ours has the same name."""
-    file = _write_code(tmp_path, "def build(rows):\n    return 'theirs'\n")
+    _write_code(tmp_path, "def build(rows):\n    return 'theirs'\n")
     path = "deployments.flights.features:build"
 
     assert load_code(path, tmp_path)(pd.DataFrame()) == "theirs"  # type: ignore[comparison-overlap]
     assert load_code(path, REPOSITORY).__module__ != load_code(path, tmp_path).__module__
-    assert code_sha256(path, tmp_path) == hashlib.sha256(file.read_bytes()).hexdigest()
     assert code_sha256(path, tmp_path) != code_sha256(path, REPOSITORY)
+
+
+def test_code_in_several_files(tmp_path: Path) -> None:
+    """What it imports from beside it is the project's own, and as it is by now."""
+    _write_code(tmp_path, "from . import more\n\n\ndef build(rows):\n    return more.WORD\n")
+    path, more = "deployments.flights.features:build", "deployments/flights/more.py"
+    for word in ("theirs", "changed since"):
+        _write_code(tmp_path, f"WORD = {word!r}\n", more)
+
+        assert load_code(path, tmp_path)(pd.DataFrame()) == word  # type: ignore[comparison-overlap]
 
 
 def test_other_project_never_runs_our_code() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.ingest.dialect import Options, guess_dialect
 from tasks.ingest.infer import TypedFile, read_typed
-from tasks.ingest.source import SourceError
+from tasks.ingest.source import SourceError, UnreadableError
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 ROWS = [
@@ -57,7 +57,18 @@ def typed(directory: Path, text: str, encoding: str = "utf-8", **said: object) -
         (written(), "utf-8-sig", {}),
         (written(), "utf-16", {"encoding": "utf-16"}),
         (written(), "cp1252", {"encoding": "cp1252"}),
+        (written(), "utf-16-le", {"encoding": "utf-16-le"}),
+        (written(";"), "utf-16-be", {"encoding": "utf-16-be", "delimiter": ";"}),
+        (written(), "utf-32", {"encoding": "utf-32"}),
         (written(";"), "utf-8", {"delimiter": ";"}),
+        *(
+            (
+                written(";", lambda v, mark=mark: f"{v:,.2f}".replace(",", mark)),
+                "utf-8",
+                {"delimiter": ";", "thousands": mark},
+            )
+            for mark in ("'", "\u2019", " ", "\u00a0", "\u202f", "\u2009")
+        ),
         (written("\t"), "utf-8", {"delimiter": "\t"}),
         (written("|"), "utf-8", {"delimiter": "|"}),
         (written(quote="'"), "utf-8", {"quote": "'"}),
@@ -131,6 +142,30 @@ def test_other_scripts_are_not_taken_for_western() -> None:
 
     assert text.encode("cp1251").decode(server.encoding) == text
     assert any("encoding" in guess.what for guess in guesses)
+
+
+def test_two_bytes_a_letter_are_not_taken_for_western() -> None:
+    """Japanese in Shift JIS reads as signs in Windows-1252, and none of them alone."""
+    text = "店,金額\n" + "".join(f"東京支店と大阪支店,{i}\n" for i in range(50))
+
+    server, _ = guess_dialect(text.encode("shift_jis"), Path("x.csv"), Options())
+
+    assert text.encode("shift_jis").decode(server.encoding) == text
+
+
+def test_quotes_behind_a_backslash(tmp_path: Path) -> None:
+    """As MySQL writes them: the cell is read without it, and backslashes elsewhere stay."""
+    text = "at,note\n" + "".join(f'2024-03-0{i},"a, \\"b\\" {i}"\n' for i in range(1, 9))
+    paths = "at,note\n" + "".join(f'2024-03-0{i},"C:\\d\\{i}"\n' for i in range(1, 9))
+
+    assert typed(tmp_path, text).columns["note"].values[0].as_py() == 'a, "b" 1'
+    assert typed(tmp_path, paths).columns["note"].values[0].as_py() == "C:\\d\\1"
+
+
+def test_a_short_row_is_named(tmp_path: Path) -> None:
+    """And its file is not taken for one of another delimiter."""
+    with pytest.raises(UnreadableError, match="Expected 3 columns, got 2: 2024-03-09,1"):
+        typed(tmp_path, written() + "2024-03-09,1\n")
 
 
 def test_encoding_that_was_said_and_does_not_fit() -> None:

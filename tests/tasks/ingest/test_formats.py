@@ -112,6 +112,26 @@ def test_empty_file(contract: Contract, content: bytes) -> None:
         read(contract, content)
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (gzip.compress(b"id\n1\n"), "compressed by gzip; end its name with .gz"),
+        (bz2.compress(b"id\n1\n"), "compressed by bzip2; end its name with .bz2"),
+        (b"PK\x03\x04\x14\0", "a ZIP archive or an Excel workbook; unpack it"),
+        (b"PAR1\x15\x04", "Parquet; end its name with .parquet"),
+    ],
+)
+def test_file_of_another_format(contract: Contract, content: bytes, found: str) -> None:
+    """It is named, and what to do; never a byte that is no text."""
+    with pytest.raises(SourceError, match=found):
+        parse_file(content, "x.csv", contract)
+
+
+def test_column_named_by_blanks_is_not_read(contract: Contract) -> None:
+    """As one without a name."""
+    assert parse_file(b"id, ,\n1,2,3\n", "x.csv", contract).column_names == ["id"]
+
+
 def test_double_column(contract: Contract) -> None:
     """Which of two columns of one name is meant cannot be known."""
     with pytest.raises(
@@ -202,6 +222,10 @@ def test_json_lines(lines: Contract) -> None:
         (["true", "1"], ["true", "1"]),
         (["[1]", "null"], ["[1]", None]),
         (["18446744073709551617"], ["18446744073709551617"]),
+        (
+            ['{"a": [1.10, 12345678901234567890.5], "ü": "1"}', "1"],
+            ['{"a": [1.10, 12345678901234567890.5], "ü": "1"}', "1"],
+        ),
     ],
 )
 def test_json_values_of_several_types_stay_as_read(
@@ -211,6 +235,12 @@ def test_json_values_of_several_types_stay_as_read(
     table = read(lines, "".join(f'{{"id": {value}}}\n' for value in values), "x.jsonl")
 
     assert table["id"].to_pylist() == kept
+
+
+def test_json_array(lines: Contract) -> None:
+    """It is named, with what makes lines of it."""
+    with pytest.raises(SourceError, match=r"line 1: .* found an array; write its objects one a"):
+        read(lines, '[{"id": 1}, {"id": 2}]', "x.json")
 
 
 def test_json_line_cut_or_foreign(lines: Contract) -> None:

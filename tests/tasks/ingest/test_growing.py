@@ -5,6 +5,7 @@ batch that they belong to.
 import json
 import shutil
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,6 @@ import pytest
 
 from tasks.addresses import Address
 from tasks.batches import batch_named
-from tasks.ingest import formats
 from tasks.ingest.growing import GrowingFiles
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore
@@ -218,16 +218,16 @@ def test_without_event_time(source: GrowingFiles) -> None:
         source.batches()
 
 
-def test_cut_piece_by_piece(source: GrowingFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_piece_by_piece(source: GrowingFiles) -> None:
     """Batches are whole, and signs of change the same, wherever the pieces of a file end."""
     rows = [f"2013-05-{17 + i % 3}T12:00:00Z,{i},{'x' * 50}\n" for i in range(200)]
     append(source, "".join(rows))
     at_once = source.batches()
     shutil.rmtree(source.lake)
-    monkeypatch.setattr(formats, "CELL_BYTES", 500)
+    in_pieces = replace(source, piece_bytes=500)
 
-    assert source.batches() == at_once
-    assert sorted(ids(source, "2013-05-18")) == list(range(1, 200, 3))
+    assert in_pieces.batches() == at_once
+    assert sorted(ids(in_pieces, "2013-05-18")) == list(range(1, 200, 3))
 
 
 @pytest.mark.parametrize(
@@ -238,13 +238,12 @@ def test_cut_piece_by_piece(source: GrowingFiles, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_row_that_cannot_be_cut_is_found_in_any_piece(
-    source: GrowingFiles, monkeypatch: pytest.MonkeyPatch, last: str, says: str
+    source: GrowingFiles, last: str, says: str
 ) -> None:
     """What each piece of the file could be read as alone does not count: the file is judged as
     one.
     """
-    monkeypatch.setattr(formats, "CELL_BYTES", 500)
     append(source, "".join(f"2013-05-17T12:00:00Z,{i},{'x' * 50}\n" for i in range(50)) + last)
 
     with pytest.raises(SourceError, match=says):
-        source.batches()
+        replace(source, piece_bytes=500).batches()

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from data_contracts.contract import Contract, load_contract
 from tasks.batches import batch_named
+from tasks.ingest.dialect import Options
 from tasks.ingest.formats import parse_file
-from tasks.ingest.infer import infer_contract, read_typed
+from tasks.ingest.infer import infer_contract, read_typed, without_extremes
 from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import SourceError
@@ -84,16 +85,16 @@ def test_codes_stay_text(tmp_path: Path) -> None:
     """Digits that a number would round, strip or spell anew; the rest of the digits are numbers."""
     source = tmp_path / "x.csv"
     rows = [
-        f"2024-03-0{i},1189850876250608328{i},{i % 3:05d},{i}E{i},{2**62 + i},{i}.0,{i}"
+        f"2024-03-0{i},1189850876250608328{i},{i % 3:05d},{i}E{i},{2**62 + i},+4366400{i},{i}.0,{i}"
         for i in range(1, 9)
     ]
-    source.write_text("at,scholar,zip,sku,device,whole,n\n" + "\n".join(rows) + "\n")
+    source.write_text("at,scholar,zip,sku,device,phone,whole,n\n" + "\n".join(rows) + "\n")
 
     kinds = {c.name: c.logical_type for c in inferred(source).columns}
 
     assert kinds == {
         "at": "timestamp",
-        **dict.fromkeys(("scholar", "zip", "sku", "device"), "string"),
+        **dict.fromkeys(("scholar", "zip", "sku", "device", "phone"), "string"),
         "whole": "number",  # whole today, it need not be tomorrow
         "n": "integer",
     }
@@ -193,6 +194,65 @@ def test_missing_markers_and_spellings(
     assert contract.server.missing == typed.server.missing
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("yyyyMMdd", "20240301"),
+        ("yyyyMMddHHmm", "202403011200"),
+        ("yyyyMMddHHmmss", "20240301120000"),
+        ("yyyyMMdd'T'HHmmssX", "20240301T120000Z"),
+        ("MMM d, yyyy HH:mm", "Mar 1, 2024 12:00"),
+        ("dd/MMM/yyyy", "01/Mar/2024"),
+    ],
+)
+def test_forms_of_the_event_time(tmp_path: Path, form: str, text: str) -> None:
+    """Also digits alone, which are no count since 1970; as text and as whole numbers."""
+    (tmp_path / "x.csv").write_text(f'at,y\n"{text}",1\n"{text}",2\n')
+    files = [tmp_path / "x.csv"]
+    if text.isdigit():
+        files.append(tmp_path / "x.parquet")
+        pq.write_table(pa.table({"at": [int(text)], "y": [1]}), files[1])
+
+    for file in files:
+        typed = read_typed(file, time="at").columns["at"]
+        noon = datetime(2024, 3, 1, 12 if "HH" in form else 0, tzinfo=UTC)
+        assert (typed.column.format, typed.values[0].as_py()) == (form, noon)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["€ 12.50", "€ 3"], True),
+        (["12.5%", "3%"], True),
+        (["(12.50)", "3"], True),
+        (["12 kg", "3.5 kg"], True),
+        (["12A", "3B"], False),
+        (["north", "12 kg"], False),
+    ],
+)
+def test_numbers_with_a_unit_are_told(tmp_path: Path, values: list[str], told: bool) -> None:
+    """They are text, and it is said, with one of them."""
+    (tmp_path / "x.csv").write_text("at,x\n" + "".join(f"2024-03-01,{v}\n" for v in values))
+
+    typed = read_typed(tmp_path / "x.csv", time="at")
+
+    assert typed.columns["x"].column.logical_type == "string"
+    assert any("no plain numbers, such as" in guess.why for guess in typed.guesses) == told
+
+
+def test_numbers_that_few_models_stand_are_told(tmp_path: Path) -> None:
+    """With the option that makes gaps of them; the largest of float32 is none of them."""
+    rows = ["1.7976931348623157e+308,-3.4028234663852886e+38", "2.5,3.5"]
+    (tmp_path / "x.csv").write_text("at,v,w\n" + "".join(f"2024-03-01,{row}\n" for row in rows))
+
+    found = [guess.what for guess in read_typed(tmp_path / "x.csv", time="at").guesses]
+    options = Options(missing=("1.7976931348623157e+308",))
+    gaps = read_typed(tmp_path / "x.csv", options, "at").columns["v"].values.to_pylist()
+
+    assert found == ["v holds numbers such as 1.7976931348623157e+308"]
+    assert gaps == [None, 2.5]
+
+
 @pytest.mark.parametrize("factor", [1, 1000, 10**6, 10**9])
 def test_counts_since_1970_are_times_of_the_time_column(tmp_path: Path, factor: int) -> None:
     """Large enough whole numbers, there and nowhere else."""
@@ -248,3 +308,20 @@ def test_any_file_keeps_its_own_contract(
     snapshot = write_snapshot(tmp_path / "lake", rows, contract, batch, "test")
     verdict = judge(tmp_path / "lake", snapshot, contract, ValidationConfig())
     assert (verdict.outcome, verdict.quarantined) == ("accept", 0), verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("numbers", "left"),
+    [
+        ([-200.0] * 3 + [20 + i % 10 for i in range(97)], 97),
+        ([20 + i % 10 for i in range(97)] + [122.15, 1e9, -1e9], 97),
+        ([1.2**i for i in range(60)], 60),  # skewed, and no gap
+        ([0.0] * 98 + [1.0, 500.0], 100),  # mostly one value: nothing says how far is far
+        ([1.0, 1e9], 2),
+    ],
+)
+def test_extremes_are_far_from_all_others(numbers: list[float], left: int) -> None:
+    """A sensor's impossible values are outside the drafted range; the tail of a skewed column is
+    within.
+    """
+    assert len(without_extremes(pa.chunked_array([numbers]))) == left

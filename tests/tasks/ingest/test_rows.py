@@ -134,20 +134,14 @@ def test_a_source_that_never_stands_still(contract: Contract) -> None:
         Rows(read, contract, "here").table()
 
 
-def test_memory_does_not_grow_with_the_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """Twenty times the rows go from file to snapshot in about the same memory."""
     import tracemalloc
 
-    from tasks.ingest import formats, snapshot, sorting
+    from tasks.ingest.snapshot import Sizes, write_snapshot
     from tests.sample_contract import BATCH
 
-    monkeypatch.setattr(sorting, "RUN_ROWS", 2000)
-    monkeypatch.setattr(sorting, "BLOCK_ROWS", 20)
-    monkeypatch.setattr(snapshot, "PART_ROWS", 2000)
-    monkeypatch.setattr(snapshot, "GROUP_ROWS", 2000)
-    monkeypatch.setattr(formats, "ROWS_AT_ONCE", 1000)
+    sizes = Sizes(part=2000, group=2000, run=2000, block=20)
 
     def change(document: Any) -> None:
         document["servers"][0] |= {"path": "{batch}.jsonl", "format": "json"}
@@ -172,8 +166,8 @@ def test_memory_does_not_grow_with_the_rows(
         pa.set_memory_pool(pool)
         tracemalloc.start()
         try:
-            written = snapshot.write_snapshot(
-                tmp_path / "lake", Rows(read, contract, "x"), contract, BATCH, "x"
+            written = write_snapshot(
+                tmp_path / "lake", Rows(read, contract, "x"), contract, BATCH, "x", sizes
             )
             assert written.rows == number
             return int(pool.max_memory()) + tracemalloc.get_traced_memory()[1]

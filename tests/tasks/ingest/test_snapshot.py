@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from data_contracts.contract import Contract
 from tasks.ingest.snapshot import (
     ManifestError,
+    Sizes,
     arranged,
     canonical_order,
     content_sha256,
@@ -80,36 +81,27 @@ def test_new_content_is_a_new_revision(tmp_path: Path, contract: Contract) -> No
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(0, [0]), (1, [1]), (4, [4]), (9, [4, 4, 1])])
-def test_parts_are_bounded(
-    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch, rows: int, parts: list[int]
-) -> None:
-    """No part holds more than PART_ROWS rows, and the parts together hold all of them in order."""
-    monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 4)
-
-    snapshot = write_snapshot(tmp_path, sample_table(rows), contract, BATCH, "test")
+def test_parts_are_bounded(tmp_path: Path, contract: Contract, rows: int, parts: list[int]) -> None:
+    """No part holds more than its size, and the parts together hold all of them in order."""
+    snapshot = write_snapshot(tmp_path, sample_table(rows), contract, BATCH, "test", Sizes(part=4))
 
     assert [part.rows for part in snapshot.parts] == parts
     assert read_snapshot(tmp_path, snapshot)["id"].to_pylist() == list(range(1, rows + 1))
 
 
-def test_parts_do_not_change_the_digest(
-    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_do_not_change_the_digest(tmp_path: Path, contract: Contract) -> None:
     """The digest is of the content, not of how it is stored."""
     whole = write_snapshot(tmp_path / "a", sample_table(9), contract, BATCH, "test")
-    monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 2)
+    cut = write_snapshot(tmp_path / "b", sample_table(9), contract, BATCH, "test", Sizes(part=2))
 
-    assert (
-        write_snapshot(tmp_path / "b", sample_table(9), contract, BATCH, "test").sha256
-        == whole.sha256
-    )
+    assert len(cut.parts) > len(whole.parts)
+    assert cut.sha256 == whole.sha256
 
 
 def test_crash_leaves_nothing(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crash in the middle leaves nothing under the final name; the next run writes it."""
-    monkeypatch.setattr("tasks.ingest.snapshot.PART_ROWS", 2)
     import pyarrow.parquet as pq
 
     original, calls = pq.write_table, []
@@ -122,7 +114,7 @@ def test_crash_leaves_nothing(
 
     monkeypatch.setattr(pq, "write_table", crash_at_second)
     with pytest.raises(OSError, match="disk full"):
-        write_snapshot(tmp_path, sample_table(), contract, BATCH, "test")
+        write_snapshot(tmp_path, sample_table(), contract, BATCH, "test", Sizes(part=2))
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert write_snapshot(tmp_path, sample_table(), contract, BATCH, "test").rows == 6

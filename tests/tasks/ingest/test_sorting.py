@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.ingest import sorting
 from tasks.ingest.sorting import SortedRows
 
 KEYS = ("time", "text", "number")
@@ -41,7 +40,6 @@ def table_of(rows: list[tuple[int | None, str | None, float | None]]) -> pa.Tabl
 )
 def test_merged_runs_are_the_sorted_whole(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     rows: list[tuple[int | None, str | None, float | None]],
     pieces: int,
     run: int,
@@ -50,10 +48,8 @@ def test_merged_runs_are_the_sorted_whole(
     """However the rows come, and however small runs and blocks are, they come out as one sort puts
     them.
     """
-    monkeypatch.setattr(sorting, "RUN_ROWS", run)
-    monkeypatch.setattr(sorting, "BLOCK_ROWS", block)
     table = table_of(rows)
-    found = SortedRows(order, tmp_path)
+    found = SortedRows(order, tmp_path, run_rows=run, block_rows=block)
     for start in range(0, max(1, len(rows)), pieces):
         found.add(table.slice(start, pieces))
 
@@ -64,12 +60,8 @@ def test_merged_runs_are_the_sorted_whole(
 
 
 @pytest.mark.parametrize("kind", ["sorted", "reversed", "interleaved", "all alike"])
-def test_no_more_than_a_run_and_a_block_of_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_no_more_than_a_run_and_a_block_of_each(tmp_path: Path, kind: str) -> None:
     """Whatever order the rows come in, what is sorted at a time is bounded."""
-    monkeypatch.setattr(sorting, "RUN_ROWS", 100)
-    monkeypatch.setattr(sorting, "BLOCK_ROWS", 5)
     times = {
         "sorted": list(range(3000)),
         "reversed": list(range(3000, 0, -1)),
@@ -82,7 +74,7 @@ def test_no_more_than_a_run_and_a_block_of_each(
         sizes.append(table.num_rows)
         return order(table)
 
-    found = SortedRows(counted, tmp_path)
+    found = SortedRows(counted, tmp_path, run_rows=100, block_rows=5)
     for start in range(0, 3000, 50):
         found.add(table_of([(time, "a", None) for time in times[start : start + 50]]))
     runs = 3000 // 100

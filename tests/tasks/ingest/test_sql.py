@@ -10,7 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ import pytest
 import sqlalchemy as sa
 
 from tasks.batches import batch_named
-from tasks.ingest import sql
 from tasks.ingest.source import SourceError
 from tasks.ingest.sql import SqlTable, open_table
 from tests.sample_contract import BATCH, DAY, Document, sample_contract, sample_rows, sample_table
@@ -199,28 +198,28 @@ def test_fingerprint(database: Database) -> None:
     assert [day for day in after if plain.batches()[day] != after[day]] == ["2013-05-18"]
 
 
-def test_streamed_in_chunks(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streamed_in_chunks(database: Database) -> None:
     """Rows become Arrow a few at a time; a column that is empty in one chunk has its type from
     another.
     """
-    monkeypatch.setattr(sql, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(sql, "_WINDOWS_AT_ONCE", 2)
     database.insert(11, amount=[None] * 8 + [1.5, 2.0, None])
 
-    table = database.source().read(BATCH).table()
+    source = replace(database.source(), rows_at_once=4, windows_at_once=2)
+
+    table = source.read(BATCH).table()
 
     assert table.num_rows == 11
     assert table["amount"].type == pa.float64()
-    assert list(database.source().batches()) == [DAY]
+    assert list(source.batches()) == [DAY]
 
 
 MEGABYTES = """
 import pickle, re, sys
-from tasks.ingest import sql
-sql.ROWS_AT_ONCE = 5000
+from dataclasses import replace
 table, *batches = pickle.load(sys.stdin.buffer)
 for batch in batches:
-    rows = sum(piece.table.num_rows for piece in table().read(batch).read(frozenset()))
+    source = replace(table(), rows_at_once=5000)
+    rows = sum(piece.table.num_rows for piece in source.read(batch).read(frozenset()))
     # maxrss is the parent's at first
     most = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
     print(f"{rows} {most // 1024}")

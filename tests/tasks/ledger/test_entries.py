@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from tasks.batches import Batch
+from tasks.batches import Batch, batch_named
 from tasks.decisions.config import WatchConfig
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease, LeaseLostError, lease
@@ -20,6 +20,7 @@ from tasks.records import (
     AwaitApproval,
     BatchRecord,
     Decision,
+    Errors,
     Evidence,
     Expired,
     Freeze,
@@ -115,6 +116,38 @@ def test_batch_round_trip(engine: Engine, held: Lease) -> None:
     assert written.revision == 1
     assert ledger.known_batches(engine, "flights") == {"2020-01": written}
     assert ledger.known_batches(engine, "weather") == {}
+
+
+def test_errors_are_those_of_a_version_on_the_newest_batches(engine: Engine, held: Lease) -> None:
+    """Of each batch the newest revision, the newest batch first, and at most so many; batches that
+    another version was judged on, or none, are passed over.
+    """
+    months = [f"2020-{month:02d}" for month in range(1, 6)]
+    for i, (month, version) in enumerate(zip(months, (1, 1, 2, 1, None), strict=True)):
+        performances = ()
+        if version is not None:
+            errors = Errors(rows=i + 1, quantiles=(-1.0, 1.0))
+            performances = (
+                Performance(
+                    batch=month,
+                    version=version,
+                    rows=i + 1,
+                    blocks=1,
+                    metric="mae",
+                    score=None,
+                    loss=ENDLESS,
+                    metrics={},
+                    errors=errors,
+                ),
+            )
+        record = batch_record(batch=batch_named(month, "month", "UTC"), performances=performances)
+        ledger.record_batch(engine, held, record)
+
+    found = ledger.newest_errors(engine, "flights", 1, most=2)
+
+    assert [one.rows for one in found] == [4, 2]
+    assert [one.rows for one in ledger.newest_errors(engine, "flights", 1, most=9)] == [4, 2, 1]
+    assert ledger.newest_errors(engine, "weather", 1, most=9) == ()
 
 
 def test_same_snapshot_keeps_its_revision(engine: Engine, held: Lease) -> None:
@@ -435,3 +468,17 @@ def test_training_is_known_with_its_judgement_or_not_at_all(engine: Engine, held
     )
 
     assert ledger.training(engine, trained.model, trained.version) == trained
+
+
+def test_training_counts_as_of_what_judged_it(engine: Engine, held: Lease) -> None:
+    """With late labels a decision about a batch rests on rows of an earlier one: the training is as
+    of those rows, the decision as of the batch.
+    """
+    trained, judged = trained_model(), evidence(batch="2020-01")
+
+    entry = _write(
+        engine, held, Promote(reason="", version=2, previous=1), judged, training=trained
+    )
+
+    assert entry.batch == "2020-02"
+    assert ledger.training_batches(engine, trained.model) == ("2020-01",)

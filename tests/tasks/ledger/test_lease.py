@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import Engine, create_engine, select, update
 from sqlalchemy.exc import OperationalError
 
-from tasks.ledger import lease as room
 from tasks.ledger.lease import (
     LeaseHeldError,
     LeaseLostError,
@@ -179,7 +178,6 @@ def test_renewal_keeps_the_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch
     """A lease is renewed in the background, past its first end, and through a database that fails
     for a moment.
     """
-    monkeypatch.setattr(room, "DURATION", timedelta(seconds=0.4))
     failures = iter([OperationalError("", {}, Exception("database is locked"))])
     real = Engine.begin
 
@@ -190,7 +188,7 @@ def test_renewal_keeps_the_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch
         return real(self)
 
     monkeypatch.setattr(Engine, "begin", begin)
-    with lease(engine, "flights", "mine") as held:
+    with lease(engine, "flights", "mine", duration=timedelta(seconds=0.4)) as held:
         seen = {_row(engine)[2]}
         for _ in range(3000):  # a bound for the case that it is never renewed
             if len(seen) == 4:
@@ -203,11 +201,11 @@ def test_renewal_keeps_the_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch
     assert next(failures, None) is None
 
 
-def test_renewal_ends_with_the_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewal_ends_with_the_lease(engine: Engine) -> None:
     """A run that lost its lease never renews that of the run after it."""
-    monkeypatch.setattr(room, "DURATION", timedelta(seconds=0.2))
     before = set(threading.enumerate())
-    with lease(engine, "flights", "other machine process 1 run a"):
+    brief = timedelta(seconds=0.2)
+    with lease(engine, "flights", "other machine process 1 run a", duration=brief):
         (renewal,) = set(threading.enumerate()) - before
         with engine.begin() as connection:
             connection.execute(

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import Engine, create_engine, text, update
 
 from tasks.ledger import lease as room
-from tasks.ledger import tables
 from tasks.ledger.lease import LeaseHeldError, LeaseLostError, fenced, lease
 from tasks.ledger.tables import leases, open_ledger
 from tests.tasks.conftest import postgres
@@ -59,13 +58,10 @@ def test_machines_whose_clocks_disagree_respect_each_other(
     assert timedelta(seconds=50) < left <= room.DURATION
 
 
-def test_nobody_takes_the_lease_inside_the_fence(
-    server: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_takes_the_lease_inside_the_fence(server: Engine) -> None:
     """Even past its end the lease stays while its holder writes: the next one is told who, and that
     it may be paused.
     """
-    monkeypatch.setattr(tables, "PATIENCE_SECONDS", 1)
     other = create_engine(server.url)
     with lease(server, "flights", "machine a process 1 run a") as held:
         _expire(server)
@@ -75,7 +71,7 @@ def test_nobody_takes_the_lease_inside_the_fence(
                 LeaseHeldError,
                 match="flights: machine a process 1 run a is in the middle of a write",
             ),
-            lease(other, "flights", "machine b process 1 run b"),
+            lease(other, "flights", "machine b process 1 run b", patience=1),
         ):
             pass
         with lease(other, "flights", "machine b process 1 run b"):

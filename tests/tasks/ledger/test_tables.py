@@ -1,4 +1,4 @@
-"""Tests of the door to the database."""
+"""Tests of how the database is opened."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of the door to PostgreSQL: what is away is waited for, what is wrong is not, and both are
+"""Tests of a ledger on PostgreSQL: what is away is waited for, what is wrong is not, and both are
 said by name.
 """
 
@@ -11,7 +11,6 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from tasks.ledger import tables
 from tasks.ledger.tables import LedgerAwayError, open_ledger
 from tests.crash.proxy import Proxy, free_port
 from tests.tasks.conftest import postgres
@@ -32,14 +31,14 @@ def _break_off(engine: Engine) -> None:
     other.dispose()
 
 
-def test_server_that_does_not_answer_is_given_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_does_not_answer_is_given_up_by_name() -> None:
     """After a bounded wait the error says where the ledger was expected, and nothing secret."""
-    monkeypatch.setattr(tables, "AWAY_SECONDS", 1)
-
     with pytest.raises(
         LedgerAwayError, match=r"kingmaker at 127\.0\.0\.1: expected its server"
     ) as raised:
-        open_ledger(f"postgresql+psycopg2://somebody:c4nary@127.0.0.1:{free_port()}/kingmaker")
+        open_ledger(
+            f"postgresql+psycopg2://somebody:c4nary@127.0.0.1:{free_port()}/kingmaker", away=1
+        )
 
     assert "refused" in str(raised.value)
     assert "c4nary" not in str(raised.value)

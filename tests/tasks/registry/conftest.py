@@ -17,6 +17,7 @@ from tasks.records import (
     TrainedModel,
     Trial,
 )
+from tasks.registry.package import Package
 from tasks.registry.runs import Training, log_training
 from tasks.settings import Settings, prepare_environment
 from tasks.training.pipeline import make_pipeline
@@ -30,6 +31,18 @@ PROFILE = BaselineProfile(
         FeatureProfile(feature="x", kind="numerical", edges=(0.0,), counts=(50, 50), missing=0),
     ),
 )
+
+PACKAGE = Package(
+    entry="tasks.errors",
+    record={"model": "flights"},
+    contract_text="kind: DataContract",
+    project=Path(),
+    code=None,
+    inputs={"carrier": True, "x": False},
+    outputs=("prediction",),
+    example=FEATURES,
+)
+"""What is enough to be logged."""
 
 
 def training(
@@ -67,6 +80,7 @@ def training(
         trials=(trial, other),
         spec_text="model: flights",
         seconds=1.5,
+        package=PACKAGE,
     )
 
 
@@ -80,20 +94,8 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
-def empty_store(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing else: making them takes seconds, copying them
-    none.
-    """
-    from tasks.registry.runs import client
-
-    home = tmp_path_factory.mktemp("empty")
-    client(Settings(home=home).tracking_uri).search_experiments()
-    return home / "mlflow.db"
-
-
 @pytest.fixture
-def settings(empty_store: Path, tmp_path: Path) -> Settings:
+def settings(quiet: None, empty_store: Path, tmp_path: Path) -> Settings:
     """Settings of an empty store."""
     home = tmp_path / "home"
     home.mkdir()

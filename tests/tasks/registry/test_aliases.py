@@ -82,7 +82,7 @@ def _state(settings: Settings) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def store_of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store_of_two(quiet: None, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with version 1 on the champion and version 2 as its challenger."""
     home = tmp_path_factory.mktemp("two")
     (home / "mlflow.db").write_bytes(empty_store.read_bytes())
@@ -100,7 +100,7 @@ def two(settings: Settings, store_of_two: Path) -> Settings:
     return settings
 
 
-def test_nobody_reigns_at_first(settings: Settings) -> None:
+def test_there_is_no_champion_at_first(settings: Settings) -> None:
     """A model that the registry does not know has no champion; nor has one that was never
     promoted.
     """
@@ -109,7 +109,7 @@ def test_nobody_reigns_at_first(settings: Settings) -> None:
     assert aliased_version(settings, "flights", CHAMPION) is None
 
 
-def test_coronation(two: Settings) -> None:
+def test_promotion(two: Settings) -> None:
     """The challenger is champion, the champion is the previous one, and nobody challenges."""
     assert (
         aliased_version(two, "flights", CHAMPION),
@@ -202,7 +202,7 @@ def test_done_twice_is_done_once(two: Settings) -> None:
 
 
 @pytest.mark.parametrize("previous", [None, 3])
-def test_another_champion_stops_the_coronation(two: Settings, previous: int | None) -> None:
+def test_another_champion_stops_the_promotion(two: Settings, previous: int | None) -> None:
     """When another is champion than the evidence names, nothing is changed."""
     before = _state(two)
 
@@ -317,7 +317,7 @@ def test_run_that_lost_its_lease_moves_nothing(two: Settings) -> None:
     assert _state(two) == before
 
 
-def test_every_write_of_a_coronation_is_fenced(
+def test_every_write_of_a_promotion_is_fenced(
     two: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No write is made outside the block in which the lease cannot pass on."""
@@ -348,7 +348,7 @@ class _Fenced:
         return self
 
 
-def test_crown_that_was_taken_away_at_once_is_noticed(
+def test_alias_that_was_taken_away_at_once_is_noticed(
     two: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When somebody else moves the alias at that moment, the decision does not count as carried

@@ -2,8 +2,8 @@
 
 import hashlib
 import importlib
+import json
 import pickle
-import re
 import zipfile
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tasks.registry.safe_load import (
     FILES,
     PickleNotTrustedError,
     UntrustedModelError,
-    form_of,
+    as_stored,
     read_model,
 )
 from tasks.settings import Settings
@@ -73,7 +73,7 @@ def test_digest_comes_before_everything(trap: Path) -> None:
 def test_untrusted_pipeline_is_refused_when_it_is_stored() -> None:
     """What could not be read back is refused before it is registered."""
     with pytest.raises(UntrustedModelError, match="Trap"):
-        form_of(Trap(), "skops")
+        as_stored(Trap(), "skops")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_models_come_back_as_they_were(
 ) -> None:
     """The three kinds of the example are on the list, and predict the same bits after reading."""
     pipeline, file = training(estimator, **params).pipeline, tmp_path / "model.skops"
-    assert form_of(pipeline, "pickle")[0] == "skops"
+    assert as_stored(pipeline, "pickle")[0] == "skops"
     file.write_bytes(io.dumps(pipeline))
 
     found = read_model(file, _sha256(file), "skops", "skops")
@@ -140,21 +140,19 @@ def test_planted_pickle_is_refused_and_did_not_run(tmp_path: Path, disguise: For
     assert SPRUNG == ["sprung"]
 
 
-def test_list_that_travels_with_the_model_is_not_believed(
+def test_what_travels_with_the_model_is_not_believed(
     trap: Path, settings: Settings, trained: TrainedModel
 ) -> None:
-    """An artefact whose own metadata names its types as trusted is refused all the same: only our
-    list counts.
+    """An artefact that says of itself what it is, digest and form, is refused all the same: only
+    our list and the ledger count.
     """
     (stored,) = settings.artifacts.rglob("model.skops")
     stored.write_bytes(trap.read_bytes())
-    described = stored.with_name("MLmodel")
-    text = described.read_text(encoding="utf-8")
-    widened = re.sub(
-        r"(\s+)skops_trusted_types:.*", rf"\1skops_trusted_types: ['{__name__}.Trap']", text
+    described = stored.with_name("package.json")
+    said = json.loads(described.read_text(encoding="utf-8"))
+    described.write_text(
+        json.dumps({**said, "sha256": _sha256(stored), "form": "pickle"}), encoding="utf-8"
     )
-    assert widened != text
-    described.write_text(widened, encoding="utf-8")
     planted = trained.model_copy(
         update={"artifact_sha256": _sha256(stored)}
     )  # its digest is right, too
@@ -181,7 +179,7 @@ def test_boosters_come_back_as_they_were(tmp_path: Path, module: str, names: lis
             FEATURES[["x"]], FEATURES["x"] > 0
         )
         file = tmp_path / f"{name}.skops"
-        assert form_of(model, "skops")[0] == "skops"
+        assert as_stored(model, "skops")[0] == "skops"
         file.write_bytes(io.dumps(model))
 
         found = read_model(file, _sha256(file), "skops", "skops")

@@ -131,6 +131,23 @@ def test_features_come_in_groups_by_distance_from_their_threshold():
     assert "below 40: 50% → 25%" in text
 
 
+def test_features_of_a_wide_table_are_all_named_and_the_farthest_drawn():
+    """Two thousand of them stay below the bound of a page."""
+    features = [a_feature("moved", score=9.0)] + [
+        a_feature(f"s{i:04d}", outcome="steady", score=0.05) for i in range(2_000)
+    ]
+    record = a_record(MARCH, drift=a_drift("2013-03", features))
+
+    page = render_drift_page(
+        "m", "roc_auc", record, in_order((FIRST, HOLD)), {}, [record], None, None
+    )
+
+    assert len(page.encode()) < 500_000
+    assert page.index("Moved: 1 feature") < page.index("Steady: 2,000 features")
+    assert "And 1,901 features with the score alone: s0099 0.05, " in page
+    assert all(f.feature in page for f in features)
+
+
 def test_contenders_are_named_by_their_role():
     """The champion first, then the first champion, then the one in shadow."""
     performances = tuple(a_performance("2013-03", version) for version in (3, 1, 2))

@@ -37,6 +37,8 @@ INFINITE = Interval(value=0.7, low=-math.inf, high=math.inf)
         (-0.5, "−0.5"),
         (336776, "336,776"),
         (28796.4, "28,796"),
+        (1.9e304, "1.9e+304"),
+        (2e15, "2e+15"),
         (0.0000312, "3.1e-05"),
         (math.nan, "unknown"),
         (math.inf, "infinite"),

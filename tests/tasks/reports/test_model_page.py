@@ -7,9 +7,20 @@ from __future__ import annotations
 import re
 
 from tasks.history import History, in_order
-from tasks.records import AwaitApproval, Estimate, Interval, Labelled, Promote
+from tasks.records import (
+    Attempted,
+    AwaitApproval,
+    Estimate,
+    Hold,
+    Interval,
+    Labelled,
+    Promote,
+    Retrain,
+    WatchEvidence,
+)
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
 from tasks.reports.summary import estimate_in_words
+from tests.tasks.builders import comparison, policy_evidence
 from tests.tasks.reports.conftest import (
     a_drift,
     a_feature,
@@ -25,14 +36,19 @@ def link(batch):
     return f"{batch}/drift.html"
 
 
+def card(version):
+    """Where the card of a version lies."""
+    return f"versions/v{version}/card.html"
+
+
 def page_of(records, entries):
     """The page of a model called flights."""
     return render_model_page(
-        "flights", "Will it be late?", "roc_auc", records, in_order(entries), link
+        "flights", "Will it be late?", "roc_auc", records, in_order(entries), link, card
     )
 
 
-def test_it_says_who_reigns_since_when_and_why(year):
+def test_it_says_who_is_champion_since_when_and_why(year):
     """The newest change of champion that took effect."""
     page = page_of(year.records, year.history)
 
@@ -54,7 +70,7 @@ def test_the_newest_batch_stands_first_and_links_to_its_report(year):
     """The table of batches runs backwards; every batch has its link."""
     page = page_of(year.records, year.history)
 
-    links = re.findall(r'href="([^"]+)"', page)
+    links = re.findall(r'href="([^"]+)"', page[: page.index('id="versions"')])
     assert links == [link(record.batch.id) for record in year.records[::-1]]
 
 
@@ -104,6 +120,7 @@ def test_what_waits_for_labels_is_told_with_its_reason():
         [whole, gaps, a_record(third)],
         History(),
         link,
+        card,
         {third.id: "labels of <2013-03> are refused"},
     )
 
@@ -154,7 +171,73 @@ def test_an_estimate_stands_in_for_labels_that_are_not_there():
     assert (
         estimate_in_words(waiting, "roc_auc")
         == "ROC AUC of 2013-01 is estimated at 0.710 [0.690, 0.730] until its labels come, blind to"
-        " concept drift"
+        " concept drift; the first that is shown"
+    )
+    checked = waiting.but(estimate=guess.but(checked=5, held=4))
+    assert "4 of the last 5 held what the labels then said" in page_of([checked], [])
+    withheld = waiting.but(estimate=guess.but(withheld="the predictions have moved"))
+    assert "withheld: the predictions have moved" in page_of([withheld], [])
+    assert estimate_in_words(withheld, "roc_auc") == (
+        "ROC AUC of 2013-01 has no estimate: the predictions have moved"
     )
     judged = waiting.model_copy(update={"performances": (a_performance(batch.id),)})
     assert "estimated" not in page_of([judged], [])
+
+
+def test_a_batch_of_one_class_says_that_it_has_no_score():
+    """Where the metric is not defined the page says so, and draws on."""
+    batch = months(1)[0]
+    one_class = a_performance(batch.id, score=None)
+    record = a_record(batch, performances=(one_class,))
+
+    html = page_of([record], [])
+
+    assert "not defined on these rows" in html
+    assert "no score" in html
+
+
+def test_a_retrain_that_trained_nothing_is_folded_away():
+    """The page leads with what came of decisions; one to retrain that could train nothing is with
+    the holds.
+    """
+    batch = months(1)[0]
+    asked_for = an_entry(1, batch, Retrain(reason="the clock"), evidence=policy_evidence())
+    vain = an_entry(2, batch, Hold(reason="no rows"), evidence=Attempted(retrain=1))
+
+    html = page_of([a_record(batch)], [asked_for, vain])
+
+    assert "Nothing but Hold so far." in html
+    assert "2 decisions to hold" in html
+
+
+def test_page_says_what_later_batches_said_of_a_promotion():
+    """Beside its own reason: a refresh that was promoted with a slightly higher loss may have been
+    right.
+    """
+    promoted = an_entry(
+        1, months(1)[0], Promote(reason="a refresh, not clearly worse", version=2, previous=1)
+    )
+    watched = [
+        an_entry(
+            number,
+            batch,
+            Hold(reason="the promotion stands"),
+            evidence=WatchEvidence(
+                model="flights",
+                batch=batch.id,
+                revision=0,
+                champion=2,
+                previous=1,
+                batches_watched=number - 1,
+                comparison=comparison(challenger_loss=0.5, champion_loss=loss, rows=rows),
+            ),
+        )
+        for number, batch, loss, rows in zip(
+            (2, 3), months(3)[1:], (0.4, 0.5), (100, 300), strict=True
+        )
+    ]
+
+    page = page_of([a_record(months(1)[0])], [promoted, *watched])
+
+    assert "On the 400 rows watched after it, loss 0.475 against 0.5 of the version before" in page
+    assert "rows watched after it" not in page_of([a_record(months(1)[0])], [promoted])

@@ -94,7 +94,9 @@ def every_page(text):
     return (
         render_drift_page(text, text, record, history, {text: text}, [earlier], text, text),
         render_validation_page(contract, poisoned(a_snapshot(february), text), verdict),
-        render_model_page(text, text, text, [earlier, record], history, lambda batch: text),
+        render_model_page(
+            text, text, text, [earlier, record], history, lambda _: text, lambda _: text
+        ),
     )
 
 
@@ -158,7 +160,7 @@ def pages_of(year):
         render_validation_page(
             a_contract(), a_snapshot(months(1)[0]), a_verdict(rules=(a_rule(),))
         ),
-        render_model_page("m", "d", "roc_auc", year.records, year.history, link),
+        render_model_page("m", "d", "roc_auc", year.records, year.history, link, lambda _: None),
     )
 
 
@@ -194,7 +196,7 @@ def test_pages_stay_under_the_bound():
     )
 
     drift = render_drift_page("m", "roc_auc", records[-1], long, UNITS, records, "e.html", "v.html")
-    model = render_model_page("m", "d", "roc_auc", records, long, "{}/drift.html".format)
+    model = render_model_page("m", "d", "roc_auc", records, long, "{}/drift.html".format, str)
 
     assert len(records[-1].drift.inputs) == 60
     assert len(drift.encode()) < 500_000

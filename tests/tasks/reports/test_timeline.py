@@ -33,7 +33,7 @@ def test_same_records_same_bytes(tmp_path, year):
     )
 
 
-def test_the_reign_is_in_the_picture(tmp_path, year):
+def test_the_champion_is_in_the_picture(tmp_path, year):
     """Without the decisions it is another picture."""
     assert drawn(tmp_path, year.records, year.history) != drawn(
         tmp_path, year.records, History(), "b.png"

@@ -81,3 +81,14 @@ def test_severities_differ_by_word_and_sign():
 def test_no_broken_rule_is_said():
     """An empty list is a statement too."""
     assert '<p class="quiet">None.</p>' in page_of(rules=RULES[:1])
+
+
+def test_rules_of_a_wide_table_stay_below_the_bound():
+    """Of eight thousand the broken ones come first, and the others are counted."""
+    passed = [a_rule(f"s{i}:low", outcome="passed", count=0, found="") for i in range(8_000)]
+
+    page = page_of(rules=(*passed, *RULES))
+
+    assert len(page.encode()) < 500_000
+    assert page.index("temp is not low") < page.index("s0:low")
+    assert "more rules, all of them passed" in page

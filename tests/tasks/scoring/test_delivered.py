@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,27 @@ def test_reasons_are_a_column_where_the_spec_asks_for_them(
 
     expected = ("[1]" if kept else None) if explain else "no column"
     assert [row.get("reasons", "no column") for row in rows] == [expected] * 6
+
+
+@pytest.mark.parametrize("margins", [None, (-0.01, 0.02), (math.nan, math.nan)])
+@pytest.mark.parametrize("interval", [None, 0.9])
+def test_an_interval_is_two_columns_where_the_spec_asks_for_it(
+    tmp_path: Path, margins: tuple[float, float] | None, interval: float | None
+) -> None:
+    """Whatever parts were written with; missing while the margins are not known."""
+    contract = sales_contract(tmp_path)
+    scored = replace(scored_sales(contract), margins=margins)
+    part = served_sales(tmp_path, contract, scored)
+
+    rows = delivered_rows(tmp_path, part, contract, ScoringConfig(interval=interval)).to_pylist()
+
+    ends = [rows[3].get(name, "no column") for name in ("prediction_low", "prediction_high")]
+    if interval is None:
+        assert ends == ["no column"] * 2
+    elif margins == (-0.01, 0.02):
+        assert ends == pytest.approx([0.02, 0.05])
+    else:
+        assert ends == [None, None]
 
 
 def test_costs_say_from_which_probability_on(tmp_path: Path) -> None:

@@ -164,8 +164,18 @@ def test_rows_without_a_prediction_are_named_by_their_keys(tmp_path: Path) -> No
     told = without_prediction(contract, frame, np.array([np.nan, 1.0, np.inf]))
 
     assert told.startswith("2 of 3 rows have no finite prediction, such as those of")
-    assert "sold_at monday; sold_at sunday:" in told
+    assert "sold_at monday; sold_at sunday: the model raises for them, or gives NaN" in told
     assert without_prediction(contract, frame, np.zeros((3, 2))) == ""
+
+
+def test_a_number_too_large_for_the_model_is_named(tmp_path: Path) -> None:
+    """The column, the value and what to do, where a row without a prediction has one."""
+    frame = frame_of(pd.DataFrame({"x": [1e200, 2.0]}), [0.0, 1.0], days=[0, 1])
+    frame = replace(frame, keys=pd.DataFrame({"sold_at": ["monday", "tuesday"]}))
+
+    told = without_prediction(sample_contract(tmp_path), frame, np.array([np.nan, 1.0]))
+
+    assert "too large for the model in x (1 row, such as 1e+200); give the column limits" in told
 
 
 def test_they_are_read_as_delivered_rows_are(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,15 @@ from hypothesis import strategies as st
 from data_contracts.contract import Contract
 from tasks.lake import DamagedFileError
 from tasks.records import served_by, serving_version
-from tasks.scoring.served import newest_served, newly_served, read_part, row_digests
+from tasks.scoring import served
+from tasks.scoring.served import (
+    ServedBefore,
+    by_key,
+    newest_served,
+    newly_served,
+    read_part,
+    row_digests,
+)
 from tests.tasks.scoring.served_sales import (
     EVENING,
     MORNING,
@@ -93,7 +102,7 @@ def test_a_damaged_part_is_refused(tmp_path: Path, contract: Contract) -> None:
 
 def fresh(lake: Path, contract: Contract, scored, parts, as_of: datetime) -> list[bool]:
     """Which rows are to be written down after ``parts``."""
-    known = newest_served(lake, parts, contract)
+    known = by_key(newest_served(lake, parts, contract), contract)
     return newly_served(scored, contract, known, as_of).tolist()
 
 
@@ -155,6 +164,46 @@ def test_the_newest_prediction_of_a_key_counts(tmp_path: Path, contract: Contrac
     assert by_id["served_by"].sort_index().tolist() == ["v2", "v2", *["v1"] * 4]
 
 
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the parts that were read, as they are read."""
+    found: list[str] = []
+
+    def counted(lake: Path, part: Any, columns: Any = None) -> pa.Table:
+        found.append(part.path)
+        return read_part(lake, part, columns)
+
+    monkeypatch.setattr(served, "read_part", counted)
+    return found
+
+
+def test_each_earlier_part_is_read_once(
+    tmp_path: Path, contract: Contract, reads: list[str]
+) -> None:
+    """However many parts a run adds to a batch, it reads each that others wrote once, and its own
+    never; the rows of others that came in between are known all the same.
+    """
+    rows = [open_table(contract, 9).slice(i, 1) for i in range(9)]
+    theirs = [
+        served_sales(tmp_path, contract, scored_sales(contract, rows[i]), number=i + 1)
+        for i in range(3)
+    ]
+    between = served_sales(tmp_path, contract, scored_sales(contract, rows[7]), number=4)
+    earlier, there, wrote = ServedBefore(tmp_path, contract), list(theirs), []
+    for i in range(9):
+        scored = scored_sales(contract, rows[i])
+        if newly_served(scored, contract, earlier.newest("2013-05-17", there), EVENING).any():
+            number = len(there) + 1
+            there.append(served_sales(tmp_path, contract, scored, number=number))
+            earlier.wrote(there[-1])
+            wrote.append(i)
+        if i == 4:
+            there.append(between)
+
+    assert wrote == [3, 4, 5, 6, 8]
+    assert reads == [part.path for part in (*theirs, between)]
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3), st.booleans()), min_size=1, max_size=8)
 )
@@ -170,7 +219,8 @@ def test_every_row_is_served_once_by_whoever_looks_again(
     for rows, version, ahead in looks:
         scored = scored_sales(contract, open_table(contract, rows), version=version)
         as_of = MORNING if ahead else EVENING
-        mask = newly_served(scored, contract, newest_served(lake, parts, contract), as_of)
+        known = by_key(newest_served(lake, parts, contract), contract)
+        mask = newly_served(scored, contract, known, as_of)
         if mask.any():
             parts.append(served_sales(lake, contract, scored.where(mask), number=len(parts) + 1))
         assert not any(fresh(lake, contract, scored, parts, as_of))

@@ -96,9 +96,15 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("out.xlsx", "expected a name that ends in one of"), ("no/out.csv", "expected its directory")],
+    [
+        ("out.xlsx", "expected a name that ends in one of"),
+        ("no/out.csv", "expected its directory"),
+        ("there.csv", "found a directory"),
+    ],
 )
 def test_a_name_that_cannot_be_written_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
     """By name, with what was expected."""
+    (tmp_path / "there.csv").mkdir()
+
     with pytest.raises(NoSuchFormError, match=sentence), table_writer(tmp_path / name):
         pass

@@ -1,12 +1,14 @@
 """Tests of splits by time: nothing of the future is ever seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.compare import refuse_seen_rows
+from tasks.evaluation.compare import SeenRowsError, refuse_seen_rows
 from tasks.records import FeatureFrame
 from tasks.training.split import (
     NoTrainingRowsError,
@@ -43,12 +45,12 @@ def test_rows_in_any_order() -> None:
 
 
 def test_ties_at_the_cutoff_stay_together() -> None:
-    """Rows of one moment are all held out, though that is more than the share."""
-    parts = split_by_time(_frame([0, 1, 2, 3, 4, 4, 4, 4, 4, 4]), 0.2)
+    """Rows of one moment are all held out, though that is somewhat more than the share."""
+    parts = split_by_time(_frame([0, 1, 2, 3, 4, 5, 6, 7, 7, 7]), 0.2)
 
-    assert parts.train.event_time.max() == at(3)
-    assert set(parts.holdout.event_time) == {at(4)}
-    assert len(parts.holdout) == 6
+    assert parts.train.event_time.max() == at(6)
+    assert set(parts.holdout.event_time) == {at(7)}
+    assert len(parts.holdout) == 3
 
 
 def test_rows_without_labels_are_in_neither_part() -> None:
@@ -76,9 +78,29 @@ def test_nothing_to_train_on(days: list[float], target: list[float], found: str)
         split_by_time(_frame(days, target), 0.2)
 
 
-def test_newest_batch_of_one_moment_is_held_out_whole() -> None:
-    """When the newest batch is one moment, it judges, and the older batches train."""
-    parts = split_by_time(_frame([0, 1, 31, 31, 31]), 0.2)
+def test_newest_batch_of_one_moment_is_cut_by_the_hash_of_its_keys() -> None:
+    """About a fifth of it judges, in whatever order its rows come, and the spans say which; the
+    other rows train.
+    """
+    frame = _frame([0, 1] + [31] * 500)
+    columns = ("features", "target", "event_time", "batch", "slices", "keys")
+    backwards = replace(frame, **{name: getattr(frame, name)[::-1] for name in columns})
+
+    parts, again = split_by_time(frame, 0.2), split_by_time(backwards, 0.2)
+
+    assert len(parts.train) + len(parts.holdout) == 502
+    assert 75 < len(parts.holdout) < 125
+    assert set(parts.holdout.keys["id"]) == set(again.holdout.keys["id"])
+    assert (parts.trained_on[-1].hash_until, parts.held_out[0].hash_from) == (0.8, 0.8)
+    refuse_seen_rows(parts.held_out, parts.trained_on, "the challenger")
+    with pytest.raises(SeenRowsError):
+        refuse_seen_rows(parts.held_out, spans(parts.train), "one that may have seen any of them")
+
+
+def test_rows_of_one_moment_and_key_stay_together() -> None:
+    """Without a key that tells them apart the moment is held out whole."""
+    frame = _frame([0, 1, 31, 31, 31])
+    parts = split_by_time(replace(frame, keys=frame.keys[["event_time"]]), 0.2)
 
     assert (len(parts.train), len(parts.holdout)) == (2, 3)
 
@@ -101,7 +123,9 @@ def test_no_training_row_is_as_new_as_the_holdout(
 
     assert len(parts.train)
     assert len(parts.holdout)
-    assert parts.train.event_time.max() < parts.holdout.event_time.min()
+    cut = parts.held_out[0].hash_from
+    assert parts.train.event_time.max() <= parts.holdout.event_time.min()
+    assert cut or parts.train.event_time.max() < parts.holdout.event_time.min()
     assert parts.train.target.notna().all()
     assert parts.holdout.target.notna().all()
     assert set(parts.holdout.batch) == {max(frame.snapshots)}
@@ -152,30 +176,45 @@ def _batches(sizes: list[int]) -> FeatureFrame:
 
 def test_large_batch_is_judged_by_its_newest_share() -> None:
     """Where the newest fifth is enough, the model that will serve is the one that is judged."""
-    parts = split_to_judge(_batches([20, 20, 50]), 0.2, at(0), lambda rows: len(rows) >= 10)
+    parts = split_to_judge(_batches([20, 20, 50]), 0.2, at(0), lambda target, _: len(target) >= 10)
 
     assert (parts.folds, len(parts.holdout), len(parts.train)) == ((), 10, 80)
 
 
 def test_small_batches_are_pooled_as_many_as_it_takes() -> None:
     """The newest batches are pooled until they are enough; the model trains on all rows."""
-    parts = split_to_judge(_batches([20, 20, 20, 20]), 0.2, at(0), lambda rows: len(rows) >= 30)
+    parts = split_to_judge(
+        _batches([20, 20, 20, 20]), 0.2, at(0), lambda target, _: len(target) >= 30
+    )
 
     assert [(s.batch, s.rows) for s in parts.held_out] == [("b002", 20), ("b003", 20)]
     assert len(parts.train) == 80
     assert [len(fold.train) for fold in parts.folds] == [40, 60]
 
 
+def test_many_small_batches_are_pooled_in_few_folds() -> None:
+    """As many batches as it takes, whatever their size; neighbours share a fit, so that there are
+    no more than so many fits.
+    """
+    parts = split_to_judge(
+        _batches([3] * 20), 0.2, at(0), lambda target, _: len(target) >= 50, most=4
+    )
+
+    assert len(parts.holdout) == 51
+    assert [len(fold.train) for fold in parts.folds] == [9, 24, 36, 48]
+    assert [len(fold.test) for fold in parts.folds] == [15, 12, 12, 12]
+
+
 def test_what_the_champion_has_seen_judges_nothing() -> None:
     """A batch that begins before what the champion has not seen is left out, though rows lack."""
-    parts = split_to_judge(_batches([20, 20, 20]), 0.2, at(40), lambda rows: len(rows) >= 50)
+    parts = split_to_judge(_batches([20, 20, 20]), 0.2, at(40), lambda target, _: len(target) >= 50)
 
     assert [s.batch for s in parts.held_out] == ["b002"]
 
 
 def test_first_champion_has_no_folds() -> None:
     """Nothing is compared, so the newest share is held out."""
-    parts = split_to_judge(_batches([20, 20]), 0.2, None, lambda rows: False)
+    parts = split_to_judge(_batches([20, 20]), 0.2, None, lambda *_: False)
 
     assert (parts.folds, len(parts.holdout)) == ((), 4)
 
@@ -184,7 +223,7 @@ def test_batches_of_one_moment_are_judged_whole_and_trained_on() -> None:
     """Every row of each batch has the same event time: forward folds judge, and no row is lost."""
     frame = _frame([float(30 * i) for i in range(3) for _ in range(30)])
 
-    parts = split_to_judge(frame, 0.2, at(15), lambda rows: len(rows) >= 40)
+    parts = split_to_judge(frame, 0.2, at(15), lambda target, _: len(target) >= 40)
 
     assert [s.rows for s in parts.held_out] == [30, 30]
     assert len(parts.train) == 90
@@ -204,12 +243,12 @@ def test_no_fold_has_seen_what_it_judges(sizes, seen, least, dice) -> None:
     dice.shuffle(days)
 
     try:
-        parts = split_to_judge(_frame(days), 0.2, at(seen), lambda rows: len(rows) >= least)
+        parts = split_to_judge(_frame(days), 0.2, at(seen), lambda target, _: len(target) >= least)
     except NoTrainingRowsError:
         return
 
     if not parts.folds:
-        assert parts.train.event_time.max() < parts.holdout.event_time.min()
+        refuse_seen_rows(parts.held_out, parts.trained_on, "the challenger")
         return
     assert parts.holdout.event_time.min() >= at(seen)
     assert len(parts.train) == len(days)

@@ -17,7 +17,7 @@ from tasks.lake import read_reasons
 from tasks.records import Verdict
 from tasks.validation import crosscheck
 from tasks.validation.config import ValidationConfig
-from tasks.validation.crosscheck import DisagreementError, TooLargeError
+from tasks.validation.crosscheck import LIMITS, DisagreementError, Limits, TooLargeError
 from tasks.validation.expectations import RuleResult
 from tasks.validation.verdict import judge
 from tests.sample_contract import BATCH, column, sample_contract, sample_table
@@ -36,17 +36,20 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
     return sample_contract(tmp_path_factory.mktemp("contract"), change)
 
 
-@pytest.fixture
-def parts_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of three rows, and no batch of several parts is judged whole."""
-    monkeypatch.setattr(ingest, "PART_ROWS", 3)
-    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
+class InParts:
+    """Parts of so many rows, and no batch of several parts is judged whole."""
+
+    def __init__(self, part: int = 3, **limits: int) -> None:
+        self.sizes = ingest.Sizes(part=part, group=min(part, 2))
+        self.limits = Limits(whole_rows=2, **limits)
 
 
-def judged(lake: Path, contract: Contract, table: pa.Table) -> Verdict:
-    """The verdict on ``table``; any quarantine is allowed."""
-    written = ingest.write_snapshot(lake, table, contract, BATCH, "test")
-    return judge(lake, written, contract, ValidationConfig(max_quarantined=1.0))
+def judged(lake: Path, contract: Contract, table: pa.Table, cut: InParts | None = None) -> Verdict:
+    """The verdict on ``table``, whole or in parts; any quarantine is allowed."""
+    sizes, limits = (cut.sizes, cut.limits) if cut else (ingest.SIZES, LIMITS)
+    written = ingest.write_snapshot(lake, table, contract, BATCH, "test", sizes)
+    config = ValidationConfig(max_quarantined=1.0)
+    return judge(lake, written, contract, config, limits=limits)
 
 
 def table_with_breaks() -> pa.Table:
@@ -60,17 +63,13 @@ def table_with_breaks() -> pa.Table:
     )
 
 
-def test_by_part_as_whole(
-    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_part_as_whole(tmp_path: Path, contract: Contract) -> None:
     """The same outcomes, sentences, counts, examples and quarantined rows, however the batch is
     cut.
     """
     whole = judged(tmp_path / "whole", contract, table_with_breaks())
-    monkeypatch.setattr(ingest, "PART_ROWS", 3)
-    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
 
-    by_part = judged(tmp_path / "parts", contract, table_with_breaks())
+    by_part = judged(tmp_path / "parts", contract, table_with_breaks(), InParts())
 
     assert by_part == whole
     assert read_reasons(tmp_path / "parts", str(by_part.quarantine)) == {
@@ -82,19 +81,17 @@ def test_by_part_as_whole(
     }
 
 
-@pytest.mark.usefixtures("parts_of_three")
 def test_doubles_in_two_parts(tmp_path: Path) -> None:
     """A value that two parts share is double, though neither part has it twice."""
     contract = sample_contract(
         tmp_path, lambda document: column(document, "till").update(unique=True)
     )
 
-    verdict = judged(tmp_path, contract, sample_table(6, till=[1, 2, 3, 4, 5, 1]))
+    verdict = judged(tmp_path, contract, sample_table(6, till=[1, 2, 3, 4, 5, 1]), InParts())
 
     assert read_reasons(tmp_path, str(verdict.quarantine)) == {0: "till:unique", 5: "till:unique"}
 
 
-@pytest.mark.usefixtures("parts_of_three")
 def test_broken_parts_and_one_clean_part_are_judged_twice(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +109,7 @@ def test_broken_parts_and_one_clean_part_are_judged_twice(
 
     for _ in range(2):
         asked.append([])
-        judged(tmp_path, contract, table_with_breaks())
+        judged(tmp_path, contract, table_with_breaks(), InParts())
 
     row_rules = sum(rule.scope == "row" for rule in contract.rules)
     assert asked[0] == asked[1]
@@ -123,10 +120,6 @@ def test_of_a_clean_part_a_sample_is_judged_twice(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the second look costs does not grow with the parts."""
-    monkeypatch.setattr(crosscheck, "SAMPLE_ROWS", 2)
-    monkeypatch.setattr(ingest, "PART_ROWS", 6)
-    monkeypatch.setattr(ingest, "GROUP_ROWS", 2)
-    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
     asked: list[list[int]] = []
     run_rules = crosscheck.run_rules
 
@@ -139,14 +132,12 @@ def test_of_a_clean_part_a_sample_is_judged_twice(
     sound = sample_contract(tmp_path)
     table = sample_table(12, sold_at=[NOON + timedelta(minutes=i) for i in range(12)])
 
-    assert judged(tmp_path, sound, table).outcome == "accept"
+    assert judged(tmp_path, sound, table, InParts(6, sample_rows=2)).outcome == "accept"
     assert [len(ids) for ids in asked] == [2]
     assert asked[0][1] == asked[0][0] + 1
 
 
-def test_an_expectation_over_too_many_values_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_expectation_over_too_many_values_is_refused_by_name(tmp_path: Path) -> None:
     """What can only be judged with all rows in memory says so, before it takes the memory."""
 
     def change(document: Any) -> None:
@@ -162,15 +153,13 @@ def test_an_expectation_over_too_many_values_is_refused_by_name(
         ]
 
     contract = sample_contract(tmp_path, change)
-    monkeypatch.setattr(ingest, "PART_ROWS", 3)
-    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
-    monkeypatch.setattr(crosscheck, "WHOLE_VALUES", 6)
+    parts = InParts(whole_values=6)
 
-    assert judged(tmp_path / "six", contract, sample_table(6)).outcome == "accept"
+    assert judged(tmp_path / "six", contract, sample_table(6), parts).outcome == "accept"
     with pytest.raises(
         TooLargeError, match=r"amount:expect_column_median.* at most 6 values, found 1 columns of 7"
     ):
-        judged(tmp_path / "seven", contract, sample_table(7))
+        judged(tmp_path / "seven", contract, sample_table(7), parts)
 
 
 def _overlooked(results: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
@@ -204,16 +193,13 @@ def test_planted_disagreement_is_no_verdict(
     monkeypatch.setattr(
         crosscheck, "scan_rules", lambda *given, **more: plant(scan_rules(*given, **more))
     )
-    if not whole:
-        monkeypatch.setattr(ingest, "PART_ROWS", 3)
-        monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
     # Broken in every part, so that the drawn clean part is one that the scan has overlooked.
     table = sample_table(12, email=["a@b", "nobody", "a@b"] * 4)
 
     with pytest.raises(
         DisagreementError, match=r"batch 2013-05-17, .*: rule email:matches: Great Expectations"
     ):
-        judged(tmp_path, contract, table)
+        judged(tmp_path, contract, table, None if whole else InParts())
 
     assert not (tmp_path / "quarantine").exists()
 
@@ -238,9 +224,7 @@ def test_disagreement_about_the_batch(
         judged(tmp_path, contract, sample_table())
 
 
-def test_rules_without_a_scan_are_judged_by_part_as_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rules_without_a_scan_are_judged_by_part_as_whole(tmp_path: Path) -> None:
     """A multiple, a count and an expectation by name give the same verdict, whatever the number of
     parts.
     """
@@ -284,10 +268,8 @@ def test_rules_without_a_scan_are_judged_by_part_as_whole(
         note=["first", "a", *[f"n{i}" for i in range(9)], "first"],
     )
     whole = judged(tmp_path / "whole", contract, table)
-    monkeypatch.setattr(ingest, "PART_ROWS", 3)
-    monkeypatch.setattr(crosscheck, "WHOLE_ROWS", 2)
 
-    by_part = judged(tmp_path / "parts", contract, table)
+    by_part = judged(tmp_path / "parts", contract, table, InParts())
 
     failed = {o.rule: o.count for o in by_part.rules if o.outcome == "failed"}
     assert by_part.rules == whole.rules
@@ -337,7 +319,6 @@ def test_of_very_many_rules_a_sample_is_judged_twice(
     assert {o.outcome for o in verdict.rules if o.rule != "s0:between"} == {"passed"}
 
 
-@pytest.mark.usefixtures("parts_of_three")
 def test_of_very_many_rules_by_part_as_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,7 +330,7 @@ def test_of_very_many_rules_by_part_as_whole(
     for i in range(crosscheck.CROSSCHECKED_RULES):
         table = table.append_column(f"s{i}", pa.array([0.0] * 6 + [1.0 if i == 0 else 0.0]))
 
-    verdict = judged(tmp_path, contract, table)
+    verdict = judged(tmp_path, contract, table, InParts())
 
     assert read_reasons(tmp_path, str(verdict.quarantine)) == {6: "s0:between"}
     scan_rules = crosscheck.scan_rules
@@ -362,4 +343,4 @@ def test_of_very_many_rules_by_part_as_whole(
         ),
     )
     with pytest.raises(DisagreementError, match="rule s0:between"):
-        judged(tmp_path, contract, table)
+        judged(tmp_path, contract, table, InParts())

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,13 +34,14 @@ def scanned(
     rules: Sequence[Rule],
     contract: Contract,
     cuts: Sequence[int] = (),
+    **limits: int,
 ) -> tuple[RuleResult, ...]:
     """The scan's results over ``table``, written to ``directory`` as parts that end at ``cuts``."""
     parts = []
     for start, end in zip((0, *cuts), (*cuts, table.num_rows), strict=True):
         parts.append(directory / f"part-{len(parts):05d}.parquet")
         pq.write_table(table.slice(start, end - start), parts[-1])
-    return scan_rules(parts, rules, contract, BATCH, directory)
+    return scan_rules(parts, rules, contract, BATCH, directory, **limits)
 
 
 # --- equal to Great Expectations ------------------------------------------------------------------
@@ -231,8 +231,8 @@ def test_equal_to_great_expectations(
     table, cuts = drawn
 
     expected = run_rules(to_frame(table), chosen, contract, BATCH)
-    with tempfile.TemporaryDirectory() as directory, patch.object(scan, "KEYS_AT_ONCE", at_once):
-        found = scanned(Path(directory), table, chosen, contract, cuts)
+    with tempfile.TemporaryDirectory() as directory:
+        found = scanned(Path(directory), table, chosen, contract, cuts, keys_at_once=at_once)
 
     assert found == expected
 
@@ -251,15 +251,17 @@ def test_doubles_are_found_across_parts(tmp_path: Path, contract: Contract) -> N
     assert result.positions == (0, 3)
 
 
-def test_doubles_are_found_in_every_pass(
-    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doubles_are_found_in_every_pass(tmp_path: Path, contract: Contract) -> None:
     """Each value twice, and far more values than one pass tells apart."""
-    monkeypatch.setattr(scan, "KEYS_AT_ONCE", 3)
     table = sample_table(40, till=[*range(20), *range(20)])
 
     (result,) = scanned(
-        tmp_path, table, [Rule("r", "row", "unique", ("till",))], contract, cuts=[7, 30]
+        tmp_path,
+        table,
+        [Rule("r", "row", "unique", ("till",))],
+        contract,
+        cuts=[7, 30],
+        keys_at_once=3,
     )
 
     assert result.positions == tuple(range(40))

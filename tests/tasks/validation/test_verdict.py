@@ -255,6 +255,9 @@ def test_row_rule_that_only_reports(tmp_path: Path, severity: str) -> None:
         1,
     )
     assert read_accepted(tmp_path, snapshot, verdict).num_rows == 3
+    said = f"all 3 rows are accepted; a warning: {outcome(verdict, 'shop:in_set').description}"
+    shown = f"{said} (1 row, such as 'X')"
+    assert verdict.reason == (shown if severity == "warning" else "all 3 rows keep the contract")
 
 
 # --- the whole batch ------------------------------------------------------------------------------
@@ -285,6 +288,7 @@ def test_missing_share_is_shown(tmp_path: Path, contract: Contract) -> None:
 
     assert verdict.outcome == "accept"
     assert outcome(verdict, "amount:null_share").found == "75.0% missing"
+    assert "(75.0% missing)" in verdict.reason
 
 
 def test_stale_batch_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,168 @@
+"""The console's server: addresses that can be sent to a colleague, behind the home's password.
+
+Everything is read from the ledger, the lake and the reports at the moment of asking, and nothing is
+written. ``uvicorn --factory deployments.console.app:console_app`` starts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from deployments.command.explain import examine
+from deployments.console.fleet import Fleet
+from deployments.server.authentication import (
+    CONSOLE_CREDENTIALS,
+    BasicAuthMiddleware,
+    credentials_in,
+)
+from tasks.errors import KingmakerError
+from tasks.ledger import entries as ledger
+from tasks.ledger.entries import NoDecisionError, decision_numbered, stored_sha256
+from tasks.ledger.tables import Engine, open_ledger
+from tasks.model_spec import ManagedModel, manage, managed_models
+from tasks.records import LedgerEntry, Record, Verdict
+from tasks.reports.decision_page import render_decision_page
+from tasks.reports.fleet_page import FleetModel, render_fleet_page
+from tasks.reports.quarantine import inert_csv, quarantined_rows, render_quarantine_page
+from tasks.settings import Settings
+
+OURS = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+"""Content security policy of our own pages: no script, and nothing from elsewhere."""
+EVIDENTLY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval';"
+    " style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'none'"
+)
+"""Of Evidently's page, which is drawn by scripts of its own: they reach no other page and no
+address.
+"""
+
+
+def console_app() -> ASGIApp:
+    """Return the console of the environment's home, behind the password in
+    KINGMAKER_CONSOLE_AUTH_STRING; NoCredentialsError without one.
+    """
+    settings = Settings()
+    app = make_app(settings, open_ledger(settings.ledger_url))
+    return BasicAuthMiddleware(app, "Kingmaker", credentials_in(CONSOLE_CREDENTIALS))
+
+
+def make_app(settings: Settings, engine: Engine) -> FastAPI:
+    """Return the console without its password."""
+    app = FastAPI(
+        title="Kingmaker",
+        description="What a home's models are and do. Read-only.",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    fleet = Fleet(settings, engine)
+    _pages(app, settings, engine, fleet)
+    _api(app, settings, engine, fleet)
+    settings.reports.mkdir(parents=True, exist_ok=True)
+    app.mount("/reports", StaticFiles(directory=settings.reports))
+
+    @app.middleware("http")
+    async def keep_to_ourselves(
+        request: Request, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await answer(request)
+        drawn_by_scripts = request.url.path.endswith("/evidently.html")
+        response.headers["Content-Security-Policy"] = EVIDENTLY if drawn_by_scripts else OURS
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    return app
+
+
+def _pages(app: FastAPI, settings: Settings, engine: Engine, fleet: Fleet) -> None:
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def models(search: str = "", needing: bool = False) -> str:
+        return render_fleet_page(fleet.models(), datetime.now(UTC), search, needing=needing)
+
+    @app.get("/health", include_in_schema=False)
+    def health() -> Response:
+        return Response("OK", media_type="text/plain")
+
+    @app.get("/models/{model}", include_in_schema=False)
+    def model_page(model: str) -> RedirectResponse:
+        return RedirectResponse(app.url_path_for("reports", path=f"{model}/index.html"))
+
+    @app.get("/decisions/{number}", response_class=HTMLResponse, include_in_schema=False)
+    def decision_page(number: int) -> str:
+        found = examine(_decision(engine, number), stored_sha256(engine, number))
+        return render_decision_page(
+            found.decision, intact=found.intact, made_again=found.made_again
+        )
+
+    @app.get("/quarantine/{model}/{batch}.csv", include_in_schema=False)
+    def quarantine_csv(model: str, batch: str) -> Response:
+        managed, verdict = _quarantine(settings, engine, model, batch)
+        rows = quarantined_rows(settings.lake, verdict.quarantine or "", managed.contract)
+        return Response(inert_csv(rows), media_type="text/csv; charset=utf-8")
+
+    @app.get("/quarantine/{model}/{batch}", response_class=HTMLResponse, include_in_schema=False)
+    def quarantine_page(model: str, batch: str) -> str:
+        managed, verdict = _quarantine(settings, engine, model, batch)
+        rows = quarantined_rows(settings.lake, verdict.quarantine or "", managed.contract)
+        return render_quarantine_page(model, batch, verdict.reason, rows)
+
+
+def _api(app: FastAPI, settings: Settings, engine: Engine, fleet: Fleet) -> None:
+    @app.get("/api/models", response_model=tuple[FleetModel, ...])
+    def every_model() -> Response:
+        """Every model at a glance; those that need a person first."""
+        return _json(fleet.models())
+
+    @app.get("/api/models/{model}/decisions", response_model=tuple[LedgerEntry, ...])
+    def decisions_of(model: str) -> Response:
+        """Every decision about a model with its evidence, oldest first."""
+        found = ledger.history(engine, model).entries
+        if not found and model not in managed_models(settings):
+            raise HTTPException(404, f"no model is called {model!r}")
+        return _json(found)
+
+    @app.get("/api/decisions/{number}", response_model=LedgerEntry)
+    def one_decision(number: int) -> Response:
+        """One decision with its evidence."""
+        return _json(_decision(engine, number))
+
+
+def _json(found: Record | Sequence[Record]) -> Response:
+    """As the ledger writes it: what JSON has no number for, such as infinity, as text."""
+    text = (
+        found.model_dump_json()
+        if isinstance(found, Record)
+        else f"[{','.join(one.model_dump_json() for one in found)}]"
+    )
+    return Response(text, media_type="application/json")
+
+
+def _decision(engine: Engine, number: int) -> LedgerEntry:
+    try:
+        return decision_numbered(engine, number)
+    except NoDecisionError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _quarantine(
+    settings: Settings, engine: Engine, model: str, batch: str
+) -> tuple[ManagedModel, Verdict]:
+    try:
+        managed = manage(model, settings)
+    except (KingmakerError, ValueError) as error:
+        raise HTTPException(404, str(error)) from error
+    record = ledger.known_batches(engine, model).get(batch)
+    if record is None or record.verdict.quarantine is None:
+        raise HTTPException(404, f"{model}: batch {batch!r} has nothing in quarantine")
+    return managed, record.verdict
