@@ -138,6 +138,8 @@ def _advice(texts: pa.ChunkedArray, column: Column, contract: Contract, is_text:
         return f"say as trueValues and falseValues of {column.name} what they mean"
     if kind == "timestamp" and _all(pc.match_substring_regex(texts, r"^\d{9,19}(\.\d+)?$")):
         return f"say as epoch of {column.name} what they count"
+    if kind == "date" and _all(pc.match_substring_regex(texts, r"^\d{4}-\d\d-\d\d[T ]\d\d:")):
+        return f"a date has no time of day: declare {column.name} as a timestamp"
     try:
         texts.cast(pa.timestamp("us"))
     except pa.ArrowInvalid:
@@ -346,7 +348,13 @@ def _dates(values: pa.ChunkedArray, column: Column, contract: Contract) -> pa.Ch
     if pa.types.is_string(kind):
         if column.format:
             values = _as_iso(values, column.format)
-        return pc.replace_substring_regex(values, r"[T ]00:00(:00(\.0*)?)?$", "").cast(pa.date32())
+        days = pc.replace_substring_regex(values, r"[T ]00:00(:00(\.0*)?)?$", "")
+        try:
+            return days.cast(pa.date32())
+        except pa.ArrowInvalid:
+            if not _all(pc.match_substring_regex(values, _OFFSET)):
+                raise
+        return _dates(values.cast(_MOMENT), column, contract)
     if pa.types.is_timestamp(kind):
         if kind.tz is not None:
             local = values.cast(pa.timestamp(kind.unit, tz=contract.timezone))

@@ -284,6 +284,8 @@ def _with_classes(contract: Contract, spec: ModelSpec) -> Contract:
     column = contract.column(spec.target) if spec.target in contract.column_names else None
     if spec.problem != "binary" or column is None or column.logical_type != "integer":
         return contract
+    if any(_is_zero_or_one(rule, spec.target) for rule in contract.rules):
+        return contract
     rule = Rule(
         f"{spec.target}:binary",
         "row",
@@ -293,6 +295,19 @@ def _with_classes(contract: Contract, spec: ModelSpec) -> Contract:
         description=f"{spec.target}, the target of a binary problem, is 0 or 1",
     )
     return replace(contract, rules=(*contract.rules, rule))
+
+
+def _is_zero_or_one(rule: Rule, target: str) -> bool:
+    """Whether the rule puts every row into quarantine whose whole-numbered target is another."""
+    if (rule.columns, rule.scope, rule.severity) != ((target,), "row", "error"):
+        return False
+    given = rule.arguments
+    if rule.check == "in_set":
+        return set(given["values"]) <= {0, 1}
+    low, high = given.get("min"), given.get("max")
+    return (
+        rule.check == "between" and low is not None and high is not None and 0 <= low <= high <= 1
+    )
 
 
 def _check_labels(file: Path, spec: ModelSpec, rows: Contract, labels: Contract) -> None:

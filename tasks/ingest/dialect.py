@@ -9,8 +9,11 @@ than a point does.
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,7 +121,29 @@ def guess_dialect(content: bytes, source: Path, options: Options) -> tuple[Serve
                 "--skip-lines",
             )
         )
-    return server, guesses
+    return server, [*guesses, *unnamed(_header(text[:SAMPLE_BYTES], server))]
+
+
+def unnamed(names: Sequence[str]) -> list[Guess]:
+    """Return what is to be said of columns without a name."""
+    count = sum(not name.strip() for name in names)
+    if not count:
+        return []
+    what = f"{count} column{'s' * (count > 1)} without a name: not read"
+    why = "row numbers, or a delimiter behind each line"
+    return [Guess(what, why, "a name in the file")]
+
+
+def _header(sample: str, server: Server) -> list[str]:
+    """The names of the columns, as they stand in the first line behind those that are skipped."""
+    lines = io.StringIO(sample, newline="")
+    for _ in range(server.skip_lines):
+        lines.readline()
+    quoted = {"quotechar": server.quote} if server.quote else {"quoting": csv.QUOTE_NONE}
+    try:
+        return next(csv.reader(lines, delimiter=server.delimiter, **quoted), [])
+    except csv.Error:  # no header: what it is, the reader says
+        return []
 
 
 def _encoding(content: bytes, source: Path) -> str:

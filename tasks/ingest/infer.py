@@ -26,7 +26,7 @@ import yaml
 from data_contracts.contract import MISSING, Column, Contract, Epoch, LogicalType, Server
 from data_contracts.servers import FORMAT_OF_ENDING
 from tasks.conform import FALSE, TRUE, conform, has_offset, plain
-from tasks.ingest.dialect import MARKERS, Guess, Options, guess_dialect, guess_numbers
+from tasks.ingest.dialect import MARKERS, Guess, Options, guess_dialect, guess_numbers, unnamed
 from tasks.ingest.formats import decompressed, parse_file, refuse_other_format
 from tasks.ingest.source import SourceError
 from tasks.ingest.stores import LocalStore, read_whole
@@ -135,16 +135,8 @@ def read_typed(source: Path, options: Options | None = None, time: str = "") -> 
         server, guesses = guess_dialect(text, source, options)
     server = replace(server, missing=("",) if options.missing is None else options.missing)
     table = _table(content, source, server)
-    if unnamed := sum(not name.strip() for name in table.column_names):
-        guesses.append(
-            Guess(
-                f"{unnamed} column{'s' * (unnamed > 1)} without a name: not read",
-                "row numbers, or a delimiter behind each line",
-                "give it a name in the file",
-            )
-        )
-        named = [i for i, name in enumerate(table.column_names) if name.strip()]
-        table = table.select(named)
+    guesses += unnamed(table.column_names)
+    table = table.select([name for name in table.column_names if name.strip()])
     if table.num_rows == 0:
         raise SourceError(f"{source}: expected rows to infer a contract from, found none")
     if format != "parquet":

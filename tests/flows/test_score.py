@@ -21,7 +21,9 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from deployments.command.score_cli import app
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.score import NotToBeScoredError, ScoringIncompleteError, score
@@ -334,6 +336,23 @@ def test_a_sink_that_is_away_delays_nothing_and_is_served_later(desk: Desk) -> N
         f"{WEEK}-{part.number:06d}.csv" for part in parts
     ]
     assert scoring_idle(desk.managed, desk.engine, THURSDAY)
+
+
+def test_command_fails_by_name_when_a_sink_missed_rows(desk: Desk, tmp_path: Path) -> None:
+    """The rows are scored, written and kept all the same."""
+    blocked = desk.home / "blocked"
+    blocked.write_text("a file where a directory is expected")
+    desk.change(scoring={"sinks": [{"name": "away", "path": f"{blocked}/{{batch}}.csv"}]})
+    desk.arrive(THURSDAY)
+    out = tmp_path / "out.parquet"
+    words = ["score", "weather", "--rows", str(desk.weeks / f"{WEEK}.csv"), "--out", str(out)]
+
+    told = CliRunner().invoke(app, [*words, "--record"])
+
+    assert isinstance(told.exception, ScoringIncompleteError)
+    assert str(told.exception).startswith("sink away: ")
+    kept = sum(part.rows for part in served_parts(desk.engine, "weather"))
+    assert pq.read_metadata(out).num_rows == kept > 0
 
 
 def test_broken_rows_are_kept_and_the_others_scored(desk: Desk) -> None:

@@ -325,6 +325,18 @@ def test_day_is_its_first_moment_in_the_contracts_zone() -> None:
         ]
 
 
+def test_midnights_with_an_offset_are_days_of_the_contracts_zone() -> None:
+    """As text, and where one is none, that one alone is named."""
+    midnight, noon = "2024-03-01T00:00:00Z", "2024-03-01T12:00:00Z"
+
+    assert taken("date", midnight, None) == [date(2024, 3, 1), None]
+    assert taken("date", "2024-02-29T23:00:00Z", zone="Europe/Vienna") == [date(2024, 3, 1)]
+    assert taken("date", midnight, zone="Europe/Vienna") is None
+    found = misfits(pa.chunked_array([[midnight, noon]]), contract_of("date"), "x")
+    assert (found.rows, found.examples) == (1, (noon,))
+    assert found.advice == "a date has no time of day: declare x as a timestamp"
+
+
 def test_hour_that_the_clock_leaves_out_is_named() -> None:
     """There is no such moment: the zone is another."""
     values = pa.chunked_array([["2024-03-31 02:30:00", "2024-03-31 04:00:00"]])

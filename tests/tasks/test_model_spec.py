@@ -77,6 +77,22 @@ def test_digest_covers_spec_and_contract(project: Path, name: str) -> None:
     assert manage("flights", settings_of(project)).rows.sha256 != before
 
 
+@pytest.mark.parametrize(
+    ("limits", "added"),
+    [("{minimum: 0, maximum: 1}", False), ("{minimum: 0}", True), ("{maximum: 9}", True)],
+)
+def test_whole_numbers_of_a_binary_target_are_two(project: Path, limits: str, added: bool) -> None:
+    """A rule says so, where the contract has none that does."""
+    file = project / "data_contracts" / "flights.odcs.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("{minimum: 0, maximum: 1}", limits), encoding="utf-8")
+
+    rules = manage("flights", settings_of(project)).contract.rules
+
+    found = [(r.scope, r.severity, r.columns) for r in rules if r.id == "late:binary"]
+    assert found == [("row", "error", ("late",))] * added
+
+
 def test_unknown_model_names_the_nearest(project: Path) -> None:
     """A typo in the model's name is answered with the right one."""
     with pytest.raises(

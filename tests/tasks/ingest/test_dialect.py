@@ -162,6 +162,30 @@ def test_quotes_behind_a_backslash(tmp_path: Path) -> None:
     assert typed(tmp_path, paths).columns["note"].values[0].as_py() == "C:\\d\\1"
 
 
+@pytest.mark.parametrize(("before", "behind"), [(",", ""), ("", ","), (" ,", ",")])
+def test_columns_without_a_name_are_told(tmp_path: Path, before: str, behind: str) -> None:
+    """Row numbers, or a delimiter behind each line: not read, and said so."""
+    lines = ["at,amount", *(f"2024-03-0{i},{i}" for i in range(1, 9))]
+    rows = [f"{before and str(i) + ','}{line}{behind}" for i, line in enumerate(lines)]
+    rows[0] = f"{before}{lines[0]}{behind}"
+
+    file = typed(tmp_path, "\n".join(rows) + "\n")
+
+    assert list(file.columns) == ["at", "amount"]
+    count = bool(before) + bool(behind)
+    assert [g.what for g in file.guesses if "without a name" in g.what] == [
+        f"{count} column{'s' * (count > 1)} without a name: not read"
+    ]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_zero_byte_in_the_header_is_no_error_of_ours(tmp_path: Path, quote: str) -> None:
+    """It is part of a name, whatever cells are quoted by."""
+    text = "at,a\0b,\n" + "".join(f"2024-03-0{i},{i},\n" for i in range(1, 9))
+
+    assert "a\0b" in typed(tmp_path, text, quote=quote).columns
+
+
 def test_a_short_row_is_named(tmp_path: Path) -> None:
     """And its file is not taken for one of another delimiter."""
     with pytest.raises(UnreadableError, match="Expected 3 columns, got 2: 2024-03-09,1"):
