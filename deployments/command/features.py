@@ -9,7 +9,7 @@ from tasks.lake import read_accepted
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, Past, Record
+from tasks.records import BatchRecord, Record
 
 
 class LookingBack(Record):
@@ -66,11 +66,7 @@ def _gaps(managed: ManagedModel, engine: Engine, newest: BatchRecord) -> dict[st
     columns = dict.fromkeys(key for one in managed.spec.features.history for key in one.by)
     wanted = tuple(dict.fromkeys([*columns, managed.contract.event_time]))
     rows = read_accepted(managed.settings.lake, newest.snapshot, newest.verdict, wanted)
-    past = Past(
-        newest.as_of,
-        rows=tuple(ledger.revisions(engine, managed.name).values()),
-        labels=tuple(ledger.revisions(engine, managed.name, "labels").values()),
-    )
+    past = ledger.past(engine, managed.name, newest.as_of)
     made = add_history(managed, {newest.batch.id: rows}, past)[newest.batch.id]
     return {
         one.name: made[one.name].null_count / made.num_rows

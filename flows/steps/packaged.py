@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import Field
 
 from data_contracts.contract import Contract, load_contract
 from tasks.conform import conform, misfits
@@ -49,7 +50,7 @@ class Packaged(Record):
     """The contract's server that says how text is written."""
     inputs: tuple[str, ...]
     """Columns of the contract that predicting looks at."""
-    history: Mapping[str, bool]
+    history: Mapping[str, bool] = Field(default_factory=dict)
     """Features that look back, which the rows must bring: only the lake can make them; and whether
     each is a category.
     """

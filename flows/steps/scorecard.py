@@ -97,9 +97,7 @@ def _look(
     known = KnownLabels(batches=tuple(of_labels.values()), as_of=newest)
     past = Past(newest)
     if managed.spec.features.history:
-        rows_before = ledger.revisions(engine, managed.name, "rows")
-        labels_before = ledger.revisions(engine, managed.name, "labels")
-        past = Past(newest, tuple(rows_before.values()), tuple(labels_before.values()))
+        past = ledger.past(engine, managed.name, newest)
     rows = LabelledRows.of(build_features.fn(managed, [record], known, past))
     losses: dict[int, np.ndarray | str] = {}
     for version in sorted({v for choice in due for v in (choice.chosen, choice.other)}):

@@ -23,6 +23,7 @@ from tasks.records import (
     Errors,
     Evidence,
     LedgerEntry,
+    Past,
     Promote,
     Recalibrate,
     Record,
@@ -132,6 +133,15 @@ def revisions(
         )
         for batch, revision, verdict, snapshot, quarantine, revised_at in rows
     }
+
+
+def past(engine: Engine, model: str, as_of: datetime) -> Past:
+    """Return what features of closed batches may look back on: all that was taken in."""
+    return Past(
+        as_of,
+        rows=tuple(revisions(engine, model).values()),
+        labels=tuple(revisions(engine, model, "labels").values()),
+    )
 
 
 def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str, Cohort]:

@@ -20,7 +20,7 @@ from tasks.ledger import entries as ledger
 from tasks.ledger.served import served_parts
 from tasks.settings import Settings
 from tests.conftest import run_flow
-from tests.flows.test_score import CLOSED, THURSDAY, WEEK, Desk
+from tests.flows.test_score import CLOSED, MONDAY, THURSDAY, WEEK, Desk
 
 pytestmark = pytest.mark.flow
 
@@ -61,7 +61,9 @@ def desk(
     make_weather_home: Callable[[int], Path], project: Path, use_home: Callable[..., Settings]
 ) -> Desk:
     """The desk in the third week, when the labels of the second are known."""
-    return Desk(make_weather_home(3), project, use_home)
+    made = Desk(make_weather_home(3), project, use_home)
+    run_flow(monitor("weather", as_of=MONDAY))
+    return made
 
 
 def test_open_rows_and_the_closed_batch_have_the_same_features(
