@@ -13,6 +13,7 @@ many rows at a time. Each runs in a process of its own, whose time and memory th
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from benchmarks.scoring import prepare, settings_of, train
 from tasks.conform import conform
 from tasks.explanation.reasons import CHUNK, SAMPLES, reasons
 from tasks.model_spec import ManagedModel, manage
-from tasks.records import LoadedModel
+from tasks.records import LoadedModel, Past
 
 ROWS, QUICK_ROWS = 1_000_000, 20_000
 WAYS = ("bare", "ours")
@@ -65,7 +66,7 @@ def make_features(directory: Path, file: Path) -> Path:
     for piece in pq.ParquetFile(file).iter_batches(CHUNK):
         table = pa.Table.from_batches([piece])
         typed = {name: conform(table[name], managed.contract, name) for name in table.column_names}
-        frame = open_features(managed, pa.table(typed))
+        frame = open_features(managed, pa.table(typed), Past(datetime.now(UTC)))
         parts.append(frame.features.assign(served=predict_frame(champion, frame, "binary")))
     features = directory / "features.parquet"
     pd.concat(parts, ignore_index=True).to_parquet(features)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from prefect import flow, get_run_logger
 
 from flows.steps.delivery import deliver
+from flows.steps.open_rows import RowsRefusedError
 from flows.steps.pending import open_fingerprints, open_to_score, scoring_idle
 from flows.steps.run_name import run_name
 from flows.steps.serving import (
     NoChampionError,
-    RowsRefusedError,
     champion_to_score_by,
     serve_open_batch,
 )

@@ -27,7 +27,7 @@ from tasks.decisions.config import (
 )
 from tasks.drift.config import DriftConfig
 from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
-from tasks.features.config import FeaturesConfig
+from tasks.features.config import FeaturesConfig, check_history
 from tasks.presets import Preset, complete
 from tasks.records import Form, Problem, StreamName
 from tasks.scoring.config import OPEN, ScoringConfig, check_scoring
@@ -182,6 +182,11 @@ class ManagedModel:
         return (batch.end.astimezone(ZoneInfo(self.contract.timezone)) + delay).astimezone(UTC)
 
     @property
+    def label_contract(self) -> Contract:
+        """The contract of its labels: the rows' own where they carry theirs."""
+        return (self.labels or self.rows).contract
+
+    @property
     def label_key(self) -> tuple[str, ...]:
         """The columns that join a label to its row."""
         return self.spec.labels.key or self.contract.key
@@ -223,6 +228,8 @@ def manage(name: str, settings: Settings) -> ManagedModel:
         labels = _stream(file, spec, "labels", _contract(spec.labels.contract, settings), settings)
         _check_labels(file, spec, rows.contract, labels.contract)
     _check(file, name, spec, rows.contract, (labels or rows).contract)
+    known_from, delay = (labels or rows).contract, spec.labels.delay
+    check_history(file, spec.features, rows.contract, known_from, spec.target, delay)
     if spec.scoring is not None:
         check_scoring(file, spec.scoring, rows.contract, spec.problem)
     return ManagedModel(spec, settings, rows, open_rows, labels)
@@ -372,19 +379,21 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             f"a column of contract {labels.name}",
             f"{spec.target!r}{nearest(spec.target, labels.column_names)}",
         )
+    looking_back = tuple(one.name for one in spec.features.history)
     named = {
-        "slices": spec.slices,
-        "features.exclude": spec.features.exclude,
-        "fairness.columns": spec.fairness.columns,
+        "slices": (spec.slices, columns),
+        "features.exclude": (spec.features.exclude, columns + looking_back),
+        "features.include": (spec.features.include or (), columns),
+        "fairness.columns": (spec.fairness.columns, columns),
     }
-    for where, names in {**named, "features.include": spec.features.include or ()}.items():
+    for where, (names, known) in named.items():
         for column in names:
-            if column not in columns:
+            if column not in known:
                 raise ConfigurationError(
                     file,
                     where,
                     f"a column of contract {contract.name}",
-                    f"{column!r}{nearest(column, columns)}",
+                    f"{column!r}{nearest(column, known)}",
                 )
     allowed = {column.name for column in contract.feature_columns} - {spec.target}
     for column in spec.features.include or ():
@@ -399,6 +408,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
     wanted = (
         allowed if spec.features.include is None else allowed.intersection(spec.features.include)
     )
+    wanted |= set(looking_back)
     if spec.features.code is None and not wanted.difference(spec.features.exclude):
         raise ConfigurationError(
             file, "features", "at least one column, or code of its own", "neither"

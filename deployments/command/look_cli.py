@@ -139,6 +139,27 @@ def explain_decision(
 
 
 @app.command()
+def features(
+    model: Model,
+    sql: Annotated[bool, typer.Option("--sql", help="The query that makes each.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the features mean that look back, from where they come, and how often they have no
+    value.
+    """
+    from deployments.command.features import looking_back
+
+    managed = manage(model, Settings())
+    found = looking_back(managed, existing_ledger(managed.settings))
+    if as_json:
+        _print_json(found)
+        return
+    print(model if found else f"{model}: no feature looks back; docs/features.md says how one does")
+    for one in found:
+        print("\n".join(one.in_lines(sql=sql)))
+
+
+@app.command()
 def why(
     model: Model,
     key: Annotated[

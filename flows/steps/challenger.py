@@ -228,6 +228,7 @@ def enter(
         classes=fitted.classes,
         trained_on=fitted.trained_on,
         labelled_by=parts.train.labelled_by,
+        looked_back=parts.train.looked_back,
         members=fitted.members,
         new_member=contender.new_member,
         new_member_on=parts.trained_on if contender.new_member else (),

@@ -54,7 +54,7 @@ def every_guardrail(
     before = earlier[-1] if earlier else None
     return found, (
         *checks,
-        *check_features(run.managed, newest, before, run.known_labels, model, current),
+        *check_features(run.managed, newest, before, run.known_labels, run.past, model, current),
         *check_stored_model(
             run.managed,
             model,

@@ -140,6 +140,7 @@ def take_in(run: ModelRun, stream: Stream, batches: Batches, source: SourceBatch
         fingerprint=source.fingerprint,
         spec_sha256=stream.sha256,
         as_of=run.as_of,
+        revised_at=None if last is None else run.as_of,
     )
     if last is not None and relabelled(stream, run.managed.spec.target, last, record):
         record = record.with_results_of(last)

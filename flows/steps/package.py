@@ -10,12 +10,14 @@ import pyarrow.parquet as pq
 
 from data_contracts.open_rows import open_contract
 from flows.steps.run import ModelRun
+from tasks.features.config import history_kinds
 from tasks.features.frame import inputs
+from tasks.features.history import add_history
 from tasks.features.task import open_features
 from tasks.lake import read_reasons, read_span, to_frame
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import BatchRecord, LoadedModel
+from tasks.records import BatchRecord, LoadedModel, Past
 from tasks.registry.package import Package
 from tasks.training.fit import Fitted
 
@@ -32,10 +34,14 @@ class Example:
     package: Package
     rows: pa.Table
     """(rows, columns known at event time), in the contract's types."""
+    past: Past
+    """What their features look back on."""
 
     def served(self, managed: ManagedModel, model: LoadedModel) -> np.ndarray:
         """Return what Kingmaker serves for the rows by ``model``, (rows,) or (rows, classes)."""
-        return predict_frame(model, open_features(managed, self.rows), managed.spec.problem)
+        return predict_frame(
+            model, open_features(managed, self.rows, self.past), managed.spec.problem
+        )
 
 
 def make_package(run: ModelRun, fitted: Fitted) -> Example:
@@ -46,6 +52,8 @@ def make_package(run: ModelRun, fitted: Fitted) -> Example:
     spec, contract = managed.spec, managed.contract
     needed = inputs(contract, spec.features, spec.target)
     rows = _first_rows(managed, run.batches.known[max(train.snapshots)])
+    history = history_kinds(spec.features, contract, managed.label_contract)
+    made = add_history(managed, {"rows": rows}, run.past)["rows"]
     package = Package(
         entry="flows.steps.packaged",
         record={
@@ -57,15 +65,17 @@ def make_package(run: ModelRun, fitted: Fitted) -> Example:
             "features": spec.features.model_dump(mode="json"),
             "server": contract.server.name,
             "inputs": needed,
+            "history": history,
         },
         contract_text=contract.file.read_text(encoding="utf-8"),
         project=managed.settings.project,
         code=spec.features.code,
-        inputs={name: contract.column(name).required for name in needed},
+        inputs={name: contract.column(name).required for name in needed}
+        | dict.fromkeys(history, True),
         outputs=tuple(f"probability_{label}" for label in fitted.classes) or ("prediction",),
-        example=to_frame(rows.select([name for name in needed if name in rows.column_names])),
+        example=to_frame(made.select([n for n in (*needed, *history) if n in made.column_names])),
     )
-    return Example(package, rows)
+    return Example(package, rows, run.past)
 
 
 def _first_rows(managed: ManagedModel, record: BatchRecord) -> pa.Table:

@@ -7,12 +7,14 @@ This module travels with every version, as a package of its own with all that it
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import Field
 
 from data_contracts.contract import Contract, load_contract
 from tasks.conform import conform, misfits
@@ -48,6 +50,10 @@ class Packaged(Record):
     """The contract's server that says how text is written."""
     inputs: tuple[str, ...]
     """Columns of the contract that predicting looks at."""
+    history: Mapping[str, bool] = Field(default_factory=dict)
+    """Features that look back, which the rows must bring: only the lake can make them; and whether
+    each is a category.
+    """
     form: Form
     sha256: str
     """Digest of the stored model."""
@@ -79,8 +85,11 @@ class PackagedModel:
         """
         record, contract = self._record, self._contract
         table = pa.table({name: _column(rows, contract, name) for name in record.inputs})
+        table = with_later(table, contract, record.target)
+        for name, categorical in record.history.items():
+            table = table.append_column(name, _brought(rows, name, categorical=categorical))
         frame = build_frame(
-            {"rows": with_later(table, contract, record.target)},
+            {"rows": table},
             {"rows": ""},
             contract,
             record.features,
@@ -88,6 +97,7 @@ class PackagedModel:
             problem=record.problem,
             slices=(),
             code=self._code,
+            history=record.history,
         )
         features, now = frame.features[list(record.schema_.names)], self._in_force
         members = [
@@ -119,6 +129,17 @@ def _feature_code(path: str | None) -> Any:  # noqa: ANN401 - a function of a pr
         return None
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module, __name__.partition(".")[0]), name)
+
+
+def _brought(rows: pd.DataFrame, name: str, *, categorical: bool) -> pa.Array:
+    """The values of a feature that looks back."""
+    if name not in rows.columns:
+        raise RowsUnfitError(
+            f"{name}: expected a column with this feature, which looks back on earlier rows and"
+            " cannot be made of the rows alone, found none"
+        )
+    values = pa.array(rows[name], from_pandas=True)
+    return values if categorical else values.cast(pa.float64())
 
 
 def _column(rows: pd.DataFrame, contract: Contract, name: str) -> pa.ChunkedArray:

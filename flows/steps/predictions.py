@@ -11,14 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.steps.delivery import deliver
-from flows.steps.serving import (
-    RowsRefusedError,
-    champion_to_score_by,
-    checked_rows,
-    margins_of,
-    scored,
-    write_down,
-)
+from flows.steps.open_rows import RowsRefusedError, checked_rows, past_of_rows
+from flows.steps.serving import champion_to_score_by, margins_of, scored, write_down
 from tasks.errors import MisuseError
 from tasks.ingest.open_rows import rows_of_file
 from tasks.lake import scratch_directory
@@ -87,9 +81,13 @@ def score_file(
     }
     recorded, unknown = 0, list[str]()
     earlier = ServedBefore(managed.settings.lake, managed.contract)
-    with checked_rows(managed, rows) as checked, table_writer(target) as write:
+    with (
+        checked_rows(managed, rows) as checked,
+        past_of_rows(managed, engine, as_of, checked) as past,
+        table_writer(target) as write,
+    ):
         margins = margins_of(managed, engine, champion)
-        for part in scored(managed, champion, checked, explain, margins):
+        for part in scored(managed, champion, checked, past, explain, margins):
             table = served_table(part, managed.contract, config.include)
             unknown += filter(
                 None, [without_prediction(managed.contract, part.frame, part.predicted)]

@@ -33,6 +33,7 @@ from tasks.records import (
     KnownLabels,
     LedgerEntry,
     LoadedModel,
+    Past,
     Promote,
     Recalibrate,
     RegistryAwayError,
@@ -127,14 +128,23 @@ class ModelRun:
         """What was read of the contract of labels by the run's moment."""
         return KnownLabels(batches=tuple(self.labels.known.values()), as_of=self.as_of)
 
+    @property
+    def past(self) -> Past:
+        """What features that look back are made of, as far as it was read by the run's moment;
+        nothing is read where the spec has none.
+        """
+        if not self.managed.spec.features.history:
+            return Past(self.as_of)
+        return Past(self.as_of, self.batches.revisions, self.labels.revisions)
+
     def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
         """Return the features of batches, with the labels that are known at the run's moment; those
         of the same batches are built once.
         """
-        known = self.known_labels
+        known, past = self.known_labels, self.past
         return self._frames.get(
-            frame_key(self.managed, records, known),
-            lambda: build_features(self.managed, records, known),
+            frame_key(self.managed, records, known, past),
+            lambda: build_features(self.managed, records, known, past),
         )
 
     def scored(self, model: LoadedModel, record: BatchRecord) -> Scored:
@@ -144,7 +154,7 @@ class ModelRun:
         Raises EvaluationError when no row is labelled, FeatureMismatchError when the rows lack a
         feature of the model.
         """
-        key = frame_key(self.managed, [record], self.known_labels)
+        key = frame_key(self.managed, [record], self.known_labels, self.past)
         rows = self._labelled.get(key, lambda: LabelledRows.of(self.features([record])))
         version = model.trained.version
         packaged = self.models.packaged(version)

@@ -26,6 +26,7 @@ from tasks.records import (
     JudgedChoice,
     KnownLabels,
     LoadedModel,
+    Past,
     ScoreCard,
 )
 
@@ -94,7 +95,10 @@ def _look(
     )
     newest = max([record.as_of, *(one.as_of for one in of_labels.values())])
     known = KnownLabels(batches=tuple(of_labels.values()), as_of=newest)
-    rows = LabelledRows.of(build_features.fn(managed, [record], known))
+    past = Past(newest)
+    if managed.spec.features.history:
+        past = ledger.past(engine, managed.name, newest)
+    rows = LabelledRows.of(build_features.fn(managed, [record], known, past))
     losses: dict[int, np.ndarray | str] = {}
     for version in sorted({v for choice in due for v in (choice.chosen, choice.other)}):
         packaged = served_version(managed, engine, history, version, None)

@@ -7,33 +7,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import get_run_logger
 
 from data_contracts.open_rows import open_contract
 from flows.steps.champion import in_force
 from flows.steps.models import unusable
+from flows.steps.open_rows import CheckedRows, checked_rows, past_of_open_rows
 from tasks.batches import Batch
-from tasks.errors import KingmakerError, MisuseError, RefusedError
+from tasks.errors import KingmakerError, MisuseError
 from tasks.evaluation.margins import interval_margins
 from tasks.explanation.reasons import in_json, reasons
 from tasks.features.task import open_features
-from tasks.ingest.open_rows import rows_of_batch, write_open_rows
-from tasks.ingest.rows import Rows
-from tasks.lake import read_reasons, scratch_directory, write_whole
+from tasks.ingest.open_rows import rows_of_batch
+from tasks.lake import write_whole
 from tasks.ledger import entries as ledger
 from tasks.ledger.served import PartTakenError, record_served, served_parts
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
-from tasks.records import LoadedModel, ServedPart, Verdict
+from tasks.records import LoadedModel, Past, ServedPart
 from tasks.scoring.predictions import without_prediction
 from tasks.scoring.served import (
     ScoredRows,
@@ -42,7 +36,6 @@ from tasks.scoring.served import (
     served_table,
     write_part,
 )
-from tasks.validation.task import validate_open
 
 ERRORS, ERROR_ROWS = 6, 200
 """Mature batches whose errors make an interval, and rows below which those of the rows held out in
@@ -56,10 +49,6 @@ class NoChampionError(MisuseError):
 
 class ChampionUnusableError(KingmakerError):
     """The contract has changed so that the champion cannot be used."""
-
-
-class RowsRefusedError(RefusedError):
-    """Rows that are to be scored lack what the contract says of all of them."""
 
 
 def champion_to_score_by(managed: ManagedModel, engine: Engine) -> LoadedModel:
@@ -100,84 +89,40 @@ def serve_open_batch(
     name = f"{managed.name} {batch.id}"
     rows, found = rows_of_batch(managed.open_rows, batch), list[ServedPart]()
     earlier = ServedBefore(managed.settings.lake, managed.contract)
-    with checked_rows(managed, rows, before) as checked:
+    with (
+        checked_rows(managed, rows, before) as checked,
+        past_of_open_rows(managed, engine, as_of, batch.start, batch.end, before) as past,
+    ):
         if checked.broken and checked.verdict is not None:
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
         keep_quarantine(managed, checked, batch.id)
         explain, margins = managed.spec.scoring.explain, margins_of(managed, engine, champion)
-        for part in scored(managed, champion, checked, explain, margins):
+        for part in scored(managed, champion, checked, past, explain, margins):
             if unknown := without_prediction(managed.contract, part.frame, part.predicted):
                 get_run_logger().warning("%s: %s", name, unknown)
             found += write_down(managed, engine, part, as_of, rows.where, earlier)
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class CheckedRows:
-    """Rows to be scored, with what the contract says of them."""
-
-    directory: Path
-    parts: tuple[Path, ...]
-    verdict: Verdict | None
-    """None when there are no rows."""
-    broken: dict[int, str]
-    """Position of a row, from 0 in the order in which it was read -> the rules that it breaks."""
-
-    @property
-    def quarantine(self) -> Path | None:
-        """The rows that break a rule, with their positions and reasons; None when none does."""
-        if self.verdict is None or self.verdict.quarantine is None:
-            return None
-        return self.directory / self.verdict.quarantine
-
-
-@contextmanager
-def checked_rows(
-    managed: ManagedModel, rows: Rows, before: datetime | None = None
-) -> Iterator[CheckedRows]:
-    """Give the rows, read and checked, in a directory that is gone when the block ends.
-
-    Raises RowsRefusedError when a column is missing or of another type than the contract says, and
-    SourceError when the rows cannot be read.
-    """
-    contract = open_contract(managed.contract, managed.spec.target)
-    with scratch_directory(managed.settings.lake, "score") as directory:
-        opened = write_open_rows(directory, rows, contract, before=before)
-        if opened.snapshot is None:
-            yield CheckedRows(directory, (), None, {})
-            return
-        verdict = validate_open(contract, directory, opened.snapshot)
-        if verdict.refused:
-            raise RowsRefusedError(f"{rows.where}: {verdict.reason}; nothing was scored")
-        broken = read_reasons(directory, verdict.quarantine) if verdict.quarantine else {}
-        parts = tuple(directory / part.file for part in opened.snapshot.parts)
-        yield CheckedRows(directory, parts, verdict, broken)
-
-
 def scored(
     managed: ManagedModel,
     champion: LoadedModel,
     checked: CheckedRows,
+    past: Past,
     explain: int = 0,
     margins: tuple[float, float] | None = None,
 ) -> Iterator[ScoredRows]:
     """Give the sound rows with the champion's predictions, part by part, in their order; each with
     the ``explain`` features that moved it most, and with an interval where ``margins`` are given.
+    ``past`` is what features look back on.
 
     Raises ReasonsError when reasons do not add up to a prediction.
     """
     problem = managed.spec.problem
     names = open_contract(managed.contract, managed.spec.target).column_names
-    start = 0
-    for part in checked.parts:
-        table = pq.ParquetFile(part).read().select(list(names))
-        keep = np.ones(table.num_rows, dtype=bool)
-        keep[[p - start for p in checked.broken if start <= p < start + table.num_rows]] = False
-        start += table.num_rows
-        sound = table if keep.all() else table.filter(pa.array(keep))
-        if not sound.num_rows:
-            continue
-        frame = open_features(managed, sound)
+    for rows in checked.sound():
+        sound = rows.select(list(names))
+        frame = open_features(managed, sound, past)
         predicted = predict_frame(champion, frame, problem)
         why = reasons(champion, frame.features, predicted, problem, explain) if explain else None
         told = None if why is None else in_json(why)

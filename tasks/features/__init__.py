@@ -3,6 +3,7 @@
 Where do I go to change ...?
 
     frame.py        which columns become features, and how a frame is built
+    history.py      features that look back, as SQL; past.py: what they look back on, as of when
     labels.py       labels from a contract of their own, joined by key
     checks.py       whether features know the future or break on rows that the contract allows
     neighbours.py   whether they rest on rows that stand beside (KM016); fresh.py: on this process

@@ -23,7 +23,7 @@ import pyarrow as pa
 from data_contracts.contract import Contract, nearest
 from tasks.carried import project_sha256
 from tasks.errors import MisuseError
-from tasks.features.config import FeaturesConfig
+from tasks.features.config import FeaturesConfig, history_kinds
 from tasks.lake import arrow_type, to_frame
 from tasks.records import FeatureFrame, FeatureSchema, Problem
 
@@ -159,6 +159,7 @@ def build_by_spec(
         slices=spec.slices,
         code=code,
         audit=spec.fairness.columns,
+        history=history_kinds(spec.features, managed.contract, managed.label_contract),
     )
 
 
@@ -185,13 +186,16 @@ def build_frame(
     slices: Sequence[str],
     code: FeatureCode | None,
     audit: Sequence[str] = (),
+    history: Mapping[str, bool] | None = None,
 ) -> FeatureFrame:
     """Turn the accepted rows of some batches into one feature frame.
 
     ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code
     sees only what the contract says is known at event time, with event time and keys: a leak cannot
     be written there. A column that some of the batches lack, because the contract has grown, is
-    missing there. Raises FeatureError when a column is in none of them, or when the code does not
+    missing there. ``history`` says of columns that were made of earlier rows whether they are
+    categories: they become features, unless the spec leaves them out, and the code sees them, too.
+    Raises FeatureError when a column is in none of them, or when the code does not
     return what it must.
     """
     if not tables:
@@ -205,16 +209,21 @@ def build_frame(
     batch = pd.Series(
         [id for id, table in tables.items() for _ in range(table.num_rows)], dtype="str"
     )
+    kinds = {
+        name: contract.column(name).categorical for name in raw_columns(contract, config, target)
+    }
+    looking_back = {} if history is None else dict(history)
+    kinds |= {name: kind for name, kind in looking_back.items() if name not in config.exclude}
     features, categorical = {}, []
-    for name in raw_columns(contract, config, target):
-        if contract.column(name).categorical:
+    for name, kind in kinds.items():
+        if kind:
             features[name] = _category(rows[name])
             categorical.append(name)
         else:
             features[name] = _number(rows[name])
     frame = pd.DataFrame(features, index=rows.index)
     if code is not None:
-        own = _own_features(code, rows[list(_known(contract, target))], frame)
+        own = _own_features(code, rows[[*_known(contract, target), *looking_back]], frame)
         categorical += [
             name for name in own.columns if not pd.api.types.is_numeric_dtype(own[name].dtype)
         ]

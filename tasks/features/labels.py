@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from data_contracts.contract import Contract
 from tasks.lake import arrow_type, read_accepted
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, KnownLabels, LabelSnapshot
+from tasks.records import BatchRecord, KnownLabels, LabelSnapshot, Past
 
 _POSITION = "_position"
 
@@ -71,14 +71,17 @@ def labelled_by(
 
 
 def frame_key(
-    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels
+    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels, past: Past
 ) -> tuple[object, ...]:
     """Return what the features and labels of ``records`` depend on, for one model: of equal keys
     the frames are equal.
     """
+    earlier = tuple(
+        (one.snapshot.sha256, one.quarantine, one.revised_at) for one in (*past.rows, *past.labels)
+    )
     rows = tuple((r.batch.id, r.snapshot.sha256, r.verdict.quarantine) for r in records)
     read = labelled_by(managed, records, labels)
-    return (rows, read, None if managed.labels is None else labels.as_of)
+    return (rows, read, None if managed.labels is None else labels.as_of, earlier)
 
 
 def count_labelled(

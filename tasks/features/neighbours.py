@@ -39,7 +39,9 @@ class SameAlone(Check):
 
         ``before`` holds the rows of the batch before it by its id; it is empty where there is none.
         """
-        limit = "the same in training and in scoring: make it of the row alone"
+        limit = (
+            "the same in training and in scoring: make it of the row alone, or of features.history"
+        )
         table = table.slice(0, ROWS)
         beside = {id: rows.slice(max(0, rows.num_rows - ROWS)) for id, rows in before.items()}
         every = np.arange(table.num_rows)

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.features.checks import AcceptsContract, KnowsNoFuture
 from tasks.features.frame import build_by_spec, code_sha256, with_later
+from tasks.features.fresh import ROWS as ELSEWHERE
 from tasks.features.fresh import SameElsewhere
+from tasks.features.history import add_history, definitions, looked_back
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.features.neighbours import SameAlone
 from tasks.model_spec import ManagedModel
@@ -22,22 +25,27 @@ from tasks.records import (
     Guardrail,
     KnownLabels,
     LoadedModel,
+    Past,
 )
 from tasks.task import task
 
 
 @task("build features")
 def build_features(
-    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels
+    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels, past: Past
 ) -> FeatureFrame:
     """Build the features of the accepted rows of ``records``: the one path for training and for
     scoring.
 
-    ``labels`` are what was read of the model's contract of labels, if it has one.
+    ``labels`` are what was read of the model's contract of labels, if it has one; ``past`` is what
+    its features look back on.
     """
     rows = labelled_rows(managed, records, labels, managed.contract.column_names)
+    rows = add_history(managed, rows, past)
     return replace(
-        _build(managed, records, rows), labelled_by=labelled_by(managed, records, labels)
+        _build(managed, records, rows),
+        labelled_by=labelled_by(managed, records, labels),
+        looked_back=looked_back(managed, rows.values(), past),
     )
 
 
@@ -47,14 +55,16 @@ def check_features(
     record: BatchRecord,
     before: BatchRecord | None,
     labels: KnownLabels,
+    past: Past,
     challenger: LoadedModel,
     champion: LoadedModel | None,
 ) -> tuple[Guardrail, ...]:
     """Check that features and model take what the contract allows, that no feature knows the
-    future, that none rests on other rows, and that feature code other than the champion's makes the
-    same features elsewhere.
+    future, that none rests on the rows beside it, and that feature code other than the champion's
+    makes the same features elsewhere.
 
-    ``before`` is the batch before ``record``; None when there is none.
+    ``past`` is what features look back on. ``before`` is the batch before ``record``; None when
+    there is none.
     """
     spec, contract, batch = managed.spec, managed.contract, record.batch.id
     records = [record] if before is None or spec.features.code is None else [before, record]
@@ -62,10 +72,12 @@ def check_features(
     table = tables.pop(batch)
 
     def build(rows: pa.Table) -> FeatureFrame:
-        return _build(managed, [record], {batch: rows})
+        last = pc.max(rows[contract.event_time]).as_py()
+        so_far = replace(past, before=last + last.resolution)  # what came after is not there yet
+        return _build(managed, [record], add_history(managed, {batch: rows}, so_far))
 
     def build_beside(rows: Mapping[str, pa.Table]) -> FeatureFrame:
-        return _build(managed, records, rows)
+        return _build(managed, records, add_history(managed, rows, past))
 
     def predict(frame: FeatureFrame) -> np.ndarray:
         return predict_frame(challenger, frame, spec.problem)
@@ -73,7 +85,11 @@ def check_features(
     return (
         AcceptsContract().check(table, contract, spec.target, build, predict),
         KnowsNoFuture().check(table, contract.event_time, build, spec.guardrails.known_early),
-        SameElsewhere().check(managed, table, _same_code(challenger, champion)),
+        SameElsewhere().check(
+            managed,
+            add_history(managed, {batch: table.slice(0, ELSEWHERE)}, past)[batch],
+            _same_code(challenger, champion),
+        ),
         *(
             []
             if spec.features.code is None
@@ -82,12 +98,12 @@ def check_features(
     )
 
 
-def open_features(managed: ManagedModel, rows: pa.Table) -> FeatureFrame:
+def open_features(managed: ManagedModel, rows: pa.Table, past: Past) -> FeatureFrame:
     """Build the features of rows whose outcome is not known yet, (rows, columns known at event
     time): the same code as for closed batches.
     """
     rows = with_later(rows, managed.contract, managed.spec.target)
-    return build_by_spec(managed, {"open": rows}, {"open": ""})
+    return build_by_spec(managed, add_history(managed, {"open": rows}, past), {"open": ""})
 
 
 def _same_code(challenger: LoadedModel, champion: LoadedModel | None) -> int | None:
@@ -105,6 +121,10 @@ def _build(
 
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:
-    """Return the digest of the feature code and the feature schema: part of a recipe."""
+    """Return the digest of the feature code, of what is looked back on, and of the feature schema:
+    part of a recipe.
+    """
     code = code_sha256(managed.spec.features.code, managed.settings.project)
-    return hashlib.sha256(f"{code}{frame.schema.model_dump_json()}".encode()).hexdigest()
+    history = "".join(one.sql() for one in definitions(managed))
+    text = f"{code}{history}{frame.schema.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()

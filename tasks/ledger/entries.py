@@ -23,12 +23,15 @@ from tasks.records import (
     Errors,
     Evidence,
     LedgerEntry,
+    Past,
     Promote,
     Recalibrate,
     Record,
     Retrain,
+    Revision,
     RollBack,
     Rule,
+    Snapshot,
     StreamName,
     TrainedModel,
 )
@@ -99,6 +102,46 @@ def known_batches(
             .order_by(batches.c.batch, batches.c.revision)
         )
         return {row.batch: BatchRecord.model_validate(row.record) for row in rows}
+
+
+def revisions(
+    engine: Engine, model: str, stream: StreamName = "rows"
+) -> dict[tuple[str, int], Revision]:
+    """Return batch id and number of the revision -> every content that the batches have had, in
+    their order; the rest of a record is not read.
+    """
+    record = batches.c.record
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(
+                batches.c.batch,
+                batches.c.revision,
+                batches.c.verdict,
+                record["snapshot"],
+                record[("verdict", "quarantine")],
+                record["revised_at"],
+            )
+            .where(batches.c.model == model, batches.c.stream == stream)
+            .order_by(batches.c.batch, batches.c.revision)
+        ).all()
+    return {
+        (batch, revision): Revision(
+            snapshot=Snapshot.model_validate(snapshot),
+            accepted=verdict != "refuse",
+            quarantine=quarantine,
+            revised_at=revised_at,
+        )
+        for batch, revision, verdict, snapshot, quarantine, revised_at in rows
+    }
+
+
+def past(engine: Engine, model: str, as_of: datetime) -> Past:
+    """Return what features of closed batches may look back on: all that was taken in."""
+    return Past(
+        as_of,
+        rows=tuple(revisions(engine, model).values()),
+        labels=tuple(revisions(engine, model, "labels").values()),
+    )
 
 
 def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str, Cohort]:

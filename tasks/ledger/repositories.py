@@ -23,6 +23,7 @@ from tasks.records import (
     Cohort,
     Decision,
     LedgerEntry,
+    Revision,
     Rule,
     ServedPart,
     StreamName,
@@ -51,15 +52,29 @@ class Batches:
         """What of each batch says whether its labels may be used, in the order of the ids."""
         return tuple(record.cohort for record in self._known.values())
 
+    @property
+    def revisions(self) -> tuple[Revision, ...]:
+        """Every content that the batches have had, batch by batch, in the order of the revisions;
+        only models whose features look back ask for it.
+        """
+        return tuple(self._revisions.values())
+
     def write(self, record: BatchRecord) -> BatchRecord:
         """Write a batch down, and return it with its revision."""
         written = entries.record_batch(self._engine, self._held, record)
         self._known = dict(sorted({**self._known, written.batch.id: written}.items()))
+        if "_revisions" in self.__dict__:  # they were read
+            place = (written.batch.id, written.revision)
+            self._revisions = dict(sorted({**self._revisions, place: written.content}.items()))
         return written
 
     @cached_property
     def _known(self) -> Mapping[str, BatchRecord]:
         return entries.known_batches(self._engine, self._held.model, self._stream)
+
+    @cached_property
+    def _revisions(self) -> Mapping[tuple[str, int], Revision]:
+        return entries.revisions(self._engine, self._held.model, self._stream)
 
 
 class Served:

@@ -18,7 +18,8 @@ class Needed:
 
     snapshots: frozenset[str]
     """Directories: of each batch's newest revision, of all that a version was trained on, labels
-    too, of all that was predicted.
+    too, of all that was predicted; of a model with features that look back, all that there ever
+    was: a row of then is made of what there was then.
     """
     quarantines: frozenset[str]
     """Files that belong to those snapshots."""
@@ -47,6 +48,7 @@ def needed(engine: Engine) -> Needed:
         ]
     spans = {span.snapshot for one in trained for span in one.trained_on}
     spans |= {labels.snapshot for one in trained for labels in one.labelled_by}
+    looking_back = {one.model for one in trained if one.looked_back}
     newest = {
         (record.model, record.stream, record.batch.id): record.snapshot.sha256 for record in records
     }
@@ -55,6 +57,7 @@ def needed(engine: Engine) -> Needed:
         for record in records
         if record.snapshot.sha256 in spans
         or record.predictions is not None
+        or record.model in looking_back
         or record.snapshot.sha256 == newest[record.model, record.stream, record.batch.id]
     ]
     return Needed(

@@ -8,6 +8,7 @@ can decide whether it matters.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from sqlalchemy import Engine, select
 
@@ -16,6 +17,8 @@ from tasks.records import BatchRecord, StreamName, Superseded, TrainedModel
 
 Versions = dict[tuple[str, str], list[int]]
 """Batch and digest of a snapshot -> versions of the model that rest on it."""
+Features = dict[tuple[str, str], dict[str, list[int]]]
+"""The same -> feature -> versions."""
 
 
 def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
@@ -42,13 +45,25 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
         for read in {(s.batch, s.snapshot) for member in members for s in member.labelled_by}:
             on_labels[read].append(version)
     return (
-        *_replaced(engine, model, "rows", on_rows),
-        *_replaced(engine, model, "labels", on_labels),
+        *_replaced(engine, model, "rows", on_rows, _looking_back(trained, "rows")),
+        *_replaced(engine, model, "labels", on_labels, _looking_back(trained, "labels")),
     )
 
 
+def _looking_back(trained: Mapping[int, TrainedModel], stream: StreamName) -> Features:
+    """Batch and digest of a snapshot -> feature -> the versions whose training rows look back on
+    it by that.
+    """
+    found: Features = defaultdict(lambda: defaultdict(list))
+    for version, one in trained.items():
+        for read in one.looked_back:
+            for name in read.features if read.stream == stream else ():
+                found[read.batch, read.snapshot][name].append(version)
+    return found
+
+
 def _replaced(
-    engine: Engine, model: str, stream: StreamName, versions: Versions
+    engine: Engine, model: str, stream: StreamName, versions: Versions, features: Features
 ) -> tuple[Superseded, ...]:
     with engine.connect() as connection:
         written = connection.execute(
@@ -69,7 +84,11 @@ def _replaced(
             # Where only labels came, the predictions stand, and are the newest revision's too.
             replaced = None if record.predictions == newest.predictions else record.predictions
             predictions = None if replaced is None else replaced.path
-            if trained_on_it or predictions:
+            looking_back = tuple(
+                f"{name} (version {', '.join(map(str, of))})"
+                for name, of in features.get((batch, record.snapshot.sha256), {}).items()
+            )
+            if trained_on_it or predictions or looking_back:
                 found.append(
                     Superseded(
                         batch=batch,
@@ -80,6 +99,7 @@ def _replaced(
                         versions=trained_on_it,
                         predictions=predictions,
                         stream=stream,
+                        looking_back=looking_back,
                     )
                 )
     return tuple(found)

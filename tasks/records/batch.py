@@ -10,7 +10,7 @@ from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Interval, Performance
 from tasks.records.model import LabelSummary
 from tasks.records.served import ServedPerformance, Skew
-from tasks.records.snapshot import Cohort, Labelled, Snapshot, Verdict
+from tasks.records.snapshot import Cohort, Labelled, Revision, Snapshot, Verdict
 
 
 class Predictions(Record):
@@ -65,6 +65,8 @@ class BatchRecord(Record):
     spec_sha256: str
     """Digest of the model spec and the contract that the batch was judged by."""
     as_of: datetime
+    revised_at: datetime | None = None
+    """When this content replaced another, or was let in after it had been refused."""
     drift: DriftSummary | None = None
     summary: LabelSummary | None = None
     """Labels against the served predictions before recalibration; None while labels are not mature.
@@ -186,6 +188,16 @@ class BatchRecord(Record):
         return self.but(completed=True, mlflow_run=mlflow_run)
 
     @property
+    def content(self) -> Revision:
+        """What of it features that look back read."""
+        return Revision(
+            snapshot=self.snapshot,
+            accepted=self.accepted,
+            quarantine=self.verdict.quarantine,
+            revised_at=self.revised_at,
+        )
+
+    @property
     def cohort(self) -> Cohort:
         """What of it says whether its labels may be used."""
         return Cohort(
@@ -212,10 +224,14 @@ class Superseded(Record):
     predictions: str | None
     """Lake path of the champion's predictions for it."""
     stream: StreamName = "rows"
+    looking_back: tuple[str, ...] = ()
+    """Features of training rows that look back on it, each with the versions that have it."""
 
     def __str__(self) -> str:
         numbers = ", ".join(map(str, self.versions))
         parts = [f"trained on it: version {numbers}"] if numbers else []
+        if self.looking_back:
+            parts.append(f"features look back on it: {', '.join(self.looking_back)}")
         if self.predictions:
             parts.append(f"predictions: {self.predictions}")
         of = "labels of " if self.stream == "labels" else ""

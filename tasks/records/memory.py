@@ -6,12 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import KingmakerError
 from tasks.records.batch import BatchRecord
 from tasks.records.drift import BaselineProfile
-from tasks.records.model import FeatureSchema, LabelSnapshot, Recalibration, TrainedModel
+from tasks.records.model import (
+    FeatureSchema,
+    LabelSnapshot,
+    PastSnapshot,
+    Recalibration,
+    TrainedModel,
+)
+from tasks.records.snapshot import Revision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +33,26 @@ class KnownLabels:
     batches: tuple[BatchRecord, ...]
     """Newest revisions, oldest batch first, refused ones among them."""
     as_of: datetime
+
+
+@dataclass(frozen=True)
+class Past:
+    """What features may look back on: every content that the batches have had by a moment."""
+
+    as_of: datetime
+    """A label that became known later does not count."""
+    rows: tuple[Revision, ...] = ()
+    """Of the rows' batches, refused ones among them: batch by batch, each in the order of its
+    revisions.
+    """
+    labels: tuple[Revision, ...] = ()
+    """The same of the batches of labels; none when the rows carry theirs."""
+    open_rows: tuple[Path, ...] = ()
+    """Parquet files of rows that are in no batch yet."""
+    open_labels: tuple[Path, ...] = ()
+    """The same of labels from a contract of their own."""
+    before: datetime | None = None
+    """Rows from this event time on are left out, as if they had not come; None: none is."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +81,8 @@ class FeatureFrame:
     labelled_by: tuple[LabelSnapshot, ...] = ()
     """What was read for the target where it comes from a contract of its own, oldest batch first.
     """
+    looked_back: tuple[PastSnapshot, ...] = ()
+    """What features look back on, oldest batch first."""
 
     @property
     def moments(self) -> np.ndarray:
@@ -74,6 +104,7 @@ class FeatureFrame:
             snapshots=self.snapshots,
             audit=None if self.audit is None else self.audit[mask],
             labelled_by=self.labelled_by,
+            looked_back=self.looked_back,
         )
 
     def sample(self, rows: int, seed: int) -> FeatureFrame:

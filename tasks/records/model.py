@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tasks.records.base import Form, Problem, Record, WindowKind
+from tasks.records.base import Form, Problem, Record, StreamName, WindowKind
 
 
 class FeatureSchema(Record):
@@ -46,6 +46,16 @@ class LabelSnapshot(Record):
     snapshot: str
 
 
+class PastSnapshot(Record):
+    """One revision of a batch that features of training rows look back on."""
+
+    stream: StreamName
+    batch: str
+    snapshot: str
+    features: tuple[str, ...]
+    """Which of them."""
+
+
 class Recipe(Record):
     """How a model is made, whatever data it is made of. Same recipe and newer data is a refresh."""
 
@@ -55,7 +65,7 @@ class Recipe(Record):
     encode: Literal["auto", "onehot", "ordinal"]
     window: str
     features: str
-    """Digest of the feature code and the feature schema."""
+    """Digest of the feature code, of what is looked back on, and of the feature schema."""
 
     @property
     def hash(self) -> str:
@@ -218,6 +228,10 @@ class Lineage(Record):
     its new member. Empty where the rows carry theirs.
     """
     behaviour: Behaviour = Behaviour()
+    looked_back: tuple[PastSnapshot, ...] = ()
+    """What features of the rows of this training look back on; of an ensemble, of those of its new
+    member.
+    """
 
     @property
     def trained_until(self) -> datetime:

@@ -89,6 +89,19 @@ class Labelled(Record):
         return self.labelled / self.rows if self.rows else 0.0
 
 
+class Revision(Record):
+    """One content of a batch, and from when on it counts: what features that look back read."""
+
+    snapshot: Snapshot
+    accepted: bool
+    quarantine: str | None = None
+    """Lake path of its rows in quarantine."""
+    revised_at: datetime | None = None
+    """When it replaced another content, or was let in after it had been refused; None of a first
+    content, whose rows count from when the contract promises them.
+    """
+
+
 class Cohort(Record):
     """What of a batch says whether its labels may be used: the rows of one period of prediction, or
     one of labels.

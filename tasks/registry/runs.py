@@ -200,6 +200,7 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
             "trained_on.json",
         )
         mlflow.log_dict(run_id, [s.model_dump() for s in lineage.labelled_by], "labelled_by.json")
+        mlflow.log_dict(run_id, [s.model_dump() for s in lineage.looked_back], "looked_back.json")
         with tempfile.TemporaryDirectory() as directory:
             sample, profile = Path(directory) / SAMPLE, Path(directory) / PROFILE
             training.baseline.to_parquet(sample, index=False)

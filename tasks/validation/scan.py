@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Column, Contract, Rule
 from tasks.batches import Batch
 from tasks.lake import scratch_directory
+from tasks.sql_text import column_at, literal, parquet_rows
 from tasks.validation.expectations import RuleResult, held, moment, shown_value
 from tasks.validation.formats import whole
-from tasks.validation.sql_text import column_at, literal, parquet_rows
 
 MEMORY_A_THREAD = 48
 """MB that each thread of DuckDB may hold before it writes to its temporary directory, and one more

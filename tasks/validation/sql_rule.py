@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Column, Contract, ContractError, Rule
 from data_contracts.limits import holds
 from tasks.errors import KingmakerError
-from tasks.validation.sql_text import (
+from tasks.sql_text import (
+    TYPES,
     column_at,
     distinct_names,
     file_pattern,
@@ -32,14 +33,6 @@ from tasks.validation.sql_text import (
 
 _VIEW = "batch"
 _PLACEHOLDERS = re.compile(r"\$?(\{(?:table|object|column|property)\})")
-_TYPES = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date": "DATE",
-}
 _NUMBERS = (
     "TINYINT",
     "SMALLINT",
@@ -186,7 +179,7 @@ def _create_empty(
 ) -> None:
     names = dict(zip(contract.column_names, distinct_names(contract.column_names), strict=True))
     definitions = ", ".join(
-        f"{identifier(names[column.name])} {_TYPES[column.logical_type]}" for column in columns
+        f"{identifier(names[column.name])} {TYPES[column.logical_type]}" for column in columns
     )
     connection.execute(f"CREATE TABLE {_VIEW} ({definitions})")
 

@@ -57,6 +57,26 @@ def test_decision_runs_at_a_small_size():
     )
 
 
+def test_features_run_at_a_small_size(tmp_path):
+    """Ours and the bare queries come to their end on sixteen thousand rows, each with a line."""
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.features",
+            *("--only", "speed", "--rows", "0.016", "--repeat", "1", "--work", str(tmp_path)),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
+
+    assert said.returncode == 0, said.stderr
+    assert len([line for line in said.stdout.splitlines() if "| 16,000" in line]) == 2, said.stdout
+
+
 def test_yardstick_runs_at_a_small_size(tmp_path):
     """A stream of fourteen months, two of them served: every policy has its line, and the scale its
     ends.

@@ -44,7 +44,7 @@ class Calls:
 
         self._patch.setattr(owner, name, call)
 
-    def _built(self, managed: object, records: Sequence[Any], labels: object) -> None:
+    def _built(self, managed: object, records: Sequence[Any], *_: object) -> None:
         self.frames[tuple(record.batch.id for record in records)] += 1
 
     def _predicted(self, pipeline: Pipeline, features: pd.DataFrame) -> None:

@@ -27,14 +27,13 @@ from deployments.command.score_cli import app
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.score import NotToBeScoredError, ScoringIncompleteError, score
+from flows.steps.open_rows import RowsRefusedError, checked_rows
 from flows.steps.pending import scoring_idle
 from flows.steps.predictions import score_file, write_predictions_of
 from flows.steps.serving import (
     ChampionUnusableError,
     NoChampionError,
-    RowsRefusedError,
     champion_to_score_by,
-    checked_rows,
     scored,
     write_down,
 )
@@ -44,6 +43,7 @@ from tasks.ledger.lease import lease
 from tasks.ledger.served import served_parts
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
+from tasks.records import Past
 from tasks.registry.runs import client
 from tasks.scoring.current import current_file
 from tasks.scoring.served import ServedBefore
@@ -186,7 +186,7 @@ def test_several_runs_at_once_lose_nothing_and_double_nothing(desk: Desk) -> Non
         with checked_rows(managed, rows) as checked:
             parts = [
                 written
-                for part in scored(managed, champion, checked)
+                for part in scored(managed, champion, checked, Past(MONDAY))
                 for written in write_down(managed, engine, part, MONDAY, "here", earlier)
             ]
         return sum(part.rows for part in parts)

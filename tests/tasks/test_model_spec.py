@@ -235,6 +235,123 @@ def test_refused_by_name(project: Path, edit: Callable[[Spec], object], message:
     assert all(part in found for part in parts)
 
 
+LATE_7D = {
+    "name": "late_7d",
+    "function": "share",
+    "column": "late",
+    "value": 1,
+    "by": ["carrier", "origin"],
+    "over": "7d",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({}, ""),
+        (
+            {"functon": "mean"},
+            (
+                "features.history.0.functon: expected one of ['by', 'column', 'function', 'gap',"
+                " 'name', 'over', 'rows', 'value'], found 'functon' (did you mean 'function'?)"
+            ),
+        ),
+        ({"function": "shar"}, "features.history.0.function: expected 'last', 'mean', "),
+        ({"function": "shar"}, "found 'shar' (did you mean 'share'?)"),
+        (
+            {"column": "lat"},
+            (
+                "features.history.0.column: expected a column of contract flights, or the target,"
+                " found 'lat' (did you mean 'late'?)"
+            ),
+        ),
+        (
+            {"by": ["carier"]},
+            (
+                "features.history.0.by: expected columns of contract flights, found 'carier' (did"
+                " you mean 'carrier'?)"
+            ),
+        ),
+        (
+            {"by": ["late"]},
+            "features.history.0.by: expected columns that are known at event time, found 'late'",
+        ),
+        (
+            {"by": ["temp"]},
+            "features.history.0.by: expected columns of type string, integer, boolean, date, found",
+        ),
+        ({"by": []}, "features.history.0.by: expected "),
+        (
+            {"over": 7},
+            "features.history.0.over: expected a duration such as 90s, 15m, 6h, 1d or 2w, found 7",
+        ),
+        ({"over": "7"}, "features.history.0.over: expected a duration such as 90s"),
+        ({"over": "0d"}, "features.history.0: expected over to be longer than nothing"),
+        ({"over": None}, "features.history.0: expected over, a span of time, or rows"),
+        ({"rows": 3}, "features.history.0: expected over, a span of time, or rows"),
+        ({"gap": "-1d"}, "features.history.0.gap: expected a duration such as 90s"),
+        ({"value": None}, "features.history.0: expected a value with the function share"),
+        ({"value": True}, "features.history.0.value: expected a value of type integer, found True"),
+        ({"value": "1"}, "features.history.0.value: expected a value of type integer, found '1'"),
+        ({"column": None}, "features.history.0: expected a column that share is taken of"),
+        (
+            {"function": "mean", "column": "carrier", "value": None},
+            (
+                "features.history.0.column: expected a column of type integer or number or boolean"
+                " for mean, found 'carrier' of type string"
+            ),
+        ),
+        (
+            {"name": "Carrier"},
+            "features.history.0.name: expected a name that no column and no other feature has",
+        ),
+        ({"name": "late 7d"}, "features.history.0.name: expected "),
+    ],
+)
+def test_history_refused_by_name(project: Path, changed: Spec, message: str) -> None:
+    """What cannot be looked back on, or would know the future, is refused by its place."""
+    one = {key: value for key, value in (LATE_7D | changed).items() if value is not None}
+    change(project, lambda s: s["features"].update(history=[one]))
+    if not message:
+        assert manage("flights", settings_of(project)).spec.features.history[0].name == "late_7d"
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("flights", settings_of(project))
+
+    assert str(project / FLIGHTS) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_history_of_a_label_needs_its_delay(project: Path) -> None:
+    """Without one, a label would count as known at the moment of its row."""
+    change(project, lambda s: [s["features"].update(history=[LATE_7D]), s.pop("labels")])
+
+    with pytest.raises(ConfigurationError, match=r"labels\.delay: expected how long .*'late'"):
+        manage("flights", settings_of(project))
+
+
+def test_history_of_a_target_that_seems_known_needs_its_delay(tmp_path: Path) -> None:
+    """The contract may not say that the target comes later; it does all the same."""
+    project = Path(shutil.copytree(WEATHER_PROJECT, tmp_path / "weather"))
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    one = {"name": "seen", "function": "last", "column": "visib", "by": ["origin"], "over": "1d"}
+    file.write_text(yaml.safe_dump(spec | {"features": {"history": [one]}}), encoding="utf-8")
+
+    with pytest.raises(ConfigurationError, match=r"labels\.delay: expected how long .*'visib'"):
+        manage("weather", settings_of(project))
+
+
+def test_history_rests_on_columns_alone(project: Path) -> None:
+    """A feature that rests on another, or on itself, is refused: no cycle can be written."""
+    other = LATE_7D | {"name": "again", "column": "late_7d"}
+    change(project, lambda s: s["features"].update(history=[LATE_7D, other]))
+
+    with pytest.raises(ConfigurationError, match=r"history\.1\.column: .*no feature may rest on"):
+        manage("flights", settings_of(project))
+
+
 BOOKINGS = Path(__file__).parent.parent / "projects" / "bookings"
 
 

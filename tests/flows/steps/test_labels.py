@@ -32,6 +32,7 @@ from tasks.records import (
     KnownLabels,
     LabelSnapshot,
     LedgerEntry,
+    Past,
     Promote,
     TrainedModel,
     WatchEvidence,
@@ -75,7 +76,7 @@ class Replayed:
     def frame(self, week: str, as_of) -> FeatureFrame:
         """The week's features, with the labels that are known at a moment."""
         known = KnownLabels(batches=tuple(self.labels.values()), as_of=as_of)
-        return build_features.fn(self.managed, [self.records[week]], known)
+        return build_features.fn(self.managed, [self.records[week]], known, Past(as_of))
 
 
 def read_back(home: Path, truth: dict[str, list[Booking]]) -> Replayed:

@@ -15,7 +15,7 @@ from tasks.features.task import build_features
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
-from tasks.records import Choice, Interval, JudgedChoice, KnownLabels, ScoreCard
+from tasks.records import Choice, Interval, JudgedChoice, KnownLabels, Past, ScoreCard
 from tasks.settings import Settings
 from tests.conftest import WEATHER_PROJECT
 from tests.tasks.builders import at
@@ -44,7 +44,12 @@ def test_choices_are_judged_by_later_batches(replayed_home):
         for version in (one.choice.chosen, one.choice.other):
             packaged = served_version(managed, engine, history, version, None)
             frames = [
-                build_features.fn(managed, [known[id]], KnownLabels(batches=(), as_of=at(10**4)))
+                build_features.fn(
+                    managed,
+                    [known[id]],
+                    KnownLabels(batches=(), as_of=at(10**4)),
+                    Past(at(10**4)),
+                )
                 for id in one.batches
             ]
             told = [

@@ -10,6 +10,7 @@ from tasks.records import (
     BatchRecord,
     EnsembleMember,
     LabelSnapshot,
+    PastSnapshot,
     Predictions,
     RowSpan,
     TrainedModel,
@@ -117,3 +118,38 @@ def test_content_that_came_back(engine: Engine) -> None:
             ledger.record_batch(engine, held, with_content(digit))
 
     assert superseded(engine, "flights") == ()
+
+
+def test_features_that_look_back_on_a_replaced_revision(engine: Engine) -> None:
+    """They are named with the versions that have them, and what they were made of stays."""
+    read = PastSnapshot(
+        stream="rows", batch="2020-01", snapshot="a" * 64, features=("late_7d", "flown")
+    )
+    with lease(engine, "flights", "test") as held:
+        ledger.record_batch(engine, held, with_content("a"))
+        for version in (1, 2):
+            one = trained_model(version=version, looked_back=(read,))
+            write_training(engine, held, one, "2020-02")
+        ledger.record_batch(engine, held, with_content("b", rows=101))
+
+    (found,) = superseded(engine, "flights")
+
+    assert found.looking_back == ("late_7d (version 1, 2)", "flown (version 1, 2)")
+    assert str(found).endswith(
+        "; features look back on it: late_7d (version 1, 2), flown (version 1, 2)"
+    )
+    assert len(needed(engine).snapshots) == 1, "both contents lie in one directory here"
+
+
+def test_all_revisions_of_a_model_that_looks_back_are_kept(engine: Engine) -> None:
+    """A row of then is made of what there was then, whether a version has read it yet or not."""
+    read = PastSnapshot(stream="rows", batch="2019-12", snapshot="d" * 64, features=("flown",))
+    old = with_content("a").snapshot.but(path="snapshots/flights/old")
+    with lease(engine, "flights", "test") as held:
+        ledger.record_batch(engine, held, batch_record(snapshot=old))
+        ledger.record_batch(engine, held, with_content("b"))
+        before = needed(engine).snapshots
+        write_training(engine, held, trained_model(looked_back=(read,)), "2020-01")
+
+    assert before == {"snapshots/flights/2020-01"}
+    assert needed(engine).snapshots == before | {"snapshots/flights/old"}

@@ -1,4 +1,4 @@
-"""Literals, names and files in the SQL that validation writes."""
+"""Literals, names and files in the SQL of the engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+TYPES = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "date": "DATE",
+}
+"""Logical type of a contract -> the engine's."""
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -19,6 +28,11 @@ def literal(value: str) -> str:
 def identifier(name: str) -> str:
     """Return the name of a table or a column, quoted."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def unquoted(identifier: str) -> str:
+    """Return the name that ``identifier`` has quoted."""
+    return identifier[1:-1].replace('""', '"')
 
 
 def file_pattern(path: Path) -> str:
