@@ -111,4 +111,6 @@ def test_another_definition_is_another_recipe(desk: Desk) -> None:
     assert second.evidence.kind == "change of recipe"
     for judged in (first, second):
         outcomes = {one.code: one.outcome for one in judged.evidence.guardrails}
-        assert {outcomes[code] for code in ("KM010", "KM011", "KM015", "KM016")} == {"passed"}
+        assert {outcomes[code] for code in ("KM010", "KM011", "KM015", "KM016", "KM017")} == {
+            "passed"
+        }
