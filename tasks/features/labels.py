@@ -127,7 +127,7 @@ def newest_labels(
     known = known.filter(
         pc.less_equal(known[moment], pa.scalar(as_of, known.schema.field(moment).type))
     )
-    known = known.sort_by(moment)
+    known = known.take(pc.sort_indices(known[moment]))  # by value: a name may be a path to Arrow
     last = ~_keys(known, on).duplicated(list(on), keep="last")
     return known.filter(pa.array(last.to_numpy(dtype=bool))).select([*on, target])
 

@@ -80,8 +80,10 @@ def canonical_order(table: pa.Table, contract: Contract) -> pa.Array:
     are equal in it.
     """
     first = [name for name in (contract.event_time, *contract.key) if name in table.column_names]
-    order = {name: _sortable(table[name]) for name in dict.fromkeys([*first, *table.column_names])}
-    return pc.sort_indices(pa.table(order), sort_keys=[(name, "ascending") for name in order])
+    names = dict.fromkeys([*first, *table.column_names])
+    # By number: Arrow takes a name such as '.' or '[0]' for a path into a column.
+    order = {f"{i}": _sortable(table[name]) for i, name in enumerate(names)}
+    return pc.sort_indices(pa.table(order), sort_keys=[(number, "ascending") for number in order])
 
 
 def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:

@@ -63,6 +63,7 @@ def judged(
     )
 )
 @example(["Amount", "AMOUNT", "aMOUNT"])
+@example([".", "[0]", ".a", "a.b"])
 @example(list(NAMES))
 def test_each_column_is_judged_by_its_own_rules(hostile: list[str]) -> None:
     """In a table in which each column breaks its limit in a row of its own, each is blamed for that
