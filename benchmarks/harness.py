@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -132,6 +132,39 @@ def arguments(description: str | None, quick: str) -> argparse.ArgumentParser:
         "--work", type=folder, help="where files are made; a temporary directory by default"
     )
     return parser
+
+
+def compare_ways(
+    description: str | None,
+    what: str,
+    ways: Mapping[str, Callable[[Path, Path], None]],
+    compare: Callable[[Path, int, int], Mapping[str, Sequence[Cost]]],
+    *,
+    rows: int,
+    quick_rows: int,
+    repeat: int,
+) -> None:
+    """Be the main function of a benchmark that goes several ``ways`` with many rows: measure them
+    by ``compare``, from a directory, rows and turns, and print them beside the first; or, with
+    ``--way``, go one of them, from a directory and a file.
+    """
+    parser = arguments(description, quick=f"{quick_rows:,} rows, once")
+    parser.add_argument("--rows", type=int, default=rows)
+    parser.add_argument("--repeat", type=int, default=repeat)
+    parser.add_argument("--way", nargs=3, metavar=("WAY", "DIRECTORY", "FILE"))
+    given = parser.parse_args()
+    if given.way:
+        way, directory, file = given.way
+        ways[way](Path(directory), Path(file))
+        return
+    asked, turns = (quick_rows, 1) if given.quick else (given.rows, given.repeat)
+    machine(turns)
+    with tempfile.TemporaryDirectory(dir=given.work) as work:
+        took = compare(Path(work), asked, turns)
+    base = next(iter(ways))
+    heading(f"{asked:,} {what}", *COSTS, *ratios_to(base))
+    for way, costs in took.items():
+        row(way, *cells(costs, took[base]))
 
 
 def takes_data(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,6 @@ many rows at a time. Each runs in a process of its own, whose time and memory th
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,17 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.harness import (
-    COSTS,
-    Cost,
-    arguments,
-    cells,
-    cost_of_module,
-    heading,
-    machine,
-    ratios_to,
-    row,
-)
+from benchmarks.harness import Cost, compare_ways, cost_of_module
 from benchmarks.scoring import prepare, settings_of, train
 from tasks.conform import conform
 from tasks.explanation.reasons import CHUNK, SAMPLES, reasons
@@ -39,7 +28,6 @@ from tasks.model_spec import ManagedModel, manage
 from tasks.records import LoadedModel, Past
 
 ROWS, QUICK_ROWS = 1_000_000, 20_000
-WAYS = ("bare", "ours")
 SHOWN = 3
 """Features that are named for each row."""
 
@@ -94,6 +82,9 @@ def bare(directory: Path, file: Path) -> None:
             assert np.isfinite(answers).all()  # noqa: S101 - a benchmark checks what it measures
 
 
+WAYS = {"bare": bare, "ours": ours}
+
+
 def compare(directory: Path, rows: int, repeat: int) -> dict[str, list[Cost]]:
     """Return what each way cost at each turn."""
     file = prepare(directory, rows)
@@ -109,22 +100,9 @@ def compare(directory: Path, rows: int, repeat: int) -> dict[str, list[Cost]]:
 
 def main() -> None:
     """Prepare, measure, print; or, with ``--way``, go one way."""
-    parser = arguments(__doc__, quick=f"{QUICK_ROWS:,} rows, once")
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--way", nargs=3, metavar=("WAY", "DIRECTORY", "FILE"))
-    given = parser.parse_args()
-    if given.way:
-        way, directory, file = given.way
-        {"ours": ours, "bare": bare}[way](Path(directory), Path(file))
-        return
-    rows, repeat = (QUICK_ROWS, 1) if given.quick else (given.rows, given.repeat)
-    machine(repeat)
-    with tempfile.TemporaryDirectory(dir=given.work) as work:
-        took = compare(Path(work), rows, repeat)
-    heading(f"{rows:,} rows explained", *COSTS, *ratios_to("bare"))
-    for way, costs in took.items():
-        row(way, *cells(costs, took["bare"]))
+    compare_ways(
+        __doc__, "rows explained", WAYS, compare, rows=ROWS, quick_rows=QUICK_ROWS, repeat=1
+    )
 
 
 if __name__ == "__main__":

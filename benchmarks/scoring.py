@@ -17,7 +17,6 @@ import asyncio
 import os
 import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,17 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.harness import (
-    COSTS,
-    Cost,
-    arguments,
-    cells,
-    cost_of_module,
-    heading,
-    machine,
-    ratios_to,
-    row,
-)
+from benchmarks.harness import Cost, compare_ways, cost_of_module
 from deployments.flights.extract import extract
 from tasks.settings import REPOSITORY, Settings, prepare_environment
 
@@ -47,7 +36,6 @@ MODEL_FROM = 3
 """Months that the champion is trained on."""
 SOURCE = Path("sources") / "flights"
 AS_OF = datetime(2013, 4, 3, tzinfo=UTC)
-WAYS = ("bare", "ours")
 
 
 def prepare(directory: Path, rows: int) -> Path:
@@ -141,6 +129,9 @@ def settings_of(directory: Path) -> Settings:
     return settings
 
 
+WAYS = {"bare": bare, "ours": ours}
+
+
 def compare(directory: Path, rows: int, repeat: int) -> dict[str, list[Cost]]:
     """Return what each way cost at each turn; each begins with the same home."""
     file = prepare(directory, rows)
@@ -165,22 +156,9 @@ def compare(directory: Path, rows: int, repeat: int) -> dict[str, list[Cost]]:
 
 def main() -> None:
     """Prepare, measure, print; or, with ``--way``, go one way."""
-    parser = arguments(__doc__, quick=f"{QUICK_ROWS:,} rows, once")
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--way", nargs=3, metavar=("WAY", "DIRECTORY", "FILE"))
-    given = parser.parse_args()
-    if given.way:
-        way, directory, file = given.way
-        {"ours": ours, "bare": bare}[way](Path(directory), Path(file))
-        return
-    rows, repeat = (QUICK_ROWS, 1) if given.quick else (given.rows, given.repeat)
-    machine(repeat)
-    with tempfile.TemporaryDirectory(dir=given.work) as work:
-        took = compare(Path(work), rows, repeat)
-    heading(f"{rows:,} open rows scored", *COSTS, *ratios_to("bare"))
-    for way, costs in took.items():
-        row(way, *cells(costs, took["bare"]))
+    compare_ways(
+        __doc__, "open rows scored", WAYS, compare, rows=ROWS, quick_rows=QUICK_ROWS, repeat=3
+    )
 
 
 if __name__ == "__main__":
