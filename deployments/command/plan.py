@@ -29,7 +29,7 @@ class Told(Record):
     gain: float
     """Share of the champion's loss."""
     rows: int
-    """That the champion has not seen, all in all."""
+    """That the champion has not seen, all in all; no fewer than the gate compares by."""
     batches: int
     """To come; 0 when the rows are there."""
     by: datetime | None
@@ -72,7 +72,7 @@ class Plan(Record):
         )
         yield (
             f"{self.model}: version {self.champion} has not seen {self.unseen_rows:,} labelled"
-            f" rows in {self.unseen_batches} batches; {could}"
+            f" rows in {self.unseen_batches} batch{'es' * (self.unseen_batches != 1)}; {could}"
         )
         how = (
             f"as in the last {self.comparisons} comparisons"
@@ -137,7 +137,14 @@ def plan_of(managed: ManagedModel, engine: Engine, gains: Sequence[float]) -> Pl
         comparisons=0 if measured is None else len(newest),
         rows_per_batch=pace,
         told=tuple(
-            _told(gain, rows_to_tell(gain, of), rows, pace, labelled, spec.labels.delay)
+            _told(
+                gain,
+                max(rows_to_tell(gain, of), spec.gate.min_rows),
+                rows,
+                pace,
+                labelled,
+                spec.labels.delay,
+            )
             for gain in gains
         )
         if champion is not None
