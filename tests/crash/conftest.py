@@ -115,7 +115,9 @@ def _stage(
     spec["ensemble"] = {"join_worse": 9.0}
     if first == 1:
         spec["ensemble"], spec["recalibrate"] = {"members": 1}, "never"
-    # A week that differs is no reason either: KM006 asks how a challenger generalises.
+    # A week that differs is no reason either, in a slice or as a whole: KM006 asks how a challenger
+    # generalises.
+    spec["slices"] = []
     spec["gate"] = {"refresh_worse": 9.0, "refresh_worse_outright": 9.0, "accept": ["KM006"]}
     file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     driver = subprocess.Popen(
