@@ -16,7 +16,8 @@ def in_lines(card: ScoreCard) -> Iterator[str]:
         yield f"{card.model}: no choice between two versions was made yet"
         return
     yield (
-        f"{card.model}: {len(card.judged)} choices between two versions: {count['right']} right,"
+        f"{card.model}: {len(card.judged)} choice{'s' * (len(card.judged) != 1)} between two"
+        f" versions: {count['right']} right,"
         f" {count['wrong']} wrong, {count['cannot be told']} cannot be told,"
         f" {count['not judged']} not judged"
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -90,6 +91,18 @@ def mlflow_app() -> ASGIApp:
     from mlflow.server.fastapi_app import app
 
     return BasicAuthMiddleware(app, "MLflow", credentials_in(MLFLOW_CREDENTIALS))
+
+
+def asking_also(api: str) -> str:
+    """Return the policy of pages that ask the server of ``api``, an address, besides their own:
+    Prefect's page asks the one that it was told of, under whatever name it is opened.
+    """
+    found = urlsplit(api)
+    if not found.netloc:
+        return STAYS_HERE
+    sockets = {"http": "ws", "https": "wss"}[found.scheme]
+    there = f"{found.scheme}://{found.netloc} {sockets}://{found.netloc}"
+    return f"{STAYS_HERE}; connect-src 'self' {there}"
 
 
 def credentials_in(variable: str) -> str:

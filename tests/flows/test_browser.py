@@ -7,7 +7,6 @@ elsewhere these tests are skipped by name.
 from __future__ import annotations
 
 import http.server
-import shutil
 import subprocess
 import threading
 
@@ -15,13 +14,11 @@ import pytest
 import yaml
 
 from flows.monitor import monitor
+from tests.chromium import CHROMIUM
 from tests.conftest import run_flow
 from tests.flows.test_bad_data import DAYS, SPEC, a_day, deliver
 from tests.sample_contract import sample_contract
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 pytestmark = [
     pytest.mark.flow,
     pytest.mark.skipif(

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.server.authentication import (
+    STAYS_HERE,
     BasicAuthMiddleware,
     NoCredentialsError,
+    asking_also,
     credentials_in,
 )
 
@@ -56,6 +58,16 @@ def test_pages_stay_with_their_own_host_unless_they_say_otherwise():
     assert answered()[b"content-security-policy"].startswith(b"default-src 'self'")
     own = (b"Content-Security-Policy", b"default-src 'none'")
     assert answered(own) == dict([own])
+
+
+def test_a_page_may_ask_the_server_that_it_was_told_of():
+    """Opened as localhost, Prefect's page asks 127.0.0.1 all the same; and nobody else."""
+    told = asking_also("https://prefect.example:4200/api")
+
+    assert told.endswith(
+        "; connect-src 'self' https://prefect.example:4200 wss://prefect.example:4200"
+    )
+    assert asking_also("") == STAYS_HERE
 
 
 def test_only_the_right_header_opens():

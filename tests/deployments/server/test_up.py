@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -22,6 +23,7 @@ import yaml
 from deployments.server import up
 from deployments.server.home import read_secrets, running
 from tasks.settings import REPOSITORY
+from tests.chromium import CHROMIUM, visit
 from tests.conftest import WEATHER_PROJECT
 from tests.deployments.conftest import Servers, ask, until
 
@@ -116,6 +118,24 @@ def test_a_websocket_is_closed_to_who_does_not_know_the_password(servers):
     assert "auth_success" in asyncio.run(listen(f"kingmaker:{servers.secrets.prefect}"))
     with pytest.raises(ConnectionClosed):
         asyncio.run(listen("kingmaker:a-wrong-password"))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+@pytest.mark.parametrize(
+    ("name", "shown"), [("prefect", "Login"), ("mlflow", "Experiments"), ("console", "weather")]
+)
+def test_no_page_asks_for_anything_beyond_loopback(servers, tmp_path, name, shown):
+    """Opened in a browser, each server's page works and asks no other host; Prefect's tries to tell
+    a host of analytics, and is refused by our policy.
+    """
+    address = getattr(servers, name)
+    seen = visit(address, "kingmaker", getattr(servers.secrets, name), tmp_path)
+
+    assert shown in seen.text
+    hosts = {urlsplit(one).hostname for one in seen.asked if not one.startswith(("data:", "blob:"))}
+    assert hosts == {"127.0.0.1"}
+    if name == "prefect":
+        assert any("Content Security Policy" in said for said in seen.said)
 
 
 def test_nothing_listens_beyond_loopback(servers):
