@@ -89,9 +89,10 @@ def score_file(
         margins = margins_of(managed, engine, champion)
         for part in scored(managed, champion, checked, past, explain, margins):
             table = served_table(part, managed.contract, config.include)
-            unknown += filter(
-                None, [without_prediction(managed.contract, part.frame, part.predicted)]
+            missing = without_prediction(
+                managed.contract, champion, part.frame, part.predicted, managed.spec.problem
             )
+            unknown += [missing] if missing else []
             write(as_delivered(table, managed.contract, config.include, config.threshold, given))
             if record:
                 written = write_down(managed, engine, part, as_of, rows.where, earlier)

@@ -98,7 +98,10 @@ def serve_open_batch(
         keep_quarantine(managed, checked, batch.id)
         explain, margins = managed.spec.scoring.explain, margins_of(managed, engine, champion)
         for part in scored(managed, champion, checked, past, explain, margins):
-            if unknown := without_prediction(managed.contract, part.frame, part.predicted):
+            unknown = without_prediction(
+                managed.contract, champion, part.frame, part.predicted, managed.spec.problem
+            )
+            if unknown:
                 get_run_logger().warning("%s: %s", name, unknown)
             found += write_down(managed, engine, part, as_of, rows.where, earlier)
     return tuple(found)
