@@ -93,7 +93,7 @@ def serve_open_batch(
         checked_rows(managed, rows, before) as checked,
         past_of_open_rows(managed, engine, as_of, batch.start, batch.end, before) as past,
     ):
-        if checked.broken and checked.verdict is not None:
+        if checked.verdict is not None and (checked.broken or checked.warned):
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
         keep_quarantine(managed, checked, batch.id)
         explain, margins = managed.spec.scoring.explain, margins_of(managed, engine, champion)
