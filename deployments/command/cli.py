@@ -18,6 +18,7 @@ from deployments.command import (
     contract_cli,
     decision_cli,
     look_cli,
+    people_cli,
     score_cli,
     server_cli,
 )
@@ -32,7 +33,7 @@ from tasks.model_spec import ManagedModel, manage
 from tasks.records import Problem
 from tasks.settings import REPOSITORY, Settings, commit_of, prepare_environment
 
-MAKERS = frozenset({"demo", "run", "replay", "up"})
+MAKERS = frozenset({"demo", "run", "replay", "up", "user"})
 """Commands that make a home where there is none; with the others it may only be mistyped."""
 
 app = typer.Typer(
@@ -317,3 +318,4 @@ def _where_to_look(managed: ManagedModel) -> None:
 for room in (look_cli, decision_cli, server_cli, score_cli):
     app.add_typer(room.app)
 app.add_typer(contract_cli.app, name="contract")
+app.add_typer(people_cli.app, name="user")
