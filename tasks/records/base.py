@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 Problem = Literal["binary", "multiclass", "regression"]
 WindowKind = Literal["all history", "sliding"]
 Form = Literal["skops", "pickle"]
+JudgedBy = Literal["log_loss", "metric", "utility"]
 StreamName = Literal["rows", "labels"]
 
 
