@@ -21,6 +21,8 @@ from tasks.records.base import (
     Record,
     StreamName,
     WindowKind,
+    joined_stream,
+    stream_in_words,
 )
 from tasks.records.batch import (
     BatchFigures,
@@ -229,6 +231,8 @@ __all__ = [
     "WatchEvidence",
     "WatchRule",
     "WindowKind",
+    "joined_stream",
     "served_by",
     "serving_version",
+    "stream_in_words",
 ]
