@@ -205,8 +205,8 @@ def features(
     sql: Annotated[bool, typer.Option("--sql", help="The query that makes each.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the features mean that look back, from where they come, and how often they have no
-    value.
+    """Say what the features mean that look back or are joined, from where they come, and how often
+    they have no value.
     """
     managed = manage(model, Settings())
     engine = existing_ledger(managed.settings)
@@ -216,7 +216,11 @@ def features(
     if as_json:
         _print_json(found)
         return
-    print(model if found else f"{model}: no feature looks back; docs/features.md says how one does")
+    print(
+        model
+        if found
+        else f"{model}: no feature looks back or is joined; docs/features.md says how"
+    )
     for one in found:
         print("\n".join(one.in_lines(sql=sql)))
 
@@ -305,8 +309,8 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
         check_candidates(file, candidates, managed.spec.problem)
         check_own_utility(managed)
         check_rules(managed.contract)
-        if managed.labels is not None:
-            check_rules(managed.labels.contract)
+        for stream in managed.beside:
+            check_rules(stream.contract)
         one = Checked(
             model=managed.name,
             columns=len(managed.contract.columns),

@@ -20,7 +20,7 @@ import pyarrow as pa
 from data_contracts.contract import Contract
 from tasks.carried import project_sha256
 from tasks.errors import MisuseError
-from tasks.features.config import FeaturesConfig, history_kinds
+from tasks.features.config import FeaturesConfig
 from tasks.lake import arrow_type, to_frame
 from tasks.project_code import load_function, project_file
 from tasks.records import FeatureFrame, FeatureSchema, Problem
@@ -112,7 +112,7 @@ def build_by_spec(
         code=code,
         audit=spec.fairness.columns,
         amounts=() if spec.utility is None else spec.utility.needs,
-        history=history_kinds(spec.features, managed.contract, managed.label_contract),
+        past=managed.past_kinds,
     )
 
 
@@ -140,14 +140,14 @@ def build_frame(
     code: FeatureCode | None,
     audit: Sequence[str] = (),
     amounts: Sequence[str] = (),
-    history: Mapping[str, bool] | None = None,
+    past: Mapping[str, bool] | None = None,
 ) -> FeatureFrame:
     """Turn the accepted rows of some batches into one feature frame.
 
     ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code
     sees only what the contract says is known at event time, with event time and keys: a leak cannot
     be written there. A column that some of the batches lack, because the contract has grown, is
-    missing there. ``history`` says of columns that were made of earlier rows whether they are
+    missing there. ``past`` says of columns that look back or were joined whether they are
     categories: they become features, unless the spec leaves them out, and the code sees them, too.
     Raises FeatureError when a column is in none of them, or when the code does not
     return what it must.
@@ -166,7 +166,7 @@ def build_frame(
     kinds = {
         name: contract.column(name).categorical for name in raw_columns(contract, config, target)
     }
-    looking_back = {} if history is None else dict(history)
+    looking_back = {} if past is None else dict(past)
     kinds |= {name: kind for name, kind in looking_back.items() if name not in config.exclude}
     features, categorical = {}, []
     for name, kind in kinds.items():

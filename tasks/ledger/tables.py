@@ -54,7 +54,7 @@ batches = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("model", String(100), nullable=False),
-    Column("stream", String(10), nullable=False),
+    Column("stream", String(100), nullable=False),
     Column("batch", String(40), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("fingerprint", String(64), nullable=False),
@@ -64,8 +64,8 @@ batches = Table(
     Column("record", JSON, nullable=False),
     UniqueConstraint("model", "stream", "batch", "revision"),
 )
-"""Every batch of every model, of rows and of labels, each revision of it; the record is a
-BatchRecord.
+"""Every batch of every model, of rows, of labels and of what is joined, each revision of it; the
+record is a BatchRecord.
 
 Its figures stand before it: SQLite reads a row up to the last column that is asked for.
 """

@@ -23,6 +23,8 @@ from tasks.records.base import (
     Record,
     StreamName,
     WindowKind,
+    joined_stream,
+    stream_in_words,
 )
 from tasks.records.batch import (
     BatchFigures,
@@ -240,6 +242,8 @@ __all__ = [
     "WatchRule",
     "WhatIf",
     "WindowKind",
+    "joined_stream",
     "served_by",
     "serving_version",
+    "stream_in_words",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,10 @@ class Past:
     """Parquet files of rows that are in no batch yet."""
     open_labels: tuple[Path, ...] = ()
     """The same of labels from a contract of their own."""
+    joined: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
+    """The same of the batches of each contract that features are joined from."""
+    open_joined: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """Parquet files of its rows that are in no batch yet."""
     before: datetime | None = None
     """Rows from this event time on are left out, as if they had not come; None: none is."""
 
@@ -86,7 +90,7 @@ class FeatureFrame:
     """What was read for the target where it comes from a contract of its own, oldest batch first.
     """
     looked_back: tuple[PastSnapshot, ...] = ()
-    """What features look back on, oldest batch first."""
+    """What features look back on, or are joined from, oldest batch first."""
 
     @property
     def moments(self) -> np.ndarray:
