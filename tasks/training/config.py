@@ -66,6 +66,11 @@ class Candidate(Config):
     """How categories reach the estimator; ``auto`` asks the estimator whether it takes missing
     values.
     """
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Rounds without a better loss after which boosting stops. Forward folds find the rounds with
+    the best loss, at most those in ``params`` or 1,000; they are then part of the recipe. For
+    XGBoost, LightGBM and CatBoost.
+    """
 
 
 class Tuning(Config):
@@ -77,6 +82,10 @@ class Tuning(Config):
     """Folds forward in time: each is newer than the rows that it is predicted from."""
     rows: int = Field(default=20_000, ge=100)
     """Rows that the search looks at, drawn with the seed; the winner is fitted on all rows."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds after which no further trial begins. Candidates share what is left equally, and each
+    has one trial at least. Left out: no limit, and the same rows always find the same.
+    """
 
 
 class TrainingConfig(Config):

@@ -82,6 +82,22 @@ def test_incumbent_is_tried() -> None:
     assert found[0].trial.params == {"C": 0.123}
 
 
+def test_search_ends_after_its_seconds() -> None:
+    """With no time at all each candidate has its one trial, the incumbent's parameters; with enough
+    it has all.
+    """
+    tuning = Tuning(trials=3, folds=2, rows=500, seconds=1e-9)
+    config = TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=tuning)
+    ample = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(**{**dict(tuning), "seconds": 1e9}))
+
+    found = search(_frame(), config, "binary", LOSS, incumbent=recipe(params={"C": 0.123})).found
+    unhurried = search(_frame(), ample, "binary", LOSS).found
+
+    assert [item.trial.trials for item in found] == [1, 1]
+    assert {"C": 0.123} in [item.trial.params for item in found]
+    assert unhurried[0].trial.trials == 3
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("params", [{"C": 99.0}, {"C": "strong"}, {"max_iter": 5}, {}])
 def test_incumbent_that_the_spec_no_longer_allows(params: dict[str, object]) -> None:
