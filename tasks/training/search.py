@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from tasks.errors import KingmakerError, first_line
 from tasks.prediction import predict
-from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, Trial
+from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, TrainedModel, Trial
 from tasks.training.config import Candidate, Range, TrainingConfig
 from tasks.training.estimators import fit_pipeline, rounds_found
 from tasks.training.failure import why_left_out
@@ -50,6 +50,20 @@ class Searched:
     """Each candidate with its best parameters, best first; at least one."""
     left_out: tuple[LeftOut, ...] = ()
     """Those whose every trial raised, or had no finite loss."""
+    anew: bool = True
+    """Whether the spec's candidates were compared; else a known recipe was looked at alone."""
+
+
+def search_is_due(trainings: Iterable[TrainedModel], every: int, spec_sha256: str) -> bool:
+    """Return whether the next training searches: the spec has changed since the newest of the
+    ``trainings``, newest first, or ``every`` trainings have gone by with it.
+    """
+    for trained, training in enumerate(trainings, start=1):
+        if training.spec_sha256 != spec_sha256:
+            return True
+        if training.searched or trained == every:
+            return trained >= every
+    return True
 
 
 def search(
