@@ -52,7 +52,7 @@ from tasks.registry.task import register
 from tasks.settings import code_version
 from tasks.training.config import Window
 from tasks.training.fit import Contender, Fitted, class_labels, contenders
-from tasks.training.search import Found, Searched, SearchFailedError
+from tasks.training.search import Found, Searched, SearchFailedError, search_is_due
 from tasks.training.split import Split, spans
 from tasks.training.task import search_candidates, split, train
 
@@ -102,9 +102,19 @@ def search(run: ModelRun) -> Search:
         window=kind,
         features=features_sha256(run.managed, frame),
         parts=parts,
-        searched=search_candidates(run.managed, parts, loss, incumbent),
+        searched=search_candidates(
+            run.managed, parts, loss, incumbent, due=_search_is_due(run, champion)
+        ),
         holdout=hold_out(run, parts, champion),
     )
+
+
+def _search_is_due(run: ModelRun, champion: LoadedModel | None) -> bool:
+    every = run.managed.spec.training.tuning.every
+    if champion is None or every == 1:
+        return True
+    newest = map(run.trainings.version, reversed(run.history.challengers))
+    return search_is_due(newest, every, run.managed.rows.sha256)
 
 
 def window(run: ModelRun, kind: WindowKind) -> list[BatchRecord]:
@@ -217,8 +227,7 @@ def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
         run, challenger.fitted, search.holdout, search.champion, search.window
     )
     example = make_package(run, fitted)
-    found, left_out = search.searched.found, challenger.left_out
-    trained = enter(run, fitted, as_fitted, found, left_out, example.package)
+    trained = enter(run, fitted, as_fitted, search.searched, challenger.left_out, example.package)
     evidence = gather_evidence(run, search, fitted, trained, as_fitted, example, joins)
     evidence = evidence.but(left_out=challenger.left_out)
     gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
@@ -237,7 +246,7 @@ def enter(
     run: ModelRun,
     fitted: Fitted,
     as_fitted: np.ndarray,
-    found: tuple[Found, ...],
+    searched: Searched,
     left_out: tuple[LeftOut, ...],
     package: Package,
 ) -> TrainedModel:
@@ -288,6 +297,7 @@ def enter(
         contract_text=run.managed.contract.file.read_text(encoding="utf-8"),
         seed=spec.training.seed,
         code_version=code_version(run.managed.settings),
+        searched=searched.anew,
         behaviour=measured,
     )
     training = Training(
@@ -297,7 +307,7 @@ def enter(
         pipeline=fitted.pipeline,
         baseline=baseline,
         profile=profile,
-        trials=tuple(item.trial for item in found),
+        trials=tuple(item.trial for item in searched.found),
         left_out=left_out,
         spec_text=spec.model_dump_json(indent=2),
         seconds=fitted.seconds,
