@@ -11,6 +11,7 @@ Where do I go to change what passes ...?
     drift.py        profiles of training rows, and batches held against them
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
+    runs.py         runs, as the orchestrator tells of them
     served.py       predictions for open rows, and whether they rested on the same features
     memory.py       what is never stored: feature frames, loaded models
 """
@@ -113,6 +114,7 @@ from tasks.records.model import (
     TrainedModel,
     Trial,
 )
+from tasks.records.runs import FlowRun
 from tasks.records.served import (
     FeatureSkew,
     ServedPart,
@@ -161,6 +163,7 @@ __all__ = [
     "FeatureSchema",
     "FeatureSkew",
     "Fence",
+    "FlowRun",
     "Form",
     "Freeze",
     "FreezeEvidence",
