@@ -180,6 +180,16 @@ def test_change_of_recipe(p: float, attempt: int, kind: type) -> None:
     )
 
 
+@pytest.mark.parametrize(("loss", "said"), [(0.504, True), (0.5, False), (0.49, False)])
+def test_a_promotion_with_a_higher_loss_says_why_it_is_right(loss: float, said: bool) -> None:
+    """It reads like a mistake otherwise."""
+    compared = comparison(challenger_loss=loss, t=0.5)
+
+    reason = decide_promotion(evidence("refresh", comparison=compared), CONFIG).reason
+
+    assert ("the new version has learned from newer rows" in reason) == said
+
+
 @pytest.mark.parametrize("outcome", ["failed", "not made"])
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
 def test_guardrail_refuses(kind: str, outcome: str) -> None:
