@@ -120,7 +120,8 @@ class LabelSummary(Record):
     labels: tuple[float, ...]
     """Binary: the share of positives.
 
-    Multiclass: the share of each class. Regression: the median, or no number.
+    Multiclass: the share of each class. Regression: the median, or of a deviance the mean; or no
+    number.
     """
     predictions: tuple[float, ...]
     """The same of what was predicted: mean probabilities, or the median."""
