@@ -60,6 +60,8 @@ def score(
             f" break the contract: {shown}{f'; and {rest:,} more' if rest > 0 else ''}",
             file=sys.stderr,
         )
+    if done.warned:
+        print(f"{model}: a warning: {done.warned}", file=sys.stderr)
     for sentence in done.unknown:
         print(f"{model}: {sentence}", file=sys.stderr)
     kept = f", {done.recorded:,} of them kept as served anew" if record else ""

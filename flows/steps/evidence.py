@@ -330,6 +330,8 @@ def policy_evidence(
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
         newest_error=performances[max(judged)].loss_error if news else 0.0,
+        rows=0 if record.predictions is None else record.predictions.rows,
+        rows_unknown=0 if record.predictions is None else record.predictions.unknown,
         waiting=len(waiting(run)),
         unseen_rows=sum(
             labelled_rows(r) for r in accepted if unseen is None or r.batch.start >= unseen

@@ -27,6 +27,7 @@ from tasks.model_spec import ManagedModel
 from tasks.records import Past, Verdict
 from tasks.streams import Stream
 from tasks.validation.task import validate_open
+from tasks.validation.verdict import warned_of
 
 
 class RowsRefusedError(RefusedError):
@@ -43,6 +44,11 @@ class CheckedRows:
     """None when there are no rows."""
     broken: dict[int, str]
     """Position of a row, from 0 in the order in which it was read -> the rules that it breaks."""
+
+    @property
+    def warned(self) -> str:
+        """Which of the contract's warnings rows break; empty for none."""
+        return "" if self.verdict is None else warned_of(self.verdict.rules)
 
     @property
     def quarantine(self) -> Path | None:

@@ -122,6 +122,13 @@ def _retrain(reason: str, conditions: tuple[Condition, ...], config: PolicyConfi
 
 
 def _alarm(evidence: PolicyEvidence, config: PolicyConfig) -> Condition:
+    if 0 < evidence.rows == evidence.rows_unknown:
+        return Condition(
+            name="alarm",
+            fired=True,
+            limit="a number",
+            found=f"the champion gives no number for any of {evidence.rows:,} rows",
+        )
     newest = evidence.newest_loss
     found = "no new loss" if newest is None else f"loss {newest:.4g}"
     if config.alarm_sd is None:

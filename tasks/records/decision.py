@@ -41,6 +41,10 @@ class PolicyEvidence(Record):
     """Its loss on the newest judged batch; None when none was judged since the newest training."""
     newest_error: float = 0.0
     """Standard error of that loss."""
+    rows: int = 0
+    """Rows of the batch that the champion was asked for."""
+    rows_unknown: int = 0
+    """Those of them for which it gave no number."""
     waiting: int = 0
     """Accepted batches whose labels may not be used yet."""
     unseen_rows: int = 0

@@ -36,6 +36,18 @@ def test_first_training() -> None:
     assert decision.reason == "3 batches are there, and no champion yet"
 
 
+def test_champion_without_any_number_asks_for_a_retrain() -> None:
+    """Even where the alarm on its loss is off: there is no loss to look at."""
+    none = policy_evidence(rows=120, rows_unknown=120, newest_loss=None)
+    one = policy_evidence(rows=120, rows_unknown=119, newest_loss=None)
+
+    decision = decide_retrain(none, PolicyConfig(every=None, alarm_sd=None), first=3)
+
+    assert isinstance(decision, Retrain)
+    assert decision.reason == "the alarm: the champion gives no number for any of 120 rows"
+    assert isinstance(decide_retrain(one, PolicyConfig(every=None, alarm_sd=None), first=3), Hold)
+
+
 @pytest.mark.parametrize(("since", "kind"), [(0, Hold), (1, Hold), (2, Retrain), (3, Retrain)])
 def test_clock(since: int, kind: type) -> None:
     """The clock asks from its count of batches on, not before."""
