@@ -88,7 +88,13 @@ def numbered(estimator: Any, library: Library | None) -> Any:  # noqa: ANN401 - 
     return VotingClassifier([("estimator", estimator)], voting="soft")
 
 
-def fit_pipeline(pipeline: Any, features: pd.DataFrame, target: Any, threads: int) -> None:  # noqa: ANN401
+def fit_pipeline(
+    pipeline: Any,  # noqa: ANN401 - unfitted
+    features: pd.DataFrame,
+    target: Any,  # noqa: ANN401 - a Series
+    threads: int,
+    **told: Any,  # noqa: ANN401 - of the pipeline's own fit, such as sample weights
+) -> None:
     """Fit with at most ``threads`` threads, unless the spec says how many.
 
     A forest predicts with as many as the spec says, else with one: in several it adds its trees up
@@ -99,7 +105,7 @@ def fit_pipeline(pipeline: Any, features: pd.DataFrame, target: Any, threads: in
     for part, name, _ in before:
         part.set_params(**{name: threads})
     with joblib.parallel_config("threading"):  # no processes of estimators' own
-        pipeline.fit(features, target)
+        pipeline.fit(features, target, **told)
     for part, name, value in before:
         library = library_of(type(part).__module__)
         if part is estimator and not (library and library.settled):

@@ -33,9 +33,20 @@ def split(
     enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
-    that the champion has not seen, where those are too few.
+    that the champion has not seen, where those are too few; what is left is trained on, at most as
+    many rows as the spec says.
     """
-    return split_to_judge(frame, managed.spec.training.holdout, unseen_from, enough)
+    config = managed.spec.training
+    parts = split_to_judge(frame, config.holdout, unseen_from, enough)
+    bounded = parts.bounded(config.rows, config.seed)
+    if len(bounded.train) < len(parts.train):
+        get_run_logger().info(
+            "%s: trained on %d of %d rows, evenly over time (training.rows)",
+            managed.name,
+            len(bounded.train),
+            len(parts.train),
+        )
+    return bounded
 
 
 @task("search candidates")
