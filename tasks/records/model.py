@@ -264,5 +264,7 @@ class TrainedModel(Lineage):
     """How the model is stored; reading ``pickle`` runs whatever is in it."""
     sample_sha256: str
     """Digest of the baseline's sample."""
+    held_sha256: str
+    """Digest of its holdout."""
     profile_sha256: str
     """Digest of the baseline's profile."""
