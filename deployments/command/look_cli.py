@@ -235,6 +235,7 @@ def quarantine(
 def check(model: OneModel = None, as_json: AsJson = False) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.training.pipeline import check_candidates
+    from tasks.training.weights import check_weighted
     from tasks.validation.dry_run import check_rules
 
     settings = Settings()
@@ -243,6 +244,7 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
         candidates = managed.spec.training.candidates
         file = settings.project / "deployments" / managed.name / "model.yaml"
         check_candidates(file, candidates, managed.spec.problem)
+        check_weighted(file, managed.spec.training)
         check_rules(managed.contract)
         for stream in managed.beside:
             check_rules(stream.contract)

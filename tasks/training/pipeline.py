@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ from sklearn.utils import get_tags
 from data_contracts.contract import nearest
 from tasks.configuration import ConfigurationError
 from tasks.records import FeatureSchema, Problem
-from tasks.training.config import Candidate
+from tasks.training.config import Candidate, Preparation
+from tasks.training.preparation import transformers, without_prepared
 
 Encode = Literal["auto", "onehot", "ordinal"]
 
@@ -117,18 +119,22 @@ def make_pipeline(
     *,
     encode: Encode,
     seed: int,
+    prepare: Mapping[str, Preparation] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - a scikit-learn Pipeline
     """Return an unfitted pipeline over a frame with the columns of ``schema``.
 
-    An estimator that takes missing values gets categories as codes and numbers as they are; any
-    other gets one-hot categories, and numbers imputed by their median, with an indicator, and
-    scaled. Unseen categories never raise in either. ``random_state`` is the seed wherever the
-    estimator has one and the spec sets none.
+    Features of ``prepare`` reach the estimator as it says. Of the others, an estimator that takes
+    missing values gets categories as codes and numbers as they are; any other gets one-hot
+    categories, and numbers imputed by their median, with an indicator, and scaled. Unseen
+    categories never raise in either. ``random_state`` is the seed wherever the estimator has one
+    and the spec sets none.
     """
     estimator = resolve_estimator(estimator_path)(**params)
     known = estimator.get_params()
     if "random_state" in known and "random_state" not in params:
         estimator.set_params(random_state=seed)
+    prepared = transformers(prepare, schema, estimator, seed)
+    schema = without_prepared(schema, prepare)
     tags = get_tags(estimator).input_tags
     takes_gaps = tags.allow_nan
     sparse = tags.sparse and not takes_gaps  # no estimator takes gaps in a sparse matrix
@@ -163,6 +169,7 @@ def make_pipeline(
         [
             ("categories", categories, list(schema.categorical)),
             ("numbers", numbers, list(schema.numerical)),
+            *prepared,
         ],
         sparse_threshold=0.3 if sparse else 0.0,
         verbose_feature_names_out=False,

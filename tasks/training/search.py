@@ -16,10 +16,12 @@ from threadpoolctl import threadpool_limits
 from tasks.errors import KingmakerError, first_line
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, Trial
-from tasks.training.config import Candidate, Range, TrainingConfig
+from tasks.training.config import Candidate, Range, TrainingConfig, Weights
 from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
+from tasks.training.preparation import check_prepared
 from tasks.training.split import NoTrainingRowsError, forward_folds
+from tasks.training.weights import sample_weights, weighted
 
 if TYPE_CHECKING:
     MeanLoss = Callable[[np.ndarray, np.ndarray], float]
@@ -88,7 +90,7 @@ def search(
     for candidate in config.candidates:
         result = _search_one(
             candidate,
-            _Folds(sample, folds, problem, tuple(classes), loss, config.seed),
+            _Folds(sample, folds, problem, tuple(classes), loss, config.seed, config.weights),
             config,
             incumbent,
         )
@@ -119,10 +121,11 @@ class _Folds:
     classes: tuple[str, ...]
     loss: MeanLoss
     seed: int
+    weights: Weights
 
     def losses(self, candidate: Candidate, params: Mapping[str, Any]) -> list[float]:
         """Return the loss on each fold; folds run in parallel, one core each."""
-        sample = self.sample
+        sample, weights = self.sample, sample_weights(self.weights, self.sample)
 
         # One thread a fold: folds fill the cores, and sums in one thread are the same every time.
         # BLAS counts its threads for the whole process, so its limit is set around all folds: set
@@ -133,9 +136,15 @@ class _Folds:
                 features = sample.features.iloc[train]
                 schema = with_values(sample.schema, features)
                 pipeline = make_pipeline(
-                    candidate.estimator, params, schema, encode=candidate.encode, seed=self.seed
+                    candidate.estimator,
+                    params,
+                    schema,
+                    encode=candidate.encode,
+                    seed=self.seed,
+                    prepare=candidate.prepare,
                 )
-                pipeline.fit(features, sample.target.iloc[train])
+                own = None if weights is None else weights[train] / weights[train].mean()
+                pipeline.fit(features, sample.target.iloc[train], **weighted(own))
                 predicted = predict(
                     pipeline, sample.features.iloc[test], self.problem, self.classes
                 )
@@ -175,6 +184,7 @@ def _search_one(
             **{n: _suggest(trial, n, r) for n, r in candidate.search.items()},
         }
         try:
+            check_prepared(candidate.prepare, folds.sample.schema)
             losses = folds.losses(candidate, params)
         except Exception as error:  # noqa: BLE001 - an estimator may raise anything
             errors.append(first_line(error))

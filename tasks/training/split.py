@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -82,6 +82,29 @@ def split_to_judge(
         held_out=spans(held),
         folds=tuple(
             Fold(labelled.where(train), labelled.where(test), test[chosen]) for train, test in folds
+        ),
+    )
+
+
+def leave_out(split: Split, excluded: Callable[[FeatureFrame], np.ndarray]) -> Split:
+    """Return the split without the training rows that are ``excluded``, (rows,) bool; those that
+    judge stay.
+
+    Raises NoTrainingRowsError when none is left.
+    """
+    train = split.train.where(~excluded(split.train))
+    if not len(train):
+        raise NoTrainingRowsError(
+            f"training.exclude: expected rows that are left to train on, found none of"
+            f" {len(split.train):,}"
+        )
+    cut = {span.batch: span.hash_until for span in split.trained_on}
+    return replace(
+        split,
+        train=train,
+        trained_on=tuple(span.but(hash_until=cut[span.batch]) for span in spans(train)),
+        folds=tuple(
+            replace(fold, train=fold.train.where(~excluded(fold.train))) for fold in split.folds
         ),
     )
 

@@ -15,13 +15,16 @@ from tasks.task import task
 from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
 from tasks.training.search import Searched, search
-from tasks.training.split import Split, split_to_judge
+from tasks.training.split import Split, leave_out, split_to_judge
+from tasks.training.weights import check_weighted, excluded
 
 
 def check_spec(managed: ManagedModel) -> None:
     """Refuse unknown estimators and arguments before anything runs; it imports the estimators."""
     file = managed.settings.project / "deployments" / managed.name / "model.yaml"
-    check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
+    training = managed.spec.training
+    check_candidates(file, training.candidates, managed.spec.problem)
+    check_weighted(file, training)
 
 
 @task("split by time")
@@ -32,9 +35,14 @@ def split(
     enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
-    that the champion has not seen, where those are too few.
+    that the champion has not seen, where those are too few; and leave out of the others what the
+    spec excludes.
     """
-    return split_to_judge(frame, managed.spec.training.holdout, unseen_from, enough)
+    training = managed.spec.training
+    found = split_to_judge(frame, training.holdout, unseen_from, enough)
+    if not training.exclude:
+        return found
+    return leave_out(found, lambda rows: excluded(rows, training.exclude, managed.contract))
 
 
 @task("search candidates")
