@@ -26,7 +26,13 @@ from tasks.decisions.config import (
     WatchConfig,
 )
 from tasks.drift.config import DriftConfig
-from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
+from tasks.evaluation.config import (
+    METRICS,
+    FairnessConfig,
+    GuardrailsConfig,
+    UtilityConfig,
+    known_metric,
+)
 from tasks.features.config import (
     FeaturesConfig,
     check_contracts,
@@ -114,6 +120,8 @@ class ModelSpec(Config):
     """The metric that is reported beside the loss. Left out: ``roc_auc``, ``log_loss`` or ``mae``
     for a binary, multiclass or regression problem.
     """
+    utility: UtilityConfig | None = None
+    """What predictions are worth to those who act on them. Left out: nothing is said of it."""
     slices: tuple[str, ...] = ()
     """Columns whose values are also judged each for itself; no slice may become clearly worse."""
     drift: DriftConfig = DriftConfig()
@@ -459,6 +467,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
         "features.exclude": (spec.features.exclude, columns + looking_back),
         "features.include": (spec.features.include or (), columns),
         "fairness.columns": (spec.fairness.columns, columns),
+        "utility": (() if spec.utility is None else spec.utility.needs, columns),
     }
     for where, (names, known) in named.items():
         for column in names:
@@ -469,6 +478,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
                     f"a column of contract {contract.name}",
                     f"{column!r}{nearest(column, known)}",
                 )
+    _check_utility(file, spec, contract)
     allowed = {column.name for column in contract.feature_columns} - {spec.target}
     for column in spec.features.include or ():
         if column not in allowed:
@@ -524,3 +534,30 @@ def _check_weights(file: Path, spec: ModelSpec, contract: Contract) -> None:
         raise ConfigurationError(
             file, where, "a number beside the target", f"{name!r} of type {kind}"
         )
+
+
+def _check_utility(file: Path, spec: ModelSpec, contract: Contract) -> None:
+    """Refuse a utility that the problem, the contract or the gate does not allow."""
+    utility = spec.utility
+    if utility is None:
+        if spec.gate.loss == "utility":
+            raise ConfigurationError(file, "gate.loss", "log_loss or metric, or a utility", "none")
+        return
+    if utility.costs is None:
+        return
+    if spec.problem != "binary":
+        raise ConfigurationError(
+            file,
+            "utility.costs",
+            "code for a problem that is not binary: costs are those of acting or not",
+            f"costs for a {spec.problem} problem",
+        )
+    for name in utility.needs:
+        found = contract.column(name)
+        if found.logical_type not in ("number", "integer"):
+            raise ConfigurationError(
+                file,
+                "utility.costs",
+                "columns of type number or integer",
+                f"{name!r} of type {found.logical_type}",
+            )

@@ -8,10 +8,12 @@ from datetime import datetime
 from flows.steps.pending import labels_in_words, listed, waiting_batches
 from tasks.ingest.source import SourceError
 from tasks.ledger import entries as ledger
+from tasks.ledger.fleet import newest_batches
 from tasks.ledger.lease import current_holder
 from tasks.ledger.superseded import superseded
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
+from tasks.needs import Need, needs
 from tasks.records import Estimate, LedgerEntry, Record, Superseded, stream_in_words
 from tasks.reports.summary import estimate_in_words, newest_estimate
 from tasks.streams import Stream
@@ -71,6 +73,8 @@ class ModelStatus(Record):
     """How a model stands now."""
 
     model: str
+    needs: tuple[Need, ...]
+    """What waits for a person, the most pressing first."""
     champion: Decided | None
     """The decision that made the champion what it is."""
     frozen: Decided | None
@@ -92,6 +96,7 @@ class ModelStatus(Record):
     def in_lines(self) -> Iterator[str]:
         """Return the status in lines for a person."""
         yield self.model
+        yield from (f"  needs     {need}" for need in self.needs)
         if self.champion is None:
             yield "  champion  none yet"
         else:
@@ -117,8 +122,10 @@ def status_of(managed: ManagedModel, engine: Engine, now: datetime) -> ModelStat
     known = ledger.history(engine, managed.name)
     changes, frozen = known.champion_changes, known.frozen
     estimated = newest_estimate(list(ledger.known_batches(engine, managed.name).values()))
+    newest = newest_batches(engine, 1).get(managed.name, (None,))[-1]
     return ModelStatus(
         model=managed.name,
+        needs=tuple(needs(newest, known, managed.spec.approval.within)),
         champion=Decided.of(changes[-1]) if changes else None,
         frozen=None if frozen is None else Decided.of(frozen),
         last=Decided.of(known.entries[-1]) if known else None,

@@ -28,6 +28,7 @@ from tasks.model_spec import ManagedModel
 from tasks.records import Past, Verdict
 from tasks.streams import Stream
 from tasks.validation.task import validate_open
+from tasks.validation.verdict import warned_of
 
 
 class RowsRefusedError(RefusedError):
@@ -44,6 +45,11 @@ class CheckedRows:
     """None when there are no rows."""
     broken: dict[int, str]
     """Position of a row, from 0 in the order in which it was read -> the rules that it breaks."""
+
+    @property
+    def warned(self) -> str:
+        """Which of the contract's warnings rows break; empty for none."""
+        return "" if self.verdict is None else warned_of(self.verdict.rules)
 
     @property
     def quarantine(self) -> Path | None:
@@ -156,7 +162,8 @@ def _read_beside(
             known = replace(told, columns=tuple(replace(c, available=True) for c in told.columns))
             yield managed.labels, managed.labels, open_contract(known, ""), furthest
     for name, stream in managed.joined.items():
-        contract = open_contract(stream.contract, "")
+        ends = [one.valid_until for one in managed.spec.features.join if one.contract == name]
+        contract = open_contract(stream.contract, "", list(filter(None, ends)))
         yield stream, stream, contract, join_reach(managed, name)
 
 

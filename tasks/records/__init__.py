@@ -12,11 +12,13 @@ Where do I go to change what passes ...?
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
     served.py       predictions for open rows, and whether they rested on the same features
+    whatif.py       a model's own history under other policies
     memory.py       what is never stored: feature frames, loaded models
 """
 
 from tasks.records.base import (
     Form,
+    JudgedBy,
     Problem,
     Record,
     StreamName,
@@ -36,6 +38,7 @@ from tasks.records.decision import (
     Attempted,
     AwaitApproval,
     Choice,
+    ChoicesOfYear,
     Condition,
     Decision,
     Expired,
@@ -86,6 +89,7 @@ from tasks.records.evaluation import (
     Performance,
     SliceComparison,
     SliceScore,
+    UtilityComparison,
 )
 from tasks.records.memory import (
     FeatureFrame,
@@ -133,6 +137,7 @@ from tasks.records.snapshot import (
     Snapshot,
     Verdict,
 )
+from tasks.records.whatif import Happened, Tried, WhatIf
 
 __all__ = [
     "AnyEvidence",
@@ -144,6 +149,7 @@ __all__ = [
     "Behaviour",
     "CalibrationBin",
     "Choice",
+    "ChoicesOfYear",
     "Cohort",
     "ColumnKind",
     "Comparison",
@@ -170,10 +176,12 @@ __all__ = [
     "GateRule",
     "Generalisation",
     "Guardrail",
+    "Happened",
     "Histogram",
     "Hold",
     "InForce",
     "Interval",
+    "JudgedBy",
     "JudgedChoice",
     "KnownBatch",
     "KnownLabels",
@@ -227,9 +235,12 @@ __all__ = [
     "TimeBlock",
     "TrainedModel",
     "Trial",
+    "Tried",
+    "UtilityComparison",
     "Verdict",
     "WatchEvidence",
     "WatchRule",
+    "WhatIf",
     "WindowKind",
     "joined_stream",
     "served_by",

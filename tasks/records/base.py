@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Problem = Literal["binary", "multiclass", "regression"]
 WindowKind = Literal["all history", "sliding"]
 Form = Literal["skops", "pickle"]
+JudgedBy = Literal["log_loss", "metric", "utility"]
 StreamName = Annotated[str, Field(pattern="^(rows|labels|join .+)$")]
 """The rows of a model, its labels from a contract of their own, or ``join`` and the contract that
 features are joined from.

@@ -27,6 +27,8 @@ class Predictions(Record):
     """The ledger's number of the recalibration in force; None for the model as it was packaged."""
     served: int = 0
     """Rows that had been served before the batch closed: the predictions of then stand."""
+    unknown: int = 0
+    """Rows for which the model gave no number."""
 
 
 class BatchFigures(Record):

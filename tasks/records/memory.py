@@ -78,6 +78,10 @@ class FeatureFrame:
     schema: FeatureSchema
     snapshots: Mapping[str, str]
     """Batch id -> snapshot digest."""
+    amounts: pd.DataFrame | None = None
+    """(rows, columns that ``utility`` names): float64, or str for categories; None when it names
+    none. What a row is worth is made of them, and no feature.
+    """
     audit: pd.DataFrame | None = None
     """(rows, audited columns): str, personal values as numbered groups; None when fairness is not
     audited.
@@ -108,6 +112,7 @@ class FeatureFrame:
             keys=self.keys[mask],
             schema=self.schema,
             snapshots=self.snapshots,
+            amounts=None if self.amounts is None else self.amounts[mask],
             audit=None if self.audit is None else self.audit[mask],
             labelled_by=self.labelled_by,
             looked_back=self.looked_back,

@@ -1,5 +1,7 @@
 """The training room's slice of the model spec."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from data_contracts.contract import nearest
 from tasks.configuration import AbbreviatedConfig, Config, ConfigurationError, Duration
+from tasks.records import Recipe
 
 
 class Window(Config):
@@ -34,7 +37,7 @@ class Range(Config):
     """The values to try, in place of ``low`` and ``high``."""
 
     @model_validator(mode="after")
-    def _one_form(self) -> "Range":
+    def _one_form(self) -> Range:
         if self.low is None or self.high is None:
             if not self.choices or self.low is not None or self.high is not None:
                 raise ValueError("expected either low and high, or choices")
@@ -109,7 +112,7 @@ class Preparation(AbbreviatedConfig):
         return self.text is not None or self.hash is not None
 
     @model_validator(mode="after")
-    def _one_way(self) -> "Preparation":
+    def _one_way(self) -> Preparation:
         if len(self.model_dump(exclude_none=True)) != 1:
             raise ValueError(f"expected exactly one of {list(type(self).model_fields)}")
         return self
@@ -130,6 +133,11 @@ class Candidate(Config):
     """
     prepare: Mapping[str, Preparation] = Field(default_factory=dict)
     """Features that reach it in a way of their own: feature -> how."""
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Rounds without a better loss after which boosting stops. Forward folds find the rounds with
+    the best loss, at most those in ``params`` or 1,000; they are then part of the recipe. For
+    XGBoost, LightGBM and CatBoost.
+    """
 
 
 class Tuning(Config):
@@ -141,6 +149,14 @@ class Tuning(Config):
     """Folds forward in time: each is newer than the rows that it is predicted from."""
     rows: int = Field(default=20_000, ge=100)
     """Rows that the search looks at, drawn with the seed; the winner is fitted on all rows."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds after which no further trial begins. Candidates share what is left equally, and each
+    has one trial at least. Left out: no limit, and the same rows always find the same.
+    """
+    every: int = Field(default=1, ge=1)
+    """Trainings from one search to the next. Those between refit the champion's recipe, without a
+    search; after a change of spec or contract the next training searches in any case.
+    """
 
 
 class Excluded(Config):
@@ -156,7 +172,7 @@ class Excluded(Config):
     """In a few words, for the model's card."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Excluded":
+    def _in_order(self) -> Excluded:
         if self.to < self.from_:
             raise ValueError(f"expected to on or after {self.from_}, found {self.to}")
         return self
@@ -177,8 +193,13 @@ class Weights(Config):
     column: str | None = None
     """A number of the contract, 0 or more; a row without it counts 0."""
 
+    @property
+    def in_recipe(self) -> dict[str, Any]:
+        """The same as a recipe holds it; empty where all rows count the same."""
+        return self.model_dump(mode="json", exclude_none=True)
+
     @model_validator(mode="after")
-    def _are_positive(self) -> "Weights":
+    def _are_positive(self) -> Weights:
         if self.half_life == timedelta(0):
             raise ValueError("expected half_life to be longer than nothing")
         if isinstance(self.classes, Mapping) and not all(w > 0 for w in self.classes.values()):
@@ -214,6 +235,16 @@ class TrainingConfig(Config):
         """Return which rows are trained on: a part of the recipe."""
         window = Window() if all_history else self.window
         return ", without ".join([str(window), *map(str, self.exclude)])
+
+    def refitting(self, recipe: Recipe) -> TrainingConfig:
+        """Return the same with a known recipe as the only candidate."""
+        known = Candidate(
+            estimator=recipe.estimator,
+            params=recipe.params,
+            encode=recipe.encode,
+            prepare={n: Preparation.model_validate(one) for n, one in recipe.prepare.items()},
+        )
+        return TrainingConfig(**{**dict(self), "candidates": (known,)})
 
 
 def check_preparation(

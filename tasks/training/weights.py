@@ -14,7 +14,7 @@ from data_contracts.contract import Contract
 from tasks.configuration import ConfigurationError
 from tasks.records import FeatureFrame
 from tasks.training.config import Excluded, TrainingConfig, Weights
-from tasks.training.pipeline import resolve_estimator
+from tasks.training.estimators import resolve_estimator
 
 
 def excluded(rows: FeatureFrame, periods: Sequence[Excluded], contract: Contract) -> np.ndarray:
@@ -78,11 +78,6 @@ def sample_weights(config: Weights, rows: FeatureFrame) -> np.ndarray | None:
         )
     weights *= len(rows) / total
     return weights
-
-
-def weighted(weights: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return what a pipeline's ``fit`` is told of weights."""
-    return {} if weights is None else {"estimator__sample_weight": weights}
 
 
 def _of_classes(given: Any, rows: FeatureFrame) -> Any:  # noqa: ANN401 - as scikit-learn takes it
