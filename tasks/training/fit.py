@@ -166,7 +166,7 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
 
 def _fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     began = time.perf_counter()
-    pipeline, classes = _fitted(contender.trained, split.train, problem, seed)
+    pipeline, classes = fit_recipe(contender.trained, split.train, problem, seed)
     unseen = _predicted_by_folds(contender.trained, split, problem, classes, seed)
     seconds = time.perf_counter() - began
     predicted = predict(pipeline, split.holdout.features, problem, classes)
@@ -193,16 +193,16 @@ def _predicted_by_folds(
     width = (len(classes),) if classes else ()
     predicted = np.full((len(split.holdout), *width), np.nan)
     for fold in split.folds:
-        pipeline, known = _fitted(recipe, fold.train, problem, seed)
+        pipeline, known = fit_recipe(recipe, fold.train, problem, seed)
         told = predict(pipeline, fold.test.features, problem, known)
         predicted[fold.rows] = align(told, known, classes) if classes else told
     return predicted
 
 
-def _fitted(
+def fit_recipe(
     recipe: Recipe, rows: FeatureFrame, problem: Problem, seed: int
 ) -> tuple[Any, tuple[str, ...]]:
-    """A pipeline fitted on ``rows``, and the class labels of a multiclass target."""
+    """Return a pipeline fitted on ``rows``, and the class labels of a multiclass target."""
     schema = with_values(rows.schema, rows.features)
     pipeline = make_pipeline(
         recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed
