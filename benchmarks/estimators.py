@@ -40,7 +40,9 @@ CANDIDATES = {
     "XGBoost": Candidate(estimator="xgboost.XGBClassifier"),
     "LightGBM": Candidate(estimator="lightgbm.LGBMClassifier"),
     "CatBoost": Candidate(estimator="catboost.CatBoostClassifier"),
-    "explainable boosting": Candidate(estimator="interpret.glassbox.ExplainableBoostingClassifier"),
+    "explainable boosting, no pairs": Candidate(
+        estimator="interpret.glassbox.ExplainableBoostingClassifier", params={"interactions": 0}
+    ),
     "LinearSVC, calibrated": Candidate(
         estimator="sklearn.calibration.CalibratedClassifierCV",
         params={"estimator": {"estimator": "sklearn.svm.LinearSVC"}},
