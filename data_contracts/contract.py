@@ -171,6 +171,8 @@ class Server:
     password: str = field(default="", repr=False)
     schema: str = ""
     table: str = ""
+    query: str = ""
+    """What is read in the place of the table: its rows are cut by event time in the same way."""
     changed_at: str = ""
     """Column that says when a row of the table was changed."""
 

@@ -22,6 +22,7 @@ property            stands on   meaning
 ``username``        postgresql  the account; it needs to read the table and nothing else
 ``password``        postgresql  a reference to where it is kept
 ``changedAt``       a table     the column that says when a row was changed, to see replaced values
+``query``           a database  a SELECT whose rows are read in the place of the table's
 ==================  ==========  ====================================================================
 
 A reference is filled in when the source is read: ``${NAME}`` is the environment variable of that
@@ -77,6 +78,8 @@ _MARK_NAMES = {
     "thousands": "'.', ',', an apostrophe, a blank of any width, '_' or none",
 }
 
+
+_QUERY = re.compile(r"(select|with)\b[^;]*", re.IGNORECASE)
 
 REFERENCE = re.compile(
     r"\$\{(?P<variable>[A-Za-z_][A-Za-z0-9_]*)\}|\{\{\s*(?P<block>prefect\.blocks\.[\w.\-\[\]]+)\s*\}\}"
@@ -230,7 +233,9 @@ class _Compiler:
         known = {"custom": ("url",), "duckdb": ()}.get(
             document.type or "", ("username", "password")
         )
-        custom = {name: str(value) for name, value in self._custom((*known, "changedAt")).items()}
+        custom = {
+            name: str(value) for name, value in self._custom((*known, "changedAt", "query")).items()
+        }
         url, password = custom.get("url", ""), custom.get("password", "")
         if document.type == "custom" and not url:
             self._refuse(
@@ -241,6 +246,13 @@ class _Compiler:
         self._no_secret("customProperties.url", url)
         if password and not REFERENCE.fullmatch(password):
             self._refuse("customProperties.password", _AS_REFERENCE, "one in clear")
+        query = custom.get("query", "").strip()
+        if "query" in custom and not _QUERY.fullmatch(query):
+            self._refuse(
+                "customProperties.query",
+                "one SELECT, which may begin with WITH, and has no semicolon",
+                repr(query[:80]),
+            )
         schema, _, name = self.table.rpartition(".")
         return Server(
             name=document.server or "",
@@ -257,6 +269,7 @@ class _Compiler:
             password=password,
             schema=schema or document.schema_ or "",
             table=name,
+            query=query,
             changed_at=custom.get("changedAt", ""),
         )
 

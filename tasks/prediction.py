@@ -19,8 +19,8 @@ MOST_CALLS = 200
 """Calls that a pipeline may raise in, until no more is asked which of the rows it raises for."""
 
 
-class PredictionFailedError(KingmakerError):
-    """A model in service predicts for no row."""
+class UnknownClassesError(KingmakerError, ValueError):
+    """A model of a binary problem knows other classes than 0 and 1."""
 
 
 class FeatureMismatchError(KingmakerError, ValueError):
@@ -37,12 +37,15 @@ def predict(
 
     Shape (rows,) for regression and for binary, where it is P(positive); (rows, classes) for
     multiclass, in the order of ``classes``, with 0 for a class that the pipeline has never seen.
+    Raises UnknownClassesError when the classes of a binary problem are not 0 and 1.
     """
     if problem == "regression":
         return np.asarray(pipeline.predict(features), dtype="float64")
     probabilities = np.asarray(pipeline.predict_proba(features), dtype="float64")
     known = list(pipeline.classes_)
     if problem == "binary":
+        if not set(known) <= {0.0, 1.0}:
+            raise UnknownClassesError(f"expected classes 0 and 1, found {known}")
         return probabilities[:, known.index(1.0)] if 1.0 in known else np.zeros(len(probabilities))
     return align(probabilities, [str(label) for label in known], classes)
 
@@ -67,27 +70,23 @@ def predict_rows(
     or gives no finite number: one value must not cost the other rows theirs.
 
     A pipeline that raises is given the rows by halves until those that it raises for are found, or
-    ``MOST_CALLS`` are made; NaN then stands for what is left beside them. Raises
-    PredictionFailedError when it raises for all.
+    ``MOST_CALLS`` are made; NaN then stands for what is left beside them.
     """
-    errors: list[Exception] = []
+    raised = 0
 
     def halved(rows: pd.DataFrame) -> np.ndarray:
         try:
             return predict(pipeline, rows, problem, classes)
-        except Exception as error:  # noqa: BLE001 - an estimator may raise anything
-            errors.append(error)
-        if len(rows) < 2 or len(errors) > MOST_CALLS:
+        except Exception:  # noqa: BLE001 - an estimator may raise anything; why_no_number says what
+            nonlocal raised
+            raised += 1
+        if len(rows) < 2 or raised > MOST_CALLS:
             return np.full((len(rows), len(classes)) if classes else len(rows), np.nan)
         middle = len(rows) // 2
         return np.concatenate([halved(rows.iloc[:middle]), halved(rows.iloc[middle:])])
 
     predicted = halved(features)
     finite = np.isfinite(predicted) if predicted.ndim == 1 else np.isfinite(predicted).all(axis=1)
-    if errors and not finite.any():
-        raise PredictionFailedError(
-            f"expected predictions for {len(features):,} rows, found none: {first_line(errors[0])}"
-        ) from errors[0]
     if not finite.all():
         predicted = predicted.copy()
         predicted[~finite] = np.nan
@@ -172,7 +171,24 @@ def serve_features(model: LoadedModel, features: pd.DataFrame, problem: Problem)
     return serve(model, _by_member(model, features, problem))
 
 
+def why_no_number(model: LoadedModel, frame: FeatureFrame, problem: Problem) -> str:
+    """Return the first line of what a member of the model raises for ``frame``; empty when none
+    does.
+    """
+    rows = frame.features[list(model.trained.schema_.names)]
+    for member in _members(model):
+        try:
+            predict(member, rows, problem, model.trained.classes)
+        except Exception as error:  # noqa: BLE001 - an estimator may raise anything
+            return first_line(error)
+    return ""
+
+
 def _by_member(model: LoadedModel, features: pd.DataFrame, problem: Problem) -> list[np.ndarray]:
-    rows = features[list(model.trained.schema_.names)]
-    members = model.pipeline.members if model.trained.members else [model.pipeline]
-    return [predict_rows(member, rows, problem, model.trained.classes) for member in members]
+    rows, classes = features[list(model.trained.schema_.names)], model.trained.classes
+    return [predict_rows(member, rows, problem, classes) for member in _members(model)]
+
+
+def _members(model: LoadedModel) -> Sequence[Any]:
+    found: Sequence[Any] = model.pipeline.members if model.trained.members else [model.pipeline]
+    return found

@@ -16,11 +16,7 @@ from starlette.types import ASGIApp
 
 from deployments.command.explain import examine
 from deployments.console.fleet import Fleet
-from deployments.server.authentication import (
-    CONSOLE_CREDENTIALS,
-    BasicAuthMiddleware,
-    credentials_in,
-)
+from deployments.server.authentication import CONSOLE_CREDENTIALS, LoginMiddleware, gate_of
 from tasks.errors import KingmakerError
 from tasks.ledger import entries as ledger
 from tasks.ledger.entries import NoDecisionError, decision_numbered, stored_sha256
@@ -47,12 +43,12 @@ address.
 
 
 def console_app() -> ASGIApp:
-    """Return the console of the environment's home, behind the password in
-    KINGMAKER_CONSOLE_AUTH_STRING; NoCredentialsError without one.
+    """Return the console of the environment's home, behind the log-in; NoCredentialsError or
+    NoSessionKeyError when the environment does not say who may pass.
     """
     settings = Settings()
     app = make_app(settings, open_ledger(settings.ledger_url))
-    return BasicAuthMiddleware(app, "Kingmaker", credentials_in(CONSOLE_CREDENTIALS))
+    return LoginMiddleware(app, gate_of("the console", CONSOLE_CREDENTIALS))
 
 
 def make_app(settings: Settings, engine: Engine) -> FastAPI:
@@ -78,7 +74,7 @@ def make_app(settings: Settings, engine: Engine) -> FastAPI:
         drawn_by_scripts = request.url.path.endswith("/evidently.html")
         response.headers["Content-Security-Policy"] = EVIDENTLY if drawn_by_scripts else OURS
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cache-Control"] = "no-cache"
         return response
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from tasks.configuration import ConfigurationError
 from tasks.history import History
 from tasks.ledger import entries as ledger
 from tasks.ledger.fleet import LastDecision, last_decisions, newest_batches
 from tasks.ledger.tables import Engine
-from tasks.model_spec import managed_models
+from tasks.model_spec import manage, managed_models
 from tasks.reports.fleet_page import FleetModel, at_a_glance
 from tasks.settings import Settings
 
@@ -31,12 +34,23 @@ class Fleet:
             at_a_glance(
                 name,
                 batches.get(name, ()),
-                self._history(name, decided.get(name)),
+                history,
                 managed=name in described,
+                within=self._within(name, history) if name in described else None,
             )
             for name in described | set(batches) | set(decided)
+            for history in (self._history(name, decided.get(name)),)
         ]
         return tuple(sorted(found, key=lambda one: (not one.needs, one.model)))
+
+    def _within(self, name: str, history: History) -> timedelta | None:
+        """How long requests for approval wait; only looked up where one does."""
+        if not history.awaiting_approval:
+            return None
+        try:
+            return manage(name, self._settings).spec.approval.within
+        except ConfigurationError:  # the command says what is wrong with it; the page is shown
+            return None
 
     def _history(self, name: str, last: LastDecision | None) -> History:
         if last is None:

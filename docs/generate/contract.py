@@ -113,6 +113,7 @@ SERVER_PROPERTIES = {
         _TEXT, "A reference such as `${SALES_PASSWORD}`; a password in clear is refused."
     ),
     "changedAt": _key(_TEXT, "Column that says when a row was changed, to notice replaced values."),
+    "query": _key(_TEXT, "Of a database: one SELECT, whose rows are read in place of a table's."),
 }
 
 _SERVER = _mapping(

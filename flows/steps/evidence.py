@@ -15,6 +15,7 @@ from prefect import get_run_logger
 from flows.steps.maturity import trainable, waiting
 from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
+from tasks.decisions.power import least_rows
 from tasks.evaluation.compare import SeenRowsError, is_enough
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
@@ -318,8 +319,9 @@ def policy_evidence(
     accepted, gate = trainable(run), run.managed.spec.gate
     since = [r for r in accepted if newest is None or r.batch.id > newest]
     unseen, least = unseen_from(run, champion), 0
-    if unseen is not None and gate.without_evidence == "keep":
-        least = gate.min_rows
+    asked = run.history.awaiting_approval
+    if unseen is not None:
+        least = least_rows(gate, run.managed.spec.retrain, comparisons(run.history))
     return PolicyEvidence(
         model=run.managed.name,
         batch=record.batch.id,
@@ -330,6 +332,8 @@ def policy_evidence(
         losses=losses[:-1] if news else losses,
         newest_loss=losses[-1] if news else None,
         newest_error=performances[max(judged)].loss_error if news else 0.0,
+        rows=0 if record.predictions is None else record.predictions.rows,
+        rows_unknown=0 if record.predictions is None else record.predictions.unknown,
         waiting=len(waiting(run)),
         unseen_rows=sum(
             labelled_rows(r) for r in accepted if unseen is None or r.batch.start >= unseen
@@ -339,8 +343,16 @@ def policy_evidence(
         training_age=None if newest is None else run.as_of - run.managed.rows.batch(newest).end,
         rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
         trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
+        awaits_approval=asked[-1].decision.version if champion is None and asked else None,
         gains=realised_gains(run.history),
     )
+
+
+def comparisons(history: History) -> Iterator[Comparison]:
+    """Yield the comparisons that the gate has judged by, newest first."""
+    for entry in reversed(history.entries):
+        if isinstance(entry.evidence, Evidence) and entry.evidence.comparison is not None:
+            yield entry.evidence.comparison
 
 
 def realised_gains(history: History) -> tuple[float, ...]:

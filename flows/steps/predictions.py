@@ -44,6 +44,8 @@ class FileScored:
     """Which rows the champion gave no number for, in sentences."""
     served_by: str
     recorded: int
+    warned: str = ""
+    """What of the contract's warnings the rows break, by rule."""
     away: tuple[str, ...] = ()
     """What is to be said of sinks that could not be delivered to."""
 
@@ -89,9 +91,10 @@ def score_file(
         margins = margins_of(managed, engine, champion)
         for part in scored(managed, champion, checked, past, explain, margins):
             table = served_table(part, managed.contract, config.include)
-            unknown += filter(
-                None, [without_prediction(managed.contract, part.frame, part.predicted)]
+            missing = without_prediction(
+                managed.contract, champion, part.frame, part.predicted, managed.spec.problem
             )
+            unknown += [missing] if missing else []
             write(as_delivered(table, managed.contract, config.include, config.threshold, given))
             if record:
                 written = write_down(managed, engine, part, as_of, rows.where, earlier)
@@ -103,9 +106,9 @@ def score_file(
                 f"{rows.where}: expected rows to score, found {found}"
                 + (f"; {checked.verdict.reason}" if checked.verdict and number else "")
             )
-        broken = checked.broken
+        broken, warned = checked.broken, checked.warned
     away = tuple(str(error) for error in deliver(managed, engine)) if record else ()
-    return FileScored(number, broken, tuple(unknown), served_name, recorded, away)
+    return FileScored(number, broken, tuple(unknown), served_name, recorded, warned, away)
 
 
 def write_predictions_of(managed: ManagedModel, batch: str, target: Path | BinaryIO) -> int:

@@ -93,12 +93,15 @@ def serve_open_batch(
         checked_rows(managed, rows, before) as checked,
         past_of_open_rows(managed, engine, as_of, batch.start, batch.end, before) as past,
     ):
-        if checked.broken and checked.verdict is not None:
+        if checked.verdict is not None and (checked.broken or checked.warned):
             get_run_logger().warning("%s: open rows: %s", name, checked.verdict.reason)
         keep_quarantine(managed, checked, batch.id)
         explain, margins = managed.spec.scoring.explain, margins_of(managed, engine, champion)
         for part in scored(managed, champion, checked, past, explain, margins):
-            if unknown := without_prediction(managed.contract, part.frame, part.predicted):
+            unknown = without_prediction(
+                managed.contract, champion, part.frame, part.predicted, managed.spec.problem
+            )
+            if unknown:
                 get_run_logger().warning("%s: %s", name, unknown)
             found += write_down(managed, engine, part, as_of, rows.where, earlier)
     return tuple(found)

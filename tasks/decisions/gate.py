@@ -17,6 +17,9 @@ from tasks.records import (
     SliceComparison,
 )
 
+_NAMES = {"log_loss": "loss", "metric": "{metric} as a loss", "utility": "cost"}
+"""What is compared, in words."""
+
 
 def attempt_alpha(alpha: float, attempt: int) -> float:
     """Return the level of the ``attempt``-th try (from 1): ``alpha * 6 / (pi * attempt)^2``.
@@ -31,13 +34,14 @@ def decide_promotion(
 ) -> Promote | Reject | AwaitApproval | Shadow:
     """Return whether the challenger is champion, and why, in one sentence.
 
-    The first champion needs its guardrails only. A refresh, the champion's own recipe on newer
-    data, is promoted unless it is clearly worse; a test for superiority there blocks useful
-    refreshes. A change of recipe must be proven better, at a level that shrinks with each attempt
-    since the last promotion, so that trying long enough does not promote an equal model. When the
-    holdout is too little for that, the challenger predicts up to ``pool`` following batches in
-    shadow, and is judged by all of these rows together, after each of them, by a test that may be
-    looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly
+    The first champion needs its guardrails only, and a person's yes where one is required. A
+    refresh, the champion's own recipe on newer data, is promoted unless it is clearly worse; a test
+    for superiority there blocks useful refreshes. A change of recipe must be proven better, at a
+    level that shrinks with each attempt since the last promotion, so that trying long enough does
+    not promote an equal model. When the holdout is too little for that, the challenger predicts up
+    to ``pool`` following batches in shadow, and is judged by all of these rows together, after each
+    of them, by a test that may be looked at repeatedly. Whatever the kind, a failed guardrail or a
+    slice that lost clearly
     refuses; one whose check the configuration accepts does not, and the reason names it.
     """
     if refusal := _guardrail_refusal(evidence, config):
@@ -48,7 +52,7 @@ def decide_promotion(
         return Shadow(reason=f"{reason}; it goes on in shadow", version=evidence.challenger)
     if not verdict:
         return Reject(reason=reason, version=evidence.challenger)
-    kind = AwaitApproval if approval_required and evidence.champion is not None else Promote
+    kind = AwaitApproval if approval_required else Promote
     return kind(reason=reason, version=evidence.challenger, previous=evidence.champion)
 
 
@@ -99,6 +103,19 @@ def _slice_refusal(comparison: Comparison, config: GateConfig) -> str:
     )
 
 
+def _utility_refusal(comparison: Comparison, config: GateConfig) -> str:
+    """Why the challenger's predictions are told to be worth less; empty where they are not, or
+    where that is what is compared anyway.
+    """
+    utility = comparison.utility
+    if utility is None or config.loss == "utility" or not utility.difference.high < 0:
+        return ""
+    return (
+        f"its predictions are worth less: {utility.challenger} a row against {utility.champion},"
+        f" difference {utility.difference}"
+    )
+
+
 def _lost(one: SliceComparison, config: GateConfig, slices: int) -> bool:
     worse = one.challenger_loss > one.champion_loss * (1 + config.slice_worse)
     return worse and one.p_worse < config.slice_alpha / slices
@@ -129,7 +146,7 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
             True,
             f"the champion's loss is {comparison.champion_loss}: any finite challenger is better",
         )
-    if refusal := _slice_refusal(comparison, config):
+    if refusal := _slice_refusal(comparison, config) or _utility_refusal(comparison, config):
         return False, refusal
     if evidence.kind == "refresh":
         return _refresh(comparison, config)
@@ -139,8 +156,10 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
 def _worse_by(losses: Comparison | SliceComparison) -> float:
     """The challenger's excess loss as a share of the champion's."""
     if losses.champion_loss == 0:
-        return 0.0 if losses.challenger_loss == 0 else math.inf
-    return losses.challenger_loss / losses.champion_loss - 1
+        lost = losses.challenger_loss
+        return 0.0 if lost == 0 else math.copysign(math.inf, lost)
+    # A cost may be below 0, where predictions are worth something.
+    return (losses.challenger_loss - losses.champion_loss) / abs(losses.champion_loss)
 
 
 def _short(comparison: Comparison, config: GateConfig) -> str:
@@ -220,9 +239,11 @@ def _contradicts(comparison: Comparison) -> bool:
 
 
 def _in_words(comparison: Comparison) -> str:
-    share = _worse_by(comparison)
+    share, by = _worse_by(comparison), _NAMES[comparison.judged_by]
+    told = "" if comparison.loss_tells is None else f" (the loss tells {comparison.loss_tells:.1%})"
     return (
-        f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g}"
+        f"{by.format(metric=comparison.metric)} {comparison.challenger_loss:.4g} against"
+        f" {comparison.champion_loss:.4g}"
         f" ({share:+.1%}) on {comparison.rows:,} unseen rows in {comparison.blocks} blocks of time,"
-        f" enough to tell a difference of {comparison.detectable:.1%}"
+        f" enough to tell a difference of {comparison.detectable:.1%}{told}"
     )

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from tasks.errors import KingmakerError
-from tasks.evaluation.config import bounds_of, quantile_of
+from tasks.evaluation.config import bounds_of, quantile_of, top_of
 from tasks.evaluation.objective import CLIP, Objective, log_loss, pinball
 from tasks.records import Interval
 
@@ -263,6 +263,27 @@ def _average_precision(positive: np.ndarray, negative: np.ndarray) -> np.ndarray
 _RANKED = {"roc_auc": _roc_auc, "average_precision": _average_precision}
 
 
+def _at_top(kind: str, most: float, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Precision, or lift over the share of positives, of the ``most`` highest scores: so many rows,
+    or, below 1, that share of them. Of rows that share the last score taken, their mean counts.
+    """
+    found = np.concatenate([0 * positive[..., :1], positive[..., ::-1]], axis=-1).cumsum(axis=-1)
+    rows = found + np.concatenate([0 * negative[..., :1], negative[..., ::-1]], axis=-1).cumsum(
+        axis=-1
+    )
+    total = rows[..., -1]
+    wanted = np.minimum(most if most >= 1 else most * total, total)
+    flat = zip(
+        np.atleast_1d(wanted).ravel(),
+        rows.reshape(-1, rows.shape[-1]),
+        found.reshape(-1, found.shape[-1]),
+        strict=True,
+    )
+    hits = np.array([np.interp(one, at, of) for one, at, of in flat]).reshape(np.shape(total))
+    precision: np.ndarray = hits / wanted
+    return precision if kind == "precision" else precision / (found[..., -1] / total)
+
+
 def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     """0 where nothing is counted, as scikit-learn's ``zero_division=0``."""
     ratio: np.ndarray = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
@@ -294,6 +315,9 @@ def _parts(
 
 
 def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranked:
+    top = top_of(metric)
+    if top is not None:
+        return _Ranked(predicted, (y, 1 - y), functools.partial(_at_top, *top))
     if metric in _RANKED:
         if not 0 < y.sum() < len(y):
             raise UndefinedMetricError(

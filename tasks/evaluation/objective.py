@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.evaluation.config import quantile_of
-from tasks.records import Problem
+from tasks.evaluation.utility import Utility
+from tasks.records import JudgedBy, Problem
 
 CLIP = 1e-7
 """Probabilities are kept this far from 0 and 1: one row may cost at most -log(1e-7) = 16 in log
@@ -24,6 +25,10 @@ class Objective:
     classes: tuple[str, ...] = ()
     """Class labels of a multiclass target, in the order of predictions; empty for other problems.
     """
+    utility: Utility | None = None
+    """What a prediction is worth, where the spec says so."""
+    judged_by: JudgedBy = "log_loss"
+    """What two models are compared by."""
 
     def by(self, metric: str) -> Objective:
         """Return the same with another metric."""

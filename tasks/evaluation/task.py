@@ -15,6 +15,7 @@ from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
+from tasks.evaluation.utility import Utility, check_utility
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     Comparison,
@@ -34,10 +35,25 @@ TRAIN_ROWS = 20_000
 """Training rows, drawn with a seed, that a challenger's checks look at again."""
 
 
+def check_own_utility(managed: ManagedModel) -> None:
+    """Try the project's code for what a prediction is worth; ConfigurationError when it is not what
+    it must be.
+    """
+    spec = managed.spec
+    if spec.utility is None:
+        return
+    file = managed.settings.project / "deployments" / managed.name / "model.yaml"
+    kinds = {name: managed.contract.column(name).categorical for name in spec.utility.needs}
+    check_utility(file, spec.utility, managed.settings.project, spec.problem, kinds)
+
+
 @task("score labelled rows")
 def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows) -> Scored:
     """Let a model predict labelled rows, once for everything that judges it by them."""
-    return score_model(model, rows, managed.spec.problem, managed.spec.metric)
+    spec, utility = managed.spec, None
+    if spec.utility is not None:
+        utility = Utility.of(spec.utility, managed.settings.project)
+    return score_model(model, rows, spec.problem, spec.metric, utility, spec.gate.loss)
 
 
 @task("judge performance")

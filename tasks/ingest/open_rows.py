@@ -85,7 +85,8 @@ def _kind_by_name(file: Path) -> str:
         raise UnreadableError(
             f"{file}: expected a name that ends in one of {list(FORMAT_OF_ENDING)}, with"
             f" {' or '.join(_COMPRESSED)} after it if it is compressed, found"
-            f" {plain.suffix or 'no ending'!r}{nearest(plain.suffix, FORMAT_OF_ENDING)}"
+            f" {repr(plain.suffix) if plain.suffix else 'no ending'}"
+            f"{nearest(plain.suffix, FORMAT_OF_ENDING)}"
         )
     return FORMAT_OF_ENDING[plain.suffix.lower()]
 

@@ -1,5 +1,5 @@
-"""A table in a database: batches are windows of event time, read with bound values and streamed
-into Arrow.
+"""A table in a database, or what a query of it gives: batches are windows of event time, read with
+bound values and streamed into Arrow.
 
 Works by SQLAlchemy; PostgreSQL, SQLite and DuckDB are tested. The account needs to read the table
 and nothing else; names are quoted by SQLAlchemy, values are bound. An index on the event time makes
@@ -35,19 +35,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import (
     URL,
+    ColumnClause,
     ColumnElement,
     Connection,
     Engine,
     FromClause,
     NullPool,
     Select,
+    TextClause,
     column,
     create_engine,
+    false,
     func,
     inspect,
     literal,
+    literal_column,
     select,
     table,
+    text,
     union_all,
 )
 from sqlalchemy.engine import make_url
@@ -161,6 +166,8 @@ class SqlTable:
     @property
     def _table_name(self) -> str:
         server = self.contract.server
+        if server.query:
+            return "query"
         return f"{server.schema}.{server.table}" if server.schema else server.table
 
     def batches(self) -> dict[str, str]:
@@ -237,23 +244,44 @@ class SqlTable:
             ) from None
 
     def _table(self, connection: Connection) -> FromClause:
-        """The table with the columns that it has now; their types are the driver's business."""
+        """The table, or the query, with the columns that it has now; their types are the driver's
+        business.
+        """
         server = self.contract.server
-        try:
-            columns = inspect(connection).get_columns(server.table, schema=server.schema or None)
-        except NoSuchTableError:
-            columns = []
-        names = [item["name"] for item in columns]
+        names = self._column_names(connection)
         if self.contract.event_time not in names or (
             server.changed_at and server.changed_at not in names
         ):
             wanted = [name for name in (self.contract.event_time, server.changed_at) if name]
+            found = names[:20] or "no such table"
             raise SourceError(
-                f"{self.name}: expected a table with the columns {wanted}, found"
-                f" {names[:20] or 'no such table'}; give the table's name as physicalName in the"
-                " contract, and let the account read it"
+                f"{self.name}: expected a query with the columns {wanted}, found {found}"
+                if server.query
+                else f"{self.name}: expected a table with the columns {wanted}, found {found}; give"
+                " the table's name as physicalName in the contract, and let the account read it"
             )
-        return table(server.table, *[column(name) for name in names], schema=server.schema or None)
+        columns: list[ColumnClause[Any]] = [column(name) for name in names]
+        if server.query:
+            return _query(server.query).columns(*columns).subquery("asked")
+        return table(server.table, *columns, schema=server.schema or None)
+
+    def _column_names(self, connection: Connection) -> list[str]:
+        server = self.contract.server
+        if server.query:
+            asked = _query(server.query).columns().subquery("asked")
+            none: Select[Any] = select(literal_column("*")).select_from(asked).where(false())
+            names = list(connection.execute(none).keys())
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise SourceError(
+                    f"{self.contract.file}: {server.where}.customProperties.query: expected each"
+                    f" column once, found {twice} more than once; name them apart by AS"
+                )
+            return names
+        try:
+            columns = inspect(connection).get_columns(server.table, schema=server.schema or None)
+        except NoSuchTableError:
+            return []
+        return [item["name"] for item in columns]
 
     def _array(self, values: Sequence[Any], as_text: bool) -> pa.Array:
         """The values as Arrow, or all as text."""
@@ -370,6 +398,11 @@ class SqlTable:
             signs.append(func.max(table.columns[changed_at]))
         signs += [func.count(column) for column in table.columns]
         return select(literal(number), func.count(), *signs).select_from(table).where(within)
+
+
+def _query(written: str) -> TextClause:
+    """The query as it is written: a colon in it binds nothing, a comment ends with it."""
+    return text(written.replace(":", r"\:") + "\n")
 
 
 def _text_of(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +35,7 @@ from tasks.records import (
     Snapshot,
     StreamName,
     TrainedModel,
+    joined_stream,
 )
 
 
@@ -135,12 +137,17 @@ def revisions(
     }
 
 
-def past(engine: Engine, model: str, as_of: datetime) -> Past:
-    """Return what features of closed batches may look back on: all that was taken in."""
+def past(engine: Engine, model: str, as_of: datetime, joined: Iterable[str] = ()) -> Past:
+    """Return what features of closed batches may look back on: all that was taken in, of the
+    ``joined`` contracts, too.
+    """
     return Past(
         as_of,
         rows=tuple(revisions(engine, model).values()),
         labels=tuple(revisions(engine, model, "labels").values()),
+        joined={
+            name: tuple(revisions(engine, model, joined_stream(name)).values()) for name in joined
+        },
     )
 
 

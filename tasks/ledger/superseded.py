@@ -23,7 +23,8 @@ Features = dict[tuple[str, str], dict[str, list[int]]]
 
 def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
     """Return every revision that is not its batch's newest content and that something rests on,
-    oldest first; those of rows, then those of labels from a contract of their own.
+    oldest first; those of rows, then those of labels from a contract of their own, then those of
+    contracts that features were joined from.
 
     A revision whose content came back later is not superseded: what rests on it rests on the newest
     content.
@@ -44,9 +45,16 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
         members = [one, *(trained[m.version] for m in one.members if m.version in trained)]
         for read in {(s.batch, s.snapshot) for member in members for s in member.labelled_by}:
             on_labels[read].append(version)
+    read_of = {read.stream for one in trained.values() for read in one.looked_back}
+    joined = sorted(read_of.difference(("rows", "labels")))
     return (
         *_replaced(engine, model, "rows", on_rows, _looking_back(trained, "rows")),
         *_replaced(engine, model, "labels", on_labels, _looking_back(trained, "labels")),
+        *(
+            one
+            for stream in joined
+            for one in _replaced(engine, model, stream, {}, _looking_back(trained, stream))
+        ),
     )
 
 

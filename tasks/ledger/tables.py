@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
 )
 from sqlalchemy import Engine as Engine  # noqa: PLC0414 - the layers above import it from here
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
@@ -44,12 +45,16 @@ class LedgerAwayError(KingmakerError):
     """The server that keeps the ledger does not answer, or broke off in the middle."""
 
 
+class LedgerFormError(KingmakerError):
+    """The ledger's tables are those of another version of Kingmaker."""
+
+
 batches = Table(
     "batches",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("model", String(100), nullable=False),
-    Column("stream", String(10), nullable=False),
+    Column("stream", String(100), nullable=False),
     Column("batch", String(40), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("fingerprint", String(64), nullable=False),
@@ -59,8 +64,8 @@ batches = Table(
     Column("record", JSON, nullable=False),
     UniqueConstraint("model", "stream", "batch", "revision"),
 )
-"""Every batch of every model, of rows and of labels, each revision of it; the record is a
-BatchRecord.
+"""Every batch of every model, of rows, of labels and of what is joined, each revision of it; the
+record is a BatchRecord.
 
 Its figures stand before it: SQLite reads a row up to the last column that is asked for.
 """
@@ -153,7 +158,8 @@ leases = Table(
 def open_ledger(url: str, *, away: float = AWAY_SECONDS) -> Engine:
     """Return the engine for ``url``, with the tables made on first use.
 
-    A server may be ``away`` seconds, after which LedgerAwayError is raised.
+    A server may be ``away`` seconds, after which LedgerAwayError is raised. Raises LedgerFormError
+    when a table that is there has other columns than this version's.
 
     SQLite runs in WAL mode with full synchronisation: a decision that was written survives a power
     cut.
@@ -191,7 +197,22 @@ def open_ledger(url: str, *, away: float = AWAY_SECONDS) -> Engine:
         metadata.create_all(
             engine
         )  # another process made a table between our look and our making it
+    _check_form(engine)
     return engine
+
+
+def _check_form(engine: Engine) -> None:
+    found = inspect(engine).get_multi_columns(filter_names=list(metadata.tables))
+    there = {name: {column["name"] for column in columns} for (_, name), columns in found.items()}
+    for name, table in metadata.tables.items():
+        wanted = set(table.columns.keys())
+        if there[name] != wanted:
+            absent, beside = sorted(wanted - there[name]), sorted(there[name] - wanted)
+            raise LedgerFormError(
+                f"the ledger {_where(engine.url)}: expected table {name} with the columns of this"
+                f" version of Kingmaker, found {absent} missing and {beside} beside them; use the"
+                " version that made the ledger, or another home or database"
+            )
 
 
 def _outlive_a_restart(engine: Engine, away: float) -> None:
@@ -230,10 +251,14 @@ def _is_away(said: str) -> bool:
 
 
 def _away(url: URL, found: str) -> str:
-    where = (  # the rest of it may hold a password
-        f"{url.database} at {url.host or 'a local socket'}"
-    )
     return (
-        f"the ledger {where}: expected its server to answer, found {found}; start it, and run"
+        f"the ledger {_where(url)}: expected its server to answer, found {found}; start it, and run"
         " again: what was written stays, and what waits is done then"
     )
+
+
+def _where(url: URL) -> str:
+    """The database in words; the rest of its address may hold a password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return f"{url.database} at {url.host or 'a local socket'}"

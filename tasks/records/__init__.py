@@ -12,15 +12,19 @@ Where do I go to change what passes ...?
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
     served.py       predictions for open rows, and whether they rested on the same features
+    whatif.py       a model's own history under other policies
     memory.py       what is never stored: feature frames, loaded models
 """
 
 from tasks.records.base import (
     Form,
+    JudgedBy,
     Problem,
     Record,
     StreamName,
     WindowKind,
+    joined_stream,
+    stream_in_words,
 )
 from tasks.records.batch import (
     BatchFigures,
@@ -34,6 +38,7 @@ from tasks.records.decision import (
     Attempted,
     AwaitApproval,
     Choice,
+    ChoicesOfYear,
     Condition,
     Decision,
     Expired,
@@ -89,6 +94,7 @@ from tasks.records.evaluation import (
     Performance,
     SliceComparison,
     SliceScore,
+    UtilityComparison,
 )
 from tasks.records.memory import (
     FeatureFrame,
@@ -136,6 +142,7 @@ from tasks.records.snapshot import (
     Snapshot,
     Verdict,
 )
+from tasks.records.whatif import Happened, Tried, WhatIf
 
 __all__ = [
     "AnyEvidence",
@@ -147,6 +154,7 @@ __all__ = [
     "Behaviour",
     "CalibrationBin",
     "Choice",
+    "ChoicesOfYear",
     "Cohort",
     "ColumnKind",
     "Comparison",
@@ -174,10 +182,12 @@ __all__ = [
     "GateRule",
     "Generalisation",
     "Guardrail",
+    "Happened",
     "Histogram",
     "Hold",
     "InForce",
     "Interval",
+    "JudgedBy",
     "JudgedChoice",
     "KnownBatch",
     "KnownLabels",
@@ -235,10 +245,15 @@ __all__ = [
     "TimeBlock",
     "TrainedModel",
     "Trial",
+    "Tried",
+    "UtilityComparison",
     "Verdict",
     "WatchEvidence",
     "WatchRule",
+    "WhatIf",
     "WindowKind",
+    "joined_stream",
     "served_by",
     "serving_version",
+    "stream_in_words",
 ]

@@ -41,6 +41,10 @@ class PolicyEvidence(Record):
     """Its loss on the newest judged batch; None when none was judged since the newest training."""
     newest_error: float = 0.0
     """Standard error of that loss."""
+    rows: int = 0
+    """Rows of the batch that the champion was asked for."""
+    rows_unknown: int = 0
+    """Those of them for which it gave no number."""
     waiting: int = 0
     """Accepted batches whose labels may not be used yet."""
     unseen_rows: int = 0
@@ -54,6 +58,8 @@ class PolicyEvidence(Record):
     """Accepted rows with mature labels since the newest training, this batch's included."""
     trainings: tuple[int, ...] = ()
     """Accepted batches since each training, this one included, the newest training last."""
+    awaits_approval: int | None = None
+    """The version that waits for a person while there is no champion; None when none does."""
     gains: tuple[float, ...] = ()
     """What each judged training realised, as a share of the loss before it, oldest first: measured
     by the watch.
@@ -182,6 +188,7 @@ class Condition(Record):
     name: Literal[
         "never",
         "first",
+        "approval",
         "clock",
         "alarm",
         "staleness",
@@ -192,7 +199,9 @@ class Condition(Record):
         "budget",
     ]
     fired: bool
-    """Whether it asks for a training or, for the last three and ``never``, forbids one."""
+    """Whether it asks for a training or, for ``never``, ``approval`` and the last three, forbids
+    one.
+    """
     found: str
     limit: str
     """``off`` when the spec switches it off."""
@@ -443,6 +452,18 @@ class JudgedChoice(Record):
         return "right" if self.gained.low > 0 else "cannot be told"
 
 
+class ChoicesOfYear(Record):
+    """What the choices of one year gained together."""
+
+    year: int
+    """In which they were made."""
+    right: int
+    wrong: int
+    untold: int
+    gained: Interval
+    """In the loss of all rows that judged them."""
+
+
 class ScoreCard(Record):
     """Every past choice of a model, the costliest wrong ones first, and what they gained."""
 
@@ -452,3 +473,5 @@ class ScoreCard(Record):
     """Decisions to train nothing: there is no version to compare them with."""
     gained: Interval | None
     """Of all judged choices together, in the loss of their rows; None when none is judged."""
+    years: tuple[ChoicesOfYear, ...] = ()
+    """Newest first; those without a judged choice are left out."""

@@ -215,6 +215,9 @@ class Lineage(Record):
     """The contract's file as it was."""
     seed: int
     code_version: str
+    searched: bool = True
+    """Whether candidates were compared for this training; else the champion's recipe was refitted.
+    """
     members: tuple[EnsembleMember, ...] = ()
     """Of an ensemble: its members as they stood when it was packaged, in its order, the new member
     last; its version is 0 until it is registered. Else empty.

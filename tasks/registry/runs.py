@@ -36,6 +36,7 @@ from tasks.records import (
     TrainedModel,
     Trial,
 )
+from tasks.registry.moved import follow_home
 from tasks.registry.package import Package, log_package, write_package
 from tasks.registry.safe_load import as_stored
 from tasks.settings import Settings
@@ -95,7 +96,9 @@ def _client(tracking_uri: str) -> MlflowClient:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     if tracking_uri.startswith("sqlite:///"):
-        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        home = Path(tracking_uri.removeprefix("sqlite:///")).parent
+        home.mkdir(parents=True, exist_ok=True)
+        follow_home(tracking_uri, home / "artifacts")
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 

@@ -14,6 +14,7 @@ from tasks.records import (
     LedgerEntry,
     Promote,
     RollBack,
+    ScoreCard,
 )
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
@@ -28,6 +29,8 @@ from tasks.reports.summary import (
     newest_revisions,
 )
 
+CHOICE_ROWS = 20
+"""Choices on the page, the costliest wrong ones first; the command shows all."""
 _QUIET = ("Hold", "Recalibrate")
 """Decisions that change nothing: folded away."""
 HEAT_ROWS = 30
@@ -120,12 +123,15 @@ def render_model_page(
     link: Callable[[str], str | None],
     card: Callable[[int], str | None],
     waits: Mapping[str, str] | None = None,
+    choices: ScoreCard | None = None,
+    whatif: str | None = None,
 ) -> str:
     """Return the HTML page of one model.
 
     ``link`` goes from a batch id to the relative address of its report, and ``card`` from a version
     to that of its card, or to None where it cannot be followed; ``waits`` from the batches whose
-    labels may not be used yet to the reason.
+    labels may not be used yet to the reason. ``choices`` are those that were judged, and ``whatif``
+    is the relative address of what other policies would have done.
     """
     batches = newest_revisions(records)
     newest_first = history.entries[::-1]
@@ -172,6 +178,9 @@ def render_model_page(
         holds=[entry for entry in newest_first if _quiet(entry, history)],
         labels=_label_rows(batches, waits or {}),
         versions=_versions(history, card),
+        choices=choices,
+        judged_choices=() if choices is None else choices.judged[:CHOICE_ROWS],
+        whatif=whatif,
     )
 
 

@@ -17,18 +17,25 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Contract
 from tasks.lake import DamagedFileError, file_sha256, write_table
 from tasks.large import large_numbers
-from tasks.records import FeatureFrame, LoadedModel, Predictions, served_by
+from tasks.prediction import why_no_number
+from tasks.records import FeatureFrame, LoadedModel, Predictions, Problem, served_by
 from tasks.scoring.config import ScoringConfig
 from tasks.scoring.delivered import BATCH, SCORED_AT, VERSION, as_delivered
 from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 from tasks.scoring.skew import ServedBatch
 
 
-def without_prediction(contract: Contract, frame: FeatureFrame, predicted: np.ndarray) -> str:
-    """Return how many rows the model gives no number for, with the keys of the first three; empty
-    when there are none.
+def without_prediction(
+    contract: Contract,
+    model: LoadedModel,
+    frame: FeatureFrame,
+    predicted: np.ndarray,
+    problem: Problem,
+) -> str:
+    """Return how many rows the model gives no number for, with the keys of the first three and what
+    it raises for the first; empty when there are none.
     """
-    known = np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)
+    known = _known(predicted)
     if known.all():
         return ""
     keys = frame.keys[~known].head(3)
@@ -39,11 +46,16 @@ def without_prediction(contract: Contract, frame: FeatureFrame, predicted: np.nd
     count = int((~known).sum())
     numbers = {name: frame.features.loc[~known, name] for name in frame.schema.numerical}
     large = large_numbers(numbers)
+    said = why_no_number(
+        model, frame.where(np.arange(len(frame)) == int(np.argmin(known))), problem
+    )
     why = (
         f"numbers too large for the model in {large}; give the column limits in"
         f" {contract.file.name}, or name the value in missingValues"
         if large
-        else "the model raises for them, or gives NaN"
+        else f"the model raises {said}"
+        if said
+        else "the model gives NaN or an infinite number"
     )
     some = f"{count:,} of {len(known):,} rows"
     return f"{some} have no finite prediction, such as those of {rows}: {why}"
@@ -90,7 +102,14 @@ def write_predictions(
         sha256=sha256,
         adjusted_by=model.adjusted_by,
         served=0 if served is None else int(served.rows.sum()),
+        unknown=int((~_known(predicted)).sum()),
     )
+
+
+def _known(predicted: np.ndarray) -> np.ndarray:
+    """Which rows have a number, (rows,) bool, of predictions (rows,) or (rows, classes)."""
+    known: np.ndarray = np.isfinite(predicted if predicted.ndim == 1 else predicted.sum(axis=1))
+    return known
 
 
 def read_predictions(

@@ -30,7 +30,7 @@ def score(
         predicted, left = served.predicted.copy(), ~served.rows
         if left.any():
             predicted[left] = predict_frame(champion, frame.where(left), problem)
-    if missing := without_prediction(managed.contract, frame, predicted):
+    if missing := without_prediction(managed.contract, champion, frame, predicted, problem):
         get_run_logger().warning("%s %s: %s", managed.name, max(frame.snapshots), missing)
     written = write_predictions(managed.settings.lake, champion, frame, predicted, served)
     return predicted, written

@@ -45,7 +45,7 @@ def table_writer(
     if form is None:
         raise NoSuchFormError(
             f"{target}: expected a name that ends in one of {list(FORMAT_OF_ENDING)}, found"
-            f" {target.suffix or 'no ending'!r}"
+            f" {repr(target.suffix) if target.suffix else 'no ending'}"
         )
     if target.is_dir():
         raise NoSuchFormError(f"{target}: expected the name of a file, found a directory")

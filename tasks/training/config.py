@@ -1,11 +1,14 @@
 """The training room's slice of the model spec."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from tasks.configuration import Config
+from tasks.records import Recipe
 
 
 class Window(Config):
@@ -31,7 +34,7 @@ class Range(Config):
     """The values to try, in place of ``low`` and ``high``."""
 
     @model_validator(mode="after")
-    def _one_form(self) -> "Range":
+    def _one_form(self) -> Range:
         if self.low is None or self.high is None:
             if not self.choices or self.low is not None or self.high is not None:
                 raise ValueError("expected either low and high, or choices")
@@ -66,6 +69,11 @@ class Candidate(Config):
     """How categories reach the estimator; ``auto`` asks the estimator whether it takes missing
     values.
     """
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Rounds without a better loss after which boosting stops. Forward folds find the rounds with
+    the best loss, at most those in ``params`` or 1,000; they are then part of the recipe. For
+    XGBoost, LightGBM and CatBoost.
+    """
 
 
 class Tuning(Config):
@@ -77,6 +85,14 @@ class Tuning(Config):
     """Folds forward in time: each is newer than the rows that it is predicted from."""
     rows: int = Field(default=20_000, ge=100)
     """Rows that the search looks at, drawn with the seed; the winner is fitted on all rows."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds after which no further trial begins. Candidates share what is left equally, and each
+    has one trial at least. Left out: no limit, and the same rows always find the same.
+    """
+    every: int = Field(default=1, ge=1)
+    """Trainings from one search to the next. Those between refit the champion's recipe, without a
+    search; after a change of spec or contract the next training searches in any case.
+    """
 
 
 class TrainingConfig(Config):
@@ -98,3 +114,8 @@ class TrainingConfig(Config):
     """How long is searched for the best candidate."""
     seed: int = 0
     """Seed of everything that is drawn at random, so that a training can be repeated."""
+
+    def refitting(self, recipe: Recipe) -> TrainingConfig:
+        """Return the same with a known recipe as the only candidate."""
+        known = Candidate(estimator=recipe.estimator, params=recipe.params, encode=recipe.encode)
+        return TrainingConfig(**{**dict(self), "candidates": (known,)})

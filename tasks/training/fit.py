@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 
 from tasks.errors import KingmakerError, first_line
 from tasks.mixing import Ensemble
 from tasks.prediction import align, predict
 from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
+from tasks.training.estimators import fit_pipeline
 from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
@@ -165,7 +166,7 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
 
 def _fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     began = time.perf_counter()
-    pipeline, classes = _fitted(contender.trained, split.train, problem, seed)
+    pipeline, classes = fit_recipe(contender.trained, split.train, problem, seed)
     unseen = _predicted_by_folds(contender.trained, split, problem, classes, seed)
     seconds = time.perf_counter() - began
     predicted = predict(pipeline, split.holdout.features, problem, classes)
@@ -192,33 +193,21 @@ def _predicted_by_folds(
     width = (len(classes),) if classes else ()
     predicted = np.full((len(split.holdout), *width), np.nan)
     for fold in split.folds:
-        pipeline, known = _fitted(recipe, fold.train, problem, seed)
+        pipeline, known = fit_recipe(recipe, fold.train, problem, seed)
         told = predict(pipeline, fold.test.features, problem, known)
         predicted[fold.rows] = align(told, known, classes) if classes else told
     return predicted
 
 
-def _fitted(
+def fit_recipe(
     recipe: Recipe, rows: FeatureFrame, problem: Problem, seed: int
 ) -> tuple[Any, tuple[str, ...]]:
-    """A pipeline fitted on ``rows``, and the class labels of a multiclass target."""
+    """Return a pipeline fitted on ``rows``, and the class labels of a multiclass target."""
     schema = with_values(rows.schema, rows.features)
     pipeline = make_pipeline(
         recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed
     )
-    estimator = pipeline.named_steps["estimator"]
-    # Forests only: other estimators of scikit-learn warn that they will lose the argument, or do
-    # not gain by it.
-    own_jobs = hasattr(estimator, "n_estimators") and "n_jobs" not in recipe.params
-    own_jobs = own_jobs and "n_jobs" in estimator.get_params()
-    jobs = estimator.get_params()["n_jobs"] if own_jobs else None
-    if own_jobs:
-        estimator.set_params(n_jobs=os.cpu_count())
-    pipeline.fit(rows.features, rows.target)
-    if own_jobs:
-        # A forest that predicts in parallel adds its trees up in any order: the last digits would
-        # vary.
-        estimator.set_params(n_jobs=jobs)
+    fit_pipeline(pipeline, rows.features, rows.target, threads=joblib.cpu_count())
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
     return pipeline, classes
 

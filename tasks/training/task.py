@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -14,7 +15,7 @@ from tasks.records import FeatureFrame, LeftOut, Recipe
 from tasks.task import task
 from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
-from tasks.training.search import Searched, search
+from tasks.training.search import Searched, SearchFailedError, search
 from tasks.training.split import Split, split_to_judge
 
 
@@ -43,17 +44,23 @@ def search_candidates(
     split: Split,
     loss: Callable[[np.ndarray, np.ndarray], float],
     incumbent: Recipe | None,
+    *,
+    due: bool = True,
 ) -> Searched:
-    """Compare the candidates on folds that look forward in time, best first."""
-    return search(
-        split.train,
-        managed.spec.training,
-        managed.spec.problem,
-        loss,
-        classes=class_labels(split.train.target, managed.spec.problem),
-        incumbent=incumbent,
-        say=get_run_logger().info,
-    )
+    """Compare the candidates on folds that look forward in time, best first; where no search is
+    due, look at the incumbent alone, and search if it cannot be trained any more.
+    """
+    config, problem, logger = managed.spec.training, managed.spec.problem, get_run_logger()
+    classes = class_labels(split.train.target, problem)
+    if incumbent is not None and not due:
+        known = config.refitting(incumbent)
+        try:
+            looked = search(split.train, known, problem, loss, classes, say=logger.info)
+        except SearchFailedError as error:
+            logger.warning("%s: searching before it is due: %s", managed.name, error)
+        else:
+            return replace(looked, anew=False)
+    return search(split.train, config, problem, loss, classes, incumbent=incumbent, say=logger.info)
 
 
 @task("train")

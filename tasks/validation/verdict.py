@@ -132,9 +132,11 @@ def _verdict(
         verdict, reason = "refuse", "; ".join(refusals) + _what_to_do(contract) + setting
     elif quarantined:
         verdict = "accept with quarantine"
-        reason = f"{quarantined:,} of {rows:,} rows in quarantine{most}{_warned(outcomes)}"
-    elif warned := _warned(outcomes):
-        verdict, reason = "accept", f"all {rows:,} rows are accepted{warned}"
+        reason = (
+            f"{quarantined:,} of {rows:,} rows in quarantine{most}{_after(warned_of(outcomes))}"
+        )
+    elif warned := warned_of(outcomes):
+        verdict, reason = "accept", f"all {rows:,} rows are accepted{_after(warned)}"
     else:
         verdict, reason = "accept", f"all {rows:,} rows keep the contract"
     return Verdict.model_validate(
@@ -149,9 +151,10 @@ def _verdict(
     )
 
 
-def _warned(outcomes: Sequence[RuleOutcome]) -> str:
-    """What the batch's values were warned of, the rule that most rows break first; columns that the
-    contract does not name are on the batch's page.
+def warned_of(outcomes: Sequence[RuleOutcome]) -> str:
+    """Return what values were warned of, the rule that most rows break first; empty when of none.
+
+    Columns that the contract does not name are on the batch's page.
     """
     broken = [
         o
@@ -160,7 +163,11 @@ def _warned(outcomes: Sequence[RuleOutcome]) -> str:
     ]
     worst = sorted(broken, key=lambda o: -o.count)[:WARNINGS]
     shown = "; ".join(f"{o.description} ({o.found})" for o in worst)
-    return f"; a warning: {_more(shown, len(broken) - len(worst))}" if broken else ""
+    return _more(shown, len(broken) - len(worst)) if broken else ""
+
+
+def _after(warned: str) -> str:
+    return f"; a warning: {warned}" if warned else ""
 
 
 def _what_to_do(contract: Contract) -> str:

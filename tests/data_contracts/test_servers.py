@@ -118,6 +118,22 @@ def test_custom_needs_an_address(tmp_path: Path) -> None:
         sample_contract(tmp_path, lambda d: d.update(servers=[{"server": "db", "type": "custom"}]))
 
 
+def test_query(tmp_path: Path) -> None:
+    """One SELECT stands in the place of the table; what is more, or less, is refused."""
+    sound = "WITH a AS (SELECT 1) SELECT * FROM a"
+
+    def server(query: str) -> Document:
+        return {"server": "db", **POSTGRES, "customProperties": custom(query=query)}
+
+    found = sample_contract(tmp_path, lambda d: d.update(servers=[server(f"\n{sound}\n")])).server
+    assert found.query == sound
+    for wrong in ("", "DELETE FROM a", "selection", "SELECT 1; DROP TABLE a"):
+        with pytest.raises(
+            ContractError, match=r"servers\.0\.customProperties\.query: expected one SELECT"
+        ):
+            sample_contract(tmp_path, lambda d, wrong=wrong: d.update(servers=[server(wrong)]))
+
+
 @pytest.mark.parametrize("location", ["s3://bucket", "s3://*/x.csv", "https://bucket/x.csv"])
 def test_s3_needs_bucket_and_key(tmp_path: Path, location: str) -> None:
     """Without a bucket there is nothing to look into."""

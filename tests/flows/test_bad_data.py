@@ -25,7 +25,7 @@ from tasks.model_spec import manage
 from tasks.registry.aliases import aliased_version
 from tests.bad_data.shop import csv_text
 from tests.conftest import run_flow
-from tests.sample_contract import sample_contract, sample_rows
+from tests.sample_contract import column, sample_contract, sample_rows
 
 pytestmark = pytest.mark.flow
 
@@ -164,6 +164,38 @@ def test_estimators_that_raise_are_left_out_by_name(shop, caplog):
     assert "left out: Raises: MemoryError: no room; Raises: ValueError: a value is" in promoted
     assert promoted.endswith("; Raises: no trial has a finite loss")
     assert "Traceback" not in caplog.text
+
+
+def test_champion_that_raises_for_every_row(shop):
+    """The batch is taken in and its rows have no prediction, which asks for a retrain and is said;
+    the next day goes on.
+    """
+    spec_file = shop.project / "deployments" / "sales" / "model.yaml"
+    spec = yaml.safe_load(spec_file.read_text())
+    forest = {"estimator": "sklearn.ensemble.RandomForestClassifier", "params": {"n_estimators": 5}}
+    spec["training"]["candidates"] = [forest]
+    spec_file.write_text(yaml.safe_dump(spec))
+    take_out_limits(shop, "amount")
+    deliver(shop, DAYS[0])
+    deliver(shop, DAYS[1])
+    run_flow(monitor("sales"))
+    deliver(shop, DAYS[2], a_day(DAYS[2], amount=[1e200] * 120))
+    deliver(shop, DAYS[3])
+
+    third, fourth = run_flow(monitor("sales"))
+
+    assert (third.predictions.rows, third.predictions.unknown) == (120, 120)
+    why = next(why for batch, _, why in reasons(shop) if batch == DAYS[2])
+    assert "the champion gives no number for any of 120 rows" in why
+    assert (fourth.completed, fourth.predictions.unknown) == (True, 0)
+
+
+def take_out_limits(settings, name):
+    """Take the limits of a column out of the contract."""
+    (file,) = (settings.project / "data_contracts").glob("*.yaml")
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    column(document, name).pop("logicalTypeOptions")
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
 def test_growing_file_that_is_broken(shop, capsys):

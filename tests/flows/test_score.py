@@ -483,6 +483,24 @@ def test_duplicate_keys_are_named_and_the_others_scored(desk: Desk) -> None:
     assert len(pc.read_csv(desk.home / "out.csv")) == 9
 
 
+def test_what_the_contract_warns_of_is_said(desk: Desk) -> None:
+    """A category that no one has seen is scored, and named."""
+    contract = desk.settings.project / "data_contracts" / "weather.odcs.yaml"
+    text = contract.read_text(encoding="utf-8")
+    known = "arguments: {validValues: [EWR, JFK, LGA]}\n            mustBe: 0\n"
+    assert known in text
+    contract.write_text(text.replace(known, known + "            severity: warning\n"))
+    desk.arrive(THURSDAY)
+    lines = (desk.weeks / f"{WEEK}.csv").read_text(encoding="utf-8").splitlines()
+    rows = desk.home / "rows.csv"
+    rows.write_text("\n".join([*lines[:11], lines[3].replace("EWR", "XYZ")]) + "\n")
+
+    done = score_file(manage("weather", desk.settings), rows, "", desk.home / "out.csv", MONDAY)
+
+    assert (done.rows, done.broken) == (11, {})
+    assert done.warned.startswith("origin is one of EWR, JFK, LGA (1 row, such as 'XYZ')")
+
+
 def test_without_a_champion_nothing_is_scored(
     make_weather_home: Callable[[int], Path], quick_project: Path, use_home: Callable[..., Settings]
 ) -> None:

@@ -352,6 +352,171 @@ def test_history_rests_on_columns_alone(project: Path) -> None:
         manage("flights", settings_of(project))
 
 
+PLANES = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: urn:test:planes
+name: planes
+version: 1.0.0
+status: active
+servers:
+  - {server: here, type: local, path: "planes/{batch}.csv", format: csv}
+slaProperties:
+  - {property: latency, value: 2, unit: d}
+schema:
+  - name: planes
+    customProperties: [{property: eventTime, value: since}]
+    properties:
+      - {name: since, logicalType: timestamp, primaryKey: true, primaryKeyPosition: 1}
+      - {name: until, logicalType: timestamp}
+      - {name: tailnum, logicalType: string, primaryKey: true, primaryKeyPosition: 2}
+      - {name: maker, logicalType: string}
+      - {name: seats, logicalType: integer}
+      - {name: owner, logicalType: string, classification: personal}
+      - name: retired
+        logicalType: boolean
+        customProperties: [{property: availability, value: later}]
+"""
+PLANE = {"contract": "planes", "by": ["tailnum"], "columns": ["seats", "maker"]}
+
+
+def _join(project: Path, *joins: Spec) -> None:
+    file = project / "data_contracts" / "planes.odcs.yaml"
+    file.write_text(PLANES, encoding="utf-8")
+    change(project, lambda s: s["features"].update(join=list(joins)))
+
+
+def test_features_from_another_contract(project: Path) -> None:
+    """They are named by it, and its batches are cut as the rows are unless the spec says
+    otherwise.
+    """
+    _join(project, PLANE)
+    managed = manage("flights", settings_of(project))
+
+    assert managed.past_kinds == {"planes_seats": False, "planes_maker": True}
+    assert str(managed.joined["planes"]) == "flights planes"
+    assert managed.joined["planes"].every == managed.rows.every == "month"
+    _join(project, PLANE | {"every": "year"})
+    assert manage("flights", settings_of(project)).joined["planes"].batch("2013").id == "2013"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"colums": ["seats"]},
+            (
+                "features.join.0.colums: expected one of ['by', 'columns', 'contract', 'every',"
+                " 'gap', 'max_age', 'name', 'valid_until'], found 'colums' (did you mean"
+                " 'columns'?)"
+            ),
+        ),
+        (
+            {"contract": "plane"},
+            (
+                "features.join.0.contract: expected one of the project's contracts ['flights',"
+                " 'planes'], found 'plane' (did you mean 'planes'?)"
+            ),
+        ),
+        (
+            {"contract": "flights"},
+            "features.join.0.contract: expected another contract than those of the rows and their",
+        ),
+        (
+            {"by": ["tailnumb"]},
+            (
+                "features.join.0.by: expected a column of contract flights, found 'tailnumb' (did"
+                " you mean 'tailnum'?)"
+            ),
+        ),
+        (
+            {"by": {"tailnum": "tail"}},
+            "features.join.0.by: expected a column of contract planes, found 'tail' (did you mean",
+        ),
+        ({"by": ["planes_maker"]}, "features.join.0.by: expected a column of contract flights,"),
+        (
+            {"by": {"tailnum": "retired"}},
+            "features.join.0.by: expected columns that are known at event time, found 'retired'",
+        ),
+        (
+            {"by": {"tailnum": "seats"}},
+            "features.join.0.by: expected columns of one type, string, integer, boolean, date, in",
+        ),
+        (
+            {"by": {"carrier": "maker"}},
+            (
+                "features.join.0.by: expected columns that hold, with its event time, the primary"
+                " key of contract planes, found ['since', 'tailnum']: several rows of one moment"
+                " would fit"
+            ),
+        ),
+        ({"by": []}, "features.join.0.by"),
+        ({"columns": []}, "features.join.0.columns: expected "),
+        (
+            {"columns": ["seat"]},
+            (
+                "features.join.0.columns: expected columns of contract planes, found 'seat' (did"
+                " you mean 'seats'?)"
+            ),
+        ),
+        (
+            {"columns": ["owner"]},
+            "features.join.0.columns: expected columns that are known at event time, not sensitive",
+        ),
+        ({"columns": ["retired"]}, "features.join.0.columns: expected columns that are known at"),
+        ({"max_age": "36"}, "features.join.0.max_age: expected a duration such as 90s, 15m, 6h"),
+        (
+            {"max_age": "36h"},
+            (
+                "features.join.0.max_age: expected at least 2d, the lateness of planes or the gap:"
+                " rows that lie nearer are not joined, found 36h"
+            ),
+        ),
+        (
+            {"valid_until": "seats"},
+            "features.join.0.valid_until: expected a column of type timestamp, found 'seats' of",
+        ),
+        (
+            {"valid_until": "untill"},
+            "features.join.0.valid_until: expected a column of contract planes, found 'untill'",
+        ),
+        ({"every": "wek"}, "features.join.0.every: expected "),
+        (
+            {"name": "plane", "columns": ["year"]},
+            "features.join.0.columns: expected columns of contract planes, found 'year'",
+        ),
+    ],
+)
+def test_join_refused_by_name(project: Path, changed: Spec, message: str) -> None:
+    """What cannot be joined, or would find several rows, is refused by its place."""
+    _join(project, PLANE | changed)
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("flights", settings_of(project))
+
+    assert str(project / FLIGHTS) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_joins_among_one_another(project: Path) -> None:
+    """Each makes features of its own names, of batches that are cut in one way; no feature rests on
+    another.
+    """
+    again = PLANE | {"name": "again"}
+    for one, message in (
+        (PLANE, "features.join.1.name: expected one under which 'planes_seats' is new"),
+        (again | {"every": "year"}, "features.join.1.every: expected None, as in the join of"),
+        (
+            again | {"by": {"planes_maker": "tailnum"}},
+            "features.join.1.by: expected a column of contract flights (no feature may rest on",
+        ),
+    ):
+        _join(project, PLANE, one)
+        with pytest.raises(ConfigurationError) as caught:
+            manage("flights", settings_of(project))
+        assert message in str(caught.value)
+
+
 BOOKINGS = Path(__file__).parent.parent / "projects" / "bookings"
 
 

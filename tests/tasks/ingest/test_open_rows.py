@@ -109,7 +109,7 @@ def test_no_rows_are_no_snapshot(tmp_path: Path, contract: Contract) -> None:
     [
         ("rows.xlsx", b"", r"rows\.xlsx: expected a name that ends in one of .*found '\.xlsx'"),
         ("rows.parqet", b"", r"did you mean '\.parquet'"),
-        ("rows", b"", "found 'no ending'"),
+        ("rows", b"", "found no ending"),
         ("rows.csv", None, r"rows\.csv: cannot be read: No such file"),
         ("rows.csv", b"", r"rows\.csv: the file is empty"),
         ("rows.parquet", b"PAR1 not", r"rows\.parquet: cannot be read as parquet"),

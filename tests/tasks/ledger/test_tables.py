@@ -1,13 +1,15 @@
 """Tests of how the database is opened."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from tasks.ledger.tables import metadata, open_ledger
+from tasks.ledger.tables import LedgerFormError, metadata, open_ledger
 
 
 def test_tables_are_made_with_their_directory(tmp_path: Path) -> None:
@@ -25,6 +27,20 @@ def test_a_written_decision_survives_a_power_cut(tmp_path: Path) -> None:
     with open_ledger(f"sqlite:///{tmp_path}/ledger.db").connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+
+
+def test_tables_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
+    """Which table, and which columns; what is in it stays as it was."""
+    file = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE leases (model TEXT PRIMARY KEY, owner TEXT)")
+
+    with pytest.raises(LedgerFormError) as refused:
+        open_ledger(f"sqlite:///{file}")
+
+    said = str(refused.value)
+    assert f"the ledger {file}: expected table leases with the columns of this version" in said
+    assert "found ['expires_at', 'holder', 'token'] missing and ['owner'] beside them" in said
 
 
 def test_tables_that_another_process_makes_meanwhile(

@@ -161,11 +161,12 @@ def test_rows_without_a_prediction_are_named_by_their_keys(tmp_path: Path) -> No
     keys = pd.DataFrame({"sold_at": ["monday", "tuesday", "sunday"], "id": [1, 2, 3]})
     frame = replace(_frame(), keys=keys)
 
-    told = without_prediction(contract, frame, np.array([np.nan, 1.0, np.inf]))
+    model = loaded_model(FixedProbability(), frame)
+    told = without_prediction(contract, model, frame, np.array([np.nan, 1.0, np.inf]), "binary")
 
     assert told.startswith("2 of 3 rows have no finite prediction, such as those of")
-    assert "sold_at monday; sold_at sunday: the model raises for them, or gives NaN" in told
-    assert without_prediction(contract, frame, np.zeros((3, 2))) == ""
+    assert "sold_at monday; sold_at sunday: the model gives NaN or an infinite number" in told
+    assert without_prediction(contract, model, frame, np.zeros((3, 2)), "binary") == ""
 
 
 def test_a_number_too_large_for_the_model_is_named(tmp_path: Path) -> None:
@@ -173,7 +174,10 @@ def test_a_number_too_large_for_the_model_is_named(tmp_path: Path) -> None:
     frame = frame_of(pd.DataFrame({"x": [1e200, 2.0]}), [0.0, 1.0], days=[0, 1])
     frame = replace(frame, keys=pd.DataFrame({"sold_at": ["monday", "tuesday"]}))
 
-    told = without_prediction(sample_contract(tmp_path), frame, np.array([np.nan, 1.0]))
+    model = loaded_model(FixedProbability(), frame)
+    told = without_prediction(
+        sample_contract(tmp_path), model, frame, np.array([np.nan, 1.0]), "binary"
+    )
 
     assert "too large for the model in x (1 row, such as 1e+200); give the column limits" in told
 
