@@ -257,10 +257,8 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
-    rows, objective = (
-        LabelledRows(parts.holdout),
-        Objective(spec.problem, spec.metric, fitted.classes),
-    )
+    rows = LabelledRows(parts.holdout)
+    objective = Objective(spec.problem, spec.metric, fitted.classes)
     unseen = as_fitted if fitted.unseen is None else fitted.unseen
     measured = Behaviour()
     try:
