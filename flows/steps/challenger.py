@@ -257,21 +257,19 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
+    rows, objective = (
+        LabelledRows(parts.holdout),
+        Objective(spec.problem, spec.metric, fitted.classes),
+    )
+    unseen = as_fitted if fitted.unseen is None else fitted.unseen
     measured = Behaviour()
     try:
-        measured = behaviour(
-            predicts,
-            LabelledRows(parts.holdout),
-            as_fitted,
-            as_fitted if fitted.unseen is None else fitted.unseen,
-            Objective(spec.problem, spec.metric, fitted.classes),
-            spec.training.seed,
-        )
+        measured = behaviour(predicts, rows, as_fitted, unseen, objective, spec.training.seed)
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
         get_run_logger().warning(
             "%s: which features matter cannot be told: %s", run.managed.name, first_line(error)
         )
-    profile, baseline = make_baseline(
+    baseline = make_baseline(
         run.managed,
         parts.train,
         parts.holdout,
@@ -279,6 +277,8 @@ def enter(
         predicts,
         measured.importance,
         history_before(run, parts.train),
+        objective.losses(rows.target, unseen),
+        rows.blocks,
     )
     lineage = Lineage(
         model=run.managed.name,
@@ -304,8 +304,9 @@ def enter(
         batch=max(span.batch for span in parts.held_out),
         kind=contender.kind,
         pipeline=fitted.pipeline,
-        baseline=baseline,
-        profile=profile,
+        baseline=baseline.sample,
+        profile=baseline.profile,
+        held=baseline.held,
         trials=tuple(item.trial for item in searched.found),
         left_out=left_out,
         spec_text=spec.model_dump_json(indent=2),
@@ -333,7 +334,7 @@ def history_before(
     for record in reversed([r for r in records if r.batch.end <= first]):
         drift, moved = record.drift, frozenset[str]()
         if drift is not None and drift.reference.kind == "season":
-            moved = frozenset(f.feature for f in drift.features if f.outcome == "drifted")
+            moved = frozenset(f.feature for f in drift.features if f.outcome == "unusual")
         yield run.features([record]), moved
 
 

@@ -15,7 +15,7 @@ from flows.steps.maturity import of_one_meaning, readable
 from flows.whatif.models import Bill, CannotTrainError, Models
 from flows.whatif.stream import Stream
 from tasks.cohorts import why_waiting
-from tasks.evaluation.config import quantile_of
+from tasks.evaluation.config import power_of, quantile_of
 from tasks.evaluation.objective import Objective
 from tasks.features.task import build_features, features_sha256
 from tasks.ledger import entries as ledger
@@ -73,7 +73,8 @@ def own_rows(
     digest = features_sha256(managed, frame)
     problem = spec.problem
     classes = class_labels(frame.target, problem)
-    metric = spec.metric if quantile_of(spec.metric) else LOSS[problem]
+    own = quantile_of(spec.metric) is not None or power_of(spec.metric) is not None
+    metric = spec.metric if own else LOSS[problem]
     stream = Stream(
         name=name,
         objective=Objective(problem, metric, classes),

@@ -143,6 +143,8 @@ class LoadedModel:
     baseline: pd.DataFrame
     """Sample of the training rows' features."""
     profile: BaselineProfile
+    held: pd.DataFrame
+    """Its holdout in the profile's bins, with what each row lost."""
     weights: tuple[float, ...] = ()
     """The members' weights in force; empty when it is no ensemble."""
     recalibration: Recalibration | None = None

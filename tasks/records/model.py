@@ -124,7 +124,8 @@ class LabelSummary(Record):
     labels: tuple[float, ...]
     """Binary: the share of positives.
 
-    Multiclass: the share of each class. Regression: the median, or no number.
+    Multiclass: the share of each class. Regression: the median, or of a deviance the mean; or no
+    number.
     """
     predictions: tuple[float, ...]
     """The same of what was predicted: mean probabilities, or the median."""
@@ -267,5 +268,7 @@ class TrainedModel(Lineage):
     """How the model is stored; reading ``pickle`` runs whatever is in it."""
     sample_sha256: str
     """Digest of the baseline's sample."""
+    held_sha256: str
+    """Digest of its holdout."""
     profile_sha256: str
     """Digest of the baseline's profile."""

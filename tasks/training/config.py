@@ -218,6 +218,10 @@ class TrainingConfig(Config):
     """... and labelled rows that they have together."""
     window: Window = Window()
     """The batches to train on."""
+    rows: int = Field(default=1_000_000, ge=100)
+    """Rows that are trained on at most. Where there are more, they are drawn with the seed, evenly
+    over time; rows that judge are not left out.
+    """
     holdout: float = Field(default=0.2, gt=0, lt=1)
     """Newest share of the newest batch's rows, kept from the challenger to judge it (20%:
     docs/decisions.md).

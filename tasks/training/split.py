@@ -43,6 +43,36 @@ class Split:
     folds: tuple[Fold, ...] = ()
     """Oldest first."""
 
+    def bounded(self, rows: int, seed: int) -> Split:
+        """Return the split with at most ``rows`` rows to train on, and to fit for each fold on,
+        evenly over time.
+        """
+        folds = tuple(replace(f, train=evenly_over_time(f.train, rows, seed)) for f in self.folds)
+        train = evenly_over_time(self.train, rows, seed)
+        if train is self.train:
+            return self
+        left = train.batch.value_counts()
+        spans = [span.but(rows=int(left.get(span.batch, 0))) for span in self.trained_on]
+        return replace(
+            self,
+            train=train,
+            trained_on=tuple(span for span in spans if span.rows),
+            folds=folds,
+        )
+
+
+def evenly_over_time(frame: FeatureFrame, rows: int, seed: int) -> FeatureFrame:
+    """Return the frame itself, or, where it has more than ``rows`` rows, one row of each of as many
+    equal stretches of their order in time, drawn with ``seed``.
+    """
+    if len(frame) <= rows:
+        return frame
+    edges = np.arange(rows + 1) * len(frame) // rows
+    within = np.random.default_rng(seed).random(rows) * np.diff(edges)
+    chosen = np.zeros(len(frame), dtype=bool)
+    chosen[np.argsort(frame.moments, kind="stable")[edges[:-1] + within.astype("int64")]] = True
+    return frame.where(chosen)
+
 
 def split_to_judge(
     frame: FeatureFrame,

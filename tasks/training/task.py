@@ -36,14 +36,22 @@ def split(
     enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
-    that the champion has not seen, where those are too few; and leave out of the others what the
-    spec excludes.
+    that the champion has not seen, where those are too few. What is left is trained on, but for
+    what the spec excludes, and at most as many rows as it says.
     """
-    training = managed.spec.training
-    found = split_to_judge(frame, training.holdout, unseen_from, enough)
-    if not training.exclude:
-        return found
-    return leave_out(found, lambda rows: excluded(rows, training.exclude, managed.contract))
+    config = managed.spec.training
+    parts = split_to_judge(frame, config.holdout, unseen_from, enough)
+    if config.exclude:
+        parts = leave_out(parts, lambda rows: excluded(rows, config.exclude, managed.contract))
+    bounded = parts.bounded(config.rows, config.seed)
+    if len(bounded.train) < len(parts.train):
+        get_run_logger().info(
+            "%s: trained on %d of %d rows, evenly over time (training.rows)",
+            managed.name,
+            len(bounded.train),
+            len(parts.train),
+        )
+    return bounded
 
 
 @task("search candidates")

@@ -31,7 +31,7 @@ class _Marked(Batches):
     def known(self) -> dict[str, BatchRecord]:
         first, second, *others = super().known.values()
         drift = next(r.drift for r in others if r.drift is not None)
-        moved = drift.features[0].but(outcome="drifted")
+        moved = drift.features[0].but(outcome="unusual")
         drift = drift.but(
             features=(moved, *drift.features[1:]), reference=drift.reference.but(kind="season")
         )
