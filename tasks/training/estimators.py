@@ -89,14 +89,13 @@ def numbered(estimator: Any, library: Library | None) -> Any:  # noqa: ANN401 - 
 
 
 def fit_pipeline(
-    pipeline: Any,  # noqa: ANN401 - a scikit-learn Pipeline
+    pipeline: Any,  # noqa: ANN401 - unfitted
     features: pd.DataFrame,
     target: Any,  # noqa: ANN401 - a Series
     threads: int,
-    weights: np.ndarray | None = None,
+    **told: Any,  # noqa: ANN401 - of the pipeline's own fit, such as sample weights
 ) -> None:
-    """Fit with at most ``threads`` threads, unless the spec says how many; ``weights``, (rows,), go
-    to the estimator.
+    """Fit with at most ``threads`` threads, unless the spec says how many.
 
     A forest predicts with as many as the spec says, else with one: in several it adds its trees up
     in any order, and the last digits would vary.
@@ -106,7 +105,6 @@ def fit_pipeline(
     for part, name, _ in before:
         part.set_params(**{name: threads})
     with joblib.parallel_config("threading"):  # no processes of estimators' own
-        told = {} if weights is None else {"estimator__sample_weight": weights}
         pipeline.fit(features, target, **told)
     for part, name, value in before:
         library = library_of(type(part).__module__)
