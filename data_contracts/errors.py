@@ -15,8 +15,8 @@ class ExitCode(IntEnum):
     """The command line or a file of the user's cannot be used: nothing was done."""
     REFUSED = 3
     """The data was refused."""
-    AWAITS_APPROVAL = 4
-    """A decision waits for a person."""
+    NEEDS_A_PERSON = 4
+    """Something waits for a person."""
     STOPPED = 130
     """A person ended it by Ctrl-C; the number is that of shells."""
 

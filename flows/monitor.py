@@ -10,7 +10,7 @@ from flows.retrain import carry_out_retrain, finish_retrains
 from flows.steps.choices import judge_due_choices
 from flows.steps.decide import decide
 from flows.steps.ensemble import refresh
-from flows.steps.intake import Unread, nothing_waits, take_in_labels, take_in_rows
+from flows.steps.intake import Unread, nothing_waits, take_in_joined, take_in_labels, take_in_rows
 from flows.steps.labels import judge_matured
 from flows.steps.publish import publish
 from flows.steps.run import ModelRun, model_run
@@ -57,6 +57,7 @@ async def monitor(
         check_spec(run.managed)
         check_own_utility(run.managed)
         check_contract(run.managed.rows)
+        joined = take_in_joined(run)
         labels, labels_away = take_in_labels(run)
         await finish_retrains(run)
         for taken in until_stopped(take_in_rows(run, batch)):
@@ -72,7 +73,7 @@ async def monitor(
             run.need_registry()
     refused += [
         f"{record.name} refused: {record.snapshot.source}: {record.verdict.reason}"
-        for record in (*labels, *records)
+        for record in (*joined, *labels, *records)
         if not record.accepted
     ]
     if refused:

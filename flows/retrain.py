@@ -8,7 +8,7 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 
-from flows.steps.challenger import challengers, judge, search
+from flows.steps.challenger import challengers, judge, need_news, search
 from flows.steps.publish import ask_for_approval
 from flows.steps.run import ModelRun, model_run
 from flows.steps.run_name import run_name
@@ -19,8 +19,10 @@ from tasks.records import (
     AwaitApproval,
     Hold,
     LedgerEntry,
+    ManualEvidence,
     Promote,
     Reject,
+    Retrain,
     Shadow,
 )
 from tasks.training.search import SearchFailedError
@@ -29,23 +31,32 @@ from tasks.training.split import NoTrainingRowsError
 
 @flow(name="retrain", flow_run_name=run_name)
 async def retrain(
-    model: str, reason: str = "asked for by a person", as_of: datetime | None = None
+    model: str,
+    reason: str = "asked for by a person",
+    as_of: datetime | None = None,
+    person: str = "a person",
 ) -> LedgerEntry:
     """Train a challenger, judge it against the champion, and let the gate decide.
 
-    Returns the last decision.
+    Returns the last decision. Raises NothingToTrainError when no batch is mature, and
+    NothingNewError when neither spec, features nor rows have changed since the champion was made.
 
     When the search finds a better recipe, it is judged first; when that is refused, the champion's
     own recipe on the newer data still gets its chance.
 
     Args:
         model: Name of a directory in deployments/, such as flights.
-        reason: Why now, in one sentence; it is kept in the log.
+        reason: Why now, in one sentence; it is kept in the ledger.
         as_of: Act as if it were this moment; later labels are not known yet. Left out: now.
+        person: Who asks; it is kept in the ledger.
     """
     with model_run(model, as_of) as run:
         run.need_registry()
-        return await retrain_in(run, reason)
+        need_news(run)
+        asked = Retrain(reason=f"by {person}: {reason}")
+        seen = ManualEvidence(person=person, reason=reason)
+        entry = run.write(NewDecision(run.newest_batch, asked, seen, decided_by=person))
+        return await carry_out_retrain(run, entry)
 
 
 async def retrain_in(run: ModelRun, reason: str) -> LedgerEntry:
@@ -69,18 +80,19 @@ async def retrain_in(run: ModelRun, reason: str) -> LedgerEntry:
     return entry
 
 
-async def carry_out_retrain(run: ModelRun, entry: LedgerEntry) -> None:
-    """Carry out a decision to retrain, as of its moment; when its rows can train nothing, the
-    decision is to hold, and not to try the same for ever.
+async def carry_out_retrain(run: ModelRun, entry: LedgerEntry) -> LedgerEntry:
+    """Carry out a decision to retrain, as of its moment, and return the last decision; when its
+    rows can train nothing, that is to hold, and not to try the same for ever.
     """
     then = run.at(entry.as_of)
     try:
-        await retrain_in(then, entry.decision.reason)
+        last = await retrain_in(then, entry.decision.reason)
     except (NoTrainingRowsError, SearchFailedError) as error:
         get_run_logger().warning("%s: nothing could be trained: %s", run.managed.name, error)
         hold = Hold(reason=f"nothing could be trained: {error}")
-        run.write(NewDecision(entry.batch, hold, Attempted(retrain=entry.id)))
+        last = run.write(NewDecision(entry.batch, hold, Attempted(retrain=entry.id)))
     run.finish(entry)
+    return last
 
 
 async def finish_retrains(run: ModelRun) -> None:

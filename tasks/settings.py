@@ -6,6 +6,8 @@ The variables of the environment are listed in docs/reference/environment.md.
 from __future__ import annotations
 
 import os
+import warnings
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -53,9 +55,17 @@ class Settings(BaseSettings):
     """MLflow tracking URI. Left out: a file in the home."""
     console_url: str = ""
     """Address of the console, for links to pages; left out: there is none."""
+    prefect_url: str = ""
+    """Address of Prefect's pages, for links to runs; left out: there is none."""
+    mlflow_url: str = ""
+    """Address of MLflow's pages, for links to models; left out: there is none."""
     server: str = ""
     """Which of a contract's ``servers`` to read from, by its name or its environment. Left out: the
     only one there is.
+    """
+
+    commit: str = ""
+    """Commit of the project, for models that are trained where it is no checkout, as in an image.
     """
 
     @property
@@ -97,23 +107,27 @@ class Settings(BaseSettings):
         return self.home.resolve() / "artifacts"
 
 
-def code_version() -> str:
-    """Return the commit that this code was checked out at, or the package's version outside a
-    checkout.
+def code_version(settings: Settings) -> str:
+    """Return the commit of the project, whose specs and features make a model; where it is no
+    checkout, what KINGMAKER_COMMIT says, or the version of this package.
     """
-    import importlib.metadata
-    import subprocess
+    return commit_of(settings.project) or settings.commit or version("kingmaker")
 
-    version = importlib.metadata.version("kingmaker")
-    if not (REPOSITORY / ".git").exists():
-        return version
-    found = subprocess.run(  # noqa: S603 - a fixed command
-        ["git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD"],  # noqa: S607 - git of the user's PATH
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or version
+
+def commit_of(directory: Path) -> str:
+    """Return the first twelve digits of the commit that a directory was checked out at; empty
+    outside a checkout, and in one without a commit.
+    """
+    # An idle run does not pay for it. With GitDB it reads the files of .git itself: an image has no
+    # program git, of which it would complain.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    from git import GitDB, InvalidGitRepositoryError, NoSuchPathError, Repo
+
+    try:
+        with Repo(directory, search_parent_directories=True, odbt=GitDB) as found:
+            return found.head.commit.hexsha[:12]
+    except (InvalidGitRepositoryError, NoSuchPathError, ValueError):
+        return ""
 
 
 def prepare_environment(settings: Settings, *, make: bool = True) -> None:
@@ -132,5 +146,7 @@ def prepare_environment(settings: Settings, *, make: bool = True) -> None:
     }
     if make:
         Path(places["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    else:  # of a home that is not there Prefect would say so, and goes on without
+        warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     for name, value in (_QUIET | places).items():
         os.environ.setdefault(name, value)

@@ -1,13 +1,11 @@
-"""A page in headless Chromium, with a password where it is asked for: what it asks for, and what it
-is refused.
+"""A person's browser: headless Chromium, by the DevTools protocol.
 
-By the DevTools protocol (https://chromedevtools.github.io/devtools-protocol): credentials in an
-address are none to the scripts of a page.
+https://chromedevtools.github.io/devtools-protocol
 """
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import json
 import shutil
 import subprocess
@@ -15,9 +13,9 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from websockets import ClientConnection, connect
+from websockets.sync.client import ClientConnection, connect
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -26,92 +24,130 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run")
 
 
 @dataclass
-class Visit:
-    """What became of one page."""
+class Browser:
+    """A browser of its own profile with one page; ends with the block."""
 
+    profile: Path
+    dark: bool = False
+    width: int = 1280
     asked: list[str] = field(default_factory=list)
-    """Addresses that were asked for, by the page and by its scripts."""
+    """Addresses that were asked for, by pages and by their scripts."""
     said: list[str] = field(default_factory=list)
     """What the browser noted, such as what a policy forbids."""
-    text: str = ""
-    """What a reader sees."""
+    _answers: dict[int, Any] = field(default_factory=dict)
+    _number: int = 0
 
-
-def visit(address: str, user: str, password: str, profile: Path, quiet: float = 3.0) -> Visit:
-    """Open a page, and return what it did until it asked for nothing more for ``quiet`` seconds."""
-    browser = subprocess.Popen(
-        [
-            str(CHROMIUM),
-            *OPTIONS,
-            "--disable-background-networking",
-            "--remote-debugging-port=0",
-            f"--user-data-dir={profile}",
-            "about:blank",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert browser.stderr is not None
-        told = next(line for line in browser.stderr if "DevTools listening" in line)
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [
+                str(CHROMIUM),
+                *OPTIONS,
+                "--disable-background-networking",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={self.profile}",
+                "about:blank",
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stderr is not None
+        told = next(line for line in self._process.stderr if "DevTools listening" in line)
         port = told.rpartition(":")[2].partition("/")[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as answer:
             pages = json.load(answer)
         socket = next(one["webSocketDebuggerUrl"] for one in pages if one["type"] == "page")
-        return asyncio.run(_visit(socket, address, user, password, quiet))
-    finally:
-        browser.terminate()
-        browser.wait(30)
+        self._page: ClientConnection = connect(socket, max_size=None)
+        for domain in ("Network", "Page", "Log", "Runtime"):
+            self._call(f"{domain}.enable")
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=self.width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if self.dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._page.close()
+        self._process.terminate()
+        self._process.wait(30)
 
-async def _visit(socket: str, address: str, user: str, password: str, quiet: float) -> Visit:
-    found = Visit()
-    async with connect(socket, max_size=None) as page:
-        for domain in ("Network", "Page", "Log"):
-            await _send(page, f"{domain}.enable")
-        await _send(page, "Fetch.enable", handleAuthRequests=True)
-        await _send(page, "Page.navigate", url=address)
+    def open(self, address: str, quiet: float = 1.0) -> str:
+        """Go to an address, and return what a reader sees when it asks for nothing more."""
+        self._call("Page.navigate", url=address)
+        return self.settled(quiet)
+
+    def settled(self, quiet: float = 1.0) -> str:
+        """Wait until the page has asked for nothing for ``quiet`` seconds, and return its text."""
         last = time.monotonic()
         while time.monotonic() < last + quiet:
             try:
-                event = json.loads(await asyncio.wait_for(page.recv(), quiet))
+                event = json.loads(self._page.recv(timeout=quiet))
             except TimeoutError:
                 break
-            if await _note(page, event, found, user, password):
+            if self._note(event):
                 last = time.monotonic()
-        await _send(page, "Runtime.evaluate", number=9, expression="document.body.innerText")
-        while (event := json.loads(await page.recv())).get("id") != 9:
-            await _note(page, event, found, user, password)
-        found.text = event["result"]["result"]["value"]
-    return found
+        return str(self.run("document.body.innerText"))
 
+    def run(self, script: str) -> Any:
+        """Return what an expression of JavaScript is in the page."""
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
-async def _note(
-    page: ClientConnection, event: dict[str, Any], found: Visit, user: str, password: str
-) -> bool:
-    """Note an event, answer it where it asks, and say whether it was a request."""
-    told = event.get("params", {})
-    match event.get("method"):
-        case "Fetch.requestPaused":
-            await _send(page, "Fetch.continueRequest", requestId=told["requestId"])
-        case "Fetch.authRequired":
-            known = {"response": "ProvideCredentials", "username": user, "password": password}
-            await _send(
-                page,
-                "Fetch.continueWithAuth",
-                requestId=told["requestId"],
-                authChallengeResponse=known,
-            )
-        case "Network.requestWillBeSent":
-            found.asked.append(told["request"]["url"])
-            return True
-        case "Network.webSocketCreated":
-            found.asked.append(told["url"])
-            return True
-        case "Log.entryAdded":
-            found.said.append(told["entry"]["text"])
-    return False
+    def fill(self, **fields: str) -> None:
+        """Fill in the fields of the page by their names."""
+        for name, value in fields.items():
+            self.run(f"document.getElementsByName({name!r})[0].value = {value!r}")
 
+    def press(self, words: str, quiet: float = 1.0) -> str:
+        """Press the button or follow the link that says so, and return what is seen then."""
+        chosen = (
+            "[...document.querySelectorAll('button, a, summary')]"
+            f".find(one => one.innerText.trim() === {words!r})"
+        )
+        assert self.run(f"Boolean({chosen})"), (
+            f"{words!r} is not in: {self.run('document.body.innerText')}"
+        )
+        self.run(f"{chosen}.click()")
+        return self.settled(quiet)
 
-async def _send(page: ClientConnection, method: str, number: int = 1, **told: Any) -> None:
-    await page.send(json.dumps({"id": number, "method": method, "params": told}))
+    def log_in(self, address: str, name: str, password: str, quiet: float = 1.0) -> str:
+        """Open an address, log in by the form that is shown instead, and return what is seen."""
+        self.open(address)
+        self.fill(name=name, password=password)
+        return self.press("Log in", quiet)
+
+    def picture(self, file: Path) -> None:
+        """Write a picture of the whole page."""
+        size = self._call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": self.width, "height": size["height"], "scale": 1}
+        shot = self._call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(shot["data"]))
+
+    def _call(self, method: str, **told: Any) -> Any:
+        self._number += 1
+        self._page.send(json.dumps({"id": self._number, "method": method, "params": told}))
+        while True:
+            event = json.loads(self._page.recv(timeout=60))
+            if event.get("id") == self._number:
+                assert "error" not in event, event
+                return event["result"]
+            self._note(event)
+
+    def _note(self, event: dict[str, Any]) -> bool:
+        """Note an event, and say whether it was a request."""
+        told = event.get("params", {})
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                self.asked.append(told["request"]["url"])
+                return True
+            case "Network.webSocketCreated":
+                self.asked.append(told["url"])
+                return True
+            case "Log.entryAdded":
+                self.said.append(told["entry"]["text"])
+        return False

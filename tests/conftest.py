@@ -10,10 +10,8 @@ import fcntl
 import importlib.util
 import os
 import shutil
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -286,22 +284,8 @@ def replay_in(home: Path, project: Path, model: str) -> int:
 
 
 def copy_home(home: Path, copy: Path) -> None:
-    """Copy a home that no run acts in; MLflow writes absolute paths down."""
+    """Copy a home that no run acts in."""
     shutil.copytree(home, copy, dirs_exist_ok=True)
-    with closing(sqlite3.connect(copy / "mlflow.db")) as store, store:
-        for table, column in _MLFLOW_PATHS:
-            store.execute(
-                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",  # noqa: S608 - our own names
-                (f"{home}/", f"{copy}/"),
-            )
-
-
-_MLFLOW_PATHS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
 
 
 def run_flow(flow: Coroutine[Any, Any, Any]) -> Any:

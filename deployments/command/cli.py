@@ -5,16 +5,23 @@ It looks before it starts anything: an idle run imports neither Prefect nor pand
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deployments.command import contract_cli, decision_cli, look_cli, score_cli, server_cli
+from deployments.command import (
+    contract_cli,
+    decision_cli,
+    look_cli,
+    people_cli,
+    score_cli,
+    server_cli,
+)
 from deployments.command.options import Batch, Model
 from deployments.command.places import me, remember, typed
 from deployments.command.running import progress, run_flow
@@ -24,9 +31,9 @@ from tasks.errors import ExitCode, KingmakerError
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import Problem
-from tasks.settings import REPOSITORY, Settings, code_version, prepare_environment
+from tasks.settings import REPOSITORY, Settings, commit_of, prepare_environment
 
-MAKERS = frozenset({"demo", "run", "replay", "up"})
+MAKERS = frozenset({"demo", "run", "replay", "up", "user"})
 """Commands that make a home where there is none; with the others it may only be mistyped."""
 
 app = typer.Typer(
@@ -40,7 +47,7 @@ for drift, and answered with one recorded decision.
 [b]Afterwards[/b]: kingmaker history MODEL.
 
 [b]Exit codes[/b]: 0 all is well, 1 something failed, 2 wrong usage or configuration,
-3 data was refused, 130 ended by Ctrl-C.""",
+3 data was refused, 4 something waits for a person (status), 130 ended by Ctrl-C.""",
 )
 
 
@@ -58,8 +65,8 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        version, code = importlib.metadata.version("kingmaker"), code_version()
-        print(f"kingmaker {version}{'' if code == version else f', commit {code}'}")
+        commit = commit_of(REPOSITORY)
+        print(f"kingmaker {version('kingmaker')}{f', commit {commit}' if commit else ''}")
         raise typer.Exit
 
 
@@ -289,7 +296,7 @@ def _table(managed: ManagedModel) -> None:
             ),
             "-" if row.first_score is None else score(row.first_score),
             row.decision,
-            row.reason,
+            typed(row.reason),
         )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
@@ -311,3 +318,4 @@ def _where_to_look(managed: ManagedModel) -> None:
 for room in (look_cli, decision_cli, server_cli, score_cli):
     app.add_typer(room.app)
 app.add_typer(contract_cli.app, name="contract")
+app.add_typer(people_cli.app, name="user")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from deployments.command.options import Model, Person, Reason
-from deployments.command.places import existing_ledger
+from deployments.command.places import existing_ledger, typed
 from deployments.command.running import run_flow
 from tasks.model_spec import manage
 from tasks.records import LedgerEntry
@@ -23,13 +23,13 @@ Version = Annotated[int | None, typer.Option(help="Its number (default: the newe
 
 
 @app.command()
-def retrain(model: Model, reason: Reason = "asked for by a person") -> None:
-    """Train a challenger now, and let the gate decide."""
+def retrain(model: Model, reason: Reason = "asked for by a person", person: Person = "") -> None:
+    """Train a challenger now, and let the gate decide; never twice on the same rows."""
     _ready(model)
     from flows.retrain import retrain as flow
 
-    entry = run_flow(Settings(), flow(model, reason))
-    print(f"{entry.decision.kind}: {entry.decision.reason}")
+    entry = run_flow(Settings(), flow(model, reason, person=person or getpass.getuser()))
+    print(typed(f"{entry.decision.kind}: {entry.decision.reason}"))
 
 
 @app.command()
@@ -109,4 +109,4 @@ def _decide(
 ) -> None:
     """Run a person's flow, and print what it decided."""
     entry = run_flow(Settings(), flow(model, person=person or getpass.getuser(), **given))
-    print(f"{said.format(model=model, version=entry.version)}: {entry.decision.reason}")
+    print(typed(f"{said.format(model=model, version=entry.version)}: {entry.decision.reason}"))

@@ -34,9 +34,14 @@ class Checked(Record):
 
 
 @app.command()
-def status(as_json: AsJson = False) -> None:
-    """Say for each model who is champion, what came last, what waits, and what rests on rows that
-    were replaced since.
+def status(
+    as_json: AsJson = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing: the exit code tells.")
+    ] = False,
+) -> None:
+    """Say for each model what needs a person, who is champion, what came last, what waits, and what
+    rests on rows that were replaced since; exit code 4 when a model needs a person.
     """
     settings = Settings()
     models = _chosen(settings, None)
@@ -44,11 +49,14 @@ def status(as_json: AsJson = False) -> None:
     from deployments.command.status import status_of
 
     found = [status_of(managed, engine, datetime.now(UTC)) for managed in models]
-    if as_json:
+    found.sort(key=lambda one: not one.needs)
+    if as_json and not quiet:
         _print_json(found)
-        return
-    for one in found:
-        print("\n".join(one.in_lines()))
+    elif not quiet:
+        for one in found:
+            print(typed("\n".join(one.in_lines())))
+    if any(one.needs for one in found):
+        raise typer.Exit(ExitCode.NEEDS_A_PERSON)
 
 
 @app.command()
@@ -65,21 +73,22 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Print who was champion when, and why; or which of the choices were right."""
+    managed = manage(model, Settings())
+    engine = existing_ledger(managed.settings)
     from deployments.command.status import Decided
     from tasks.ledger import entries as ledger
 
-    managed = manage(model, Settings())
     if scored:
         from deployments.command.scored import in_lines
         from flows.steps.scorecard import score_card
 
-        card = score_card(managed, existing_ledger(managed.settings))
+        card = score_card(managed, engine)
         if as_json:
             _print_json(card)
         else:
             print("\n".join(in_lines(card)))
         return
-    known = ledger.history(existing_ledger(managed.settings), model)
+    known = ledger.history(engine, model)
     shown = [Decided.of(one) for one in (known.entries if every else known.champion_changes)]
     if as_json:
         _print_json(shown)
@@ -88,7 +97,7 @@ def history(
         what = "decision" if every else "champion"
         print(typed(f"{model}: no {what} yet; run 'kingmaker run {model}'"))
     for one in shown:
-        print(one.in_lines())
+        print(typed(one.in_lines()))
 
 
 @app.command()
@@ -101,13 +110,14 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what a training could tell now, and by which date a gain could be told."""
+    managed, gains = manage(model, Settings()), gain or [1.0, 2.0, 5.0, 10.0]
+    engine = existing_ledger(managed.settings)
     from deployments.command.plan import plan_of
 
-    managed, gains = manage(model, Settings()), gain or [1.0, 2.0, 5.0, 10.0]
     for one in gains:
         if not 0 < one < 100:
             raise typer.BadParameter(f"expected a percentage above 0 and below 100, found {one:g}")
-    found = plan_of(managed, existing_ledger(managed.settings), [one / 100 for one in gains])
+    found = plan_of(managed, engine, [one / 100 for one in gains])
     if as_json:
         _print_json(found)
         return
@@ -181,7 +191,7 @@ def explain_decision(
     engine = existing_ledger(Settings())
     entry, stored = decision_numbered(engine, number), stored_sha256(engine, number)
     if not as_json:
-        print(explain(entry, stored))
+        print(typed(explain(entry, stored)))
         return
     found = examine(entry, stored)
     _print_json(found)
@@ -195,17 +205,22 @@ def features(
     sql: Annotated[bool, typer.Option("--sql", help="The query that makes each.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the features mean that look back, from where they come, and how often they have no
-    value.
+    """Say what the features mean that look back or are joined, from where they come, and how often
+    they have no value.
     """
+    managed = manage(model, Settings())
+    engine = existing_ledger(managed.settings)
     from deployments.command.features import looking_back
 
-    managed = manage(model, Settings())
-    found = looking_back(managed, existing_ledger(managed.settings))
+    found = looking_back(managed, engine)
     if as_json:
         _print_json(found)
         return
-    print(model if found else f"{model}: no feature looks back; docs/features.md says how one does")
+    print(
+        model
+        if found
+        else f"{model}: no feature looks back or is joined; docs/features.md says how"
+    )
     for one in found:
         print("\n".join(one.in_lines(sql=sql)))
 
@@ -223,10 +238,11 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Say what was predicted for a row, by which version, from which values, and why."""
+    managed = manage(model, Settings())
+    engine = existing_ledger(managed.settings)
     from deployments.command.why import explain_row
 
-    managed = manage(model, Settings())
-    found = explain_row(managed, existing_ledger(managed.settings), key, reasons)
+    found = explain_row(managed, engine, key, reasons)
     if as_json:
         _print_json(found)
         return
@@ -283,6 +299,7 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.evaluation.task import check_own_utility
     from tasks.training.pipeline import check_candidates
+    from tasks.training.weights import check_weighted
     from tasks.validation.dry_run import check_rules
 
     settings = Settings()
@@ -291,10 +308,11 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
         candidates = managed.spec.training.candidates
         file = settings.project / "deployments" / managed.name / "model.yaml"
         check_candidates(file, candidates, managed.spec.problem)
+        check_weighted(file, managed.spec.training)
         check_own_utility(managed)
         check_rules(managed.contract)
-        if managed.labels is not None:
-            check_rules(managed.labels.contract)
+        for stream in managed.beside:
+            check_rules(stream.contract)
         one = Checked(
             model=managed.name,
             columns=len(managed.contract.columns),

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from deployments.command.places import typed
 from tasks.settings import Settings, prepare_environment
 
 _BEGAN = datetime.now(UTC)
@@ -45,7 +46,7 @@ def run_flow(settings: Settings, flow: Coroutine[Any, Any, Any]) -> Any:  # noqa
 def progress(sentence: str) -> None:
     """Print a sentence for a person, with the minutes and seconds since the command began."""
     seconds = int((datetime.now(UTC) - _BEGAN).total_seconds())
-    print(f"{seconds // 60:2d}:{seconds % 60:02d}  {sentence}", file=sys.stderr, flush=True)
+    print(f"{seconds // 60:2d}:{seconds % 60:02d}  {typed(sentence)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

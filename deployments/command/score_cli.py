@@ -14,6 +14,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from deployments.command.options import Model
+from deployments.command.places import existing_ledger
 from tasks.configuration import ConfigurationError
 from tasks.model_spec import manage
 from tasks.settings import Settings
@@ -43,10 +44,11 @@ def score(
     ] = False,
 ) -> None:
     """Score rows whose outcome is not known yet, by the champion in force, now."""
+    managed = manage(model, Settings())
+    existing_ledger(managed.settings)
     from flows.score import ScoringIncompleteError
     from flows.steps.predictions import score_file
 
-    managed = manage(model, Settings())
     with _file(rows) as (file, name), _target(out) as target:
         done = score_file(
             managed, file, name, target, datetime.now(UTC), record=record, explain=explain
@@ -82,10 +84,11 @@ def predictions(
     ] = STANDARD,
 ) -> None:
     """Get the predictions of a batch: of each row, by which version, and when."""
-    from flows.steps.predictions import write_predictions_of
-
     managed = manage(model, Settings())
     managed.rows.batch(batch)
+    existing_ledger(managed.settings)
+    from flows.steps.predictions import write_predictions_of
+
     with _target(out) as target:
         found = write_predictions_of(managed, batch, target)
     if not found:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from deployments.command.options import Model, OneModel
-from deployments.command.places import existing_ledger
+from deployments.command.places import existing_ledger, typed
 from deployments.server.home import (
     read_secrets,
     rotate_secrets,
@@ -67,7 +67,7 @@ def up(
 
     run_servers(
         Settings(),
-        lambda sentence: print(sentence, flush=True),
+        lambda sentence: print(typed(sentence), flush=True),
         database=database,
         prefect_port=prefect_port,
         mlflow_port=mlflow_port,
@@ -187,10 +187,8 @@ def rotate() -> None:
         )
     with sole_runner(settings.home):
         rotate_secrets(settings.home)
-    print(
-        f"new passwords are in {os.path.relpath(secrets_file(settings.home))}; 'kingmaker up' uses"
-        " them"
-    )
+    place = os.path.relpath(secrets_file(settings.home))
+    print(typed(f"new passwords are in {place}; 'kingmaker up' uses them"))
 
 
 class PasswordShownError(MisuseError):

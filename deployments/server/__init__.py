@@ -6,6 +6,7 @@ Where do I go to change ...?
     client.py           requests to servers, within bounds
     home.py             where they listen, and their secrets
     embedded.py         Prefect's server for the time of one command
-    authentication.py   passwords before both servers; health.py: are they ready?
+    authentication.py   the log-in before all servers; people.py: who may; sessions.py: for how long
+    health.py           are they ready?
     compose.yaml, Dockerfile, kubernetes-job.json   for a team
 """

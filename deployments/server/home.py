@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from tasks.errors import MisuseError
 from tasks.settings import Settings
 
 USER = "kingmaker"
-"""The one user of all servers."""
+"""The user that programs are to all servers; people have names of their own."""
 PREFECT_PORT, MLFLOW_PORT, CONSOLE_PORT = 4200, 5000, 4300
 """Where they listen when these ports are free and no other is asked for."""
 
@@ -45,6 +45,8 @@ class Secrets:
     """Fernet key by which Prefect's server encrypts its blocks; without it they cannot be read
     again.
     """
+    session: str
+    """Key by which the servers sign the sessions of people who have logged in, at any of them."""
     ledger: str = ""
     """SQLAlchemy URL of the ledger; empty: a file in the home."""
     prefect_store: str = ""
@@ -56,8 +58,8 @@ class Secrets:
     def new(cls) -> Secrets:
         """Return freshly drawn secrets; 192 bits each."""
         key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        prefect, mlflow, console = (secrets.token_urlsafe(24) for _ in range(3))
-        return cls(prefect, mlflow, console, key)
+        prefect, mlflow, console, session = (secrets.token_urlsafe(24) for _ in range(4))
+        return cls(prefect, mlflow, console, key, session)
 
 
 @dataclass(frozen=True)
@@ -114,28 +116,38 @@ def read_secrets(home: Path) -> Secrets | None:
         return None
 
 
-def write_private(file: Path, document: Secrets | Running) -> None:
-    """Write ``document`` whole, to a file of mode 600 that is never open to others, not even for a
-    moment.
+def write_private(file: Path, document: Mapping[str, object]) -> None:
+    """Write ``document`` whole, as JSON, to a file of mode 600 that is never open to others, not
+    even for a moment.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as target:
-        json.dump(asdict(document), target, indent=2)
+        json.dump(document, target, indent=2)
         target.flush()
         os.fsync(target.fileno())
     temporary.replace(file)
 
 
 def rotate_secrets(home: Path) -> None:
-    """Draw new passwords; the encryption key stays, since what it encrypted must stay readable."""
+    """Draw new passwords, and end all sessions; the encryption key stays, since what it encrypted
+    must stay readable.
+    """
     if (known := read_secrets(home)) is not None:
         fresh = Secrets.new()
         write_private(
             secrets_file(home),
-            replace(known, prefect=fresh.prefect, mlflow=fresh.mlflow, console=fresh.console),
+            asdict(
+                replace(
+                    known,
+                    prefect=fresh.prefect,
+                    mlflow=fresh.mlflow,
+                    console=fresh.console,
+                    session=fresh.session,
+                )
+            ),
         )
 
 
@@ -176,7 +188,7 @@ def sole_runner(home: Path) -> Iterator[None]:
 
 def write_running(home: Path, state: Running) -> None:
     """Say where the servers listen, to every command in the same home."""
-    write_private(_state_file(home), state)
+    write_private(_state_file(home), asdict(state))
 
 
 def find_servers(settings: Settings, environment: MutableMapping[str, str]) -> None:
@@ -194,7 +206,10 @@ def find_servers(settings: Settings, environment: MutableMapping[str, str]) -> N
             environment.update(prefect_client(there, known))
         if "KINGMAKER_TRACKING" not in environment:
             environment.update(mlflow_client(there, known))
-    elif known.mlflow_store:
+        return
+    # A command's own server opens the same database, and reads what was encrypted there.
+    environment.setdefault("PREFECT_SERVER_ENCRYPTION_KEY", known.encryption)
+    if known.mlflow_store:
         environment.setdefault("KINGMAKER_TRACKING", known.mlflow_store)
 
 

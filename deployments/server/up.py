@@ -13,16 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deployments.names import LAUNCHER, POOL
 from deployments.server import home as servers
+from deployments.server import people
 from deployments.server.authentication import CONSOLE_CREDENTIALS
 from deployments.server.client import Server, ServerAwayError, ServerRefusedError
 from deployments.server.home import USER, Running, Secrets
 from deployments.server.programs import NotReadyError, Program, end, started_in, supervise
+from deployments.server.sessions import KEY
 from tasks.errors import KingmakerError, MisuseError
 from tasks.settings import Settings
 
@@ -120,7 +122,7 @@ def _stores_and_secrets(home: Path, database: str) -> Secrets:
             )
         known = asked
     if known != found:
-        servers.write_private(servers.secrets_file(home), known)
+        servers.write_private(servers.secrets_file(home), asdict(known))
     return known
 
 
@@ -131,11 +133,12 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
     """
     home = settings.home.resolve()
     base = {name: value for name, value in os.environ.items() if name not in _OURS}
+    base |= {"KINGMAKER_HOME": str(home)}
     at = ["--host", "127.0.0.1", "--port"]
     prefect = {
+        KEY: known.session,
         "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{known.prefect}",
         "PREFECT_SERVER_ENCRYPTION_KEY": known.encryption,
-        "PREFECT_SERVER_UI_API_URL": f"{there.prefect_url}/api",  # else its page calls port 4200
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # Runs older than 90 days go.
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -152,6 +155,7 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
     if known.prefect_store:
         prefect["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = known.prefect_store
     mlflow = {
+        KEY: known.session,
         "KINGMAKER_MLFLOW_AUTH_STRING": f"{USER}:{known.mlflow}",
         "MLFLOW_BACKEND_STORE_URI": known.mlflow_store or f"sqlite:///{home}/mlflow.db",
         # A second server's worth of memory, for what we do not use.
@@ -168,9 +172,12 @@ def _programs(settings: Settings, known: Secrets, there: Running, at_once: int) 
         "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "5"),
     }
     console = {
+        KEY: known.session,
         CONSOLE_CREDENTIALS: f"{USER}:{known.console}",
-        "KINGMAKER_HOME": str(home),
         "KINGMAKER_PROJECT": worker["KINGMAKER_PROJECT"],
+        "KINGMAKER_PREFECT_URL": there.prefect_url,
+        "KINGMAKER_MLFLOW_URL": there.mlflow_url,
+        **servers.prefect_client(there, known),
     }
     if known.ledger:
         worker["KINGMAKER_LEDGER"] = console["KINGMAKER_LEDGER"] = known.ledger
@@ -312,5 +319,7 @@ def _tell(say: Callable[[str], None], home: Path, there: Running) -> None:
     say(f"console  {there.console_url}")
     say(f"Prefect  {there.prefect_url}")
     say(f"MLflow   {there.mlflow_url}")
-    say(f"user     {USER}; the passwords are in {os.path.relpath(servers.secrets_file(home))}")
+    known = ", ".join(people.names(home))
+    say(f"log in   {known}" if known else "log in   'kingmaker user add NAME' lets a person in")
+    say(f"programs user {USER}; passwords are in {os.path.relpath(servers.secrets_file(home))}")
     say("next     'kingmaker deploy' registers the models; Ctrl-C ends everything")

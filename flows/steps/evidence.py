@@ -319,6 +319,7 @@ def policy_evidence(
     accepted, gate = trainable(run), run.managed.spec.gate
     since = [r for r in accepted if newest is None or r.batch.id > newest]
     unseen, least = unseen_from(run, champion), 0
+    asked = run.history.awaiting_approval
     if unseen is not None:
         least = least_rows(gate, run.managed.spec.retrain, comparisons(run.history))
     return PolicyEvidence(
@@ -342,6 +343,7 @@ def policy_evidence(
         training_age=None if newest is None else run.as_of - run.managed.rows.batch(newest).end,
         rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
         trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
+        awaits_approval=asked[-1].decision.version if champion is None and asked else None,
         gains=realised_gains(run.history),
     )
 

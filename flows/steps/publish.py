@@ -149,7 +149,8 @@ def _metrics(record: BatchRecord, card: ScoreCard | None) -> dict[str, float]:
     if record.labelled is not None:
         metrics["labelled_share"] = record.labelled.share
     if record.drift is not None:
-        metrics["drift_share"] = record.drift.share
+        if record.drift.share is not None:
+            metrics["drift_share"] = record.drift.share
         metrics |= {
             f"psi_{f.feature}": f.score for f in record.drift.features if f.score is not None
         }
@@ -181,11 +182,13 @@ def _table(record: BatchRecord) -> dict[str, str]:
         "verdict": f"{record.verdict.outcome}: {record.verdict.reason}",
     }
     if record.drift is not None:
-        moved = [f.feature for f in record.drift.inputs if f.outcome == "drifted"]
+        moved = [f.feature for f in record.drift.inputs if f.moved]
+        unusual = [f.feature for f in record.drift.inputs if f.outcome == "unusual"]
         untold = [f.feature for f in record.drift.inputs if f.outcome == "cannot be told"]
-        table["drifted features"] = f"{record.drift.share:.0%}: {', '.join(moved) or 'none'}"
+        table["features that moved"] = ", ".join(moved) or "none"
+        table["of them unusual"] = ", ".join(unusual) or "none"
         if untold:
-            table["drift cannot be told"] = ", ".join(untold)
+            table["whether unusual cannot be told"] = ", ".join(untold)
     if record.predictions is not None and record.predictions.served:
         table["rows served before it closed"] = f"{record.predictions.served:,}"
     if record.skew is not None and record.skew.alarms:

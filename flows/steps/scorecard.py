@@ -146,8 +146,8 @@ def _look(
     newest = max([record.as_of, *(one.as_of for one in of_labels.values())])
     known = KnownLabels(batches=tuple(of_labels.values()), as_of=newest)
     past = Past(newest)
-    if managed.spec.features.history:
-        past = ledger.past(engine, managed.name, newest)
+    if managed.spec.features.of_past:
+        past = ledger.past(engine, managed.name, newest, managed.joined)
     rows = LabelledRows.of(build_features.fn(managed, [record], known, past))
     losses: dict[int, np.ndarray | str] = {}
     for version in sorted({v for choice in due for v in (choice.chosen, choice.other)}):

@@ -37,13 +37,14 @@ def decide_promotion(
 ) -> Promote | Reject | AwaitApproval | Shadow:
     """Return whether the challenger is champion, and why, in one sentence.
 
-    The first champion needs its guardrails only. A refresh, the champion's own recipe on newer
-    data, is promoted unless it is clearly worse; a test for superiority there blocks useful
-    refreshes. A change of recipe must be proven better, at a level that shrinks with each attempt
-    since the last promotion, so that trying long enough does not promote an equal model. When the
-    holdout is too little for that, the challenger predicts up to ``pool`` following batches in
-    shadow, and is judged by all of these rows together, after each of them, by a test that may be
-    looked at repeatedly. Whatever the kind, a failed guardrail or a slice that lost clearly
+    The first champion needs its guardrails only, and a person's yes where one is required. A
+    refresh, the champion's own recipe on newer data, is promoted unless it is clearly worse; a test
+    for superiority there blocks useful refreshes. A change of recipe must be proven better, at a
+    level that shrinks with each attempt since the last promotion, so that trying long enough does
+    not promote an equal model. When the holdout is too little for that, the challenger predicts up
+    to ``pool`` following batches in shadow, and is judged by all of these rows together, after each
+    of them, by a test that may be looked at repeatedly. Whatever the kind, a failed guardrail or a
+    slice that lost clearly
     refuses; one whose check the configuration accepts does not, and the reason names it.
     """
     if refusal := _guardrail_refusal(evidence, config):
@@ -54,7 +55,7 @@ def decide_promotion(
         return Shadow(reason=f"{reason}; it goes on in shadow", version=evidence.challenger)
     if not verdict:
         return Reject(reason=reason, version=evidence.challenger)
-    kind = AwaitApproval if approval_required and evidence.champion is not None else Promote
+    kind = AwaitApproval if approval_required else Promote
     return kind(reason=reason, version=evidence.challenger, previous=evidence.champion)
 
 

@@ -23,7 +23,7 @@ def decide_retrain(
     what did not.
 
     Before there is a champion: wait for ``first`` accepted batches of ``first_rows`` labelled rows
-    together. After that the alarm (the
+    together, and then for the person whom the first version waits for. After that the alarm (the
     newest loss above mean + ``alarm_sd`` standard deviations of its own recent past, from
     ``alarm_from`` batches on, and told from that mean by its own rows), the clock, the age of the
     newest training or the rows since it may ask, never before there are rows to compare a
@@ -38,6 +38,18 @@ def decide_retrain(
             conditions=(never,),
         )
     have, rows = evidence.accepted_batches, evidence.unseen_rows
+    if evidence.champion is None and evidence.awaits_approval is not None:
+        waits = Condition(
+            name="approval",
+            fired=True,
+            found=f"version {evidence.awaits_approval}",
+            limit="no training while the first champion waits for a person",
+        )
+        return Hold(
+            reason=f"version {evidence.awaits_approval} waits for a person's approval, and there is"
+            " no champion yet",
+            conditions=(waits,),
+        )
     if evidence.champion is None:
         enough = Condition(
             name="first",

@@ -9,6 +9,7 @@ from prefect import get_run_logger
 
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
+from tasks.evaluation.compare import block_test
 from tasks.evaluation.config import METRICS
 from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import compare, performance
@@ -22,6 +23,7 @@ from tasks.records import (
     FeatureFrame,
     Generalisation,
     Guardrail,
+    Interval,
     LoadedModel,
     Performance,
     RowSpan,
@@ -97,6 +99,20 @@ def judge_apart(
         others=judged(~served),
         by=dict(zip(names.tolist(), counts.tolist(), strict=True)),
     )
+
+
+def parted_loss(scored: Scored, rows: np.ndarray) -> tuple[Interval | None, Interval | None]:
+    """Return the mean loss of the rows where ``rows``, (rows,) bool, is false, and of the others;
+    None where there are none.
+    """
+
+    def loss(of: np.ndarray) -> Interval | None:
+        if not of.any():
+            return None
+        _, blocks = np.unique(scored.rows.blocks[of], return_inverse=True)
+        return block_test(scored.losses[of], blocks).mean.at_least(0.0)
+
+    return loss(~rows), loss(rows)
 
 
 @task("estimate performance")

@@ -11,6 +11,7 @@ Where do I go to change what passes ...?
     drift.py        profiles of training rows, and batches held against them
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
+    runs.py         runs, as the orchestrator tells of them
     served.py       predictions for open rows, and whether they rested on the same features
     whatif.py       a model's own history under other policies
     memory.py       what is never stored: feature frames, loaded models
@@ -23,6 +24,8 @@ from tasks.records.base import (
     Record,
     StreamName,
     WindowKind,
+    joined_stream,
+    stream_in_words,
 )
 from tasks.records.batch import (
     BatchFigures,
@@ -71,10 +74,15 @@ from tasks.records.drift import (
     DriftOutcome,
     DriftReference,
     DriftSummary,
+    Effect,
     FeatureDrift,
     FeatureProfile,
     Histogram,
     MissingDrift,
+    Move,
+    Outside,
+    Relation,
+    RelationProfile,
     TimeBlock,
 )
 from tasks.records.evaluation import (
@@ -117,6 +125,7 @@ from tasks.records.model import (
     TrainedModel,
     Trial,
 )
+from tasks.records.runs import FlowRun
 from tasks.records.served import (
     FeatureSkew,
     ServedPart,
@@ -156,6 +165,7 @@ __all__ = [
     "DriftOutcome",
     "DriftReference",
     "DriftSummary",
+    "Effect",
     "EnsembleMember",
     "Errors",
     "Estimate",
@@ -167,6 +177,7 @@ __all__ = [
     "FeatureSchema",
     "FeatureSkew",
     "Fence",
+    "FlowRun",
     "Form",
     "Freeze",
     "FreezeEvidence",
@@ -193,6 +204,8 @@ __all__ = [
     "MainEffect",
     "ManualEvidence",
     "MissingDrift",
+    "Move",
+    "Outside",
     "Part",
     "Past",
     "PastSnapshot",
@@ -212,6 +225,8 @@ __all__ = [
     "Refusal",
     "RegistryAwayError",
     "Reject",
+    "Relation",
+    "RelationProfile",
     "Retrain",
     "Revision",
     "RollBack",
@@ -240,6 +255,8 @@ __all__ = [
     "WatchRule",
     "WhatIf",
     "WindowKind",
+    "joined_stream",
     "served_by",
     "serving_version",
+    "stream_in_words",
 ]

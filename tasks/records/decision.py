@@ -58,6 +58,8 @@ class PolicyEvidence(Record):
     """Accepted rows with mature labels since the newest training, this batch's included."""
     trainings: tuple[int, ...] = ()
     """Accepted batches since each training, this one included, the newest training last."""
+    awaits_approval: int | None = None
+    """The version that waits for a person while there is no champion; None when none does."""
     gains: tuple[float, ...] = ()
     """What each judged training realised, as a share of the loss before it, oldest first: measured
     by the watch.
@@ -186,6 +188,7 @@ class Condition(Record):
     name: Literal[
         "never",
         "first",
+        "approval",
         "clock",
         "alarm",
         "staleness",
@@ -196,7 +199,9 @@ class Condition(Record):
         "budget",
     ]
     fired: bool
-    """Whether it asks for a training or, for the last three and ``never``, forbids one."""
+    """Whether it asks for a training or, for ``never``, ``approval`` and the last three, forbids
+    one.
+    """
     found: str
     limit: str
     """``off`` when the spec switches it off."""

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from tasks.history import History
+from tasks.needs import Need, needs
 from tasks.records import Interval, KnownBatch, Record
 from tasks.reports.page import render_page
 
 WIDTH, HEIGHT = 120.0, 28.0
 """Of the small line of scores, in its units."""
-
-
-class Need(Record):
-    """Something that waits for a person."""
-
-    what: str
-    decision: int | None = None
-    """The ledger's number of the decision that it is about."""
 
 
 class FleetModel(Record):
@@ -54,9 +47,16 @@ class FleetModel(Record):
 
 
 def at_a_glance(
-    name: str, batches: Sequence[KnownBatch], history: History, *, managed: bool
+    name: str,
+    batches: Sequence[KnownBatch],
+    history: History,
+    *,
+    managed: bool,
+    within: timedelta | None = None,
 ) -> FleetModel:
-    """Return one model at a glance, from its newest batches, the newest last."""
+    """Return one model at a glance, from its newest batches, the newest last; ``within`` is how
+    long its requests for approval wait, where that is known.
+    """
     changes = history.champion_changes
     newest = batches[-1] if batches else None
     judged = next((one for one in reversed(batches) if one.figures.score is not None), None)
@@ -76,28 +76,9 @@ def at_a_glance(
         last=last.title if last else "",
         reason=last.decision.reason if last else "",
         decision=last.id if last else None,
-        needs=tuple(_needs(newest, history)),
+        needs=tuple(needs(newest, history, within)),
         managed=managed,
     )
-
-
-def _needs(newest: KnownBatch | None, history: History) -> Iterator[Need]:
-    """What waits for a person, the most pressing first."""
-    if (frozen := history.frozen) is not None:
-        yield Need(
-            what=f"frozen since batch {frozen.batch}: {frozen.decision.reason}", decision=frozen.id
-        )
-    for asked in history.awaiting_approval:
-        yield Need(
-            what=f"version {asked.decision.version} waits for approval since batch {asked.batch}",
-            decision=asked.id,
-        )
-    if newest is not None and newest.figures.refused:
-        yield Need(what=f"batch {newest.batch} was refused: {newest.figures.refused}")
-    elif newest is not None and not newest.completed:
-        yield Need(what=f"batch {newest.batch} was begun, and its run has not come to its end")
-    for entry in history.unfinished:
-        yield Need(what=f"{entry.title} was decided and has not taken effect", decision=entry.id)
 
 
 def chosen(
@@ -113,9 +94,17 @@ def chosen(
 
 
 def render_fleet_page(
-    models: Sequence[FleetModel], now: datetime, search: str = "", *, needing: bool = False
+    models: Sequence[FleetModel],
+    now: datetime,
+    search: str = "",
+    *,
+    needing: bool = False,
+    away: str = "",
+    person: str = "",
 ) -> str:
-    """Return the HTML page of all models, or of those that were asked for."""
+    """Return the HTML page of all models, or of those that were asked for; ``away`` says what could
+    not be asked, ``person`` who is logged in.
+    """
     shown = chosen(models, search, needing=needing)
     return render_page(
         "fleet.html.j2",
@@ -125,6 +114,8 @@ def render_fleet_page(
         needing=sum(bool(one.needs) for one in models),
         search=search,
         only_needing=needing,
+        away=away,
+        person=person,
         now=now,
         width=WIDTH,
         height=HEIGHT,

@@ -92,9 +92,11 @@ def write_batch_pages(
     return tuple(page for page in pages if page.exists())
 
 
-@task("write label page")
-def write_label_page(stream: Stream, record: BatchRecord) -> Path:
-    """Write the page of a batch of labels, which says what its contract found, and return it."""
+@task("write stream page")
+def write_stream_page(stream: Stream, record: BatchRecord) -> Path:
+    """Write the page of a batch of labels, or of what is joined, which says what its contract
+    found, and return it.
+    """
     page = stream.settings.reports / stream.model / stream.name / record.batch.id / VALIDATION
     write_whole(
         page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode()

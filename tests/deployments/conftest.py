@@ -90,11 +90,16 @@ class Servers:
         return said
 
     def kingmaker(
-        self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: int = 240
+        self,
+        *arguments: str,
+        variables: Mapping[str, str] | None = None,
+        timeout: int = 240,
+        input: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the same home."""
         return subprocess.run(
             [*COMMAND, *self._where(), *arguments],
+            input=input,
             env=self.env(variables),
             cwd=self.directory,
             capture_output=True,

@@ -15,11 +15,11 @@ from flows.promote import promote
 from flows.replay import replay
 from flows.retrain import retrain
 from flows.steps.approval import NoEvidenceError
-from flows.steps.challenger import NothingToTrainError
+from flows.steps.challenger import NothingNewError, NothingToTrainError
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import lease
 from tasks.ledger.tables import open_ledger
-from tasks.records import AwaitApproval, Promote, RollBack
+from tasks.records import Promote, RollBack
 from tasks.registry.aliases import aliased_version
 from tests.conftest import WEATHER_PROJECT, WEATHER_WEEKS, run_flow
 from tests.tasks.builders import manual_evidence
@@ -46,12 +46,19 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
     """The gate's yes waits for a person; the person's word is recorded; the same evidence does not
     serve twice.
     """
-    settings = use_home(make_weather_home(6), approval_project)
+    settings = use_home(make_weather_home(5), approval_project)
     run_flow(replay("weather"))
     engine = open_ledger(settings.ledger_url)
-    waiting = [
-        e for e in ledger.history(engine, "weather") if isinstance(e.decision, AwaitApproval)
-    ]
+    (first,) = ledger.history(engine, "weather").awaiting_approval
+    assert (first.decision.version, first.decision.previous) == (1, None)
+    assert aliased_version(settings, "weather", "champion") is None, "the first one waits too"
+    assert ledger.history(engine, "weather").entries[-1].decision.reason == (
+        "version 1 waits for a person's approval, and there is no champion yet"
+    )
+    run_flow(promote("weather", None, "better than none", "ada"))
+    make_weather_home(7)
+    run_flow(replay("weather"))
+    waiting = ledger.history(engine, "weather").awaiting_approval
     assert len(waiting) == 1
     assert aliased_version(settings, "weather", "champion") == 1
     assert (
@@ -76,6 +83,32 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
     assert aliased_version(settings, "weather", "champion") == 1
     champion_changes = ledger.history(engine, "weather").champion_changes
     assert [e.decision.version for e in champion_changes] == [1, approved, 1]
+
+
+def test_a_retrain_by_hand_is_in_the_ledger_and_needs_something_new(
+    use_home, make_replayed_home, quick_project
+):
+    """Who asked, and why; the same rows are not trained on a second time, by whatever reason."""
+    settings = use_home(make_replayed_home(3), quick_project)
+    engine = open_ledger(settings.ledger_url)
+
+    judged = run_flow(retrain("weather", "a new sensor", person="ada"))
+
+    asked = next(e for e in ledger.history(engine, "weather") if e.decided_by == "ada")
+    assert asked.decision.kind == "Retrain"
+    assert asked.decision.reason == "by ada: a new sensor"
+    assert (asked.evidence.person, asked.evidence.reason) == ("ada", "a new sensor")
+    assert asked.effective_at is not None
+    assert judged.decision.kind in ("Promote", "Reject")
+
+    known = len(ledger.history(engine, "weather"))
+    with pytest.raises(NothingNewError, match="the newest mature batch is 2013-W04; train when"):
+        run_flow(retrain("weather", "again", person="ada"))
+    assert len(ledger.history(engine, "weather")) == known, "nothing is written"
+
+    spec = quick_project / "deployments" / "weather" / "model.yaml"
+    spec.write_text(spec.read_text(encoding="utf-8") + "gate: {alpha: 0.01}\n", encoding="utf-8")
+    run_flow(retrain("weather", "another level", person="ada"))
 
 
 def test_frozen_model_serves_and_changes_nothing(

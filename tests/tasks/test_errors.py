@@ -25,7 +25,7 @@ def test_every_exception_of_ours_has_the_one_base(module, name):
     defined = getattr(importlib.import_module(module), name)
 
     assert issubclass(defined, KingmakerError)
-    assert defined.exit_code in set(ExitCode) - {ExitCode.WELL, ExitCode.AWAITS_APPROVAL}
+    assert defined.exit_code in set(ExitCode) - {ExitCode.WELL, ExitCode.NEEDS_A_PERSON}
 
 
 def test_the_kinds_have_the_exit_codes_that_the_command_promises():

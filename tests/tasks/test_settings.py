@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
-from tasks.settings import REPOSITORY, Settings, code_version, prepare_environment
+from tasks.settings import REPOSITORY, Settings, code_version, commit_of, prepare_environment
 
 
 def test_defaults_stay_in_the_working_directory(monkeypatch, tmp_path):
@@ -49,9 +50,24 @@ def test_prepared_environment_is_quiet_and_respects_the_user(monkeypatch, tmp_pa
     assert os.environ["TMPDIR"].startswith(str(tmp_path))
 
 
-def test_code_version_names_the_code():
-    """A commit, or the version of the package."""
-    assert code_version()
+def test_code_version_is_the_commit_of_the_project(tmp_path, monkeypatch):
+    """Of a checkout that the project lies in, without the program git; else what an image was told,
+    or the version of the package.
+    """
+    from git import Repo
+
+    project = tmp_path / "checkout" / "models"
+    project.mkdir(parents=True)
+    with Repo.init(tmp_path / "checkout") as repository:
+        assert commit_of(project) == "", "no commit yet"
+        (project / "file").touch()
+        repository.index.add([str(project / "file")])
+        commit = repository.index.commit("first").hexsha[:12]
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    assert code_version(Settings(project=project)) == commit
+    assert code_version(Settings(project=tmp_path, commit="abcdef")) == "abcdef"
+    assert code_version(Settings(project=tmp_path / "gone")) == version("kingmaker")
 
 
 def test_importing_everything_has_no_effects(tmp_path):

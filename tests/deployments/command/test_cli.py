@@ -129,7 +129,16 @@ def test_check_passes_the_repository_itself(tmp_path):
 
 READING = [
     ("status",),
+    ("status", "--quiet"),
     ("history", "weather"),
+    ("history", "weather", "--scored"),
+    ("plan", "weather"),
+    ("features", "weather"),
+    ("why", "weather", "origin=EWR"),
+    ("predictions", "weather", "--batch", "2013-W02"),
+    ("score", "weather", "--rows", __file__),
+    ("request-retrain", "weather"),
+    ("reconcile",),
     ("explain", "1"),
     ("quarantine", "weather", "2013-W02"),
     ("prune", "--yes"),
@@ -144,7 +153,7 @@ READING = [
 ]
 
 
-@pytest.mark.parametrize("arguments", READING, ids=lambda words: words[0])
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
 def test_a_mistyped_home_is_named_and_not_made(tmp_path, arguments):
     """A command that needs what is in a home ends as wrong usage does, and leaves nothing."""
     home = tmp_path / "mistyped"
@@ -157,6 +166,24 @@ def test_a_mistyped_home_is_named_and_not_made(tmp_path, arguments):
     assert list(tmp_path.iterdir()) == []
 
 
+ABOUT_A_MODEL = [
+    ("run",),
+    ("replay",),
+    *((one[0], *one[2:]) for one in READING if one[1:2] == ("weather",)),
+    ("check",),
+]
+
+
+@pytest.mark.parametrize("arguments", ABOUT_A_MODEL, ids=" ".join)
+def test_a_mistyped_model_is_the_same_misuse_everywhere(tmp_path, arguments):
+    """Whatever is asked of it: one sentence with the nearest name, and exit code 2."""
+    said = kingmaker(tmp_path, arguments[0], "wether", *arguments[1:])
+
+    assert said.returncode == 2, said.stderr
+    assert "did you mean 'weather'?" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
 def test_check_needs_no_home_and_makes_none(tmp_path):
     """It says the same as JSON."""
     home = tmp_path / "none"
@@ -164,6 +191,7 @@ def test_check_needs_no_home_and_makes_none(tmp_path):
     said, told = kingmaker(home, "check"), kingmaker(home, "check", "--json")
 
     assert "weather: all is well: 11 columns" in said.stdout
+    assert (said.stderr, told.stderr) == ("", "")
     (one,) = json.loads(told.stdout)
     assert (one["model"], one["columns"]) == ("weather", 11)
     assert not home.exists()
@@ -271,14 +299,20 @@ def test_run_replay_status_and_history_by_command(tmp_path, make_weather_home):
     assert "Traceback" not in refused.stderr
 
     status = kingmaker(home, "status")
+    assert status.returncode == 4, "a refused batch waits for a person"
+    lines = status.stdout.splitlines()
+    assert lines[1].startswith("  needs     batch 2013-W03 was refused: "), "which is said first"
     assert "champion  none yet" in status.stdout
     assert "waiting   nothing" in status.stdout
+    quiet = kingmaker(home, "status", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (4, "", "")
 
     history = kingmaker(home, "history", "weather", "--all")
     assert history.stdout.count("Hold") == 2
 
     (model,) = json.loads(kingmaker(home, "status", "--json").stdout)
     assert (model["model"], model["champion"], model["waiting"]["batches"]) == ("weather", None, [])
+    assert [one["what"][:21] for one in model["needs"]] == ["batch 2013-W03 was re"]
     decided = json.loads(kingmaker(home, "history", "weather", "--all", "--json").stdout)
     assert [(one["batch"], one["kind"]) for one in decided] == [
         ("2013-W02", "Hold"),

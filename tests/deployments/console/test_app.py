@@ -111,6 +111,7 @@ def test_every_route_is_closed_without_the_password(settings, monkeypatch) -> No
     monkeypatch.setenv("KINGMAKER_HOME", str(settings.home))
     monkeypatch.setenv("KINGMAKER_PROJECT", str(settings.project))
     monkeypatch.setenv("KINGMAKER_CONSOLE_AUTH_STRING", "kingmaker:a-long-enough-password")
+    monkeypatch.setenv("KINGMAKER_SESSION_KEY", "k" * 32)
     inner = make_app(settings, open_ledger(settings.ledger_url))
     routes = [route.path for route in inner.routes if isinstance(route, APIRoute)]
     client = TestClient(console_app())

@@ -64,6 +64,7 @@ def test_each_service_is_pinned_watched_and_closed(name):
             assert (SERVER / source).exists()
     for other in service.get("depends_on", ()):
         assert "healthcheck" in SERVICES[other]
+    assert service["mem_limit"]
 
 
 def test_every_server_has_credentials_and_no_value_is_a_secret():
@@ -72,6 +73,10 @@ def test_every_server_has_credentials_and_no_value_is_a_secret():
     assert "PREFECT_SERVER_ENCRYPTION_KEY" in SERVICES["prefect"]["environment"]
     assert "KINGMAKER_MLFLOW_AUTH_STRING" in SERVICES["mlflow"]["environment"]
     assert "KINGMAKER_CONSOLE_AUTH_STRING" in SERVICES["console"]["environment"]
+    for name in ("prefect", "mlflow", "console"):
+        assert "KINGMAKER_SESSION_KEY" in SERVICES[name]["environment"]
+        assert SERVICES[name]["environment"]["KINGMAKER_HOME"] == "/kingmaker", "who may log in"
+        assert any(one.startswith("home:/kingmaker") for one in SERVICES[name]["volumes"])
     for service in SERVICES.values():
         for name, value in service["environment"].items():
             if re.search("PASSWORD|AUTH_STRING|KEY|LEDGER|STORE_URI|CONNECTION", name):
@@ -117,9 +122,41 @@ def test_the_kubernetes_template_names_only_variables_that_it_has():
     )
     assert template["variables"]["properties"]["command"]["default"] == LAUNCH
     spec = template["job_configuration"]["job_manifest"]["spec"]
+    # https://kubernetes.io/docs/reference/kubernetes-api: a field that it does not know is refused.
+    assert set(spec) <= {
+        "backoffLimit",
+        "completions",
+        "parallelism",
+        "template",
+        "ttlSecondsAfterFinished",
+    }
+    assert set(spec["template"]["spec"]) <= {
+        "automountServiceAccountToken",
+        "containers",
+        "restartPolicy",
+        "securityContext",
+        "volumes",
+    }
     assert spec["backoffLimit"] == 0, (
         "Prefect runs again what crashed; Kubernetes must not do it too"
     )
+
+
+def test_the_image_holds_only_what_runs():
+    """Everything is left out of the build but what the Dockerfile copies, and passwords always."""
+    lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    copied = {
+        word.removeprefix("./").rstrip("/")
+        for line in (SERVER / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if line.startswith("COPY")
+        for word in line.split()[1:-1]
+    }
+
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
+    last = {rule: place for place, rule in enumerate(rules)}
+    assert last["deployments/server/.env"] > last["!deployments"]
 
 
 @pytest.mark.flow
@@ -140,12 +177,11 @@ def test_the_start_command_and_the_health_check_run_as_they_stand(name, tmp_path
         key: value for key, value in stores.items() if key in service["environment"]
     }
     given = {
-        key: re.sub(r"\$\{[^}]*\}", "a-password-for-the-test", str(value))
+        key: re.sub(r"\$\{[^}]*\}", "a-password-for-the-test-of-this-file", str(value))
         for key, value in given.items()
     }
     given |= {
         "PREFECT_HOME": str(tmp_path),
-        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
     }
     inside = {
         "4200": port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import asdict
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
     touched.
     """
     known = Secrets.new()
-    write_private(secrets_file(tmp_path), known)
+    write_private(secrets_file(tmp_path), asdict(known))
     with sole_runner(tmp_path):
         write_running(tmp_path, THERE)
         assert found(tmp_path) == {
@@ -68,7 +69,9 @@ def test_servers_that_run_are_used_and_what_the_user_set_stays(tmp_path):
             sole_runner(tmp_path),
         ):
             pass
-    assert found(tmp_path) == {}, "none runs any more"
+    assert found(tmp_path) == {"PREFECT_SERVER_ENCRYPTION_KEY": known.encryption}, (
+        "none runs any more: a server of the command's own reads what the others wrote"
+    )
 
 
 def test_a_killed_up_is_not_taken_for_running(tmp_path):
@@ -90,13 +93,15 @@ def test_a_home_on_postgresql_stays_there_without_servers(tmp_path):
         "m",
         "c",
         "e",
+        "s",
         ledger="postgresql://l",
         prefect_store="postgresql://p",
         mlflow_store="postgresql://m",
     )
-    write_private(secrets_file(tmp_path), known)
+    write_private(secrets_file(tmp_path), asdict(known))
 
     assert found(tmp_path) == {
+        "PREFECT_SERVER_ENCRYPTION_KEY": "e",
         "KINGMAKER_LEDGER": "postgresql://l",
         "KINGMAKER_TRACKING": "postgresql://m",
     }
@@ -108,7 +113,7 @@ def test_secrets_are_private_and_can_be_rotated(tmp_path):
     """
     before = os.umask(0)
     try:
-        write_private(secrets_file(tmp_path), Secrets.new())
+        write_private(secrets_file(tmp_path), asdict(Secrets.new()))
     finally:
         os.umask(before)
     assert stat.S_IMODE(secrets_file(tmp_path).stat().st_mode) == 0o600

@@ -317,8 +317,8 @@ def test_metric_must_not_contradict(ours: float, theirs: float, greater: bool, k
 
 
 def test_approval_required() -> None:
-    """Where a person has the last word, a yes waits for it; a no does not, and a first champion has
-    no rival.
+    """Where a person has the last word, a yes waits for it, of the first champion too; a no does
+    not.
     """
     yes, no = evidence(comparison=comparison(**BETTER)), evidence()
 
@@ -327,7 +327,9 @@ def test_approval_required() -> None:
     assert isinstance(waiting, AwaitApproval)
     assert (waiting.version, waiting.previous) == (2, 1)
     assert isinstance(decide_promotion(no, CONFIG, approval_required=True), Reject)
-    assert isinstance(decide_promotion(evidence("first"), CONFIG, approval_required=True), Promote)
+    first = decide_promotion(evidence("first"), CONFIG, approval_required=True)
+    assert isinstance(first, AwaitApproval)
+    assert first.previous is None
 
 
 # --- properties -----------------------------------------------------------------------------------

@@ -48,6 +48,18 @@ def test_champion_without_any_number_asks_for_a_retrain() -> None:
     assert isinstance(decide_retrain(one, PolicyConfig(every=None, alarm_sd=None), first=3), Hold)
 
 
+def test_no_training_while_the_first_champion_waits_for_a_person() -> None:
+    """One request is enough: the next batches train no second version beside it."""
+    evidence = policy_evidence(champion=None, accepted_batches=4, awaits_approval=1)
+    decision = decide_retrain(evidence, CLOCK, first=3)
+
+    assert isinstance(decision, Hold)
+    assert (
+        decision.reason == "version 1 waits for a person's approval, and there is no champion yet"
+    )
+    assert [one.name for one in decision.conditions] == ["approval"]
+
+
 @pytest.mark.parametrize(("since", "kind"), [(0, Hold), (1, Hold), (2, Retrain), (3, Retrain)])
 def test_clock(since: int, kind: type) -> None:
     """The clock asks from its count of batches on, not before."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tasks.history import History, in_order
+from tasks.needs import needs
 from tasks.records import AwaitApproval, Freeze, KnownBatch, Promote
 from tasks.reports.fleet_page import _line, at_a_glance, chosen, render_fleet_page
 from tests.tasks.reports.conftest import a_performance, a_record, a_verdict, an_entry, months
@@ -25,6 +26,18 @@ def known(batch, *, completed: bool = True, **changes: object) -> KnownBatch:
 def promoted(batch, version: int = 1, **changes: object):
     """A promotion."""
     return an_entry(version, batch, Promote(reason="r", version=version, previous=None), **changes)
+
+
+def test_what_waits_for_approval_says_until_when() -> None:
+    """Where the spec is known."""
+    asked = an_entry(7, "2013-01", AwaitApproval(reason="r", version=3, previous=1))
+
+    (need,) = needs(None, in_order([asked]), timedelta(days=7))
+
+    until = asked.recorded_at + timedelta(days=7)
+    assert str(need) == (
+        f"version 3 waits for approval since batch 2013-01, until {until:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def test_a_model_at_a_glance() -> None:
@@ -91,7 +104,7 @@ def test_a_name_that_means_something_in_an_address_leads_to_its_page() -> None:
     page = render_fleet_page([found], NOW)
 
     assert set(re.findall(r'href="([^"]+)"', page)) == {
-        "reports/a%3Fb%23c/index.html",
+        "models/a%3Fb%23c",
         "reports/a%3Fb%23c/2013-01/drift.html",
     }
     assert "no longer in the project" in page

@@ -75,14 +75,14 @@ def test_the_newest_batch_stands_first_and_links_to_its_report(year):
     """The table of batches runs backwards; every batch has its link."""
     page = page_of(year.records, year.history)
 
-    links = re.findall(r'href="([^"]+)"', page[: page.index('id="versions"')])
+    links = re.findall(r'href="([^"#]+)"', page[: page.index('id="versions"')])
     assert links == [link(record.batch.id) for record in year.records[::-1]]
 
 
 def test_the_heat_map_holds_the_most_drifting_features():
     """At most thirty rows, those that moved in most batches first; the rest is mentioned."""
     batch = months(1)[0]
-    features = [a_feature(f"steady_{i:02d}", outcome="steady", score=0.01) for i in range(40)]
+    features = [a_feature(f"steady_{i:02d}", outcome="usual", score=0.01) for i in range(40)]
     features.append(a_feature("mover"))
     page = page_of([a_record(batch, drift=a_drift(batch.id, features))], [])
 
@@ -90,7 +90,8 @@ def test_the_heat_map_holds_the_most_drifting_features():
     assert len(rows) == HEAT_ROWS
     assert rows[0] == "mover"
     assert "The 30 most drifting of 41 features." in page
-    assert 'title="2013-01: 3.0× its threshold">3.0×' in page
+    assert 'title="2013-01: 3.0× its threshold">' in page
+    assert f'<a href="{link("2013-01")}#feature-mover">3.0×</a>' in page
 
 
 def test_what_waits_is_shown_on_top():
