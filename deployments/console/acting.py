@@ -54,7 +54,7 @@ def add_acts(
         return render_act_page(
             model=managed.name,
             title=act.says(managed.name, version),
-            meaning=act.meaning,
+            meaning=act.means(request),
             button=act.button,
             asks_reason=act.reason,
             person=person,

@@ -98,6 +98,7 @@ class Runs:
             ) from error
         asked = {
             "parameters": dict(parameters),
+            "name": f"{flow} {parameters['model']}",
             "tags": [TAG, str(parameters["model"]), f"by {person}"],
             "idempotency_key": key,
         }
