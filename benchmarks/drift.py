@@ -191,7 +191,7 @@ def report(
 
 def named(summary: DriftSummary) -> list[str]:
     """Return what a report says has drifted, prediction and target included."""
-    return [f.feature for f in summary.features if f.outcome == "drifted"]
+    return [f.feature for f in summary.features if f.outcome == "unusual"]
 
 
 def plant(

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.harness import arguments, heading, row, takes_data
-from benchmarks.simulation.judging import labelled_rows
 from benchmarks.simulation.models import Models
 from benchmarks.simulation.streams import SETTINGS, Stream
 from benchmarks.yardstick import QUICK, streams
+from flows.whatif.judging import labelled_rows
 from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import performance
 from tasks.evaluation.metrics import EvaluationError
@@ -52,7 +52,7 @@ def estimates(models: Models) -> list[tuple[Estimate, Estimate, Performance]]:
             truth = performance(_scored(models, trained, stream.rows(batch)), ())
             own = estimate(
                 _scored(models, trained, unseen),
-                models.get(trained, "all", False).of(stream.rows(batch)),
+                models.get(trained, None, False).of(stream.rows(batch)),
             )
         except EvaluationError:
             continue
@@ -62,7 +62,7 @@ def estimates(models: Models) -> list[tuple[Estimate, Estimate, Performance]]:
 
 
 def _scored(models: Models, trained: int, rows: slice) -> Scored:
-    stream, made = models.stream, models.get(trained, "all", False)
+    stream, made = models.stream, models.get(trained, None, False)
     objective = Objective(stream.setting.problem, METRIC[stream.setting.problem])
     return Scored(labelled_rows(stream, rows), objective, (made.of(rows),), version=trained)
 

@@ -244,13 +244,14 @@ def speed(directory: Path, rows: int, repeat: int) -> None:
     row("ours", f"{rows:,}", *cells(took["ours"], took["bare"]))
 
 
-def gain(directory: Path, months: int, rows: int) -> None:
-    """Judge the demo's boosted trees with three features that look back, and without."""
+def flights(directory: Path, months: int) -> tuple[ManagedModel, dict[str, pa.Table], Past]:
+    """Take in the first months of the demo's flights below ``directory``; return its model, their
+    rows by batch, and what features of theirs may look back on.
+    """
     for name in ("data_contracts", "deployments/flights"):
         shutil.copytree(REPOSITORY / name, directory / name)
     settings = Settings(home=directory / "home", project=directory)
     extract(settings.home / "sources" / "flights")
-    heading("features", "ROC AUC", "log loss", "late_7d missing")
     with _environment_of(settings):
         managed = manage("flights", settings)
         found = closed_batches(managed.rows, datetime(2014, 2, 1, tzinfo=UTC))[:months]
@@ -259,10 +260,16 @@ def gain(directory: Path, months: int, rows: int) -> None:
         datetime(2014, 2, 1, tzinfo=UTC),
         rows=tuple(Revision(snapshot=one, accepted=True) for one in snapshots),
     )
+    return managed, {one.batch.id: read_snapshot(settings.lake, one) for one in snapshots}, past
+
+
+def gain(directory: Path, months: int, rows: int) -> None:
+    """Judge the demo's boosted trees with three features that look back, and without."""
+    managed, tables, past = flights(directory, months)
+    heading("features", "ROC AUC", "log loss", "late_7d missing")
     for name, history in (("the demo's", ()), ("and three that look back", FLIGHTS)):
         features = managed.spec.features.model_copy(update={"history": history})
         own = replace(managed, spec=managed.spec.model_copy(update={"features": features}))
-        tables = {one.batch.id: read_snapshot(settings.lake, one) for one in snapshots}
         frame = build_by_spec(own, add_history(own, tables, past), dict.fromkeys(tables, ""))
         print_gain(name, frame.where(frame.target.notna().to_numpy()), sorted(tables), rows)
 

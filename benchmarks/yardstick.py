@@ -23,9 +23,9 @@ from benchmarks.ingest_validate import CONTRACT, flights
 from benchmarks.simulation.models import Models, Window
 from benchmarks.simulation.plot import Point, draw
 from benchmarks.simulation.policies import ALWAYS, POLICIES, STATIC, Policy
-from benchmarks.simulation.replay import Outcome
 from benchmarks.simulation.streams import SETTINGS, Stream, cut, read
 from benchmarks.simulation.trials import ATTEMPTS, BETTER, EQUAL, any_promotion, power
+from flows.whatif.replay import Outcome
 
 BROKEN_EVERY = 10
 QUICK = 10

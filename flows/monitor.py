@@ -7,9 +7,10 @@ from datetime import datetime
 from prefect import flow
 
 from flows.retrain import carry_out_retrain, finish_retrains
+from flows.steps.choices import judge_due_choices
 from flows.steps.decide import decide
 from flows.steps.ensemble import refresh
-from flows.steps.intake import Unread, nothing_waits, take_in_labels, take_in_rows
+from flows.steps.intake import Unread, nothing_waits, take_in_joined, take_in_labels, take_in_rows
 from flows.steps.labels import judge_matured
 from flows.steps.publish import publish
 from flows.steps.run import ModelRun, model_run
@@ -17,6 +18,7 @@ from flows.steps.run_name import run_name
 from flows.steps.score import score_batch, serve
 from flows.steps.stop import until_stopped
 from tasks.errors import RefusedError
+from tasks.evaluation.task import check_own_utility
 from tasks.records import BatchRecord, Retrain, RollBack
 from tasks.training.task import check_spec
 from tasks.validation.task import check_contract
@@ -53,7 +55,9 @@ async def monitor(
     records, refused = list[BatchRecord](), list[str]()
     with model_run(model, as_of) as run:
         check_spec(run.managed)
+        check_own_utility(run.managed)
         check_contract(run.managed.rows)
+        joined = take_in_joined(run)
         labels, labels_away = take_in_labels(run)
         await finish_retrains(run)
         for taken in until_stopped(take_in_rows(run, batch)):
@@ -69,7 +73,7 @@ async def monitor(
             run.need_registry()
     refused += [
         f"{record.name} refused: {record.snapshot.source}: {record.verdict.reason}"
-        for record in (*labels, *records)
+        for record in (*joined, *labels, *records)
         if not record.accepted
     ]
     if refused:
@@ -99,4 +103,5 @@ async def process_batch(run: ModelRun, record: BatchRecord) -> BatchRecord:
                 run.carry_out(entry)
             case Retrain(dry_run=False):
                 await carry_out_retrain(run, entry)
+                judge_due_choices(run)
     return await publish(run, record, champion)

@@ -12,6 +12,7 @@ from prefect import flow
 
 from flows.monitor import BatchRefusedError, monitor
 from flows.score import ScoringIncompleteError, score
+from flows.steps.maturity import readable
 from flows.steps.pending import is_idle, waiting_batches
 from flows.steps.stop import until_stopped
 from tasks.batches import Batch
@@ -95,14 +96,3 @@ def agenda(
         {moment for batch in batches if last < (moment := readable(managed, batch)) <= until}
     )
     return (*arrivals, *((moment, batches[-1]) for moment in later))
-
-
-def readable(managed: ManagedModel, batch: Batch) -> datetime:
-    """Return when the labels of ``batch`` are mature, and can have been read where they come from
-    elsewhere.
-    """
-    moment = managed.matures(batch)
-    if managed.labels is None:
-        return moment
-    last = managed.labels.batch_of(moment - moment.resolution)
-    return last.end + managed.labels.contract.lateness

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -105,8 +105,11 @@ class Schedule(Config):
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def load_config(file: Path, kind: type[ConfigT]) -> ConfigT:
-    """Read the YAML ``file`` as a ``kind``.
+def load_config(
+    file: Path, kind: type[ConfigT], instead: Mapping[str, Any] | None = None
+) -> ConfigT:
+    """Read the YAML ``file`` as a ``kind``; with ``instead``, other values at some key paths, such
+    as ``retrain.every``, in place of the file's.
 
     Raises ConfigurationError, with the first mistake, when the file is missing, is not YAML, or
     does not fit.
@@ -119,10 +122,21 @@ def load_config(file: Path, kind: type[ConfigT]) -> ConfigT:
         raise ConfigurationError(file, "file", "YAML", " ".join(str(error).split())) from error
     if not isinstance(document, dict):
         raise ConfigurationError(file, "top level", "a mapping", repr(document)[:200])
+    for path, value in (instead or {}).items():
+        _put(document, path.split("."), value)
     try:
         return kind.model_validate(_tuples(document))
     except ValidationError as error:
         raise _refusal(file, kind, error) from error
+
+
+def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:  # noqa: ANN401 - any YAML value
+    """Set the value at a key path; a word on the way, such as ``never``, gives way to a mapping."""
+    for step in path[:-1]:
+        if not isinstance(document.get(step), dict):
+            document[step] = {}
+        document = document[step]
+    document[path[-1]] = value
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 - any YAML value
@@ -165,7 +179,7 @@ def _keys_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:
     for step in path:
         if isinstance(step, str) and step in here.model_fields:
             here = _config_type(here.model_fields[step].annotation) or here
-    return set(here.model_fields)
+    return {field.alias or name for name, field in here.model_fields.items()}
 
 
 def _config_type(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation

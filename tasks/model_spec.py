@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,14 +26,27 @@ from tasks.decisions.config import (
     WatchConfig,
 )
 from tasks.drift.config import DriftConfig
-from tasks.evaluation.config import METRICS, FairnessConfig, GuardrailsConfig, known_metric
-from tasks.features.config import FeaturesConfig, check_history
+from tasks.evaluation.config import (
+    METRICS,
+    FairnessConfig,
+    GuardrailsConfig,
+    UtilityConfig,
+    known_metric,
+)
+from tasks.features.config import (
+    FeaturesConfig,
+    check_contracts,
+    check_dates,
+    check_history,
+    check_joins,
+    past_kinds,
+)
 from tasks.presets import Preset, complete
-from tasks.records import Form, Problem, StreamName
+from tasks.records import Form, Problem, StreamName, joined_stream
 from tasks.scoring.config import OPEN, ScoringConfig, check_scoring
 from tasks.settings import Settings
 from tasks.streams import Stream
-from tasks.training.config import TrainingConfig
+from tasks.training.config import TrainingConfig, check_preparation
 from tasks.validation.config import ValidationConfig
 
 
@@ -107,6 +120,8 @@ class ModelSpec(Config):
     """The metric that is reported beside the loss. Left out: ``roc_auc``, ``log_loss`` or ``mae``
     for a binary, multiclass or regression problem.
     """
+    utility: UtilityConfig | None = None
+    """What predictions are worth to those who act on them. Left out: nothing is said of it."""
     slices: tuple[str, ...] = ()
     """Columns whose values are also judged each for itself; no slice may become clearly worse."""
     drift: DriftConfig = DriftConfig()
@@ -159,6 +174,8 @@ class ManagedModel:
     """What is scored before its batch has closed: the same rows, or those of another server."""
     labels: Stream | None = None
     """None when the rows carry their labels."""
+    joined: Mapping[str, Stream] = field(default_factory=dict)
+    """Contract -> its batches, of each from which features are joined."""
 
     @property
     def name(self) -> str:
@@ -185,6 +202,17 @@ class ManagedModel:
     def label_contract(self) -> Contract:
         """The contract of its labels: the rows' own where they carry theirs."""
         return (self.labels or self.rows).contract
+
+    @property
+    def beside(self) -> tuple[Stream, ...]:
+        """Its streams beside the rows: labels, and what is joined."""
+        return (*([] if self.labels is None else [self.labels]), *self.joined.values())
+
+    @property
+    def past_kinds(self) -> dict[str, bool]:
+        """Each feature that looks back or is joined, and whether its values are categories."""
+        joined = {name: stream.contract for name, stream in self.joined.items()}
+        return past_kinds(self.spec.features, self.contract, self.label_contract, joined)
 
     @property
     def label_key(self) -> tuple[str, ...]:
@@ -225,20 +253,68 @@ def manage(name: str, settings: Settings) -> ManagedModel:
                 "another contract than the rows'; leave it out when they carry their labels",
                 repr(spec.contract),
             )
-        labels = _stream(file, spec, "labels", _contract(spec.labels.contract, settings), settings)
+        theirs = _contract(spec.labels.contract, settings)
+        every = spec.labels.every
+        labels = _stream(file, spec, "labels", _with_classes(theirs, spec), settings, every)
         _check_labels(file, spec, rows.contract, labels.contract)
     _check(file, name, spec, rows.contract, (labels or rows).contract)
     known_from, delay = (labels or rows).contract, spec.labels.delay
     check_history(file, spec.features, rows.contract, known_from, spec.target, delay)
+    check_dates(file, spec.features.dates, rows.contract, spec.target)
+    joined = _joined(file, spec, rows.contract, settings)
+    check_preparation(
+        file,
+        spec.training.candidates,
+        _known_kinds(spec, rows.contract, (labels or rows).contract, joined),
+        code=spec.features.code is not None,
+    )
     if spec.scoring is not None:
         check_scoring(file, spec.scoring, rows.contract, spec.problem)
-    return ManagedModel(spec, settings, rows, open_rows, labels)
+    return ManagedModel(spec, settings, rows, open_rows, labels, joined)
+
+
+def _joined(file: Path, spec: ModelSpec, rows: Contract, settings: Settings) -> dict[str, Stream]:
+    """The batches of each contract from which features are joined."""
+    config = spec.features
+    known = sorted(
+        found.name.removesuffix(".odcs.yaml")
+        for found in (settings.project / "data_contracts").glob("*.odcs.yaml")
+    )
+    check_contracts(file, config.join, known, (spec.contract, spec.labels.contract or ""))
+    found = {
+        one.contract: _stream(
+            file,
+            spec,
+            joined_stream(one.contract),
+            _contract(one.contract, settings),
+            settings,
+            one.every,
+        )
+        for one in config.join
+    }
+    contracts = {name: stream.contract for name, stream in found.items()}
+    others = [*(one.name for one in config.history), *config.of_dates]
+    check_joins(file, config.join, rows, contracts, spec.target, others)
+    return found
+
+
+def _known_kinds(
+    spec: ModelSpec, rows: Contract, labels: Contract, joined: Mapping[str, Stream]
+) -> dict[str, bool]:
+    """Each feature that is not made by code, and whether its values are categories."""
+    contracts = {name: stream.contract for name, stream in joined.items()}
+    kinds = {c.name: c.categorical for c in rows.feature_columns if c.name != spec.target}
+    if spec.features.include is not None:
+        kinds = {name: kinds[name] for name in spec.features.include}
+    kinds |= dict.fromkeys(spec.features.of_dates, False)
+    kinds |= past_kinds(spec.features, rows, labels, contracts)
+    return {name: kind for name, kind in kinds.items() if name not in spec.features.exclude}
 
 
 def _streams_of_rows(file: Path, spec: ModelSpec, settings: Settings) -> tuple[Stream, Stream]:
     """The rows in batches, and the rows to be scored before theirs has closed."""
     server = OPEN if spec.scoring is None else spec.scoring.rows
-    contract = _contract(spec.contract, settings)
+    contract = _with_classes(_contract(spec.contract, settings), spec)
     if server == OPEN:
         rows = _stream(file, spec, "rows", contract, settings)
         return rows, rows
@@ -261,15 +337,21 @@ def _contract(name: str, settings: Settings) -> Contract:
 
 
 def _stream(
-    file: Path, spec: ModelSpec, name: StreamName, found: Contract, settings: Settings
+    file: Path,
+    spec: ModelSpec,
+    name: StreamName,
+    found: Contract,
+    settings: Settings,
+    every: Every | None = None,
 ) -> Stream:
-    """The rows or the labels of the spec in ``file``, under their contract."""
-    every = spec.labels.every if name == "labels" else None
+    """A stream of the spec in ``file``, under its contract; cut as the rows are where ``every`` is
+    None.
+    """
     digest = hashlib.sha256(file.read_bytes() + b"\0" + found.file.read_bytes()).hexdigest()
     return Stream(
         model=spec.model,
         name=name,
-        contract=_with_classes(found.at(settings.server), spec),
+        contract=found.at(settings.server),
         every=every or spec.batch.every,
         settings=settings,
         sha256=digest,
@@ -379,12 +461,13 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             f"a column of contract {labels.name}",
             f"{spec.target!r}{nearest(spec.target, labels.column_names)}",
         )
-    looking_back = tuple(one.name for one in spec.features.history)
+    looking_back = spec.features.of_past
     named = {
         "slices": (spec.slices, columns),
         "features.exclude": (spec.features.exclude, columns + looking_back),
         "features.include": (spec.features.include or (), columns),
         "fairness.columns": (spec.fairness.columns, columns),
+        "utility": (() if spec.utility is None else spec.utility.needs, columns),
     }
     for where, (names, known) in named.items():
         for column in names:
@@ -395,6 +478,7 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
                     f"a column of contract {contract.name}",
                     f"{column!r}{nearest(column, known)}",
                 )
+    _check_utility(file, spec, contract)
     allowed = {column.name for column in contract.feature_columns} - {spec.target}
     for column in spec.features.include or ():
         if column not in allowed:
@@ -408,11 +492,12 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
     wanted = (
         allowed if spec.features.include is None else allowed.intersection(spec.features.include)
     )
-    wanted |= set(looking_back)
+    wanted |= {*looking_back, *spec.features.of_dates}
     if spec.features.code is None and not wanted.difference(spec.features.exclude):
         raise ConfigurationError(
             file, "features", "at least one column, or code of its own", "neither"
         )
+    _check_weights(file, spec, contract)
     for column in spec.slices:
         if contract.column(column).sensitive:
             raise ConfigurationError(file, "slices", "columns that are not sensitive", repr(column))
@@ -429,3 +514,50 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             f"a column of type {' or '.join(expected)} for a {spec.problem} problem",
             f"{spec.target!r} of type {target.logical_type}",
         )
+
+
+def _check_weights(file: Path, spec: ModelSpec, contract: Contract) -> None:
+    """Refuse weights of classes where there are none, and of a column that is no number."""
+    weights = spec.training.weights
+    if weights.classes is not None and spec.problem == "regression":
+        raise ConfigurationError(
+            file, "training.weights.classes", "none for a regression problem", repr(weights.classes)
+        )
+    if (name := weights.column) is None:
+        return
+    where = "training.weights.column"
+    if name not in contract.column_names:
+        found = f"{name!r}{nearest(name, contract.column_names)}"
+        raise ConfigurationError(file, where, f"a column of contract {contract.name}", found)
+    kind = contract.column(name).logical_type
+    if kind not in ("number", "integer") or name == spec.target:
+        raise ConfigurationError(
+            file, where, "a number beside the target", f"{name!r} of type {kind}"
+        )
+
+
+def _check_utility(file: Path, spec: ModelSpec, contract: Contract) -> None:
+    """Refuse a utility that the problem, the contract or the gate does not allow."""
+    utility = spec.utility
+    if utility is None:
+        if spec.gate.loss == "utility":
+            raise ConfigurationError(file, "gate.loss", "log_loss or metric, or a utility", "none")
+        return
+    if utility.costs is None:
+        return
+    if spec.problem != "binary":
+        raise ConfigurationError(
+            file,
+            "utility.costs",
+            "code for a problem that is not binary: costs are those of acting or not",
+            f"costs for a {spec.problem} problem",
+        )
+    for name in utility.needs:
+        found = contract.column(name)
+        if found.logical_type not in ("number", "integer"):
+            raise ConfigurationError(
+                file,
+                "utility.costs",
+                "columns of type number or integer",
+                f"{name!r} of type {found.logical_type}",
+            )

@@ -19,6 +19,10 @@ MOST_CALLS = 200
 """Calls that a pipeline may raise in, until no more is asked which of the rows it raises for."""
 
 
+class UnknownClassesError(KingmakerError, ValueError):
+    """A model of a binary problem knows other classes than 0 and 1."""
+
+
 class FeatureMismatchError(KingmakerError, ValueError):
     """The frame does not have the features that the model was trained on."""
 
@@ -33,12 +37,15 @@ def predict(
 
     Shape (rows,) for regression and for binary, where it is P(positive); (rows, classes) for
     multiclass, in the order of ``classes``, with 0 for a class that the pipeline has never seen.
+    Raises UnknownClassesError when the classes of a binary problem are not 0 and 1.
     """
     if problem == "regression":
         return np.asarray(pipeline.predict(features), dtype="float64")
     probabilities = np.asarray(pipeline.predict_proba(features), dtype="float64")
     known = list(pipeline.classes_)
     if problem == "binary":
+        if not set(known) <= {0.0, 1.0}:
+            raise UnknownClassesError(f"expected classes 0 and 1, found {known}")
         return probabilities[:, known.index(1.0)] if 1.0 in known else np.zeros(len(probabilities))
     return align(probabilities, [str(label) for label in known], classes)
 

@@ -1,4 +1,6 @@
-"""Streams: the rows of a model, or their labels, as batches under one contract."""
+"""Streams: the rows of a model, their labels, or what is joined to them, as batches under one
+contract.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from datetime import datetime
 
 from data_contracts.contract import Contract
 from tasks.batches import Batch, Every, batch_named, batch_of
-from tasks.records import StreamName
+from tasks.records import StreamName, stream_in_words
 from tasks.settings import Settings
 from tasks.validation.config import ValidationConfig
 
@@ -28,7 +30,7 @@ class Stream:
     validation: ValidationConfig
 
     def __str__(self) -> str:
-        return self.model if self.name == "rows" else f"{self.model} {self.name}"
+        return f"{self.model} {stream_in_words(self.name)}".rstrip()
 
     def batch(self, id: str) -> Batch:
         """Return the batch called ``id``; BatchNameError when the stream has no such batches."""

@@ -25,6 +25,8 @@ from docs.generate.__main__ import stale
 from tasks.model_spec import ModelSpec, manage
 from tasks.presets import PRESETS
 from tasks.settings import Settings
+from tasks.training.config import Candidate
+from tasks.training.pipeline import check_candidates
 from tests.sample_contract import sample_contract
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +81,8 @@ def test_every_source_example_is_accepted_as_it_stands(tmp_path):
         "postgresql",
         "duckdb",
         "custom",
+        "postgresql",
+        "api",
     ]
 
 
@@ -447,3 +451,15 @@ def test_every_command_of_the_runbook_exists():
     assert commands - {"type"} <= set(get_command(app).commands)  # type: ignore[attr-defined]  # a group
     assert {"up", "deploy", "prune", "rotate-secrets", "rollback"} <= commands
     assert set(re.findall(r"`make ([^`]+)`", text)) <= targets
+
+
+def test_candidates_of_the_docs_are_accepted(tmp_path):
+    """Every list of candidates in docs/estimators.md passes the check, of one problem or the
+    other.
+    """
+    for block in _yaml("docs/estimators.md"):
+        for one in yaml.safe_load(block):
+            candidate = Candidate.model_validate(one)
+            problem = "regression" if "Regressor" in candidate.estimator else "binary"
+
+            check_candidates(tmp_path / "model.yaml", (candidate,), problem)

@@ -5,6 +5,7 @@ Where do I go to change ...?
     streams.py    the public streams, cut into batches
     models.py     every model that a policy may ask for, trained once
     policies.py   the rows of the table; replay.py: a stream under one of them
-    judging.py    stored predictions in the production comparison
     trials.py     how often the gate errs; plot.py: the picture
+
+Policies are replayed by flows/whatif/, as over a model's own history.
 """

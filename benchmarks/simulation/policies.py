@@ -11,7 +11,8 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.simulation.models import Models, Window
-from benchmarks.simulation.replay import Asks, Outcome, Replay, Spec, replay_bare
+from benchmarks.simulation.replay import Asks, Replay, Spec, replay_bare
+from flows.whatif.replay import Outcome
 from tasks.decisions.config import (
     Adaptation,
     Budget,
@@ -71,7 +72,7 @@ def by_drift(models: Models, window: Window) -> Asks:
 
     def asks(batch: int, trained: int, _: Sequence[float]) -> bool:
         if trained not in references:
-            seen = models.training_rows(trained, window)
+            seen = models.training_rows(trained, models.last(window))
             rows = np.arange(seen.start, seen.stop)
             references[trained] = np.random.default_rng(0).choice(
                 rows, min(REFERENCE, len(rows)), replace=False

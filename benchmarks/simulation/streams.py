@@ -11,6 +11,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from flows.whatif import stream
+from tasks.evaluation.objective import Objective
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -33,37 +36,14 @@ SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Stream:
-    """The rows of one stream, oldest first, and where its batches begin."""
+METRIC = {"binary": "log_loss", "regression": "mae"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(stream.Stream):
+    """The rows of one stream: numbers, and categories as pandas categories."""
 
     setting: Setting
-    features: pd.DataFrame
-    """(rows, features): numbers, and categories as pandas categories."""
-    target: np.ndarray
-    """(rows,) float64."""
-    moments: np.ndarray
-    """(rows,) datetime64[us]."""
-    batches: tuple[str, ...]
-    starts: np.ndarray
-    """(batches + 1,) int64: batch ``i`` is the rows ``starts[i]:starts[i + 1]``."""
-
-    def rows(self, first: int, last: int | None = None) -> slice:
-        """Return the rows of the batches ``first`` to ``last``, both included; of ``first`` alone
-        without ``last``.
-        """
-        return slice(
-            int(self.starts[first]), int(self.starts[(first if last is None else last) + 1])
-        )
-
-    def holdout(self, batch: int) -> slice:
-        """Return the newest 20% of the rows of ``batch``; rows of one moment stay together, as in
-        training/split.py.
-        """
-        inside = self.rows(batch)
-        times = self.moments[inside]
-        cutoff = times[min(int(0.8 * len(times)), len(times) - 1)]
-        return slice(inside.start + int(np.searchsorted(times, cutoff)), inside.stop)
 
     def head(self, batches: int) -> Stream:
         """Return the first so many batches."""
@@ -73,8 +53,11 @@ class Stream:
             features=self.features.iloc[:stop],
             target=self.target[:stop],
             moments=self.moments[:stop],
+            slices=self.slices.iloc[:stop],
             batches=self.batches[:batches],
             starts=self.starts[: batches + 1],
+            known=self.known[:batches],
+            contents=self.contents[:batches],
         )
 
 
@@ -89,13 +72,19 @@ def cut(setting: Setting, frame: pd.DataFrame) -> Stream:
     text = [
         name for name in features.columns if not np.issubdtype(features[name].dtype.type, np.number)
     ]
+    batches = tuple(periods[starts])
     return Stream(
+        name=setting.name,
         setting=setting,
+        objective=Objective(setting.problem, METRIC[setting.problem]),
         features=features.astype(dict.fromkeys(text, "category")),
         target=frame["y"].to_numpy(dtype="float64"),
         moments=frame["ts"].to_numpy(dtype="datetime64[us]"),
-        batches=tuple(periods[starts]),
+        slices=pd.DataFrame(index=frame.index),
+        batches=batches,
         starts=np.r_[starts, len(frame)].astype("int64"),
+        known=tuple(range(len(batches))),
+        contents=batches,
     )
 
 

@@ -1,10 +1,14 @@
-"""What the features of a model mean that look back, as ``kingmaker features`` tells it."""
+"""What the features of a model mean that look back or are joined, as ``kingmaker features`` tells
+it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.features.history import Definition, add_history, definitions
+from tasks.features.beside import add_past
+from tasks.features.history import Definition, definitions
+from tasks.features.join import joins
 from tasks.lake import read_accepted
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
@@ -13,12 +17,12 @@ from tasks.records import BatchRecord, Record
 
 
 class LookingBack(Record):
-    """A feature that looks back."""
+    """A feature that looks back, or is joined."""
 
     name: str
     means: str
     source: str
-    """Where the rows that it looks back on come from: a contract, and a column of it."""
+    """Where the rows that it is made of come from: a contract, and a column of it."""
     sql: str
     batch: str | None = None
     """The newest accepted batch; None when there is none."""
@@ -38,21 +42,32 @@ class LookingBack(Record):
 
 
 def looking_back(managed: ManagedModel, engine: Engine) -> tuple[LookingBack, ...]:
-    """Return the features of the spec that look back, with their gaps in the newest batch."""
+    """Return the features of the spec that look back, then those that are joined, with their gaps
+    in the newest batch.
+    """
     known = ledger.known_batches(engine, managed.name).values()
     newest = next((one for one in reversed(list(known)) if one.accepted), None)
     gaps = {} if newest is None else _gaps(managed, engine, newest)
+    told = [
+        (one.config.name, one.in_words(), _source(managed, one), one.sql())
+        for one in definitions(managed)
+    ]
+    told += [
+        (name, one.in_words(), f"column {column} of contract {one.contract.name}", one.sql())
+        for one in joins(managed)
+        for name, column in one.config.features.items()
+    ]
     return tuple(
         LookingBack(
-            name=one.config.name,
-            means=one.in_words(),
-            source=_source(managed, one),
-            sql=one.sql(),
+            name=name,
+            means=means,
+            source=source,
+            sql=sql,
             batch=None if newest is None else newest.batch.id,
             rows=0 if newest is None else newest.verdict.rows - newest.verdict.quarantined,
-            gaps=gaps.get(one.config.name),
+            gaps=gaps.get(name),
         )
-        for one in definitions(managed)
+        for name, means, source, sql in told
     )
 
 
@@ -63,13 +78,11 @@ def _source(managed: ManagedModel, one: Definition) -> str:
 
 
 def _gaps(managed: ManagedModel, engine: Engine, newest: BatchRecord) -> dict[str, float]:
-    columns = dict.fromkeys(key for one in managed.spec.features.history for key in one.by)
-    wanted = tuple(dict.fromkeys([*columns, managed.contract.event_time]))
+    config = managed.spec.features
+    keys = [key for one in config.history for key in one.by]
+    keys += [key for join in config.join for key in join.keys]
+    wanted = tuple(dict.fromkeys([*keys, managed.contract.event_time]))
     rows = read_accepted(managed.settings.lake, newest.snapshot, newest.verdict, wanted)
-    past = ledger.past(engine, managed.name, newest.as_of)
-    made = add_history(managed, {newest.batch.id: rows}, past)[newest.batch.id]
-    return {
-        one.name: made[one.name].null_count / made.num_rows
-        for one in managed.spec.features.history
-        if made.num_rows
-    }
+    past = ledger.past(engine, managed.name, newest.as_of, managed.joined)
+    made = add_past(managed, {newest.batch.id: rows}, past)[newest.batch.id]
+    return {name: made[name].null_count / made.num_rows for name in config.of_past if made.num_rows}

@@ -124,6 +124,57 @@ def plan(
     print("\n".join(found.in_lines()))
 
 
+@app.command()
+def whatif(
+    model: Model,
+    tries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="KEY=VALUE ...",
+            help=(
+                "Other values of keys of the spec, such as 'retrain.every=4 gate.refresh=better';"
+                " repeat it for each policy. Default: other clocks, windows and candidates."
+            ),
+        ),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="How long models that are missing may be trained.")
+    ] = 20.0,
+    rows: Annotated[
+        int, typer.Option(min=1000, help="Most rows; of more, the same share of each batch.")
+    ] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """Replay the model's own history under other policies: what each would have gained and cost.
+
+    Nothing that decides is written. What is trained is stored, so that the same is told in seconds
+    when it is asked again.
+    """
+    from deployments.command.running import progress
+    from deployments.command.whatif import in_lines
+    from flows.whatif.answer import what_if
+    from tasks.reports.task import write_whatif_page
+
+    settings = Settings()
+    managed = manage(model, settings)
+    found = what_if(
+        managed,
+        existing_ledger(settings),
+        tries or (),
+        datetime.now(UTC),
+        most_rows=rows,
+        seconds=60 * minutes,
+        say=progress,
+    )
+    page = write_whatif_page(managed, found)
+    if as_json:
+        _print_json(found)
+        return
+    print("\n".join(in_lines(found)))
+    print(f"  page: {page}")
+
+
 @app.command("explain")
 def explain_decision(
     number: Annotated[
@@ -154,8 +205,8 @@ def features(
     sql: Annotated[bool, typer.Option("--sql", help="The query that makes each.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the features mean that look back, from where they come, and how often they have no
-    value.
+    """Say what the features mean that look back or are joined, from where they come, and how often
+    they have no value.
     """
     managed = manage(model, Settings())
     engine = existing_ledger(managed.settings)
@@ -165,7 +216,11 @@ def features(
     if as_json:
         _print_json(found)
         return
-    print(model if found else f"{model}: no feature looks back; docs/features.md says how one does")
+    print(
+        model
+        if found
+        else f"{model}: no feature looks back or is joined; docs/features.md says how"
+    )
     for one in found:
         print("\n".join(one.in_lines(sql=sql)))
 
@@ -242,7 +297,9 @@ def quarantine(
 @app.command()
 def check(model: OneModel = None, as_json: AsJson = False) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
+    from tasks.evaluation.task import check_own_utility
     from tasks.training.pipeline import check_candidates
+    from tasks.training.weights import check_weighted
     from tasks.validation.dry_run import check_rules
 
     settings = Settings()
@@ -251,9 +308,11 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
         candidates = managed.spec.training.candidates
         file = settings.project / "deployments" / managed.name / "model.yaml"
         check_candidates(file, candidates, managed.spec.problem)
+        check_weighted(file, managed.spec.training)
+        check_own_utility(managed)
         check_rules(managed.contract)
-        if managed.labels is not None:
-            check_rules(managed.labels.contract)
+        for stream in managed.beside:
+            check_rules(stream.contract)
         one = Checked(
             model=managed.name,
             columns=len(managed.contract.columns),

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from statistics import median
 
-from flows.steps.evidence import labelled_rows
-from tasks.decisions.power import ASSUMED, rows_to_tell, spread, told_by
-from tasks.history import History
+from flows.steps.evidence import comparisons, labelled_rows
+from tasks.decisions.power import (
+    ASSUMED,
+    COMPARISONS,
+    least_rows,
+    rows_to_tell,
+    spread,
+    told_by,
+)
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, Comparison, Evidence, Hold, PolicyEvidence, Record, Retrain
+from tasks.records import BatchRecord, Hold, PolicyEvidence, Record, Retrain
 
-COMPARISONS = 12
-"""Newest comparisons that say how far losses spread."""
 RECENT = 6
 """Newest batches that say how many rows come."""
 FARTHEST = 3650
@@ -49,7 +54,7 @@ class Plan(Record):
     unseen_batches: int
     """Labelled, which the champion has not seen."""
     least_rows: int
-    """Below which nothing is compared."""
+    """Below which nothing is compared, or, by ``retrain.tell``, trained."""
     spread: float
     """Of a row's paired loss, as a share of the mean loss."""
     comparisons: int
@@ -68,7 +73,7 @@ class Plan(Record):
         could = (
             f"a training now could tell a difference of {now:.1%}"
             if self.unseen_rows >= self.least_rows
-            else f"nothing is compared below {self.least_rows:,}"
+            else f"nothing is trained to be compared below {self.least_rows:,}"
         )
         yield (
             f"{self.model}: version {self.champion} has not seen {self.unseen_rows:,} labelled"
@@ -110,8 +115,7 @@ def plan_of(managed: ManagedModel, engine: Engine, gains: Sequence[float]) -> Pl
     labelled = [r for r in records if r.performances or (until and r.batch.start < until)]
     unseen = [r for r in labelled if until and r.batch.start >= until]
     rows = sum(map(labelled_rows, unseen))
-    compared = [one.comparison for one in _judged(history) if one.comparison is not None]
-    newest: list[Comparison] = compared[-COMPARISONS:]
+    newest = list(islice(comparisons(history), COMPARISONS))
     measured = spread(newest)
     of = ASSUMED if measured is None else measured
     recent = records[-RECENT:]
@@ -132,7 +136,9 @@ def plan_of(managed: ManagedModel, engine: Engine, gains: Sequence[float]) -> Pl
         else "",
         unseen_rows=rows,
         unseen_batches=len(unseen),
-        least_rows=spec.gate.min_rows,
+        least_rows=max(
+            spec.gate.min_rows, least_rows(spec.gate, spec.retrain, comparisons(history))
+        ),
         spread=of,
         comparisons=0 if measured is None else len(newest),
         rows_per_batch=pace,
@@ -151,10 +157,6 @@ def plan_of(managed: ManagedModel, engine: Engine, gains: Sequence[float]) -> Pl
         else (),
         policy=words[-1] if words else "",
     )
-
-
-def _judged(history: History) -> Iterator[Evidence]:
-    return (entry.evidence for entry in history if isinstance(entry.evidence, Evidence))
 
 
 def _told(

@@ -26,6 +26,11 @@ def in_lines(card: ScoreCard) -> Iterator[str]:
             f"  together they gained {card.gained} in loss, summed over the rows that judged them"
             " (below 0: they cost it)"
         )
+    for year in card.years if len(card.years) > 1 else ():
+        yield (
+            f"  {year.year}: {year.right} right, {year.wrong} wrong, {year.untold} cannot be told;"
+            f" gained {year.gained}"
+        )
     yield f"  {card.holds} times nothing was trained: there is no version to compare that with"
     for one in card.judged:
         yield from _in_lines(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from flows.steps.pending import labels_in_words, listed, waiting_batches
@@ -14,7 +14,7 @@ from tasks.ledger.superseded import superseded
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.needs import Need, needs
-from tasks.records import Estimate, LedgerEntry, Record, Superseded
+from tasks.records import Estimate, LedgerEntry, Record, Superseded, stream_in_words
 from tasks.reports.summary import estimate_in_words, newest_estimate
 from tasks.streams import Stream
 
@@ -83,8 +83,9 @@ class ModelStatus(Record):
     """What stands in for the labels of the newest batch."""
     estimate_in_words: str
     waiting: Waiting
-    waiting_labels: Waiting
-    """Empty where the rows carry their labels."""
+    waiting_beside: Mapping[str, Waiting]
+    """Of labels from a contract of their own, and of each contract that features are joined from.
+    """
     labels: tuple[str, ...]
     """What a person should know of the labels, in sentences."""
     replaced: tuple[Superseded, ...]
@@ -107,8 +108,9 @@ class ModelStatus(Record):
         if self.estimate_in_words:
             yield f"  estimate  {self.estimate_in_words}"
         yield f"  waiting   {str(self.waiting) or 'nothing'}"
-        if unread := str(self.waiting_labels):
-            yield f"  unread    labels: {unread}"
+        for stream, waiting in self.waiting_beside.items():
+            if unread := str(waiting):
+                yield f"  unread    {stream}: {unread}"
         yield from (f"  labels    {line}" for line in self.labels)
         yield from (f"  replaced  {one}" for one in self.replaced)
         if self.acting:
@@ -132,9 +134,9 @@ def status_of(managed: ManagedModel, engine: Engine, now: datetime) -> ModelStat
             "" if estimated is None else estimate_in_words(estimated, managed.spec.metric)
         ),
         waiting=_waiting(managed.rows, engine, now),
-        waiting_labels=(
-            Waiting() if managed.labels is None else _waiting(managed.labels, engine, now)
-        ),
+        waiting_beside={
+            stream_in_words(one.name).strip(): _waiting(one, engine, now) for one in managed.beside
+        },
         labels=labels_in_words(managed, engine, now),
         replaced=superseded(engine, managed.name),
         acting=current_holder(engine, managed.name),

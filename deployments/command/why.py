@@ -18,12 +18,13 @@ from flows.steps.champion import served_version
 from tasks.configuration import ConfigurationError
 from tasks.errors import MisuseError
 from tasks.explanation.reasons import plain, reasons
+from tasks.features.beside import add_past
 from tasks.features.frame import build_by_spec
 from tasks.features.labels import labelled_rows
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
-from tasks.records import BatchRecord, KnownLabels, Record, serving_version
+from tasks.records import BatchRecord, KnownLabels, Past, Record, serving_version
 from tasks.scoring.delivered import SCORED_AT, VERSION
 from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 
@@ -220,5 +221,8 @@ def _features(
         (name, row[f"{KEY}{name}"][0].cast(rows[name].type))
         for name in _key_columns(managed.contract)
     ]
-    tables = {record.batch.id: _where(rows, key)}
+    past = Past(record.as_of)
+    if managed.spec.features.of_past:
+        past = ledger.past(engine, managed.name, record.as_of, managed.joined)
+    tables = add_past(managed, {record.batch.id: _where(rows, key)}, past)
     return build_by_spec(managed, tables, {record.batch.id: record.snapshot.sha256}).features

@@ -301,6 +301,7 @@ def _local(address: str) -> str:
     """An address of this server to go on to; its first page for any other."""
     found = urlsplit(address)
     local = address.startswith("/") and not address.startswith(("//", "/\\"))
+    local = local and address.isprintable()  # a browser leaves out a tab: /<tab>/host is //host
     return address if local and not (found.scheme or found.netloc) else "/"
 
 

@@ -50,9 +50,8 @@ from tasks.registry.package import Package
 from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
-from tasks.training.config import Window
 from tasks.training.fit import Contender, Fitted, class_labels, contenders
-from tasks.training.search import Found, Searched, SearchFailedError
+from tasks.training.search import Found, Searched, SearchFailedError, search_is_due
 from tasks.training.split import Split, spans
 from tasks.training.task import search_candidates, split, train
 
@@ -102,9 +101,19 @@ def search(run: ModelRun) -> Search:
         window=kind,
         features=features_sha256(run.managed, frame),
         parts=parts,
-        searched=search_candidates(run.managed, parts, loss, incumbent),
+        searched=search_candidates(
+            run.managed, parts, loss, incumbent, due=_search_is_due(run, champion)
+        ),
         holdout=hold_out(run, parts, champion),
     )
+
+
+def _search_is_due(run: ModelRun, champion: LoadedModel | None) -> bool:
+    every = run.managed.spec.training.tuning.every
+    if champion is None or every == 1:
+        return True
+    newest = map(run.trainings.version, reversed(run.history.challengers))
+    return search_is_due(newest, every, run.managed.rows.sha256)
 
 
 def window(run: ModelRun, kind: WindowKind) -> list[BatchRecord]:
@@ -196,13 +205,13 @@ def challengers(run: ModelRun, search: Search) -> Iterator[Challenger]:
 def _contenders(run: ModelRun, search: Search, found: tuple[Found, ...]) -> tuple[Contender, ...]:
     """The recipes that challenge the champion, in order."""
     spec, champion = run.managed.spec, search.champion
-    window = Window() if search.window == "all history" else spec.training.window
     return contenders(
         found,
         search.features,
-        str(window),
+        spec.training.rows_in_words(all_history=search.window == "all history"),
         None if champion is None else champion.trained.recipe,
         ensemble=spec.ensemble.members,
+        weights=spec.training.weights,
     )
 
 
@@ -217,8 +226,7 @@ def judge(run: ModelRun, search: Search, challenger: Challenger) -> LedgerEntry:
         run, challenger.fitted, search.holdout, search.champion, search.window
     )
     example = make_package(run, fitted)
-    found, left_out = search.searched.found, challenger.left_out
-    trained = enter(run, fitted, as_fitted, found, left_out, example.package)
+    trained = enter(run, fitted, as_fitted, search.searched, challenger.left_out, example.package)
     evidence = gather_evidence(run, search, fitted, trained, as_fitted, example, joins)
     evidence = evidence.but(left_out=challenger.left_out)
     gate = GateRule(settings=run.managed.spec.gate, approval_required=run.approval_required())
@@ -237,7 +245,7 @@ def enter(
     run: ModelRun,
     fitted: Fitted,
     as_fitted: np.ndarray,
-    found: tuple[Found, ...],
+    searched: Searched,
     left_out: tuple[LeftOut, ...],
     package: Package,
 ) -> TrainedModel:
@@ -249,21 +257,17 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
+    rows = LabelledRows(parts.holdout)
+    objective = Objective(spec.problem, spec.metric, fitted.classes)
+    unseen = as_fitted if fitted.unseen is None else fitted.unseen
     measured = Behaviour()
     try:
-        measured = behaviour(
-            predicts,
-            LabelledRows(parts.holdout),
-            as_fitted,
-            as_fitted if fitted.unseen is None else fitted.unseen,
-            Objective(spec.problem, spec.metric, fitted.classes),
-            spec.training.seed,
-        )
+        measured = behaviour(predicts, rows, as_fitted, unseen, objective, spec.training.seed)
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything; the model is trained
         get_run_logger().warning(
             "%s: which features matter cannot be told: %s", run.managed.name, first_line(error)
         )
-    profile, baseline = make_baseline(
+    baseline = make_baseline(
         run.managed,
         parts.train,
         parts.holdout,
@@ -271,6 +275,8 @@ def enter(
         predicts,
         measured.importance,
         history_before(run, parts.train),
+        objective.losses(rows.target, unseen),
+        rows.blocks,
     )
     lineage = Lineage(
         model=run.managed.name,
@@ -288,6 +294,7 @@ def enter(
         contract_text=run.managed.contract.file.read_text(encoding="utf-8"),
         seed=spec.training.seed,
         code_version=code_version(run.managed.settings),
+        searched=searched.anew,
         behaviour=measured,
     )
     training = Training(
@@ -295,9 +302,10 @@ def enter(
         batch=max(span.batch for span in parts.held_out),
         kind=contender.kind,
         pipeline=fitted.pipeline,
-        baseline=baseline,
-        profile=profile,
-        trials=tuple(item.trial for item in found),
+        baseline=baseline.sample,
+        profile=baseline.profile,
+        held=baseline.held,
+        trials=tuple(item.trial for item in searched.found),
         left_out=left_out,
         spec_text=spec.model_dump_json(indent=2),
         seconds=fitted.seconds,
@@ -324,7 +332,7 @@ def history_before(
     for record in reversed([r for r in records if r.batch.end <= first]):
         drift, moved = record.drift, frozenset[str]()
         if drift is not None and drift.reference.kind == "season":
-            moved = frozenset(f.feature for f in drift.features if f.outcome == "drifted")
+            moved = frozenset(f.feature for f in drift.features if f.outcome == "unusual")
         yield run.features([record]), moved
 
 

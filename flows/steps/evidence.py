@@ -15,6 +15,7 @@ from prefect import get_run_logger
 from flows.steps.maturity import trainable, waiting
 from flows.steps.run import ModelRun
 from tasks.decisions.policy import realised_gain
+from tasks.decisions.power import least_rows
 from tasks.evaluation.compare import SeenRowsError, is_enough
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
@@ -319,8 +320,8 @@ def policy_evidence(
     since = [r for r in accepted if newest is None or r.batch.id > newest]
     unseen, least = unseen_from(run, champion), 0
     asked = run.history.awaiting_approval
-    if unseen is not None and gate.without_evidence == "keep":
-        least = gate.min_rows
+    if unseen is not None:
+        least = least_rows(gate, run.managed.spec.retrain, comparisons(run.history))
     return PolicyEvidence(
         model=run.managed.name,
         batch=record.batch.id,
@@ -345,6 +346,13 @@ def policy_evidence(
         awaits_approval=asked[-1].decision.version if champion is None and asked else None,
         gains=realised_gains(run.history),
     )
+
+
+def comparisons(history: History) -> Iterator[Comparison]:
+    """Yield the comparisons that the gate has judged by, newest first."""
+    for entry in reversed(history.entries):
+        if isinstance(entry.evidence, Evidence) and entry.evidence.comparison is not None:
+            yield entry.evidence.comparison
 
 
 def realised_gains(history: History) -> tuple[float, ...]:

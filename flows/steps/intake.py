@@ -19,7 +19,7 @@ from tasks.ledger.repositories import Batches
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.records import BatchRecord
-from tasks.reports.task import write_label_page
+from tasks.reports.task import write_stream_page
 from tasks.settings import Settings
 from tasks.streams import Stream
 from tasks.validation.task import check_contract, validate
@@ -99,15 +99,34 @@ def take_in_labels(run: ModelRun) -> tuple[tuple[BatchRecord, ...], SourceError 
     stream, taken = run.managed.labels, list[BatchRecord]()
     if stream is None:
         return (), None
-    check_contract(stream)
     try:
-        for source in new_batches(stream, run.labels.finished, run.as_of):
-            record = take_in(run, stream, run.labels, source)
-            write_label_page(stream, record)
-            taken.append(run.labels.write(record.completed_by(None)))
+        taken.extend(_taken_in(run, stream, run.labels))
     except SourceError as error:
         return tuple(taken), error
     return tuple(taken), None
+
+
+def take_in_joined(run: ModelRun) -> tuple[BatchRecord, ...]:
+    """Take in every batch that waits of the contracts that features are joined from, and return
+    them.
+
+    SourceError when one cannot be read: rows that came meanwhile would lack their features, and
+    wait.
+    """
+    return tuple(
+        record
+        for name, stream in run.managed.joined.items()
+        for record in _taken_in(run, stream, run.joined[name])
+    )
+
+
+def _taken_in(run: ModelRun, stream: Stream, batches: Batches) -> Iterator[BatchRecord]:
+    """Take in every batch of a stream beside the rows, one at a time."""
+    check_contract(stream)
+    for source in new_batches(stream, batches.finished, run.as_of):
+        record = take_in(run, stream, batches, source)
+        write_stream_page(stream, record)
+        yield batches.write(record.completed_by(None))
 
 
 def take_in(run: ModelRun, stream: Stream, batches: Batches, source: SourceBatch) -> BatchRecord:

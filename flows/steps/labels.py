@@ -11,10 +11,11 @@ from flows.steps.publish import publish_judged
 from flows.steps.run import ModelRun
 from flows.steps.score import served_before
 from tasks.cohorts import due, labels_read, why_waiting
+from tasks.drift.histograms import outside_rows
 from tasks.drift.task import measure_target
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored
-from tasks.evaluation.task import judge_apart, judge_performance, score_labelled
+from tasks.evaluation.task import judge_apart, judge_performance, parted_loss, score_labelled
 from tasks.features.labels import count_labelled, count_unknown
 from tasks.records import BatchRecord, Labelled, LoadedModel
 from tasks.scoring.task import served_batch
@@ -79,11 +80,16 @@ def _judged(run: ModelRun, record: BatchRecord) -> BatchRecord:
             scored[0] = scored[0].instead(before.rows, before.predicted)
             apart = judge_apart(run.managed, scored[0], before.rows, before.served_by)
     drift = record.drift
+    if drift is not None:
+        drift = measure_target(run.managed, served, frame, drift)
+        if scored:
+            beyond = outside_rows(served.profile, scored[0].rows.frame.features)
+            drift = drift.judged(*parted_loss(scored[0], beyond))
     return record.judged(
         performances=judge_performance(run.managed, scored),
         apart=apart,
         summary=scored[0].summary if scored else None,
-        drift=None if drift is None else measure_target(run.managed, served, frame, drift),
+        drift=drift,
     )
 
 

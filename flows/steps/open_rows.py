@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from data_contracts.contract import Contract
 from data_contracts.open_rows import open_contract
 from tasks.errors import RefusedError
 from tasks.features.history import later_columns, reach
+from tasks.features.join import join_reach
 from tasks.ingest.arrivals import closed_batches, open_batches
 from tasks.ingest.open_rows import rows_of_batch, write_open_rows
 from tasks.ingest.rows import Rows
@@ -106,33 +107,23 @@ def past_of_open_rows(
     last: datetime,
     before: datetime | None = None,
 ) -> Iterator[Past]:
-    """Give what features of rows from ``first`` to ``last`` look back on: the batches that were
-    taken in, and of those that were not, what their source holds now.
+    """Give what features of rows from ``first`` to ``last`` look back on, or are joined from: the
+    batches that were taken in, and of those that were not, what their source holds now.
 
     ``before`` leaves out rows of the latter from this event time on. Nothing is read where the spec
-    has no feature that looks back. Raises as ``checked_rows`` does.
+    has no such feature. Raises as ``checked_rows`` does.
     """
-    if not managed.spec.features.history:
-        yield Past(as_of)
-        return
-    furthest = reach(managed)
-    since = None if furthest is None else first - furthest
-    rows = open_contract(managed.contract, managed.spec.target, later_columns(managed))
-    streams: list[tuple[Stream, Stream, Contract]] = [(managed.rows, managed.open_rows, rows)]
-    if managed.labels is not None:
-        told = managed.labels.contract
-        known = replace(told, columns=tuple(replace(c, available=True) for c in told.columns))
-        streams.append((managed.labels, managed.labels, open_contract(known, "")))
     past = Past(as_of)
     with ExitStack() as stack:
-        for closed, still_open, contract in streams:
+        for closed, still_open, contract, furthest in _read_beside(managed):
+            since = None if furthest is None else first - furthest
             there = revisions(engine, managed.name, closed.name)
             ids = {id for id, _ in there}
             waiting = [(closed, one.batch) for one in closed_batches(closed, as_of)]
             waiting += [(still_open, one.batch) for one in open_batches(still_open, as_of, before)]
             found = list[Path]()
             for stream, batch in waiting:
-                if batch.id in ids or batch.start >= last or (since and batch.end <= since):
+                if batch.id in ids or batch.start > last or (since and batch.end <= since):
                     continue
                 read = rows_of_batch(stream, batch)
                 checked = stack.enter_context(
@@ -144,9 +135,36 @@ def past_of_open_rows(
             taken = tuple(there.values())
             if closed.name == "rows":
                 past = replace(past, rows=taken, open_rows=tuple(found))
-            else:
+            elif closed.name == "labels":
                 past = replace(past, labels=taken, open_labels=tuple(found))
+            else:
+                name = contract.name
+                past = replace(
+                    past,
+                    joined={**past.joined, name: taken},
+                    open_joined={**past.open_joined, name: tuple(found)},
+                )
         yield past
+
+
+def _read_beside(
+    managed: ManagedModel,
+) -> Iterator[tuple[Stream, Stream, Contract, timedelta | None]]:
+    """Give what features are made of beside a row: the stream of closed batches and that of open
+    ones, the contract of the latter, and how far back is looked.
+    """
+    if managed.spec.features.history:
+        furthest = reach(managed)
+        rows = open_contract(managed.contract, managed.spec.target, later_columns(managed))
+        yield managed.rows, managed.open_rows, rows, furthest
+        if managed.labels is not None:
+            told = managed.labels.contract
+            known = replace(told, columns=tuple(replace(c, available=True) for c in told.columns))
+            yield managed.labels, managed.labels, open_contract(known, ""), furthest
+    for name, stream in managed.joined.items():
+        ends = [one.valid_until for one in managed.spec.features.join if one.contract == name]
+        contract = open_contract(stream.contract, "", list(filter(None, ends)))
+        yield stream, stream, contract, join_reach(managed, name)
 
 
 @contextmanager

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 
 from data_contracts.open_rows import open_contract
 from flows.steps.run import ModelRun
-from tasks.features.config import history_kinds
+from tasks.features.beside import add_past
 from tasks.features.frame import inputs
-from tasks.features.history import add_history
 from tasks.features.task import open_features
 from tasks.lake import read_reasons, read_span, to_frame
 from tasks.model_spec import ManagedModel
@@ -52,8 +51,8 @@ def make_package(run: ModelRun, fitted: Fitted) -> Example:
     spec, contract = managed.spec, managed.contract
     needed = inputs(contract, spec.features, spec.target)
     rows = _first_rows(managed, run.batches.known[max(train.snapshots)])
-    history = history_kinds(spec.features, contract, managed.label_contract)
-    made = add_history(managed, {"rows": rows}, run.past)["rows"]
+    past = managed.past_kinds
+    made = add_past(managed, {"rows": rows}, run.past)["rows"]
     package = Package(
         entry="flows.steps.packaged",
         record={
@@ -65,15 +64,15 @@ def make_package(run: ModelRun, fitted: Fitted) -> Example:
             "features": spec.features.model_dump(mode="json"),
             "server": contract.server.name,
             "inputs": needed,
-            "history": history,
+            "past": past,
         },
         contract_text=contract.file.read_text(encoding="utf-8"),
         project=managed.settings.project,
         code=spec.features.code,
         inputs={name: contract.column(name).required for name in needed}
-        | dict.fromkeys(history, True),
+        | dict.fromkeys(past, True),
         outputs=tuple(f"probability_{label}" for label in fitted.classes) or ("prediction",),
-        example=to_frame(made.select([n for n in (*needed, *history) if n in made.column_names])),
+        example=to_frame(made.select([n for n in (*needed, *past) if n in made.column_names])),
     )
     return Example(package, rows, run.past)
 

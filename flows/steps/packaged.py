@@ -50,9 +50,9 @@ class Packaged(Record):
     """The contract's server that says how text is written."""
     inputs: tuple[str, ...]
     """Columns of the contract that predicting looks at."""
-    history: Mapping[str, bool] = Field(default_factory=dict)
-    """Features that look back, which the rows must bring: only the lake can make them; and whether
-    each is a category.
+    past: Mapping[str, bool] = Field(default_factory=dict)
+    """Features that look back or are joined, which the rows must bring: only the lake can make
+    them; and whether each is a category.
     """
     form: Form
     sha256: str
@@ -86,7 +86,7 @@ class PackagedModel:
         record, contract = self._record, self._contract
         table = pa.table({name: _column(rows, contract, name) for name in record.inputs})
         table = with_later(table, contract, record.target)
-        for name, categorical in record.history.items():
+        for name, categorical in record.past.items():
             table = table.append_column(name, _brought(rows, name, categorical=categorical))
         frame = build_frame(
             {"rows": table},
@@ -97,7 +97,7 @@ class PackagedModel:
             problem=record.problem,
             slices=(),
             code=self._code,
-            history=record.history,
+            past=record.past,
         )
         features, now = frame.features[list(record.schema_.names)], self._in_force
         members = [

@@ -44,14 +44,14 @@ def new_batches(
 
 
 def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
-    """Whether no batch waits, of rows or of labels, none can be judged that was not, and nothing is
-    half done.
+    """Whether no batch waits, of rows or beside them, none can be judged that was not, and nothing
+    is half done.
     """
     return (
         not ledger.any_unfinished(engine, managed.name)
         and not left_behind_by(engine, managed.name)
         and not _rows_wait(managed, engine, as_of)
-        and not _labels_wait(managed, engine, as_of)
+        and not _beside_waits(managed, engine, as_of)
         and not _any_due(managed, engine, as_of)
     )
 
@@ -106,9 +106,10 @@ def _rows_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
         return True  # the run will refuse it by name, when it has done what can be done without it
 
 
-def _labels_wait(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
+def _beside_waits(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
+    """Whether a batch waits of labels, or of what is joined."""
     try:
-        return managed.labels is not None and bool(waiting_batches(managed.labels, engine, as_of))
+        return any(waiting_batches(one, engine, as_of) for one in managed.beside)
     except SourceError:
         return True  # the run will say so by name, when it has done what can be done without them
 

@@ -11,11 +11,12 @@ from prefect.artifacts import (
     acreate_table_artifact,
 )
 
+from flows.steps.choices import known_card
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.history import ApprovalRequest
 from tasks.lake import write_whole
-from tasks.records import BatchRecord, LoadedModel
+from tasks.records import BatchRecord, LoadedModel, ScoreCard
 from tasks.registry.task import describe_version, log_batch, log_page
 from tasks.reports.task import (
     approval_page,
@@ -34,7 +35,12 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
     batch = record.batch.id
     pages = _write_pages(run, record)
     mlflow_run = log_batch(
-        run.managed, batch, _params(record, champion), _metrics(record), pages, run.fence
+        run.managed,
+        batch,
+        _params(record, champion),
+        _metrics(record, known_card(run)),
+        pages,
+        run.fence,
     )
     record = run.batches.write(record.completed_by(mlflow_run))
     publish_model(run)
@@ -68,7 +74,13 @@ def publish_judged(run: ModelRun, judged: Iterable[BatchRecord]) -> None:
 
 def _write_pages(run: ModelRun, record: BatchRecord) -> tuple[Path, ...]:
     return write_batch_pages(
-        run.managed, record, run.history, run.batches.known, waiting(run), run.fence
+        run.managed,
+        record,
+        run.history,
+        run.batches.known,
+        waiting(run),
+        known_card(run),
+        run.fence,
     )
 
 
@@ -91,7 +103,7 @@ def publish_model(run: ModelRun) -> None:
     """Rebuild the model's page and its picture from the ledger."""
     records = list(run.batches.known.values())
     publish_cards(run)
-    write_model_page(run.managed, records, run.history, waiting(run), run.fence)
+    write_model_page(run.managed, records, run.history, waiting(run), known_card(run), run.fence)
 
 
 def publish_cards(run: ModelRun) -> None:
@@ -129,7 +141,7 @@ def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]
     }
 
 
-def _metrics(record: BatchRecord) -> dict[str, float]:
+def _metrics(record: BatchRecord, card: ScoreCard | None) -> dict[str, float]:
     metrics = {
         "rows": float(record.snapshot.rows),
         "quarantined": float(record.verdict.quarantined),
@@ -137,7 +149,8 @@ def _metrics(record: BatchRecord) -> dict[str, float]:
     if record.labelled is not None:
         metrics["labelled_share"] = record.labelled.share
     if record.drift is not None:
-        metrics["drift_share"] = record.drift.share
+        if record.drift.share is not None:
+            metrics["drift_share"] = record.drift.share
         metrics |= {
             f"psi_{f.feature}": f.score for f in record.drift.features if f.score is not None
         }
@@ -146,6 +159,14 @@ def _metrics(record: BatchRecord) -> dict[str, float]:
     if record.skew is not None:
         metrics["skew_worst"] = record.skew.worst
         metrics |= {f"skew_{one.feature}": one.share for one in record.skew.features}
+    if card is not None and card.gained is not None:
+        verdicts = [one.verdict for one in card.judged]
+        metrics |= {
+            "choices_right": float(verdicts.count("right")),
+            "choices_wrong": float(verdicts.count("wrong")),
+            "choices_untold": float(verdicts.count("cannot be told")),
+            "choices_gained": card.gained.value,
+        }
     if record.performances:
         metrics |= {
             f"champion_{name}": of.value for name, of in record.performances[0].metrics.items()
@@ -161,11 +182,13 @@ def _table(record: BatchRecord) -> dict[str, str]:
         "verdict": f"{record.verdict.outcome}: {record.verdict.reason}",
     }
     if record.drift is not None:
-        moved = [f.feature for f in record.drift.inputs if f.outcome == "drifted"]
+        moved = [f.feature for f in record.drift.inputs if f.moved]
+        unusual = [f.feature for f in record.drift.inputs if f.outcome == "unusual"]
         untold = [f.feature for f in record.drift.inputs if f.outcome == "cannot be told"]
-        table["drifted features"] = f"{record.drift.share:.0%}: {', '.join(moved) or 'none'}"
+        table["features that moved"] = ", ".join(moved) or "none"
+        table["of them unusual"] = ", ".join(unusual) or "none"
         if untold:
-            table["drift cannot be told"] = ", ".join(untold)
+            table["whether unusual cannot be told"] = ", ".join(untold)
     if record.predictions is not None and record.predictions.served:
         table["rows served before it closed"] = f"{record.predictions.served:,}"
     if record.skew is not None and record.skew.alarms:

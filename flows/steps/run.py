@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,6 +66,8 @@ class ModelRun:
     batches: Batches
     labels: Batches
     """The batches of labels; none when the rows carry theirs."""
+    joined: Mapping[str, Batches]
+    """Contract -> its batches, of each from which features are joined."""
     trainings: Trainings
     models: Models
     registry_away: str = ""
@@ -95,6 +97,7 @@ class ModelRun:
             served=Served(engine, managed.name),
             batches=Batches(engine, held, "rows"),
             labels=Batches(engine, held, "labels"),
+            joined={name: Batches(engine, held, one.name) for name, one in managed.joined.items()},
             trainings=trainings,
             models=Models(managed, decisions, trainings, registry_away=bool(registry_away)),
             registry_away=registry_away,
@@ -130,12 +133,13 @@ class ModelRun:
 
     @property
     def past(self) -> Past:
-        """What features that look back are made of, as far as it was read by the run's moment;
-        nothing is read where the spec has none.
+        """What features that look back or are joined are made of, as far as it was read by the
+        run's moment; nothing is read where the spec has none.
         """
+        joined = {name: batches.revisions for name, batches in self.joined.items()}
         if not self.managed.spec.features.history:
-            return Past(self.as_of)
-        return Past(self.as_of, self.batches.revisions, self.labels.revisions)
+            return Past(self.as_of, joined=joined)
+        return Past(self.as_of, self.batches.revisions, self.labels.revisions, joined=joined)
 
     def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
         """Return the features of batches, with the labels that are known at the run's moment; those

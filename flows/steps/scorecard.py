@@ -22,6 +22,7 @@ from tasks.prediction import FeatureMismatchError
 from tasks.records import (
     BatchRecord,
     Choice,
+    ChoicesOfYear,
     Interval,
     JudgedChoice,
     KnownLabels,
@@ -47,19 +48,34 @@ class _Looked:
     why_not: str = ""
 
 
-def score_card(managed: ManagedModel, engine: Engine, most: int = MOST) -> ScoreCard:
+def score_card(
+    managed: ManagedModel, engine: Engine, most: int = MOST, kept: Sequence[JudgedChoice] = ()
+) -> ScoreCard:
     """Judge each past promotion, refusal and rollback by the rows of up to ``most`` batches that
-    came after it, whose labels are known and which neither version was trained on.
+    came after it, whose labels are known and which neither version was trained on; what is ``kept``
+    is not judged again.
 
     Both versions are asked as they were packaged, without recalibration, one batch after the other:
     memory is bounded by a batch and its losses. Reads the ledger, the lake and the registry, and
     writes nothing.
     """
     history = ledger.history(engine, managed.name)
-    records = [r for r in ledger.known_batches(engine, managed.name).values() if r.performances]
-    choices = history.choices
+    known = {one.choice.number: one for one in kept}
+    left = [choice for choice in history.choices if choice.number not in known]
+    judged = judge_choices(managed, engine, history, left, most)
+    return make_card(history, managed.name, [*kept, *judged])
+
+
+def judge_choices(
+    managed: ManagedModel,
+    engine: Engine,
+    history: History,
+    choices: Sequence[Choice],
+    most: int = MOST,
+) -> list[JudgedChoice]:
+    """Judge some choices by the batches that came after them."""
     looked = {choice.number: _Looked() for choice in choices}
-    for record in records:
+    for record in _judged_batches(managed, engine) if choices else ():
         due = [
             one
             for one in choices
@@ -67,13 +83,47 @@ def score_card(managed: ManagedModel, engine: Engine, most: int = MOST) -> Score
         ]
         if due:
             _look(managed, engine, history, record, due, looked)
-    judged = [_judged(one, looked[one.number]) for one in choices]
+    return [_judged(one, looked[one.number]) for one in choices]
+
+
+def make_card(history: History, model: str, judged: Sequence[JudgedChoice]) -> ScoreCard:
+    """Return the card of judged choices: the costliest wrong ones first, and sums over each
+    year.
+    """
+    years = list[ChoicesOfYear]()
+    for year in sorted({one.choice.as_of.year for one in judged}, reverse=True):
+        made = [one for one in judged if one.choice.as_of.year == year]
+        verdicts = [one.verdict for one in made]
+        if (gained := _sum(made)) is not None:
+            years.append(
+                ChoicesOfYear(
+                    year=year,
+                    right=verdicts.count("right"),
+                    wrong=verdicts.count("wrong"),
+                    untold=verdicts.count("cannot be told"),
+                    gained=gained,
+                )
+            )
     return ScoreCard(
-        model=managed.name,
+        model=model,
         judged=tuple(sorted(judged, key=_wrong_first)),
         holds=history.holds,
         gained=_sum(judged),
+        years=tuple(years),
     )
+
+
+def complete(choice: Choice, batches: Sequence[str], most: int = MOST) -> bool:
+    """Whether all of the judged ``batches`` that ever judge a choice are there: so many, or all up
+    to the next change of champion.
+    """
+    after = [batch for batch in batches if choice.batch < batch <= (choice.until or batch)]
+    ended = bool(choice.until) and bool(batches) and max(batches) >= choice.until
+    return len(after) >= most or ended
+
+
+def _judged_batches(managed: ManagedModel, engine: Engine) -> list[BatchRecord]:
+    return [r for r in ledger.known_batches(engine, managed.name).values() if r.performances]
 
 
 def _judges(record: BatchRecord, choice: Choice) -> bool:
@@ -96,8 +146,8 @@ def _look(
     newest = max([record.as_of, *(one.as_of for one in of_labels.values())])
     known = KnownLabels(batches=tuple(of_labels.values()), as_of=newest)
     past = Past(newest)
-    if managed.spec.features.history:
-        past = ledger.past(engine, managed.name, newest)
+    if managed.spec.features.of_past:
+        past = ledger.past(engine, managed.name, newest, managed.joined)
     rows = LabelledRows.of(build_features.fn(managed, [record], known, past))
     losses: dict[int, np.ndarray | str] = {}
     for version in sorted({v for choice in due for v in (choice.chosen, choice.other)}):

@@ -70,6 +70,11 @@ class PolicyConfig(AbbreviatedConfig):
     """Volume: train when so many labelled rows have come since the last training. Left out: never
     for that reason.
     """
+    tell: float | None = Field(default=None, gt=0, lt=1)
+    """Power: wait until the rows that the champion has not seen can tell a difference of this share
+    of the loss, by how far losses spread in the model's own comparisons. Left out: until there are
+    ``gate.min_rows``.
+    """
     cooldown: int = Field(default=1, ge=1)
     """Fewest batches between two trainings, whatever asks for one."""
     budget: Budget | None = None
@@ -134,6 +139,12 @@ class RecalibrationConfig(AbbreviatedConfig):
 class GateConfig(Config):
     """When a challenger replaces the champion."""
 
+    loss: Literal["log_loss", "metric", "utility"] = "log_loss"
+    """What challenger and champion are compared by: the problem's loss, ``log_loss``, which of a
+    regression is the absolute error or that of its quantile; the spec's ``metric``, turned round
+    where more of it is better; or what a row costs by ``utility``. The last two mostly need more
+    rows to tell the same, and the gate's reason says how much they tell.
+    """
     refresh: Literal["not worse", "better"] = "not worse"
     """What a refresh must be: not clearly worse than the champion on rows that neither has seen; or
     ``better``, its loss there being lower, which refuses newer models that would have served better

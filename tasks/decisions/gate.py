@@ -17,6 +17,12 @@ from tasks.records import (
     SliceComparison,
 )
 
+_NAMES = {"log_loss": "loss", "metric": "{metric} as a loss", "utility": "cost"}
+"""What is compared, in words."""
+
+_NEWER = "; that cannot be told from no difference, and the new version has learned from newer rows"
+"""Why a refresh with a slightly higher loss is promoted."""
+
 
 def attempt_alpha(alpha: float, attempt: int) -> float:
     """Return the level of the ``attempt``-th try (from 1): ``alpha * 6 / (pi * attempt)^2``.
@@ -100,6 +106,19 @@ def _slice_refusal(comparison: Comparison, config: GateConfig) -> str:
     )
 
 
+def _utility_refusal(comparison: Comparison, config: GateConfig) -> str:
+    """Why the challenger's predictions are told to be worth less; empty where they are not, or
+    where that is what is compared anyway.
+    """
+    utility = comparison.utility
+    if utility is None or config.loss == "utility" or not utility.difference.high < 0:
+        return ""
+    return (
+        f"its predictions are worth less: {utility.challenger} a row against {utility.champion},"
+        f" difference {utility.difference}"
+    )
+
+
 def _lost(one: SliceComparison, config: GateConfig, slices: int) -> bool:
     worse = one.challenger_loss > one.champion_loss * (1 + config.slice_worse)
     return worse and one.p_worse < config.slice_alpha / slices
@@ -130,7 +149,7 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
             True,
             f"the champion's loss is {comparison.champion_loss}: any finite challenger is better",
         )
-    if refusal := _slice_refusal(comparison, config):
+    if refusal := _slice_refusal(comparison, config) or _utility_refusal(comparison, config):
         return False, refusal
     if evidence.kind == "refresh":
         return _refresh(comparison, config)
@@ -140,8 +159,10 @@ def _compared(evidence: Evidence, config: GateConfig) -> tuple[bool | None, str]
 def _worse_by(losses: Comparison | SliceComparison) -> float:
     """The challenger's excess loss as a share of the champion's."""
     if losses.champion_loss == 0:
-        return 0.0 if losses.challenger_loss == 0 else math.inf
-    return losses.challenger_loss / losses.champion_loss - 1
+        lost = losses.challenger_loss
+        return 0.0 if lost == 0 else math.copysign(math.inf, lost)
+    # A cost may be below 0, where predictions are worth something.
+    return (losses.challenger_loss - losses.champion_loss) / abs(losses.champion_loss)
 
 
 def _short(comparison: Comparison, config: GateConfig) -> str:
@@ -172,7 +193,8 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     if config.refresh == "better" and not share < 0:
         return False, f"a refresh that is not better, and gate.refresh asks for that: {words}"
     how = "clearly better" if comparison.t < -config.refresh_t else "not clearly worse"
-    return True, f"a refresh, {how}: {words}"
+    why = _NEWER if share > 0 else ""
+    return True, f"a refresh, {how}: {words}{why}"
 
 
 def _change_of_recipe(
@@ -221,9 +243,11 @@ def _contradicts(comparison: Comparison) -> bool:
 
 
 def _in_words(comparison: Comparison) -> str:
-    share = _worse_by(comparison)
+    share, by = _worse_by(comparison), _NAMES[comparison.judged_by]
+    told = "" if comparison.loss_tells is None else f" (the loss tells {comparison.loss_tells:.1%})"
     return (
-        f"loss {comparison.challenger_loss:.4g} against {comparison.champion_loss:.4g}"
+        f"{by.format(metric=comparison.metric)} {comparison.challenger_loss:.4g} against"
+        f" {comparison.champion_loss:.4g}"
         f" ({share:+.1%}) on {comparison.rows:,} unseen rows in {comparison.blocks} blocks of time,"
-        f" enough to tell a difference of {comparison.detectable:.1%}"
+        f" enough to tell a difference of {comparison.detectable:.1%}{told}"
     )

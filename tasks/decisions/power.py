@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 from statistics import median
 
+from tasks.decisions.config import GateConfig, PolicyConfig
 from tasks.records import Comparison
 
 TOLD = 1.645 + 0.842
 """Standard errors at which a one-sided test at 5% finds a difference in four of five cases."""
 ASSUMED = 0.4
 """Spread where no comparison was made yet (docs/decisions.md)."""
+
+COMPARISONS = 12
+"""Newest comparisons that say how far losses spread."""
 
 
 def spread(comparisons: Iterable[Comparison]) -> float | None:
@@ -40,3 +45,15 @@ def told_by(rows: int, of: float) -> float:
     rows.
     """
     return TOLD * of / math.sqrt(rows) if rows else math.inf
+
+
+def least_rows(gate: GateConfig, retrain: PolicyConfig, newest_first: Iterable[Comparison]) -> int:
+    """Return the rows that a champion must not have seen before a challenger is trained: those that
+    the gate compares by, and as many as tell the difference that ``retrain.tell`` names, by how far
+    losses spread in the model's own comparisons.
+    """
+    least = gate.min_rows if gate.without_evidence == "keep" else 0
+    if retrain.tell is None:
+        return least
+    of = spread(islice(newest_first, COMPARISONS))
+    return max(least, rows_to_tell(retrain.tell, ASSUMED if of is None else of))

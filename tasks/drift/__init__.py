@@ -5,7 +5,11 @@ Where do I go to change ...?
     profile.py            what travels with a model: bins, and counts in blocks of time
     histograms.py         a part of a batch in these bins
     reference.py          what a batch is held against: training rows, or its own season
+    move.py               how far a column is from training, in its own unit
+    effect.py             what a move should do to the champion, by its holdout
     thresholds.py         the score, and how large it gets when nothing has changed
+    missing.py            the same of the share of missing values
+    relations.py          what the other columns say that a number should be
     summary.py            the verdict over all columns
     evidently_report.py   Evidently's interactive report
     config.py             what a spec may say of drift

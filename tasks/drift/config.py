@@ -8,7 +8,7 @@ from tasks.configuration import Config
 
 
 class DriftConfig(Config):
-    """When a column counts as drifted, and how much Evidently draws."""
+    """When a column counts as unusual, and how much Evidently draws."""
 
     psi: float = Field(default=0.1, ge=0)
     """Smallest population stability index that matters in practice (Siddiqi 2006: 0.1 is a minor
@@ -20,7 +20,10 @@ class DriftConfig(Config):
     """
     reference: Literal["auto", "training", "season"] = "auto"
     """What a batch is held against: all training rows, or those of the same season in earlier
-    years. ``auto`` takes the season when the training rows hold it.
+    years, of the same day of the week, or of the same hour of the day. ``auto`` takes the season
+    when the training rows hold it.
     """
     sample: int = Field(default=10_000, ge=100, le=50_000)
-    """Rows of the baseline that travel with the model, and rows of a batch that Evidently draws."""
+    """Rows of the training rows and of the holdout that travel with the model, and rows of a batch
+    that Evidently draws.
+    """

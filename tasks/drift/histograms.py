@@ -1,18 +1,16 @@
-"""Histograms of one part of a batch in a baseline's bins.
+"""One part of a batch in a baseline's bins, with its medians and the rows outside of training.
 
-They merge by adding, so a batch need never be whole.
+Parts merge by adding, so a batch need never be whole.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile
+from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile, Histogram
 
 OTHER = "(other)"
 EXPECTED = 10
@@ -21,16 +19,82 @@ than a few full ones.
 """
 
 
+DRAWN = 50_000
+"""Rows of a part whose numbers are ordered: of more rows, so many are drawn with a seed."""
+POINTS = 201
+"""Quantiles that numbers are known by."""
+AXIS = 24
+"""Bins of a number that are drawn, all of one width."""
+LARGEST = 1e300
+"""Beyond it no axis has a length."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the values of one column lie."""
+
+    below: int
+    """Rows below anything in training."""
+    above: int
+    unseen: int
+    """Rows whose category training never held."""
+    total: float
+    """Sum of the finite values of a number."""
+    points: np.ndarray
+    """(points,) float64: quantiles of a number, of each part in turn."""
+    weights: np.ndarray
+    """(points,) float64: the rows that each stands for."""
+
+    def __add__(self, other: Spread) -> Spread:
+        return Spread(
+            below=self.below + other.below,
+            above=self.above + other.above,
+            unseen=self.unseen + other.unseen,
+            total=self.total + other.total,
+            points=np.concatenate([self.points, other.points]),
+            weights=np.concatenate([self.weights, other.weights]),
+        )
+
+    @property
+    def outside(self) -> int:
+        """Rows outside of what training held."""
+        return self.below + self.above + self.unseen
+
+    @property
+    def median(self) -> float | None:
+        """The median of a number; of several parts as their quantiles give it."""
+        if not self.weights.sum():
+            return None
+        points, middles = self.ordered
+        return float(np.interp(0.5, middles, points))
+
+    @property
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The points by size, and the share of rows up to the middle of each."""
+        order = np.argsort(self.points, kind="stable")
+        weights = self.weights[order] / self.weights.sum()
+        return self.points[order], np.cumsum(weights) - weights / 2
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of a number's finite values."""
+        return float(self.total / self.weights.sum()) if self.weights.sum() else None
+
+
 @dataclass(frozen=True)
 class Counts:
-    """Rows, their stretch of time (datetime64[us]), and the counts (bins + 1,) of each column of
-    the baseline, in its order, missing values last; None for a target that is not known yet.
+    """Rows, their stretch of time (datetime64[us]), and of each column of the baseline, in its
+    order, the counts (bins + 1,), missing values last, and the spread; None for a target that is
+    not known yet.
     """
 
     rows: int
     start: np.datetime64
     end: np.datetime64
     columns: tuple[np.ndarray | None, ...]
+    spreads: tuple[Spread | None, ...]
+    outside: int = 0
+    """Rows outside of what training held, in one feature or more."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -41,6 +105,11 @@ class Counts:
                 None if mine is None or theirs is None else mine + theirs
                 for mine, theirs in zip(self.columns, other.columns, strict=True)
             ),
+            spreads=tuple(
+                None if mine is None or theirs is None else mine + theirs
+                for mine, theirs in zip(self.spreads, other.spreads, strict=True)
+            ),
+            outside=self.outside + other.outside,
         )
 
 
@@ -51,25 +120,108 @@ def count_part(
     labels are mature.
     """
     columns: list[np.ndarray | None] = []
+    spreads: list[Spread | None] = []
+    outside = np.zeros(len(part), dtype=bool)
     for profile in baseline.features:
+        values: pd.Series | None
         if profile.kind == "target":
-            columns.append(count(profile, part.target.dropna()) if target else None)
+            values = part.target.dropna() if target else None
         elif profile.kind == "prediction":
-            columns.append(count(profile, watched_prediction(predicted)))
+            values = watched_prediction(predicted)
         else:
-            columns.append(count(profile, part.features[profile.feature]))
+            values = part.features[profile.feature]
+        if values is None:
+            columns.append(None)
+            spreads.append(None)
+            continue
+        beyond = _beyond(profile, values)
+        for rows in beyond:
+            if rows is not None:
+                outside |= rows
+        columns.append(count(profile, values))
+        spreads.append(_spread(profile, values, beyond))
     return Counts(
-        rows=len(part), start=part.moments.min(), end=part.moments.max(), columns=tuple(columns)
+        rows=len(part),
+        start=part.moments.min(),
+        end=part.moments.max(),
+        columns=tuple(columns),
+        spreads=tuple(spreads),
+        outside=int(outside.sum()),
     )
 
 
 def count_target(baseline: BaselineProfile, part: FeatureFrame) -> Counts:
     """Count the target of one part of a batch alone, once its labels are mature."""
-    columns = tuple(
-        count(profile, part.target.dropna()) if profile.kind == "target" else None
-        for profile in baseline.features
+    targets = [
+        part.target.dropna() if profile.kind == "target" else None for profile in baseline.features
+    ]
+    pairs = list(zip(baseline.features, targets, strict=True))
+    return Counts(
+        rows=len(part),
+        start=part.moments.min(),
+        end=part.moments.max(),
+        columns=tuple(None if own is None else count(f, own) for f, own in pairs),
+        spreads=tuple(None if own is None else _spread(f, own, (None,) * 3) for f, own in pairs),
     )
-    return Counts(rows=len(part), start=part.moments.min(), end=part.moments.max(), columns=columns)
+
+
+def outside_rows(baseline: BaselineProfile, features: pd.DataFrame) -> np.ndarray:
+    """Return whether each row lies outside of what training held in one feature or more, (rows,)
+    bool.
+    """
+    outside = np.zeros(len(features), dtype=bool)
+    for profile in baseline.features:
+        if profile.kind in ("numerical", "categorical"):
+            for rows in _beyond(profile, features[profile.feature]):
+                if rows is not None:
+                    outside |= rows
+    return outside
+
+
+Beyond = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+"""Whether each row is below training, above it, or of a category unseen there; None where that
+cannot be.
+"""
+
+
+def _beyond(profile: FeatureProfile, values: pd.Series) -> Beyond:
+    if profile.kind == "numerical" and profile.quantiles:
+        numbers = values.to_numpy(dtype="float64")
+        return numbers < profile.quantiles[0], numbers > profile.quantiles[-1], None
+    if profile.kind == "categorical" and profile.rare is not None:
+        known = {*profile.categories, *profile.rare}
+        found, distinct = pd.factorize(values)
+        unseen = np.array([*(_name(value) not in known for value in distinct), False])
+        return None, None, unseen[found]
+    return None, None, None
+
+
+def _spread(profile: FeatureProfile, values: pd.Series, beyond: Beyond) -> Spread:
+    below, above, unseen = (0 if rows is None else int(rows.sum()) for rows in beyond)
+    numbers = np.array([])
+    if not profile.categories and pd.api.types.is_numeric_dtype(values.dtype):
+        numbers = values.to_numpy(dtype="float64")
+        numbers = numbers[np.isfinite(numbers)]
+    drawn = numbers
+    if len(numbers) > DRAWN:
+        drawn = numbers[np.random.default_rng(0).integers(0, len(numbers), DRAWN)]
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest double
+        points = quantiles(drawn) if len(drawn) else drawn
+        total = float(numbers.sum())
+    return Spread(
+        below=below,
+        above=above,
+        unseen=unseen,
+        total=total,
+        points=points,
+        weights=np.full(len(points), len(numbers) / POINTS),
+    )
+
+
+def quantiles(numbers: np.ndarray) -> np.ndarray:
+    """Return the quantiles of finite numbers at equal steps, the ends among them, (POINTS,)."""
+    found: np.ndarray = np.quantile(numbers, np.linspace(0, 1, POINTS))
+    return found
 
 
 def watched_prediction(predicted: np.ndarray) -> pd.Series:
@@ -181,17 +333,47 @@ def _name(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def histogram(profile: FeatureProfile, counts: np.ndarray, spread: Spread | None) -> Histogram:
+    """Return what is drawn of a column: the shares of its categories, or of a number's values on an
+    axis that holds all but the outermost of training and batch.
+
+    ``counts`` (bins + 1,) are the batch's, in the profile's bins, missing values last.
+    """
+    if profile.categories or not profile.quantiles:
+        trained = np.array([*profile.counts, 0])
+        return Histogram(labels=bin_labels(profile), before=_shares(trained), after=_shares(counts))
+    before = np.array(profile.quantiles), (np.arange(POINTS) + 0.5) / POINTS
+    now = None if spread is None or not len(spread.points) else spread.ordered
+    inner = [points[(at >= 0.01) & (at <= 0.99)] for points, at in (before, now or before)]
+    low, high = np.clip([min(map(np.min, inner)), max(map(np.max, inner))], -LARGEST, LARGEST)
+    edges = np.linspace(low, high, AXIS + 1)[1:-1]
+    return Histogram(
+        labels=(),
+        before=_shares_between(*before, edges),
+        after=() if now is None else _shares_between(*now, edges),
+        ends=(float(low), float(high)),
+    )
+
+
+def _shares(counts: np.ndarray) -> tuple[float, ...]:
+    """The share of each bin among the values that are there; none without one."""
+    known = counts[:-1].sum()
+    return tuple((counts[:-1] / known).tolist()) if known else ()
+
+
+def _shares_between(
+    points: np.ndarray, middles: np.ndarray, edges: np.ndarray
+) -> tuple[float, ...]:
+    """The share of rows between each two edges, of values known by quantiles; many rows of one
+    value stay in one bin.
+    """
+    values, first, times = np.unique(points, return_index=True, return_counts=True)
+    ends = np.stack([np.nextafter(values, -np.inf), values], axis=1).ravel()
+    reached = np.stack([middles[first], middles[first + times - 1]], axis=1).ravel()
+    below = np.interp(edges, ends, reached, left=0.0, right=1.0)
+    return tuple(np.diff([0.0, *below, 1.0]).tolist())
+
+
 def bin_labels(profile: FeatureProfile) -> tuple[str, ...]:
-    """Return a label for each bin, without the missing values."""
-    if profile.categories:
-        return (*profile.categories, OTHER)
-    edges = profile.edges
-    if not edges:
-        return ("all",) * len(profile.counts)
-    inner = [
-        f"{low:.4g}" if high == math.nextafter(low, math.inf) else f"{low:.4g} to {high:.4g}"
-        for low, high in itertools.pairwise(edges)
-    ]
-    single = len(edges) > 1 and edges[-1] == math.nextafter(edges[-2], math.inf)
-    last = f"above {edges[-1]:.4g}" if single else f"{edges[-1]:.4g} and above"
-    return (f"below {edges[0]:.4g}", *inner, last)
+    """Return a label for each category's bin, without the missing values."""
+    return (*profile.categories, OTHER) if profile.categories else ("all",) * len(profile.counts)

@@ -13,7 +13,7 @@ from datetime import UTC
 import numpy as np
 import pandas as pd
 
-from tasks.drift.histograms import codes, count, watched_prediction
+from tasks.drift.histograms import codes, count, quantiles, watched_prediction
 from tasks.lake import own_columns
 from tasks.records import BaselineProfile, FeatureFrame, FeatureProfile, TimeBlock
 
@@ -21,6 +21,8 @@ BINS = 10
 """Quantile bins of a number: the usual choice for a population stability index (Siddiqi 2006)."""
 CATEGORIES = 30
 """Categories told apart; the rest share one bin."""
+SEEN_CATEGORIES = 1_000
+"""Names of the others that are kept, to tell a category that training never held."""
 RARE = 10
 """A category with fewer training rows shares the bin of the rest: chosen for its luck, it would
 only seem to fall.
@@ -28,7 +30,9 @@ only seem to fall.
 BLOCKS = 64
 """Time blocks wanted: with fewer batches, each is cut into several."""
 MOST_BLOCKS = 128
-"""Of more batches than this, so many are taken at equal distances: the profile stays small."""
+"""Of more batches than this, so many are drawn: the profile stays small. At equal distances they
+might all be of one hour of the day.
+"""
 MOST_EARLIER = 400
 """Blocks of batches before the training rows that are kept, the newest: a year of days, and a
 season more.
@@ -70,6 +74,7 @@ def make_profile(
         profile.model_copy(
             update={
                 **_counted(profile, values),
+                **_known(profile, values),
                 "blocks": _in_blocks(profile, values, block, len(blocks)),
                 "importance": None if profile.kind == TARGET else importance.get(profile.feature),
             }
@@ -86,6 +91,7 @@ def make_profile(
         bins.model_copy(
             update={
                 **_counted(bins, watched),
+                **_known(bins, watched),
                 "blocks": _in_blocks(
                     bins, watched_prediction(seen[1]), block[seen[0]], len(blocks)
                 ),
@@ -146,10 +152,8 @@ def time_blocks(
     batches = sorted(set(frame.batch))
     taken = batches
     if len(batches) > MOST_BLOCKS:
-        taken = [
-            batches[i]
-            for i in np.linspace(0, len(batches) - 1, MOST_BLOCKS).round().astype("int64")
-        ]
+        drawn = np.random.default_rng(0).choice(len(batches), MOST_BLOCKS, replace=False)
+        taken = [batches[i] for i in np.sort(drawn)]
     if cuts is None:
         cuts = max(1, BLOCKS // len(taken)) if taken else 1
     times = frame.moments.astype("int64")
@@ -187,6 +191,21 @@ def _in_blocks(
 def _counted(profile: FeatureProfile, values: pd.Series) -> dict[str, object]:
     *counts, missing = count(profile, values).tolist()
     return {"counts": tuple(counts), "missing": missing}
+
+
+def _known(profile: FeatureProfile, values: pd.Series) -> dict[str, object]:
+    """The quantiles of a number; the categories that have no bin of their own."""
+    if profile.kind == "categorical":
+        others = sorted(set(values.dropna().unique()) - set(profile.categories))
+        return {"rare": tuple(others) if len(others) <= SEEN_CATEGORIES else None}
+    if profile.categories:
+        return {}
+    numbers = values.to_numpy(dtype="float64")
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
+        return {}
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest double
+        return {"quantiles": tuple(quantiles(finite).tolist())}
 
 
 def _span(holdout: FeatureFrame, blocks: tuple[TimeBlock, ...]) -> int:

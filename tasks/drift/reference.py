@@ -1,9 +1,10 @@
-"""What a batch is held against: all training rows, or the rows of the same season in earlier
-years.
+"""What a batch is held against: all training rows, or those of the same season: of a year before,
+and for short batches of the same day of the week, and of the same hours of the day.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -20,9 +21,24 @@ GAP = 5
 """The blocks on both sides of a run that are left out of its reference: so many of them are as long
 as the run.
 """
-YEAR = timedelta(days=365.2425)
-SEASON = timedelta(days=15)
-"""Blocks whose middle is within so many days of the batch's, in another year, are of its season."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """What comes again: blocks a whole number of ``length`` from the batch, one at least, give or
+    take ``within``, are of its season.
+    """
+
+    length: timedelta
+    within: timedelta
+    name: str
+
+
+YEARLY = Cycle(timedelta(days=365.2425), timedelta(days=15), "the same season of earlier years")
+WEEKLY = Cycle(timedelta(days=7), timedelta(hours=12), "the same day of the week")
+DAILY = Cycle(timedelta(days=1), timedelta(minutes=30), "the same hour of the day")
+_LONGEST = {WEEKLY: timedelta(days=1.5), DAILY: timedelta(hours=1.5)}
+"""Batches up to this length have such a season."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,8 @@ class Reference:
     their like.
     """
 
-    kind: Literal["training", "season"]
+    cycles: tuple[Cycle, ...]
+    """By which its blocks are alike; none for all training rows."""
     baseline: BaselineProfile
     """With the time blocks that are compared: of a season, those of the lake's history before those
     of training.
@@ -45,35 +62,62 @@ class Reference:
     spans: tuple[tuple[datetime, datetime], ...]
     """From when to when, stretch by stretch, oldest first."""
 
+    @property
+    def kind(self) -> Literal["training", "season"]:
+        """Whether it is a season, or all training rows."""
+        return "season" if self.cycles else "training"
+
+    @property
+    def like(self) -> str:
+        """What its rows have in common with the batch, for people."""
+        return " and ".join(cycle.name for cycle in self.cycles)
+
 
 def choose_reference(
     baseline: BaselineProfile, middle: datetime, wanted: Literal["auto", "training", "season"]
 ) -> Reference:
-    """Return the reference of a batch around ``middle``; the season's needs a batch's worth of
-    blocks in it.
+    """Return the reference of a batch around ``middle``: the season of a year before needs a
+    batch's worth of blocks, that of a week or a day ``LEAST_RUNS`` batches of training time.
     """
     if wanted == "training":
         return all_training(baseline, "as configured")
-    whole = _with_history(baseline)
     moment = np.array([middle.astimezone(UTC).replace(tzinfo=None)], dtype="datetime64[us]")
-    season = _same_season(moment, _middles(whole))[0]
-    if len(season) and season.sum() >= baseline.blocks_per_batch:
-        taken = np.flatnonzero(season)
-        stretches = np.split(taken, np.flatnonzero(np.diff(taken) > 1) + 1)
-        spans = tuple((whole.blocks[s[0]].start, whole.blocks[s[-1]].end) for s in stretches)
-        rows = np.array([b.rows for b in whole.blocks])
-        earlier = int(rows[: len(baseline.earlier)][season[: len(baseline.earlier)]].sum())
-        reason = "the lake reaches back to it" if earlier else "training rows reach back to it"
-        return Reference("season", whole, season, reason, int(rows[season].sum()), earlier, spans)
-    reason = "training rows and history do not reach back to the same season of an earlier year"
-    return all_training(baseline, reason)
+    length, whole = _batch_length(baseline), _with_history(baseline)
+    cycles, own = list[Cycle](), baseline
+    taken = np.ones(len(baseline.blocks), dtype=bool)
+    for cycle in (YEARLY, WEEKLY, DAILY):
+        if cycle is not YEARLY and length > _LONGEST[cycle]:
+            continue
+        held = whole if cycle is YEARLY else own
+        alike = _alike(moment, _middles(held), (*cycles, cycle))[0]
+        least = baseline.blocks_per_batch * (1 if cycle is YEARLY else LEAST_RUNS)
+        if len(alike) and alike.sum() >= least:
+            cycles, own, taken = [*cycles, cycle], held, alike
+    if not cycles:
+        reason = "training rows and history do not reach back to the same season"
+        return all_training(baseline, reason)
+    found = np.flatnonzero(taken)
+    stretches = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)
+    if cycles[-1] is not YEARLY:  # a stretch a week, or a day: too many to name
+        stretches = [found]
+    rows, before = np.array([b.rows for b in own.blocks]), len(own.blocks) - len(baseline.blocks)
+    earlier = int(rows[:before][taken[:before]].sum())
+    return Reference(
+        cycles=tuple(cycles),
+        baseline=own,
+        taken=taken,
+        reason="the lake reaches back to it" if earlier else "training rows reach back to it",
+        rows=int(rows[taken].sum()),
+        earlier=earlier,
+        spans=tuple((own.blocks[s[0]].start, own.blocks[s[-1]].end) for s in stretches),
+    )
 
 
 def all_training(baseline: BaselineProfile, reason: str) -> Reference:
     """Return all training rows as a reference."""
     spans = ((baseline.blocks[0].start, baseline.blocks[-1].end),) if baseline.blocks else ()
     everything = np.ones(len(baseline.blocks), dtype=bool)
-    return Reference("training", baseline, everything, reason, baseline.rows, 0, spans)
+    return Reference((), baseline, everything, reason, baseline.rows, 0, spans)
 
 
 def _with_history(baseline: BaselineProfile) -> BaselineProfile:
@@ -106,15 +150,25 @@ def _middles(baseline: BaselineProfile) -> np.ndarray:
     return np.array(found, dtype="datetime64[us]")
 
 
-def _same_season(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether they lie whole years apart, one at least, give or take the season: (ones, others)
-    boolean.
-    """
-    year, season = np.timedelta64(YEAR), np.timedelta64(SEASON)
+def _alike(ones: np.ndarray, others: np.ndarray, cycles: Sequence[Cycle]) -> np.ndarray:
+    """Whether moments lie whole cycles apart, one at least of the first: (ones, others) boolean."""
     apart = ones[:, None] - others[None, :]
-    years = np.round(apart / year)
-    alike: np.ndarray = (years != 0) & (np.abs(apart - years * year) <= season)
+    alike = np.ones(apart.shape, dtype=bool)
+    for i, cycle in enumerate(cycles):
+        length, within = np.timedelta64(cycle.length), np.timedelta64(cycle.within)
+        times = np.round(apart / length)
+        alike &= np.abs(apart - times * length) <= within
+        if i == 0:
+            alike &= times != 0
     return alike
+
+
+def _batch_length(baseline: BaselineProfile) -> timedelta:
+    """About how long a batch is; endless where no block says it."""
+    if not baseline.blocks:
+        return timedelta.max
+    lengths = [(b.end - b.start).total_seconds() for b in baseline.blocks]
+    return timedelta(seconds=float(np.median(lengths)) * baseline.blocks_per_batch)
 
 
 def run_length(baseline: BaselineProfile) -> int:
@@ -124,7 +178,7 @@ def run_length(baseline: BaselineProfile) -> int:
 
 def pair_runs(
     baseline: BaselineProfile,
-    kind: Literal["training", "season"],
+    cycles: Sequence[Cycle],
     span: int | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +186,7 @@ def pair_runs(
     its like.
 
     All other blocks but its neighbours; or, for a reference of ``span`` blocks, a run of that
-    length elsewhere; or, for a season, the same season of other years, and where training time has
+    length elsewhere; or, for a season, the same season of other cycles, and where training time has
     none, the neighbours of the run on both sides.
     """
     blocks, length = len(baseline.blocks), run_length(baseline)
@@ -148,9 +202,9 @@ def pair_runs(
             if len(apart):
                 first = rng.choice(apart)
                 references[start, first : first + own] = True
-    elif kind == "season":
+    elif cycles:
         middles = _middles(baseline)
-        alike = _same_season(middles, middles)
+        alike = _alike(middles, middles, cycles)
         near = (
             (position >= starts[:, None] - length)
             & (position < starts[:, None] + 2 * length)

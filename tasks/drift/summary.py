@@ -1,11 +1,12 @@
-"""One batch against the baseline: scores on all rows, thresholds from the baseline's own swings,
-Holm over all columns.
+"""One batch against the baseline, in three answers kept apart: what moved, what of it is unusual
+(scores on all rows, thresholds from the baseline's own swings, Holm over all columns), and what it
+is expected to do to the champion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 from zlib import crc32
@@ -14,9 +15,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.drift.config import DriftConfig
-from tasks.drift.histograms import Counts, bin_labels, coarsened, join_bins
+from tasks.drift.effect import Held, effect_of, effect_together
+from tasks.drift.histograms import Counts, Spread, coarsened, histogram, join_bins
+from tasks.drift.missing import Gaps, Swing, gaps_of, swings_of
+from tasks.drift.move import measure_move
 from tasks.drift.profile import RARE
 from tasks.drift.reference import Reference, all_training, choose_reference, pair_runs, run_length
+from tasks.drift.relations import RowSample, hold_relations, relations_of, value_at
 from tasks.drift.thresholds import (
     Null,
     holm_level,
@@ -31,8 +36,9 @@ from tasks.records import (
     DriftReference,
     DriftSummary,
     FeatureDrift,
-    Histogram,
     MissingDrift,
+    Outside,
+    Relation,
 )
 
 NOT_MATURE = "labels are not mature yet"
@@ -45,9 +51,12 @@ def summarise_drift(
     counts: Counts,
     config: DriftConfig,
     seed: int,
+    held: Held | None = None,
+    sample: RowSample | None = None,
 ) -> DriftSummary:
     """Hold the batch counted in ``counts`` against ``baseline``: one score, threshold, p-value and
-    histogram a column.
+    histogram a column; from the champion's holdout ``held``, what its moves should do; and from a
+    ``sample`` of its rows, whether the numbers are what the other columns say.
 
     Missing values have a score and a threshold of their own. A column without a value is not
     evaluable, but for its missing values; the others still are. One whose threshold lies beyond any
@@ -55,17 +64,86 @@ def summarise_drift(
     moved against all training rows, and not against a season that the champion was not trained on,
     is steady, and its note says so: a fault may come back too.
     """
+    related = [] if sample is None else relations_of(baseline, sample, seed)
+    besides = [one.p_value for one in related]
 
     def held_against(wanted: Literal["auto", "training", "season"]) -> DriftSummary:
         reference = choose_reference(baseline, _middle(counts), wanted)
-        return _summary(reference, baseline, version, batch, counts, config, seed)
+        return _summary(reference, baseline, version, batch, counts, config, seed, besides)
 
     found = held_against(config.reference)
-    if not found.reference.earlier:
+    if found.reference.earlier:
+        pairs = zip(found.features, held_against("training").features, strict=True)
+        found = found.but(features=tuple(_told(f, alone, found.reference) for f, alone in pairs))
+    if sample is not None:
+        found = _with_relations(found, baseline, sample, config)
+    return _with_effects(found, baseline, counts, held)
+
+
+def _with_relations(
+    found: DriftSummary, baseline: BaselineProfile, sample: RowSample, config: DriftConfig
+) -> DriftSummary:
+    """``found`` with what the other columns say of each number; unusual is a feature, too, that is
+    not what they say.
+    """
+    reference = found.reference
+    level = config.false_alarms if reference.level is None else reference.level
+    known = {f.feature: f for f in baseline.features}
+    told = dict[str, Relation]()
+    for one in hold_relations(baseline, sample, level, config.psi, reference.seed):
+        profile, threshold = known[one.feature], max(config.psi, one.score_at(level))
+        outcome: DriftOutcome = "unusual" if one.score > threshold else "usual"
+        if outcome == "usual" and threshold >= one.reach:
+            outcome = "cannot be told"
+        told[one.feature] = Relation(
+            score=one.score,
+            threshold=None if outcome == "cannot be told" else threshold,
+            p_value=one.p_value,
+            outcome=outcome,
+            expected=value_at(profile, one.expected),
+            found=value_at(profile, one.found),
+            leans_on=one.leans_on,
+        )
+    features = tuple(
+        f.but(
+            relation=told.get(f.feature),
+            outcome=(
+                "unusual"
+                if f.feature in told and told[f.feature].outcome == "unusual"
+                else f.outcome
+            ),
+        )
+        for f in found.features
+    )
+    return found.but(features=features)
+
+
+def _with_effects(
+    found: DriftSummary, baseline: BaselineProfile, counts: Counts, held: Held | None
+) -> DriftSummary:
+    """``found`` with the rows outside of training, and what the moves should do to the champion."""
+    found = found.but(
+        outside=Outside(rows=counts.outside, share=counts.outside / max(counts.rows, 1))
+    )
+    (output,) = (i for i, f in enumerate(baseline.features) if f.kind == "prediction")
+    spread = counts.spreads[output]
+    if held is None or not len(held) or spread is None or spread.mean is None:
         return found
-    pairs = zip(found.features, held_against("training").features, strict=True)
-    return found.model_copy(
-        update={"features": tuple(_told(f, alone, found.reference) for f, alone in pairs)}
+    features = list(found.features)
+    for i, f in enumerate(features):
+        own, lies = counts.columns[i], counts.spreads[i]
+        if f.kind in ("numerical", "categorical") and own is not None and lies is not None:
+            features[i] = f.but(effect=effect_of(held, i, baseline.features[i], own, lies))
+    moved = [
+        i for i, f in enumerate(features) if f.moved and f.kind in ("numerical", "categorical")
+    ]
+    together = None
+    if moved:
+        together = effect_together(held, [*moved, output], baseline, counts.columns, counts.spreads)
+    return found.but(
+        features=tuple(features),
+        together=together,
+        predicted=(float(held.predicted.mean()), spread.mean),
     )
 
 
@@ -77,9 +155,15 @@ def _summary(
     counts: Counts,
     config: DriftConfig,
     seed: int,
+    besides: Sequence[float],
 ) -> DriftSummary:
-    measured = [_measure(baseline, reference, i, own, seed) for i, own in enumerate(counts.columns)]
+    scored = [
+        _measure(baseline, reference, i, own, lies, config, seed)
+        for i, (own, lies) in enumerate(zip(counts.columns, counts.spreads, strict=True))
+    ]
+    measured = _with_swings(scored)
     others = [p for one in measured if one.found.kind != "target" for p in one.p_values()]
+    others += besides
     share = _target_share(baseline, len(others))
     level = holm_level(others, config.false_alarms * (1 - share)) if others else config.false_alarms
     length = run_length(reference.baseline)
@@ -96,6 +180,7 @@ def _summary(
         ),
         reference=DriftReference(
             kind=reference.kind,
+            like=reference.like,
             spans=reference.spans,
             rows=reference.rows,
             earlier=reference.earlier,
@@ -120,26 +205,26 @@ def add_target(
     """
     level = config.false_alarms * _target_share(baseline, summary.reference.tests)
     features = list(summary.features)
-    for i, own in enumerate(counts.columns):
+    for i, (own, lies) in enumerate(zip(counts.columns, counts.spreads, strict=True)):
         if baseline.features[i].kind == "target" and own is not None:
             references = [choose_reference(baseline, _middle(counts), config.reference)]
             if references[0].earlier:
                 references.append(choose_reference(baseline, _middle(counts), "training"))
             judged = [
-                _measure(baseline, reference, i, own, summary.reference.seed).judged(
+                _measure(baseline, reference, i, own, lies, config, summary.reference.seed).judged(
                     level, config.psi
                 )
                 for reference in references
             ]
             features[i] = _told(judged[0], judged[-1], summary.reference)
-    return summary.model_copy(update={"features": tuple(features)})
+    return summary.but(features=tuple(features))
 
 
 def _told(found: FeatureDrift, alone: FeatureDrift, reference: DriftReference) -> FeatureDrift:
     """``found`` against the season, with a note where it would be named ``alone``, against the
     training rows.
     """
-    if found.outcome == "drifted" or alone.outcome != "drifted":
+    if found.outcome == "unusual" or alone.outcome != "unusual":
         return found
     if alone.score is not None and alone.threshold is not None and alone.score > alone.threshold:
         how = f"{alone.score:.3g}, threshold {alone.threshold:.3g}"
@@ -150,7 +235,7 @@ def _told(found: FeatureDrift, alone: FeatureDrift, reference: DriftReference) -
         f"as in this season of {years}, which the champion was not trained on: it has moved against"
         f" the training rows ({how})"
     )
-    return found.model_copy(update={"note": note})
+    return found.but(note=note)
 
 
 def _target_share(baseline: BaselineProfile, others: int) -> float:
@@ -183,10 +268,10 @@ class _Scored:
         """
         threshold = max(smallest, self.null.score_at(level))
         if self.score > threshold:
-            return threshold, "drifted"
+            return threshold, "unusual"
         if threshold >= self.reach:
             return None, "cannot be told"
-        return threshold, "steady"
+        return threshold, "usual"
 
 
 @dataclass(frozen=True)
@@ -195,10 +280,14 @@ class _Measured:
 
     found: FeatureDrift
     values: _Scored | None
-    missing: _Scored | None
+    gaps: Gaps | None
+    swing: Swing | None = None
 
     def p_values(self) -> list[float]:
-        return [one.p_value for one in (self.values, self.missing) if one is not None]
+        own = [] if self.values is None else [self.values.p_value]
+        if self.gaps is not None and self.swing is not None:
+            own.append(self.swing.p_value(self.gaps))
+        return own
 
     def judged(self, level: float, smallest: float) -> FeatureDrift:
         update: dict[str, object] = {"threshold": smallest}
@@ -207,25 +296,53 @@ class _Measured:
             threshold, outcome = self.values.judged(level, smallest)
             update |= {"threshold": threshold, "p_value": self.values.p_value}
             outcomes.append(outcome)
-        if self.missing is not None:
-            threshold, outcome = self.missing.judged(level, smallest)
-            update["missing"] = MissingDrift(
-                score=self.missing.score,
-                threshold=threshold,
-                p_value=self.missing.p_value,
-                outcome=outcome,
-            )
-            outcomes.append(outcome if self.values or outcome == "drifted" else "not evaluable")
+        if self.gaps is not None and self.swing is not None:
+            missing = _missing(self.gaps, self.swing, level, smallest)
+            update["missing"], outcome = missing, missing.outcome
+            outcomes.append(outcome if self.values or outcome == "unusual" else "not evaluable")
         if outcomes:
-            update["outcome"] = "drifted" if "drifted" in outcomes else outcomes[0]
-        return self.found.model_copy(update=update)
+            update["outcome"] = "unusual" if "unusual" in outcomes else outcomes[0]
+        return self.found.but(**update)
+
+
+def _missing(gaps: Gaps, swing: Swing, level: float, smallest: float) -> MissingDrift:
+    """What the share of missing values says at ``level``, of a score of ``smallest`` at least."""
+    reached = swing.score_at(gaps, level)
+    threshold = None if reached is None else max(smallest, reached)
+    outcome: DriftOutcome = "usual"
+    if threshold is None:
+        outcome = "cannot be told"
+    elif gaps.score > threshold:
+        outcome = "unusual"
+    return MissingDrift(
+        score=gaps.score, threshold=threshold, p_value=swing.p_value(gaps), outcome=outcome
+    )
+
+
+def _with_swings(measured: Sequence[_Measured]) -> list[_Measured]:
+    """The columns with how far their missing values swing, which is known from all together."""
+    some = [one for one in measured if one.gaps is not None]
+    found = dict(
+        zip(
+            [one.found.feature for one in some],
+            swings_of([one.gaps for one in some if one.gaps is not None]),
+            strict=True,
+        )
+    )
+    return [replace(one, swing=found.get(one.found.feature)) for one in measured]
 
 
 def _measure(
-    baseline: BaselineProfile, chosen: Reference, column: int, counts: np.ndarray | None, seed: int
+    baseline: BaselineProfile,
+    chosen: Reference,
+    column: int,
+    counts: np.ndarray | None,
+    spread: Spread | None,
+    config: DriftConfig,
+    seed: int,
 ) -> _Measured:
     """Score the values of one column, and its missing ones, each against its null distribution at
-    the batch's size.
+    the batch's size; and tell how far it moved from the training rows.
     """
     reference = _reference_of(baseline, chosen, column)
     profile, note = reference.baseline.features[column], ""
@@ -238,6 +355,11 @@ def _measure(
         rows = min(int(counts.sum()), sum(profile.counts) + profile.missing)
         profile, group = coarsened(profile, rows)
         counts = join_bins(counts, group)
+    move = None
+    if counts is not None and spread is not None:
+        # Shared among the columns: one report is to call few still ones moved.
+        level = config.false_alarms / len(baseline.features)
+        move = measure_move(profile, counts, spread, level, config.psi)
     before = np.array([*profile.counts, profile.missing], dtype="int64")
     if reference.kind == "season":
         before = np.array(profile.blocks, dtype="int64")[reference.taken].sum(0)
@@ -255,13 +377,12 @@ def _measure(
     blocks = np.array(profile.blocks, dtype="int64").reshape(-1, len(before))
     # Seeds of its own for each column: one more column changes nothing for the others.
     own_seed = [seed, crc32(profile.feature.encode())]
-    values = missing = None
+    values = gaps = None
     if not why_not:
         values = _score(before[:-1], after[:-1], blocks[:, :-1], reference, profile.span, own_seed)
     watched = profile.kind in ("numerical", "categorical")
     if watched and before.sum() and after.sum() and (before[-1] or after[-1]):
-        before_gaps, after_gaps, gaps = (_gaps(one) for one in (before, after, blocks))
-        missing = _score(before_gaps, after_gaps, gaps, reference, None, [*own_seed, 1])
+        gaps = _gaps(before, after, blocks, reference, np.random.default_rng([*own_seed, 1]))
     found = FeatureDrift(
         feature=profile.feature,
         kind=profile.kind,
@@ -271,19 +392,30 @@ def _measure(
         missing_before=float(before[-1] / max(before.sum(), 1)),
         missing_after=float(after[-1] / max(after.sum(), 1)),
         importance=profile.importance,
-        histogram=Histogram(
-            labels=bin_labels(profile),
-            before=tuple((before[:-1] / known_before).tolist()) if known_before else (),
-            after=tuple((after[:-1] / known_after).tolist()) if known_after else (),
-        ),
+        histogram=histogram(profile, after, spread),
+        move=move,
         note=why_not or note,
     )
-    return _Measured(found, values, missing)
+    return _Measured(found, values, gaps)
 
 
-def _gaps(counts: np.ndarray) -> np.ndarray:
-    """Counts (..., bins + 1) as those that are there and those that are missing: (..., 2)."""
-    return np.stack([counts[..., :-1].sum(-1), counts[..., -1]], axis=-1)
+def _gaps(
+    before: np.ndarray,
+    after: np.ndarray,
+    blocks: np.ndarray,
+    reference: Reference,
+    rng: np.random.Generator,
+) -> Gaps:
+    """The missing values of counts (bins + 1,), and of blocks (blocks, bins + 1)."""
+    then, now, each = (
+        np.stack([of[..., :-1].sum(-1), of[..., -1]], -1) for of in (before, after, blocks)
+    )
+    length = run_length(reference.baseline)
+    if not length or not len(blocks):
+        none = np.zeros((0, len(blocks)))
+        return gaps_of(then, now, each, none, none, 0.0)
+    runs, references = pair_runs(reference.baseline, reference.cycles, None, rng)
+    return gaps_of(then, now, each, runs, references, len(blocks) / length)
 
 
 def _score(
@@ -324,6 +456,6 @@ def _null(
     length = run_length(reference.baseline)
     if not length or not len(blocks):
         return null_in_theory(blocks.shape[1], *rows)
-    runs, references = pair_runs(reference.baseline, reference.kind, span, rng)
+    runs, references = pair_runs(reference.baseline, reference.cycles, span, rng)
     told = int((blocks.sum(1) > 0).sum())
     return null_by_resampling(blocks, runs, references, rows, told / length, rng)

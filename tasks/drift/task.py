@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from prefect import get_run_logger
 
+from tasks.drift.effect import hold, read_held
 from tasks.drift.evidently_report import draw_report, draw_sample
 from tasks.drift.histograms import count_part, count_target
 from tasks.drift.profile import add_history, make_profile
+from tasks.drift.relations import draw_rows, learn_relations
 from tasks.drift.summary import add_target, summarise_drift
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
@@ -23,6 +26,17 @@ SEEN = 50_000
 """Training rows that the model predicts, to learn how much its predictions swing over time."""
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What travels with a model, to hold later batches against."""
+
+    profile: BaselineProfile
+    sample: pd.DataFrame
+    """Of the training rows."""
+    held: pd.DataFrame
+    """Of the holdout, in the profile's bins, with what each row lost."""
+
+
 @task("profile training data")
 def make_baseline(
     managed: ManagedModel,
@@ -32,22 +46,27 @@ def make_baseline(
     predict: Callable[[pd.DataFrame], np.ndarray],
     importance: Mapping[str, float],
     history: Iterable[tuple[FeatureFrame, frozenset[str]]],
-) -> tuple[BaselineProfile, pd.DataFrame]:
-    """Return what travels with the model: the profile of its training rows, and a seeded sample of
-    them.
+    losses: np.ndarray,
+    blocks: np.ndarray,
+) -> Baseline:
+    """Return what travels with the model: the profile of its training rows, a seeded sample of
+    them, and its holdout.
 
     ``history`` are the batches before the training rows, the newest first, with the columns that
     each is no reference of.
 
-    ``predicted`` are the model's predictions for the holdout, ``predict`` goes from features to
-    predictions.
+    ``predicted`` are the model's predictions for the holdout, ``losses`` and ``blocks`` (rows,)
+    what they lost and in which block of time; ``predict`` goes from features to predictions.
     """
     seed = managed.spec.training.seed
     drawn = np.random.default_rng(seed).choice(len(train), min(len(train), SEEN), replace=False)
     drawn.sort()
     seen = drawn, predict(train.features.iloc[drawn])
-    profile = add_history(make_profile(train, holdout, predicted, seen, importance), history)
-    return profile, draw_sample(train, managed.spec.drift.sample, seed)
+    profile = make_profile(train, holdout, predicted, seen, importance)
+    profile = add_history(learn_relations(profile, train, seed), history)
+    sample = managed.spec.drift.sample
+    held = hold(profile, holdout, predicted, losses, blocks, sample, seed)
+    return Baseline(profile, draw_sample(train, sample, seed), held)
 
 
 @task("measure drift")
@@ -62,6 +81,7 @@ def measure_drift(
     """Hold the batch against the baseline that travels with the champion; its target too when
     labels are ``mature``.
     """
+    seed = managed.spec.training.seed
     counts = count_part(champion.profile, frame, predicted, target=mature)
     return summarise_drift(
         champion.profile,
@@ -69,7 +89,9 @@ def measure_drift(
         max(frame.snapshots),
         counts,
         managed.spec.drift,
-        managed.spec.training.seed,
+        seed,
+        read_held(champion.profile, champion.held),
+        draw_rows(champion.profile, frame.features, managed.spec.drift.sample, seed),
     )
 
 

@@ -134,7 +134,7 @@ def null_by_resampling(
         before, after = ((side @ counts).astype("int64") for side in (references, runs))
         full = (before.sum(1) > 0) & (after.sum(1) > 0)
         before, after = (np.repeat(side[full], repeat, axis=0) for side in (before, after))
-        return psi(_thin(before, rows[0], rng), _thin(after, rows[1], rng))
+        return psi(thin(before, rows[0], rng), thin(after, rows[1], rng))
 
     order = np.arange(len(blocks))
     thinned = bool(
@@ -174,7 +174,7 @@ def _homogeneous(blocks: np.ndarray) -> float:
     return float(special.chdtrc(freedom, ((counts - expected) ** 2 / expected).sum()))
 
 
-def _thin(counts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
+def thin(counts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
     """Draw ``rows`` rows without replacement from each histogram (histograms, bins) that has
     more.
     """

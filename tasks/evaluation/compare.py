@@ -202,3 +202,26 @@ def ratio_test(sums: np.ndarray, counts: np.ndarray) -> BlockTest:
         blocks=b,
         block_means=means,
     )
+
+
+def jackknife_test(difference: float, without: np.ndarray) -> BlockTest:
+    """Test a difference of two metrics, given what it is without each block, (blocks,).
+
+    The variance is the delete-one-block jackknife's (Efron and Tibshirani 1993, chapter 11), t has
+    B - 1 degrees of freedom, and the blocks' means are its pseudo-values, B d - (B - 1) d_(b).
+    """
+    blocks = len(without)
+    if blocks < 3 or not np.isfinite(without).all():
+        unknown = Interval(value=difference, low=float("-inf"), high=float("inf"))
+        return BlockTest(unknown, 0.0, 1.0, blocks, (difference,) * blocks)
+    se = float(np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum()))
+    certain = 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
+    t = certain if se == 0 else difference / se
+    half = float(stats.t.ppf(0.975, blocks - 1)) * se
+    return BlockTest(
+        mean=Interval(value=difference, low=difference - half, high=difference + half),
+        t=t,
+        p_below=float(stats.t.cdf(t, blocks - 1)),
+        blocks=blocks,
+        block_means=tuple((blocks * difference - (blocks - 1) * without).tolist()),
+    )

@@ -9,15 +9,34 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tasks.evaluation.compare import block_test, minority, paired_test, refuse_seen_rows
-from tasks.evaluation.config import greater_is_better
+from tasks.evaluation.compare import (
+    BlockTest,
+    block_test,
+    jackknife_test,
+    minority,
+    paired_test,
+    refuse_seen_rows,
+)
+from tasks.evaluation.config import UTILITY, greater_is_better
 from tasks.evaluation.margins import errors_of
-from tasks.evaluation.metrics import EvaluationError, UndefinedMetricError, score_interval
+from tasks.evaluation.metrics import (
+    EvaluationError,
+    UndefinedMetricError,
+    leave_one_out,
+    score_interval,
+)
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.slices import compare_slices, slice_scores
 from tasks.prediction import predict_mixed
-from tasks.records import Comparison, Generalisation, Interval, Performance, RowSpan
+from tasks.records import (
+    Comparison,
+    Generalisation,
+    Interval,
+    Performance,
+    RowSpan,
+    UtilityComparison,
+)
 
 
 def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
@@ -41,6 +60,7 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
         except UndefinedMetricError:
             return None
 
+    found = {name: one for name in metrics if (one := defined(name)) is not None}
     return Performance(
         batch=max(rows.frame.snapshots),
         version=scored.version,
@@ -49,7 +69,7 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
         metric=objective.metric,
         score=defined(objective.metric),
         loss=test.mean.at_least(0.0),
-        metrics={name: found for name in metrics if (found := defined(name)) is not None},
+        metrics=found if scored.worth is None else found | {UTILITY: _worth(scored)},
         slices=slice_scores(
             scored.losses,
             rows.blocks,
@@ -64,6 +84,12 @@ def performance(scored: Scored, metrics: tuple[str, ...]) -> Performance:
     )
 
 
+def _worth(scored: Scored) -> Interval:
+    """What a row is worth, by its mean."""
+    worth = np.zeros(len(scored.rows)) if scored.worth is None else scored.worth
+    return block_test(worth, scored.rows.blocks).mean
+
+
 def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) -> Comparison:
     """Compare what two models predict for the same rows, whose spans are ``spans``.
 
@@ -74,14 +100,17 @@ def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) ->
     for scored in (challenger, champion):
         refuse_seen_rows(spans, scored.trained_on, f"version {scored.version}")
     rows, metric = challenger.rows, challenger.objective.metric
-    test = paired_test(challenger.losses, champion.losses, rows.blocks)
-    return Comparison(
+    own = paired_test(challenger.losses, champion.losses, rows.blocks)
+    judged = _judged(challenger, champion)
+    losses = challenger.losses, champion.losses
+    test, by_row, lost = judged or (own, losses, (_mean(losses[0]), _mean(losses[1])))
+    comparison = Comparison(
         rows=len(rows),
         blocks=test.blocks,
         minority=minority(rows.frame.target, challenger.objective.problem),
         block_hours=rows.block_hours,
-        challenger_loss=float(challenger.losses.mean()),
-        champion_loss=float(champion.losses.mean()),
+        challenger_loss=lost[0],
+        champion_loss=lost[1],
         difference=test.mean,
         t=test.t,
         p_better=test.p_below,
@@ -89,8 +118,69 @@ def compare(challenger: Scored, champion: Scored, spans: tuple[RowSpan, ...]) ->
         challenger_score=_score_or_nan(challenger),
         champion_score=_score_or_nan(champion),
         greater_is_better=greater_is_better(metric),
-        slices=compare_slices(challenger.losses, champion.losses, rows.blocks, rows.frame.slices),
+        slices=compare_slices(*by_row, rows.blocks, rows.frame.slices),
+        judged_by="log_loss" if judged is None else challenger.objective.judged_by,
+        utility=_utilities(challenger, champion),
         block_means=test.block_means,
+    )
+    if judged is None:
+        return comparison
+    by_loss = comparison.but(difference=own.mean, champion_loss=_mean(losses[1]))
+    return comparison.but(loss_tells=by_loss.detectable)
+
+
+def _mean(losses: np.ndarray) -> float:
+    return float(losses.mean())
+
+
+_Losses = tuple[np.ndarray, np.ndarray]
+
+
+def _judged(
+    challenger: Scored, champion: Scored
+) -> tuple[BlockTest, _Losses, tuple[float, float]] | None:
+    """The test, the losses by row that slices are judged by, and the losses of both, where the spec
+    asks for another loss than that of the problem; None where it does not, or where predictions or
+    labels give none.
+    """
+    by, rows = challenger.objective.judged_by, challenger.rows
+    if by == "log_loss" or not (challenger.finite and champion.finite):
+        return None
+    if by == "utility":
+        one, other = challenger.worth, champion.worth
+        if one is None or other is None:
+            return None
+        costs = -one, -other
+        return paired_test(*costs, rows.blocks), costs, (_mean(costs[0]), _mean(costs[1]))
+    try:
+        scores = [
+            leave_one_out(of.objective, rows.target, of.predicted, rows.blocks)
+            for of in (challenger, champion)
+        ]
+    except UndefinedMetricError:
+        return None
+    turned = [_as_loss(challenger.objective.metric, *score) for score in scores]
+    (lost, without), (kept, kept_without) = turned
+    test = jackknife_test(lost - kept, without - kept_without)
+    return test, (challenger.losses, champion.losses), (lost, kept)
+
+
+def _as_loss(metric: str, value: float, without: np.ndarray) -> tuple[float, np.ndarray]:
+    """A metric, and what it is without each block, as a loss: less is better, and none is 0 or as
+    near to it as the metric comes.
+    """
+    return (1 - value, 1 - without) if greater_is_better(metric) else (value, without)
+
+
+def _utilities(challenger: Scored, champion: Scored) -> UtilityComparison | None:
+    one, other = challenger.worth, champion.worth
+    if one is None or other is None:
+        return None
+    blocks = challenger.rows.blocks
+    return UtilityComparison(
+        challenger=block_test(one, blocks).mean,
+        champion=block_test(other, blocks).mean,
+        difference=paired_test(one, other, blocks).mean,
     )
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from scipy import stats
 
 from tasks.errors import KingmakerError
-from tasks.evaluation.config import bounds_of, quantile_of
-from tasks.evaluation.objective import CLIP, Objective, log_loss, pinball
+from tasks.evaluation.config import bounds_of, power_of, quantile_of, top_of
+from tasks.evaluation.objective import CLIP, Objective, deviance, log_loss, pinball
 from tasks.records import Interval
 
 BINS = 4096
@@ -263,6 +263,26 @@ def _average_precision(positive: np.ndarray, negative: np.ndarray) -> np.ndarray
 _RANKED = {"roc_auc": _roc_auc, "average_precision": _average_precision}
 
 
+def _at_top(kind: str, most: float, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Precision, or lift over the share of positives, of the ``most`` highest scores: so many rows,
+    or, below 1, that share of them. Of rows that share the last score taken, their mean counts.
+    """
+    none = [(0, 0)] * (positive.ndim - 1) + [(1, 0)]
+    found, others = (np.pad(one[..., ::-1], none).cumsum(axis=-1) for one in (positive, negative))
+    rows = found + others
+    total = rows[..., -1]
+    wanted = np.minimum(most if most >= 1 else most * total, total)
+    flat = zip(
+        np.atleast_1d(wanted).ravel(),
+        rows.reshape(-1, rows.shape[-1]),
+        found.reshape(-1, found.shape[-1]),
+        strict=True,
+    )
+    hits = np.array([np.interp(one, at, of) for one, at, of in flat]).reshape(np.shape(total))
+    precision: np.ndarray = hits / wanted
+    return precision if kind == "precision" else precision / (found[..., -1] / total)
+
+
 def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     """0 where nothing is counted, as scikit-learn's ``zero_division=0``."""
     ratio: np.ndarray = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
@@ -294,6 +314,9 @@ def _parts(
 
 
 def _binary(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _Ranked:
+    top = top_of(metric)
+    if top is not None:
+        return _Ranked(predicted, (y, 1 - y), functools.partial(_at_top, *top))
     if metric in _RANKED:
         if not 0 < y.sum() < len(y):
             raise UndefinedMetricError(
@@ -381,5 +404,7 @@ def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _M
         "mae": lambda: np.abs(errors),
         "mape": lambda: np.abs(errors) / np.maximum(np.abs(y), np.finfo("float64").eps),
     }
-    quantile = quantile_of(metric)
+    quantile, power = quantile_of(metric), power_of(metric)
+    if power is not None:
+        return _mean(deviance(y, predicted, power))
     return _mean(losses[metric]() if quantile is None else pinball(errors, quantile))

@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from tasks.evaluation.compare import time_blocks
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.objective import Objective
+from tasks.evaluation.utility import Utility
 from tasks.mixing import correct, mix, summarise
 from tasks.prediction import predict_members
 from tasks.records import (
     FeatureFrame,
+    JudgedBy,
     LabelSummary,
     LoadedModel,
     Problem,
@@ -107,12 +110,26 @@ class Scored:
         """The loss of each row, (rows,) float64."""
         return self.objective.losses(self.rows.target, self.predicted)
 
+    @cached_property
+    def worth(self) -> np.ndarray | None:
+        """What each row is worth, (rows,) float64; None where the spec says nothing of it, or a
+        prediction is no number.
+        """
+        rows, utility = self.rows, self.objective.utility
+        if utility is None or not self.finite:
+            return None
+        amounts = rows.frame.amounts
+        if amounts is None:
+            amounts = pd.DataFrame(index=rows.frame.target.index)
+        return utility.worth(rows.target, self.predicted, amounts, rows.blocks)
+
     @property
     def summary(self) -> LabelSummary:
         """Labels against predictions before recalibration: what recalibration looks at."""
         problem, classes = self.objective.problem, self.objective.classes
         batch = max(self.rows.frame.snapshots)
-        return summarise(batch, self.rows.target, self.raw, problem, classes)
+        mean = self.objective.power is not None
+        return summarise(batch, self.rows.target, self.raw, problem, classes, mean=mean)
 
     def instead(self, rows: np.ndarray, predicted: np.ndarray) -> Scored:
         """Return what was predicted for each row, with ``predicted`` where ``rows``, (rows,) bool,
@@ -134,14 +151,21 @@ class Scored:
         return replace(self, weights=weights or (1.0,), recalibration=recalibration)
 
 
-def score_model(model: LoadedModel, rows: LabelledRows, problem: Problem, metric: str) -> Scored:
+def score_model(
+    model: LoadedModel,
+    rows: LabelledRows,
+    problem: Problem,
+    metric: str,
+    utility: Utility | None = None,
+    judged_by: JudgedBy = "log_loss",
+) -> Scored:
     """Let ``model`` predict ``rows``; FeatureMismatchError when they lack a feature of it."""
     began = time.process_time()
     members = predict_members(model, rows.frame, problem)
     seconds = time.process_time() - began
     return Scored(
         rows=rows,
-        objective=Objective(problem, metric, model.trained.classes),
+        objective=Objective(problem, metric, model.trained.classes, utility, judged_by),
         members=members,
         weights=model.weights or (1.0,),
         recalibration=model.recalibration,

@@ -9,11 +9,13 @@ from prefect import get_run_logger
 
 from tasks.evaluation.checks import make_checks
 from tasks.evaluation.checks.base import CheckContext
+from tasks.evaluation.compare import block_test
 from tasks.evaluation.config import METRICS
 from tasks.evaluation.estimate import beyond_known, checked, estimate
 from tasks.evaluation.judgement import compare, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import LabelledRows, Scored, score_model, seconds_by_one_thread
+from tasks.evaluation.utility import Utility, check_utility
 from tasks.model_spec import ManagedModel
 from tasks.records import (
     Comparison,
@@ -21,6 +23,7 @@ from tasks.records import (
     FeatureFrame,
     Generalisation,
     Guardrail,
+    Interval,
     LoadedModel,
     Performance,
     RowSpan,
@@ -32,10 +35,25 @@ TRAIN_ROWS = 20_000
 """Training rows, drawn with a seed, that a challenger's checks look at again."""
 
 
+def check_own_utility(managed: ManagedModel) -> None:
+    """Try the project's code for what a prediction is worth; ConfigurationError when it is not what
+    it must be.
+    """
+    spec = managed.spec
+    if spec.utility is None:
+        return
+    file = managed.settings.project / "deployments" / managed.name / "model.yaml"
+    kinds = {name: managed.contract.column(name).categorical for name in spec.utility.needs}
+    check_utility(file, spec.utility, managed.settings.project, spec.problem, kinds)
+
+
 @task("score labelled rows")
 def score_labelled(managed: ManagedModel, model: LoadedModel, rows: LabelledRows) -> Scored:
     """Let a model predict labelled rows, once for everything that judges it by them."""
-    return score_model(model, rows, managed.spec.problem, managed.spec.metric)
+    spec, utility = managed.spec, None
+    if spec.utility is not None:
+        utility = Utility.of(spec.utility, managed.settings.project)
+    return score_model(model, rows, spec.problem, spec.metric, utility, spec.gate.loss)
 
 
 @task("judge performance")
@@ -81,6 +99,20 @@ def judge_apart(
         others=judged(~served),
         by=dict(zip(names.tolist(), counts.tolist(), strict=True)),
     )
+
+
+def parted_loss(scored: Scored, rows: np.ndarray) -> tuple[Interval | None, Interval | None]:
+    """Return the mean loss of the rows where ``rows``, (rows,) bool, is false, and of the others;
+    None where there are none.
+    """
+
+    def loss(of: np.ndarray) -> Interval | None:
+        if not of.any():
+            return None
+        _, blocks = np.unique(scored.rows.blocks[of], return_inverse=True)
+        return block_test(scored.losses[of], blocks).mean.at_least(0.0)
+
+    return loss(~rows), loss(rows)
 
 
 @task("estimate performance")

@@ -1,7 +1,8 @@
-"""The features room's slice of the model spec."""
+"""The features room's slice of the model spec; of joins it stands in ``join_config.py``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,14 @@ from pydantic import Field, model_validator
 
 from data_contracts.contract import Column, Contract, nearest
 from tasks.configuration import Config, ConfigurationError, Duration
+from tasks.features.join_config import (
+    KEY_TYPES,
+    JoinConfig,
+)
+from tasks.features.join_config import (
+    check_contracts as check_contracts,  # noqa: PLC0414 - a spec has all of features from here
+)
+from tasks.features.join_config import check_joins as check_joins  # noqa: PLC0414 - as above
 
 Function = Literal[
     "last",
@@ -24,6 +33,7 @@ Function = Literal[
     "time_since_last",
 ]
 Value = str | bool | int | float
+DatePart = Literal["hour", "weekday", "day", "month", "age"]
 
 _ANYTHING = ("string", "integer", "number", "boolean")
 TYPES: dict[Function, tuple[str, ...]] = {
@@ -39,7 +49,6 @@ TYPES: dict[Function, tuple[str, ...]] = {
     "time_since_last": (*_ANYTHING, "date", "timestamp"),
 }
 """Function -> the types of column that it can be taken of."""
-_KEY_TYPES = ("string", "integer", "boolean", "date")
 _VALUES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -101,12 +110,69 @@ class FeaturesConfig(Config):
     include: tuple[str, ...] | None = None
     """Contract columns to take; all that the contract allows when left out."""
     exclude: tuple[str, ...] = ()
-    """Contract columns, and features of ``history``, to leave out; ``code`` sees them all the same.
+    """Contract columns, and features of ``history`` and ``join``, to leave out; ``code`` sees them
+    all the same.
+    """
+    dates: Mapping[str, tuple[DatePart, ...]] = Field(default_factory=dict)
+    """Dates and times that become numbers: column -> parts, such as ``hour``, ``weekday``, ``day``,
+    ``month``, on the clock of the contract's zone, and ``age``, the days from it to the event. They
+    are called ``<column>_<part>``.
     """
     history: tuple[HistoryConfig, ...] = ()
     """Features that look back on earlier rows: of batches, and of rows to be scored, as much as had
     been delivered at the row's event time.
     """
+    join: tuple[JoinConfig, ...] = ()
+    """Features from other contracts: of each the newest row, as it had been delivered at the row's
+    event time.
+    """
+
+    @property
+    def of_dates(self) -> tuple[str, ...]:
+        """The features that are parts of dates."""
+        return tuple(dated(name, part) for name, parts in self.dates.items() for part in parts)
+
+    @property
+    def of_past(self) -> tuple[str, ...]:
+        """The features that are made of what the lake holds beside the row."""
+        joined = [name for one in self.join for name in one.features]
+        return (*(one.name for one in self.history), *joined)
+
+
+def dated(column: str, part: DatePart) -> str:
+    """Return what the feature is called that is a part of a date."""
+    return f"{column}_{part}"
+
+
+def check_dates(
+    file: Path, dates: Mapping[str, tuple[DatePart, ...]], contract: Contract, target: str
+) -> None:
+    """Refuse parts of what is no date, has no hours, or is not to be used; ConfigurationError names
+    the key.
+    """
+    for name, parts in dates.items():
+        where = f"features.dates.{name}"
+        if name not in contract.column_names:
+            found = f"{name!r}{nearest(name, contract.column_names)}"
+            raise ConfigurationError(file, where, f"a column of contract {contract.name}", found)
+        column = contract.column(name)
+        kind = column.logical_type
+        if kind not in ("date", "timestamp"):
+            raise ConfigurationError(file, where, "a date or timestamp", f"one of type {kind}")
+        if not column.available or column.sensitive or name == target:
+            raise ConfigurationError(
+                file, where, "a column that is known at event time and not sensitive", repr(name)
+            )
+        for part in parts:
+            if part == "hour" and kind == "date":
+                raise ConfigurationError(file, where, "parts that a date has", repr(part))
+            if part == "age" and name == contract.event_time:
+                raise ConfigurationError(
+                    file, where, "parts other than age of the event time", "it"
+                )
+            if dated(name, part) in contract.column_names or parts.count(part) > 1:
+                found = f"another {dated(name, part)!r}"
+                raise ConfigurationError(file, where, "features of new names", found)
 
 
 def looks_at_labels(config: HistoryConfig, contract: Contract, target: str) -> bool:
@@ -119,15 +185,21 @@ def looks_at_labels(config: HistoryConfig, contract: Contract, target: str) -> b
     return name == target or not contract.column(name).available
 
 
-def history_kinds(config: FeaturesConfig, contract: Contract, labels: Contract) -> dict[str, bool]:
-    """Return each feature that looks back, and whether its values are categories; ``labels`` is the
-    contract of the target.
+def past_kinds(
+    config: FeaturesConfig, contract: Contract, labels: Contract, joined: Mapping[str, Contract]
+) -> dict[str, bool]:
+    """Return each feature that looks back or is joined, and whether its values are categories.
+
+    ``labels`` is the contract of the target, ``joined`` are the other contracts by their names.
     """
     found = {}
     for one in config.history:
         own = contract if one.column in contract.column_names else labels
         last = one.function == "last" and one.column is not None
         found[one.name] = last and own.column(str(one.column)).categorical
+    for join in config.join:
+        for name, column in join.features.items():
+            found[name] = joined[join.contract].column(column).categorical
     return found
 
 
@@ -152,7 +224,7 @@ def check_history(
         def refuse(key: str, expected: str, found: str, where: str = where) -> None:
             raise ConfigurationError(file, f"{where}.{key}", expected, found)
 
-        taken = [*contract.column_names, target, *names]
+        taken = [*contract.column_names, target, *config.of_dates, *names]
         if one.name.casefold() in {name.casefold() for name in taken}:
             refuse("name", "a name that no column and no other feature has", repr(one.name))
         names.append(one.name)
@@ -163,9 +235,9 @@ def check_history(
             column = contract.column(name)
             if not column.available or name == target:
                 refuse("by", "columns that are known at event time", repr(name))
-            if column.logical_type not in _KEY_TYPES:
+            if column.logical_type not in KEY_TYPES:
                 found = f"{name!r} of type {column.logical_type}"
-                refuse("by", f"columns of type {', '.join(_KEY_TYPES)}", found)
+                refuse("by", f"columns of type {', '.join(KEY_TYPES)}", found)
         if one.column is None:
             continue
         if one.column != target and one.column not in contract.column_names:

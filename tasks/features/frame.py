@@ -8,23 +8,22 @@ stand beside it.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data_contracts.contract import Contract, nearest
+from data_contracts.contract import Contract
 from tasks.carried import project_sha256
 from tasks.errors import MisuseError
-from tasks.features.config import FeaturesConfig, history_kinds
+from tasks.features.config import FeaturesConfig
+from tasks.features.dates import date_features
 from tasks.lake import arrow_type, to_frame
+from tasks.project_code import load_function, project_file
 from tasks.records import FeatureFrame, FeatureSchema, Problem
 
 if TYPE_CHECKING:
@@ -55,9 +54,10 @@ def inputs(contract: Contract, config: FeaturesConfig, target: str) -> tuple[str
     """Return the contract's columns that features are made of: code of a project may look at all
     that are known at event time and not sensitive.
     """
-    return (
-        raw_columns(contract, config, target) if config.code is None else _known(contract, target)
-    )
+    if config.code is not None:
+        return _known(contract, target)
+    dates = [contract.event_time, *config.dates] if config.dates else []
+    return tuple(dict.fromkeys([*raw_columns(contract, config, target), *dates]))
 
 
 def _known(contract: Contract, target: str) -> tuple[str, ...]:
@@ -71,53 +71,7 @@ def load_code(path: str, project: Path) -> FeatureCode:
 
     Raises FeatureError when there is no such module or function.
     """
-    module_name, _, name = path.partition(":")
-    try:
-        if _project_file(module_name, project) is None:
-            module = importlib.import_module(module_name)
-        else:
-            module = _load_own(module_name, project)
-    except ModuleNotFoundError as error:
-        raise FeatureError(
-            f"features.code: expected a module in {project} or an installed one, found"
-            f" {module_name!r} ({error})"
-        ) from error
-    code: FeatureCode | None = getattr(module, name, None)
-    if not callable(code):
-        raise FeatureError(
-            f"features.code: {module_name} has no function {name!r}{nearest(name, dir(module))}"
-        )
-    return code
-
-
-def _project_file(module_name: str, project: Path) -> Path | None:
-    """The module's file in the project; None when it can only be an installed module.
-
-    A directory of the project, such as ``deployments``, never gives way to a package of the same
-    name: with its own file missing, another project would run this repository's code.
-    """
-    path = project.joinpath(*module_name.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return file
-    if (project / module_name.partition(".")[0]).is_dir():
-        raise FeatureError(
-            f"features.code: expected the file {path.with_suffix('.py')}, found no such file"
-        )
-    return None
-
-
-def _load_own(module_name: str, project: Path) -> ModuleType:
-    """Load a module of the project, and those that it imports from beside it, under names of their
-    own: another project's deployments/ must not hide behind ours.
-    """
-    digest = f"{project.resolve()} {project_sha256(module_name, project)}"
-    private = f"kingmaker_features_{hashlib.sha256(digest.encode()).hexdigest()[:12]}"
-    if private not in sys.modules:
-        package = ModuleType(private)
-        package.__path__ = [str(project)]
-        sys.modules[private] = package
-    return importlib.import_module(f"{private}.{module_name}")
+    return load_function(path, project, "features.code", FeatureError)
 
 
 def code_sha256(path: str | None, project: Path) -> str:
@@ -129,7 +83,7 @@ def code_sha256(path: str | None, project: Path) -> str:
     if path is None:
         return hashlib.sha256(b"").hexdigest()
     module_name = path.partition(":")[0]
-    file = _project_file(module_name, project)
+    file = project_file(module_name, project, "features.code", FeatureError)
     if file is None:
         try:
             spec = importlib.util.find_spec(module_name)
@@ -159,7 +113,9 @@ def build_by_spec(
         slices=spec.slices,
         code=code,
         audit=spec.fairness.columns,
-        history=history_kinds(spec.features, managed.contract, managed.label_contract),
+        amounts=() if spec.utility is None else spec.utility.needs,
+        past=managed.past_kinds,
+        weight=spec.training.weights.column,
     )
 
 
@@ -186,15 +142,18 @@ def build_frame(
     slices: Sequence[str],
     code: FeatureCode | None,
     audit: Sequence[str] = (),
-    history: Mapping[str, bool] | None = None,
+    amounts: Sequence[str] = (),
+    past: Mapping[str, bool] | None = None,
+    weight: str | None = None,
 ) -> FeatureFrame:
     """Turn the accepted rows of some batches into one feature frame.
 
     ``tables`` and ``snapshots`` map batch ids to rows and to snapshot digests. The model's own code
     sees only what the contract says is known at event time, with event time and keys: a leak cannot
     be written there. A column that some of the batches lack, because the contract has grown, is
-    missing there. ``history`` says of columns that were made of earlier rows whether they are
+    missing there. ``past`` says of columns that look back or were joined whether they are
     categories: they become features, unless the spec leaves them out, and the code sees them, too.
+    ``weight`` is a column that says how much each row counts in training.
     Raises FeatureError when a column is in none of them, or when the code does not
     return what it must.
     """
@@ -212,7 +171,7 @@ def build_frame(
     kinds = {
         name: contract.column(name).categorical for name in raw_columns(contract, config, target)
     }
-    looking_back = {} if history is None else dict(history)
+    looking_back = {} if past is None else dict(past)
     kinds |= {name: kind for name, kind in looking_back.items() if name not in config.exclude}
     features, categorical = {}, []
     for name, kind in kinds.items():
@@ -222,6 +181,8 @@ def build_frame(
         else:
             features[name] = _number(rows[name])
     frame = pd.DataFrame(features, index=rows.index)
+    if config.dates:
+        frame = pd.concat([frame, date_features(rows, config.dates, contract)], axis=1)
     if code is not None:
         own = _own_features(code, rows[[*_known(contract, target), *looking_back]], frame)
         categorical += [
@@ -245,9 +206,15 @@ def build_frame(
         keys=rows[[contract.event_time, *(k for k in contract.key if k != contract.event_time)]],
         schema=schema,
         snapshots=dict(snapshots),
+        amounts=(
+            pd.DataFrame({name: _amounts(rows[name], contract) for name in amounts})
+            if amounts
+            else None
+        ),
         audit=(
             pd.DataFrame({name: _groups(rows[name], contract) for name in audit}) if audit else None
         ),
+        weight=None if weight is None else _number(rows[weight]),
     )
 
 
@@ -297,6 +264,11 @@ def _category(values: pd.Series) -> pd.Series:
     texts = {value: _text(value) for value in values.dropna().unique()}
     named = values.astype("object").map(texts).astype("str")
     return named.where(values.notna(), MISSING)
+
+
+def _amounts(values: pd.Series, contract: Contract) -> pd.Series:
+    """Numbers, or categories where the contract says so."""
+    return (_category if contract.column(str(values.name)).categorical else _number)(values)
 
 
 def _groups(values: pd.Series, contract: Contract) -> pd.Series:

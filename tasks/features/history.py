@@ -11,14 +11,12 @@ moment the one with the largest value is the newest.
 from __future__ import annotations
 
 # ruff: noqa: S608 - every name in the SQL is quoted, every value a literal
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,16 +28,18 @@ from tasks.features.past import (
     NEVER,
     Asked,
     Names,
+    asked_rows,
     contents,
     engine,
     microseconds,
     moment_of,
     rows_of,
     span_of,
+    spells,
+    with_columns,
 )
-from tasks.lake import arrow_type
 from tasks.model_spec import ManagedModel
-from tasks.records import Past, PastSnapshot, Revision, StreamName
+from tasks.records import Past
 from tasks.sql_text import literal, unquoted
 
 HOUR = 3_600_000_000
@@ -117,7 +117,7 @@ class Definition:
         if revised:
             queries = {
                 "counted": self._facts(times=True),
-                "facts": self._joined_times(),
+                "facts": spells("counted", [*self._keys, n.moment, n.value], n, self.cut),
                 "current": f"SELECT * FROM facts WHERE {n.until} = {NEVER}",
                 **self._changed(),
             }
@@ -231,22 +231,6 @@ class Definition:
             return f"CASE WHEN {same} THEN 0 ELSE {found} END"
         return found
 
-    def _joined_times(self) -> str:
-        """Facts that did not count all the time; what a later content still holds is one fact."""
-        n, cut = self.names, span_of(self.cut)
-        same = ", ".join([*self._keys, n.moment, n.value])
-        return (
-            f"SELECT {same}, {n.known}, {n.until} FROM counted"
-            f" WHERE {n.known} <= {n.moment} + {cut} AND {n.until} = {NEVER}"
-            f" UNION ALL SELECT {same}, min({n.known}), max({n.until}) FROM ("
-            f"SELECT *, sum(begins) OVER (PARTITION BY {same}, copy ORDER BY {n.known}) AS spell"
-            f" FROM (SELECT *, CASE WHEN lag({n.until}) OVER (PARTITION BY {same}, copy"
-            f" ORDER BY {n.known}) = {n.known} THEN 0 ELSE 1 END AS begins"
-            f" FROM (SELECT *, row_number() OVER (PARTITION BY {same}, {n.known}) AS copy"
-            f" FROM counted WHERE {n.known} > {n.moment} + {cut} OR {n.until} < {NEVER})))"
-            f" GROUP BY {same}, copy, spell"
-        )
-
     def _changed(self) -> dict[str, str]:
         """The rows that are asked about for which other facts counted than count now, and their
         feature.
@@ -329,31 +313,6 @@ def reach(managed: ManagedModel) -> timedelta | None:
     return None if None in reaches else max(filter(None, reaches), default=timedelta(0))
 
 
-def looked_back(
-    managed: ManagedModel, tables: Iterable[pa.Table], past: Past
-) -> tuple[PastSnapshot, ...]:
-    """Return the contents that the features of rows look back on, and which features do."""
-    found = definitions(managed)
-    some = [table for table in tables if found and table.num_rows]
-    if not some:
-        return ()
-    times = [pc.min_max(table[managed.contract.event_time]).as_py() for table in some]
-    first, last = min(one["min"] for one in times), max(one["max"] for one in times)
-    read: dict[tuple[StreamName, str, str], list[str]] = defaultdict(list)
-    for one in found:
-        window = Asked(first, last, one.reach)
-        streams: list[tuple[StreamName, Sequence[Revision]]] = [("rows", past.rows)]
-        streams += [("labels", past.labels)] if one.of_labels else []
-        for stream, revisions in streams:
-            for content in contents(revisions, window, managed.settings.lake):
-                snapshot = content.revision.snapshot
-                read[stream, snapshot.batch.id, snapshot.sha256].append(one.config.name)
-    return tuple(
-        PastSnapshot(stream=stream, batch=batch, snapshot=sha256, features=tuple(names))
-        for (stream, batch, sha256), names in sorted(read.items())
-    )
-
-
 def later_columns(managed: ManagedModel) -> tuple[str, ...]:
     """Return the columns of the rows that become known later and are looked back on."""
     found = definitions(managed)
@@ -371,7 +330,8 @@ def add_history(
     found = definitions(managed)
     if not found or not any(table.num_rows for table in tables.values()):
         return dict(tables)
-    asked = _asked(managed.contract, tables.values(), found)
+    keys = dict.fromkeys(key for one in found for key in one.config.by)
+    asked = asked_rows(managed.contract, tables.values(), found[0].names, keys)
     with engine(managed.settings.lake, memory) as connection, ExitStack() as stack:
         revised = _look_back(connection, managed, past, found, asked, stack)
         connection.register("asked", asked)
@@ -381,18 +341,7 @@ def add_history(
             ).to_arrow_table()[0]
             for one in found
         }
-    return _with_columns(tables, columns)
-
-
-def _asked(contract: Contract, tables: Iterable[pa.Table], found: Sequence[Definition]) -> pa.Table:
-    """The rows that features are made for: their place, their event time and their keys."""
-    names = found[0].names
-    keys = dict.fromkeys(key for one in found for key in one.config.by)
-    rows = pa.concat_tables([table.select([*keys, contract.event_time]) for table in tables])
-    moment = rows[contract.event_time].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    given = {names.position: pa.array(np.arange(rows.num_rows)), names.moment: moment}
-    given |= {names.columns[key]: rows[key].cast(arrow_type(contract.column(key))) for key in keys}
-    return pa.table({unquoted(name): column for name, column in given.items()})
+    return with_columns(tables, columns)
 
 
 def _look_back(
@@ -477,18 +426,6 @@ def _labelled(
         greatest(past.{names.known}, begins) AS {names.known},
         least(past.{names.until}, ends) AS {names.until} FROM past JOIN chosen
         ON {" AND ".join(same)} AND past.{names.known} < ends AND begins < past.{names.until}"""
-
-
-def _with_columns(
-    tables: Mapping[str, pa.Table], columns: Mapping[str, pa.ChunkedArray]
-) -> dict[str, pa.Table]:
-    made, start = {}, 0
-    for id, table in tables.items():
-        for name, values in columns.items():
-            table = table.append_column(name, values.slice(start, table.num_rows))
-        made[id] = table
-        start += table.num_rows
-    return made
 
 
 def _literal(value: Value | None) -> str:

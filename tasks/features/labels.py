@@ -76,8 +76,10 @@ def frame_key(
     """Return what the features and labels of ``records`` depend on, for one model: of equal keys
     the frames are equal.
     """
+    joined = (one for revisions in past.joined.values() for one in revisions)
     earlier = tuple(
-        (one.snapshot.sha256, one.quarantine, one.revised_at) for one in (*past.rows, *past.labels)
+        (one.snapshot.sha256, one.quarantine, one.revised_at)
+        for one in (*past.rows, *past.labels, *joined)
     )
     rows = tuple((r.batch.id, r.snapshot.sha256, r.verdict.quarantine) for r in records)
     read = labelled_by(managed, records, labels)

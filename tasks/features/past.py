@@ -1,5 +1,5 @@
-"""The past that features look back on: the lake's Parquet files as SQL, each row with the time in
-which it counted.
+"""The past that features look back on, or are joined from: the lake's Parquet files as SQL, each
+row with the time in which it counted.
 
 A row of a batch's first content counts from its event time on; that the contract promises it later,
 each feature takes into account by itself. A row of a revised content counts from when that was
@@ -12,7 +12,7 @@ from __future__ import annotations
 # ruff: noqa: S608 - every name in the SQL is quoted, every value a literal
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,9 +24,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.lake import checked_parts, own_columns, read_reasons, scratch_directory
+from tasks.lake import arrow_type, checked_parts, own_columns, read_reasons, scratch_directory
 from tasks.records import Revision
-from tasks.sql_text import TYPES, column_at, distinct_names, identifier, parquet_rows
+from tasks.sql_text import (
+    TYPES,
+    column_at,
+    distinct_names,
+    identifier,
+    parquet_rows,
+    unquoted,
+)
 
 MEMORY = "1GB"
 """What the engine may hold before it writes to its scratch directory."""
@@ -52,13 +59,18 @@ class Names:
     until: str
     """From when on it does not count any more; NEVER for what still does."""
     value: str
+    copy: str
+    begins: str
+    spell: str
 
     @classmethod
     def of(cls, contract: Contract, target: str) -> Names:
         """Return the names for the rows of ``contract``."""
         names = tuple(dict.fromkeys([*contract.column_names, target]))
         quoted = map(identifier, distinct_names(names))
-        own = own_columns(names, ("position", "moment", "known", "until", "value"))
+        own = own_columns(
+            names, ("position", "moment", "known", "until", "value", "copy", "begins", "spell")
+        )
         return cls(dict(zip(names, quoted, strict=True)), *map(identifier, own))
 
 
@@ -121,6 +133,51 @@ def engine(lake: Path, memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnecti
         connection.execute(f"SET threads = {min(threads, THREADS)}")
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+
+
+def asked_rows(
+    contract: Contract, tables: Iterable[pa.Table], names: Names, keys: Iterable[str]
+) -> pa.Table:
+    """Return the rows that features are made for: their place, their event time and their keys."""
+    wanted = list(keys)
+    rows = pa.concat_tables([table.select([*wanted, contract.event_time]) for table in tables])
+    moment = rows[contract.event_time].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    given = {names.position: pa.array(np.arange(rows.num_rows)), names.moment: moment}
+    given |= {
+        names.columns[key]: rows[key].cast(arrow_type(contract.column(key))) for key in wanted
+    }
+    return pa.table({unquoted(name): column for name, column in given.items()})
+
+
+def with_columns(
+    tables: Mapping[str, pa.Table], columns: Mapping[str, pa.ChunkedArray]
+) -> dict[str, pa.Table]:
+    """Return the tables with columns that hold the values of all their rows, one after another."""
+    made, start = {}, 0
+    for id, table in tables.items():
+        for name, values in columns.items():
+            table = table.append_column(name, values.slice(start, table.num_rows))
+        made[id] = table
+        start += table.num_rows
+    return made
+
+
+def spells(counted: str, same: Sequence[str], n: Names, cut: timedelta) -> str:
+    """Return SQL for the rows of ``counted`` with the times in which each counted; one that a later
+    content still holds, the same in all of ``same``, is one row.
+    """
+    columns, late = ", ".join(same), f"{n.known} > {n.moment} + {span_of(cut)}"
+    return (
+        f"SELECT {columns}, {n.known}, {n.until} FROM {counted}"
+        f" WHERE NOT ({late}) AND {n.until} = {NEVER}"
+        f" UNION ALL SELECT {columns}, min({n.known}), max({n.until}) FROM ("
+        f"SELECT *, sum({n.begins}) OVER (PARTITION BY {columns}, {n.copy} ORDER BY {n.known})"
+        f" AS {n.spell} FROM (SELECT *, CASE WHEN lag({n.until}) OVER (PARTITION BY {columns},"
+        f" {n.copy} ORDER BY {n.known}) = {n.known} THEN 0 ELSE 1 END AS {n.begins}"
+        f" FROM (SELECT *, row_number() OVER (PARTITION BY {columns}, {n.known}) AS {n.copy}"
+        f" FROM {counted} WHERE {late} OR {n.until} < {NEVER})))"
+        f" GROUP BY {columns}, {n.copy}, {n.spell}"
+    )
 
 
 def contents(revisions: Iterable[Revision], asked: Asked, lake: Path) -> Iterator[Content]:

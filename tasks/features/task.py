@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.features.beside import add_past, looked_back, sql_of
 from tasks.features.checks import AcceptsContract, KnowsNoFuture
 from tasks.features.frame import build_by_spec, code_sha256, with_later
 from tasks.features.fresh import ROWS as ELSEWHERE
 from tasks.features.fresh import SameElsewhere
-from tasks.features.history import add_history, definitions, looked_back
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.features.neighbours import SameAlone
 from tasks.model_spec import ManagedModel
@@ -41,7 +41,7 @@ def build_features(
     its features look back on.
     """
     rows = labelled_rows(managed, records, labels, managed.contract.column_names)
-    rows = add_history(managed, rows, past)
+    rows = add_past(managed, rows, past)
     return replace(
         _build(managed, records, rows),
         labelled_by=labelled_by(managed, records, labels),
@@ -74,10 +74,10 @@ def check_features(
     def build(rows: pa.Table) -> FeatureFrame:
         last = pc.max(rows[contract.event_time]).as_py()
         so_far = replace(past, before=last + last.resolution)  # what came after is not there yet
-        return _build(managed, [record], add_history(managed, {batch: rows}, so_far))
+        return _build(managed, [record], add_past(managed, {batch: rows}, so_far))
 
     def build_beside(rows: Mapping[str, pa.Table]) -> FeatureFrame:
-        return _build(managed, records, add_history(managed, rows, past))
+        return _build(managed, records, add_past(managed, rows, past))
 
     def predict(frame: FeatureFrame) -> np.ndarray:
         return predict_frame(challenger, frame, spec.problem)
@@ -87,7 +87,7 @@ def check_features(
         KnowsNoFuture().check(table, contract.event_time, build, spec.guardrails.known_early),
         SameElsewhere().check(
             managed,
-            add_history(managed, {batch: table.slice(0, ELSEWHERE)}, past)[batch],
+            add_past(managed, {batch: table.slice(0, ELSEWHERE)}, past)[batch],
             _same_code(challenger, champion),
         ),
         *(
@@ -103,7 +103,7 @@ def open_features(managed: ManagedModel, rows: pa.Table, past: Past) -> FeatureF
     time): the same code as for closed batches.
     """
     rows = with_later(rows, managed.contract, managed.spec.target)
-    return build_by_spec(managed, add_history(managed, {"open": rows}, past), {"open": ""})
+    return build_by_spec(managed, add_past(managed, {"open": rows}, past), {"open": ""})
 
 
 def _same_code(challenger: LoadedModel, champion: LoadedModel | None) -> int | None:
@@ -121,10 +121,9 @@ def _build(
 
 
 def features_sha256(managed: ManagedModel, frame: FeatureFrame) -> str:
-    """Return the digest of the feature code, of what is looked back on, and of the feature schema:
-    part of a recipe.
+    """Return the digest of the feature code, of the queries over the past, and of the feature
+    schema: part of a recipe.
     """
     code = code_sha256(managed.spec.features.code, managed.settings.project)
-    history = "".join(one.sql() for one in definitions(managed))
-    text = f"{code}{history}{frame.schema.model_dump_json()}"
+    text = f"{code}{sql_of(managed)}{frame.schema.model_dump_json()}"
     return hashlib.sha256(text.encode()).hexdigest()

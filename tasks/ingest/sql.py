@@ -1,5 +1,5 @@
-"""A table in a database: batches are windows of event time, read with bound values and streamed
-into Arrow.
+"""A table in a database, or what a query of it gives: batches are windows of event time, read with
+bound values and streamed into Arrow.
 
 Works by SQLAlchemy; PostgreSQL, SQLite and DuckDB are tested. The account needs to read the table
 and nothing else; names are quoted by SQLAlchemy, values are bound. An index on the event time makes
@@ -32,22 +32,26 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import (
     URL,
+    ColumnClause,
     ColumnElement,
     Connection,
     Engine,
     FromClause,
     NullPool,
     Select,
+    TextClause,
     column,
     create_engine,
+    false,
     func,
     inspect,
     literal,
+    literal_column,
     select,
     table,
+    text,
     union_all,
 )
 from sqlalchemy.engine import make_url
@@ -56,8 +60,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from data_contracts.contract import Contract
 from tasks.addresses import Address, hiding
 from tasks.batches import Batch, Every, batch_of, next_batch
-from tasks.conform import conform
-from tasks.ingest.rows import Piece, Rows
+from tasks.ingest.rows import Piece, Rows, positions_within
 from tasks.ingest.source import SourceError, digest_of, fill_in
 
 ROWS_AT_ONCE = 50_000
@@ -161,6 +164,8 @@ class SqlTable:
     @property
     def _table_name(self) -> str:
         server = self.contract.server
+        if server.query:
+            return "query"
         return f"{server.schema}.{server.table}" if server.schema else server.table
 
     def batches(self) -> dict[str, str]:
@@ -201,21 +206,13 @@ class SqlTable:
                     for name, values in zip(names, columns, strict=True)
                 ]
                 piece = pa.table(dict(zip(names, arrays, strict=True)))
-                yield Piece(self.name, piece, self._exactly(piece, batch))
+                # SQLite counts in milliseconds.
+                yield Piece(self.name, piece, positions_within(piece, self.contract, batch))
                 found = True
         if not found:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; were they deleted?"
             )
-
-    def _exactly(self, piece: pa.Table, batch: Batch) -> pa.Array | None:
-        """Positions of the rows within the batch: SQLite counts in milliseconds."""
-        times = conform(piece[self.contract.event_time], self.contract, self.contract.event_time)
-        if not pa.types.is_timestamp(times.type):
-            return None
-        start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))
-        inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
-        return pc.indices_nonzero(inside)
 
     # --- the table --------------------------------------------------------------------------------
 
@@ -237,23 +234,44 @@ class SqlTable:
             ) from None
 
     def _table(self, connection: Connection) -> FromClause:
-        """The table with the columns that it has now; their types are the driver's business."""
+        """The table, or the query, with the columns that it has now; their types are the driver's
+        business.
+        """
         server = self.contract.server
-        try:
-            columns = inspect(connection).get_columns(server.table, schema=server.schema or None)
-        except NoSuchTableError:
-            columns = []
-        names = [item["name"] for item in columns]
+        names = self._column_names(connection)
         if self.contract.event_time not in names or (
             server.changed_at and server.changed_at not in names
         ):
             wanted = [name for name in (self.contract.event_time, server.changed_at) if name]
+            found = names[:20] or "no such table"
             raise SourceError(
-                f"{self.name}: expected a table with the columns {wanted}, found"
-                f" {names[:20] or 'no such table'}; give the table's name as physicalName in the"
-                " contract, and let the account read it"
+                f"{self.name}: expected a query with the columns {wanted}, found {found}"
+                if server.query
+                else f"{self.name}: expected a table with the columns {wanted}, found {found}; give"
+                " the table's name as physicalName in the contract, and let the account read it"
             )
-        return table(server.table, *[column(name) for name in names], schema=server.schema or None)
+        columns: list[ColumnClause[Any]] = [column(name) for name in names]
+        if server.query:
+            return _query(server.query).columns(*columns).subquery("asked")
+        return table(server.table, *columns, schema=server.schema or None)
+
+    def _column_names(self, connection: Connection) -> list[str]:
+        server = self.contract.server
+        if server.query:
+            asked = _query(server.query).columns().subquery("asked")
+            none: Select[Any] = select(literal_column("*")).select_from(asked).where(false())
+            names = list(connection.execute(none).keys())
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise SourceError(
+                    f"{self.contract.file}: {server.where}.customProperties.query: expected each"
+                    f" column once, found {twice} more than once; name them apart by AS"
+                )
+            return names
+        try:
+            columns = inspect(connection).get_columns(server.table, schema=server.schema or None)
+        except NoSuchTableError:
+            return []
+        return [item["name"] for item in columns]
 
     def _array(self, values: Sequence[Any], as_text: bool) -> pa.Array:
         """The values as Arrow, or all as text."""
@@ -370,6 +388,11 @@ class SqlTable:
             signs.append(func.max(table.columns[changed_at]))
         signs += [func.count(column) for column in table.columns]
         return select(literal(number), func.count(), *signs).select_from(table).where(within)
+
+
+def _query(written: str) -> TextClause:
+    """The query as it is written: a colon in it binds nothing, a comment ends with it."""
+    return text(written.replace(":", r"\:") + "\n")
 
 
 def _text_of(value: object) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Engine, select
 
-from tasks.ledger.tables import batches, trainings
+from tasks.ledger.tables import as_record, batches, trainings
 from tasks.records import BatchRecord, StreamName, Superseded, TrainedModel
 
 Versions = dict[tuple[str, str], list[int]]
@@ -23,7 +23,8 @@ Features = dict[tuple[str, str], dict[str, list[int]]]
 
 def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
     """Return every revision that is not its batch's newest content and that something rests on,
-    oldest first; those of rows, then those of labels from a contract of their own.
+    oldest first; those of rows, then those of labels from a contract of their own, then those of
+    contracts that features were joined from.
 
     A revision whose content came back later is not superseded: what rests on it rests on the newest
     content.
@@ -34,7 +35,7 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
             .where(trainings.c.model == model)
             .order_by(trainings.c.version)
         ).scalars()
-        trained = {one.version: one for one in map(TrainedModel.model_validate, known)}
+        trained = {one.version: one for one in (as_record(TrainedModel, kept) for kept in known)}
     on_rows: Versions = defaultdict(list)
     on_labels: Versions = defaultdict(list)
     for version, one in trained.items():
@@ -44,9 +45,16 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
         members = [one, *(trained[m.version] for m in one.members if m.version in trained)]
         for read in {(s.batch, s.snapshot) for member in members for s in member.labelled_by}:
             on_labels[read].append(version)
+    read_of = {read.stream for one in trained.values() for read in one.looked_back}
+    joined = sorted(read_of.difference(("rows", "labels")))
     return (
         *_replaced(engine, model, "rows", on_rows, _looking_back(trained, "rows")),
         *_replaced(engine, model, "labels", on_labels, _looking_back(trained, "labels")),
+        *(
+            one
+            for stream in joined
+            for one in _replaced(engine, model, stream, {}, _looking_back(trained, stream))
+        ),
     )
 
 
@@ -73,7 +81,7 @@ def _replaced(
         ).all()
     revisions = defaultdict(list)
     for row in written:
-        revisions[row.batch].append(BatchRecord.model_validate(row.record))
+        revisions[row.batch].append(as_record(BatchRecord, row.record))
     found = []
     for batch, records in revisions.items():
         newest = records[-1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -28,7 +29,9 @@ from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 
 from tasks.errors import KingmakerError
+from tasks.records import Record
 
+R = TypeVar("R", bound=Record)
 metadata = MetaData()
 PATIENCE_SECONDS = 30
 """How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's
@@ -46,7 +49,7 @@ class LedgerAwayError(KingmakerError):
 
 
 class LedgerFormError(KingmakerError):
-    """The ledger's tables are those of another version of Kingmaker."""
+    """The ledger's tables or records are those of another version of Kingmaker."""
 
 
 batches = Table(
@@ -54,7 +57,7 @@ batches = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("model", String(100), nullable=False),
-    Column("stream", String(10), nullable=False),
+    Column("stream", String(100), nullable=False),
     Column("batch", String(40), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("fingerprint", String(64), nullable=False),
@@ -64,8 +67,8 @@ batches = Table(
     Column("record", JSON, nullable=False),
     UniqueConstraint("model", "stream", "batch", "revision"),
 )
-"""Every batch of every model, of rows and of labels, each revision of it; the record is a
-BatchRecord.
+"""Every batch of every model, of rows, of labels and of what is joined, each revision of it; the
+record is a BatchRecord.
 
 Its figures stand before it: SQLite reads a row up to the last column that is asked for.
 """
@@ -152,6 +155,25 @@ leases = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 """Who may act for a model; the token grows by one with every new holder."""
+
+
+def as_record(kind: type[R], kept: object) -> R:
+    """Return what the ledger keeps, as a record; LedgerFormError when it is another version's."""
+    try:
+        return kind.model_validate(kept)
+    except ValidationError as error:
+        raise LedgerFormError(
+            f"the ledger: expected a {kind.__name__} as this version of Kingmaker writes it, found"
+            f" {first_fault(error)}; use the version that wrote it, or another home or database"
+        ) from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a record, in one line, and how many more are."""
+    faults = error.errors(include_url=False)
+    where = ".".join(map(str, faults[0]["loc"]))
+    said = f"{where}: {faults[0]['msg']}, not {str(faults[0]['input'])[:60]!r}"
+    return said + (f" and {len(faults) - 1} more" if len(faults) > 1 else "")
 
 
 @functools.cache

@@ -13,15 +13,19 @@ Where do I go to change what passes ...?
     batch.py        what the ledger knows of a batch
     runs.py         runs, as the orchestrator tells of them
     served.py       predictions for open rows, and whether they rested on the same features
+    whatif.py       a model's own history under other policies
     memory.py       what is never stored: feature frames, loaded models
 """
 
 from tasks.records.base import (
     Form,
+    JudgedBy,
     Problem,
     Record,
     StreamName,
     WindowKind,
+    joined_stream,
+    stream_in_words,
 )
 from tasks.records.batch import (
     BatchFigures,
@@ -35,6 +39,7 @@ from tasks.records.decision import (
     Attempted,
     AwaitApproval,
     Choice,
+    ChoicesOfYear,
     Condition,
     Decision,
     Expired,
@@ -69,10 +74,15 @@ from tasks.records.drift import (
     DriftOutcome,
     DriftReference,
     DriftSummary,
+    Effect,
     FeatureDrift,
     FeatureProfile,
     Histogram,
     MissingDrift,
+    Move,
+    Outside,
+    Relation,
+    RelationProfile,
     TimeBlock,
 )
 from tasks.records.evaluation import (
@@ -85,6 +95,7 @@ from tasks.records.evaluation import (
     Performance,
     SliceComparison,
     SliceScore,
+    UtilityComparison,
 )
 from tasks.records.memory import (
     FeatureFrame,
@@ -133,6 +144,7 @@ from tasks.records.snapshot import (
     Snapshot,
     Verdict,
 )
+from tasks.records.whatif import Happened, Tried, WhatIf
 
 __all__ = [
     "AnyEvidence",
@@ -144,6 +156,7 @@ __all__ = [
     "Behaviour",
     "CalibrationBin",
     "Choice",
+    "ChoicesOfYear",
     "Cohort",
     "ColumnKind",
     "Comparison",
@@ -152,6 +165,7 @@ __all__ = [
     "DriftOutcome",
     "DriftReference",
     "DriftSummary",
+    "Effect",
     "EnsembleMember",
     "Errors",
     "Estimate",
@@ -171,10 +185,12 @@ __all__ = [
     "GateRule",
     "Generalisation",
     "Guardrail",
+    "Happened",
     "Histogram",
     "Hold",
     "InForce",
     "Interval",
+    "JudgedBy",
     "JudgedChoice",
     "KnownBatch",
     "KnownLabels",
@@ -188,6 +204,8 @@ __all__ = [
     "MainEffect",
     "ManualEvidence",
     "MissingDrift",
+    "Move",
+    "Outside",
     "Part",
     "Past",
     "PastSnapshot",
@@ -207,6 +225,8 @@ __all__ = [
     "Refusal",
     "RegistryAwayError",
     "Reject",
+    "Relation",
+    "RelationProfile",
     "Retrain",
     "Revision",
     "RollBack",
@@ -228,10 +248,15 @@ __all__ = [
     "TimeBlock",
     "TrainedModel",
     "Trial",
+    "Tried",
+    "UtilityComparison",
     "Verdict",
     "WatchEvidence",
     "WatchRule",
+    "WhatIf",
     "WindowKind",
+    "joined_stream",
     "served_by",
     "serving_version",
+    "stream_in_words",
 ]

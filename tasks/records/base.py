@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Problem = Literal["binary", "multiclass", "regression"]
 WindowKind = Literal["all history", "sliding"]
 Form = Literal["skops", "pickle"]
-StreamName = Literal["rows", "labels"]
+JudgedBy = Literal["log_loss", "metric", "utility"]
+StreamName = Annotated[str, Field(pattern="^(rows|labels|join .+)$")]
+"""The rows of a model, its labels from a contract of their own, or ``join`` and the contract that
+features are joined from.
+"""
+
+
+def joined_stream(contract: str) -> StreamName:
+    """Return the name of the stream of a contract that features are joined from."""
+    return f"join {contract}"
+
+
+def stream_in_words(name: StreamName) -> str:
+    """Return what stands before a batch of the stream, for people: nothing for the rows."""
+    return "" if name == "rows" else f"{name.removeprefix('join ')} "
 
 
 class Record(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tasks.batches import Batch
-from tasks.records.base import Record, StreamName
+from tasks.records.base import Record, StreamName, stream_in_words
 from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Interval, Performance
 from tasks.records.model import LabelSummary
@@ -98,7 +98,7 @@ class BatchRecord(Record):
     @property
     def name(self) -> str:
         """Model, stream and batch, for people."""
-        return f"{self.model} {'labels ' if self.stream == 'labels' else ''}{self.batch.id}"
+        return f"{self.model} {stream_in_words(self.stream)}{self.batch.id}"
 
     @property
     def figures(self) -> BatchFigures:
@@ -236,7 +236,7 @@ class Superseded(Record):
             parts.append(f"features look back on it: {', '.join(self.looking_back)}")
         if self.predictions:
             parts.append(f"predictions: {self.predictions}")
-        of = "labels of " if self.stream == "labels" else ""
+        of = "" if self.stream == "rows" else f"{stream_in_words(self.stream)}of "
         return (
             f"{of}{self.batch} revision {self.revision}"
             f" ({self.rows:,} rows), now revision {self.newest} ({self.newest_rows:,} rows);"

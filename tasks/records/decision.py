@@ -452,6 +452,18 @@ class JudgedChoice(Record):
         return "right" if self.gained.low > 0 else "cannot be told"
 
 
+class ChoicesOfYear(Record):
+    """What the choices of one year gained together."""
+
+    year: int
+    """In which they were made."""
+    right: int
+    wrong: int
+    untold: int
+    gained: Interval
+    """In the loss of all rows that judged them."""
+
+
 class ScoreCard(Record):
     """Every past choice of a model, the costliest wrong ones first, and what they gained."""
 
@@ -461,3 +473,5 @@ class ScoreCard(Record):
     """Decisions to train nothing: there is no version to compare them with."""
     gained: Interval | None
     """Of all judged choices together, in the loss of their rows; None when none is judged."""
+    years: tuple[ChoicesOfYear, ...] = ()
+    """Newest first; those without a judged choice are left out."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from tasks.records.base import Record
+from tasks.records.base import JudgedBy, Record
 from tasks.records.model import Errors, LeftOut, RowSpan
 
 
@@ -142,6 +142,15 @@ class SliceComparison(Record):
     """One-sided p-value against 'the challenger is not worse here'."""
 
 
+class UtilityComparison(Record):
+    """What two models' predictions are worth on the same rows, per row; more is better."""
+
+    challenger: Interval
+    champion: Interval
+    difference: Interval
+    """Challenger minus champion, paired."""
+
+
 class Comparison(Record):
     """Two models on the same rows, paired and clustered by blocks of time."""
 
@@ -165,6 +174,17 @@ class Comparison(Record):
     champion_score: Interval | None
     greater_is_better: bool
     slices: tuple[SliceComparison, ...] = ()
+    judged_by: JudgedBy = "log_loss"
+    """What ``challenger_loss``, ``champion_loss`` and all that follows from them are: the loss that
+    the models are trained by; the user's metric, turned round where more of it is better; or what
+    a row costs.
+    """
+    loss_tells: float | None = None
+    """Where it is another than the loss that models are trained by: the difference that the same
+    rows could tell by that loss, as ``detectable`` is.
+    """
+    utility: UtilityComparison | None = None
+    """What the predictions are worth; None where the spec says nothing of it."""
     block_means: tuple[float, ...] = ()
     """Mean difference of each block of time, oldest first: what a test that is looked at repeatedly
     needs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,10 @@ class Past:
     """Parquet files of rows that are in no batch yet."""
     open_labels: tuple[Path, ...] = ()
     """The same of labels from a contract of their own."""
+    joined: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
+    """The same of the batches of each contract that features are joined from."""
+    open_joined: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """Parquet files of its rows that are in no batch yet."""
     before: datetime | None = None
     """Rows from this event time on are left out, as if they had not come; None: none is."""
 
@@ -74,6 +78,10 @@ class FeatureFrame:
     schema: FeatureSchema
     snapshots: Mapping[str, str]
     """Batch id -> snapshot digest."""
+    amounts: pd.DataFrame | None = None
+    """(rows, columns that ``utility`` names): float64, or str for categories; None when it names
+    none. What a row is worth is made of them, and no feature.
+    """
     audit: pd.DataFrame | None = None
     """(rows, audited columns): str, personal values as numbered groups; None when fairness is not
     audited.
@@ -82,7 +90,9 @@ class FeatureFrame:
     """What was read for the target where it comes from a contract of its own, oldest batch first.
     """
     looked_back: tuple[PastSnapshot, ...] = ()
-    """What features look back on, oldest batch first."""
+    """What features look back on, or are joined from, oldest batch first."""
+    weight: pd.Series | None = None
+    """(rows,): the column of weights that the spec names; None when it names none."""
 
     @property
     def moments(self) -> np.ndarray:
@@ -102,9 +112,11 @@ class FeatureFrame:
             keys=self.keys[mask],
             schema=self.schema,
             snapshots=self.snapshots,
+            amounts=None if self.amounts is None else self.amounts[mask],
             audit=None if self.audit is None else self.audit[mask],
             labelled_by=self.labelled_by,
             looked_back=self.looked_back,
+            weight=None if self.weight is None else self.weight[mask],
         )
 
     def sample(self, rows: int, seed: int) -> FeatureFrame:
@@ -131,6 +143,8 @@ class LoadedModel:
     baseline: pd.DataFrame
     """Sample of the training rows' features."""
     profile: BaselineProfile
+    held: pd.DataFrame
+    """Its holdout in the profile's bins, with what each row lost."""
     weights: tuple[float, ...] = ()
     """The members' weights in force; empty when it is no ensemble."""
     recalibration: Recalibration | None = None

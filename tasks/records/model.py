@@ -63,6 +63,10 @@ class Recipe(Record):
     """Import path."""
     params: Mapping[str, Any]
     encode: Literal["auto", "onehot", "ordinal"]
+    prepare: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Features that reach the estimator in a way of their own -> how."""
+    weights: Mapping[str, Any] = Field(default_factory=dict)
+    """How much each training row counts; empty where all count the same."""
     window: str
     features: str
     """Digest of the feature code, of what is looked back on, and of the feature schema."""
@@ -120,7 +124,8 @@ class LabelSummary(Record):
     labels: tuple[float, ...]
     """Binary: the share of positives.
 
-    Multiclass: the share of each class. Regression: the median, or no number.
+    Multiclass: the share of each class. Regression: the median, or of a deviance the mean; or no
+    number.
     """
     predictions: tuple[float, ...]
     """The same of what was predicted: mean probabilities, or the median."""
@@ -215,6 +220,9 @@ class Lineage(Record):
     """The contract's file as it was."""
     seed: int
     code_version: str
+    searched: bool = True
+    """Whether candidates were compared for this training; else the champion's recipe was refitted.
+    """
     members: tuple[EnsembleMember, ...] = ()
     """Of an ensemble: its members as they stood when it was packaged, in its order, the new member
     last; its version is 0 until it is registered. Else empty.
@@ -260,5 +268,7 @@ class TrainedModel(Lineage):
     """How the model is stored; reading ``pickle`` runs whatever is in it."""
     sample_sha256: str
     """Digest of the baseline's sample."""
+    held_sha256: str
+    """Digest of its holdout."""
     profile_sha256: str
     """Digest of the baseline's profile."""

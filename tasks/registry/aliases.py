@@ -25,7 +25,7 @@ from tasks.records import (
     TrainedModel,
 )
 from tasks.registry.package import FOLDER
-from tasks.registry.runs import BASELINE, PROFILE, SAMPLE, client
+from tasks.registry.runs import BASELINE, HELD, PROFILE, SAMPLE, client
 from tasks.registry.safe_load import FILES, IN_FORCE, read_known, read_model
 from tasks.settings import Settings
 
@@ -130,6 +130,7 @@ def copy_of(settings: Settings, trained: TrainedModel) -> Path:
 
 def _read(directory: Path, trained: TrainedModel, trust: Form) -> LoadedModel:
     sample = read_known(directory / SAMPLE, trained.sample_sha256)
+    held = read_known(directory / HELD, trained.held_sha256)
     profile = read_known(directory / PROFILE, trained.profile_sha256)
     file = directory / FILES[trained.form]
     pipeline = read_model(file, trained.artifact_sha256, trained.form, trust)
@@ -138,6 +139,7 @@ def _read(directory: Path, trained: TrainedModel, trust: Form) -> LoadedModel:
         pipeline=pipeline,
         baseline=pd.read_parquet(io.BytesIO(sample)),
         profile=BaselineProfile.model_validate_json(profile),
+        held=pd.read_parquet(io.BytesIO(held)),
         weights=tuple(pipeline.weights) if trained.members else (),
         size=file.stat().st_size,
     )
@@ -160,6 +162,6 @@ def _download(settings: Settings, trained: TrainedModel, directory: Path) -> Non
             )
         )
         model = stored / "data" / FOLDER / FILES[trained.form]
-        for file in (model, baseline / SAMPLE, baseline / PROFILE):
+        for file in (model, *(baseline / name for name in (SAMPLE, HELD, PROFILE))):
             if file.exists():
                 shutil.copyfile(file, directory / file.name)

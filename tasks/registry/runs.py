@@ -50,7 +50,7 @@ spec trusts.
 """
 MOST_METRICS = 900
 """Metrics of one request: MLflow takes 1,000 entities at once, parameters and tags included."""
-BASELINE, SAMPLE, PROFILE = "baseline", "sample.parquet", "profile.json"
+BASELINE, SAMPLE, HELD, PROFILE = "baseline", "sample.parquet", "holdout.parquet", "profile.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Training:
     baseline: pd.DataFrame
     """Sample of the training rows' features."""
     profile: BaselineProfile
+    held: pd.DataFrame
+    """The holdout in the profile's bins, with what each row lost."""
     trials: tuple[Trial, ...]
     spec_text: str
     seconds: float
@@ -205,10 +207,15 @@ def log_training(settings: Settings, training: Training, fence: Fence) -> Traine
         mlflow.log_dict(run_id, [s.model_dump() for s in lineage.labelled_by], "labelled_by.json")
         mlflow.log_dict(run_id, [s.model_dump() for s in lineage.looked_back], "looked_back.json")
         with tempfile.TemporaryDirectory() as directory:
-            sample, profile = Path(directory) / SAMPLE, Path(directory) / PROFILE
+            sample, held, profile = (Path(directory) / name for name in (SAMPLE, HELD, PROFILE))
             training.baseline.to_parquet(sample, index=False)
+            training.held.to_parquet(held, index=False)
             profile.write_text(training.profile.model_dump_json(), encoding="utf-8")
-            digests = {"sample_sha256": file_sha256(sample), "profile_sha256": file_sha256(profile)}
+            digests = {
+                "sample_sha256": file_sha256(sample),
+                "held_sha256": file_sha256(held),
+                "profile_sha256": file_sha256(profile),
+            }
             mlflow.log_artifacts(run_id, directory, BASELINE)
         _log_snapshots(mlflow, run_id, lineage)
         version, sha256 = _register(settings, training, run_id, form, content, fence)

@@ -35,17 +35,26 @@ TRUSTED_TYPES = frozenset(
         "builtins.slice",
         "collections.OrderedDict",
         "functools.partial",
-        # LightGBM's and XGBoost's own classes: reading them sets attributes, and hands the
-        # booster's bytes to the library's own parser (read in lightgbm 4.7.0, xgboost 3.2.0). They
+        # The boosters' own classes: reading them sets attributes, and hands the booster's bytes to
+        # the library's own parser (read in catboost 1.2.10, lightgbm 4.7.0, xgboost 3.2.0). They
         # come back to the same predictions.
+        "catboost.core.CatBoostClassifier",
+        "catboost.core.CatBoostRegressor",
         "lightgbm.basic.Booster",
         "lightgbm.sklearn.LGBMClassifier",
         "lightgbm.sklearn.LGBMRegressor",
         "xgboost.core.Booster",
         "xgboost.sklearn.XGBClassifier",
         "xgboost.sklearn.XGBRegressor",
+        # Arrays and plain values alone (read in interpret-core 0.7.8).
+        "interpret.glassbox._ebm._ebm.ExplainableBoostingClassifier",
+        "interpret.glassbox._ebm._ebm.ExplainableBoostingRegressor",
         "numpy.dtype",
         "numpy.random._mt19937.MT19937",
+        # A spline is arrays, a degree and numpy's asarray; reading one sets attributes (read in
+        # scipy 1.17).
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "scipy.interpolate._bsplines.BSpline",
         "sklearn._loss._loss.CyAbsoluteError",
         "sklearn._loss._loss.CyExponentialLoss",
         "sklearn._loss._loss.CyHalfBinomialLoss",
@@ -66,10 +75,14 @@ TRUSTED_TYPES = frozenset(
         "sklearn._loss.loss.HalfPoissonLoss",
         "sklearn._loss.loss.HalfSquaredError",
         "sklearn._loss.loss.PinballLoss",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.model_selection._split.KFold",
         "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
         "sklearn.utils.validation.check_array",
     }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from tasks.history import ChampionChange, History
 from tasks.records import (
@@ -13,6 +14,7 @@ from tasks.records import (
     LedgerEntry,
     Promote,
     RollBack,
+    ScoreCard,
 )
 from tasks.reports.bars import heat_step
 from tasks.reports.charts import Area, LineChart, Measured, after, line_chart
@@ -27,10 +29,14 @@ from tasks.reports.summary import (
     newest_revisions,
 )
 
+CHOICE_ROWS = 20
+"""Choices on the page, the costliest wrong ones first; the command shows all."""
 _QUIET = ("Hold", "Recalibrate")
 """Decisions that change nothing: folded away."""
 HEAT_ROWS = 30
 """Features in the heat map, the most drifting first."""
+LINKED = 50
+"""Batches, the newest, whose cells lead to the drift report: the page stays small."""
 LABEL_ROWS = 12
 """Batches in the table of labels, the newest first."""
 VERSION_ROWS = 20
@@ -70,6 +76,8 @@ class Cell:
     step: str
     text: str
     title: str
+    href: str | None
+    """The feature in the batch's drift report."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +123,15 @@ def render_model_page(
     link: Callable[[str], str | None],
     card: Callable[[int], str | None],
     waits: Mapping[str, str] | None = None,
+    choices: ScoreCard | None = None,
+    whatif: str | None = None,
 ) -> str:
     """Return the HTML page of one model.
 
     ``link`` goes from a batch id to the relative address of its report, and ``card`` from a version
     to that of its card, or to None where it cannot be followed; ``waits`` from the batches whose
-    labels may not be used yet to the reason.
+    labels may not be used yet to the reason. ``choices`` are those that were judged, and ``whatif``
+    is the relative address of what other policies would have done.
     """
     batches = newest_revisions(records)
     newest_first = history.entries[::-1]
@@ -161,12 +172,15 @@ def render_model_page(
         chart=chart,
         events=_events(chart, batches, changes),
         marks=_marks(chart, batches),
-        heat=_heat_map(batches, chart),
+        heat=_heat_map(batches, chart, link),
         turning=[entry for entry in newest_first if not _quiet(entry, history)],
         later={entry.id: _later(entry, history) for entry in newest_first},
         holds=[entry for entry in newest_first if _quiet(entry, history)],
         labels=_label_rows(batches, waits or {}),
         versions=_versions(history, card),
+        choices=choices,
+        judged_choices=() if choices is None else choices.judged[:CHOICE_ROWS],
+        whatif=whatif,
     )
 
 
@@ -255,23 +269,28 @@ def _marks(chart: LineChart, batches: Sequence[BatchRecord]) -> tuple[Mark, ...]
     )
 
 
-def _heat_map(batches: Sequence[BatchRecord], chart: LineChart) -> HeatMap:
+def _heat_map(
+    batches: Sequence[BatchRecord], chart: LineChart, link: Callable[[str], str | None]
+) -> HeatMap:
     by_batch = [{f.feature: f for f in r.drift.inputs} if r.drift else {} for r in batches]
     names = {name: None for features in by_batch for name in features}
 
     def heat(name: str) -> tuple[int, float]:
         own = [features[name] for features in by_batch if name in features]
         times = [min(times_threshold(f) or 0.0, 1e6) for f in own]
-        return -sum(f.outcome == "drifted" for f in own), -sum(times) / len(own)
+        return -sum(f.outcome == "unusual" for f in own), -sum(times) / len(own)
 
     labelled = {tick.label for tick in chart.x_ticks}
+    linked = {record.batch.id: link(record.batch.id) for record in batches[-LINKED:]}
     return HeatMap(
         batches=tuple((record.batch.id, record.batch.id in labelled) for record in batches),
         rows=tuple(
             (
                 name,
                 tuple(
-                    _cell(record.batch.id, features[name]) if name in features else None
+                    _cell(record.batch.id, features[name], linked.get(record.batch.id))
+                    if name in features
+                    else None
                     for record, features in zip(batches, by_batch, strict=True)
                 ),
             )
@@ -282,11 +301,13 @@ def _heat_map(batches: Sequence[BatchRecord], chart: LineChart) -> HeatMap:
     )
 
 
-def _cell(batch: str, feature: FeatureDrift) -> Cell:
+def _cell(batch: str, feature: FeatureDrift, link: str | None) -> Cell:
     times = times_threshold(feature)
-    if times is None or feature.outcome in ("cannot be told", "not evaluable"):
-        return Cell("n", NOTHING, f"{batch}: {feature.outcome}")
+    step, href = heat_step(feature, times), link and f"{link}#feature-{quote(feature.feature)}"
+    if times is None or step in "mn":
+        moved = "moved, and whether that is unusual " if feature.moved else ""
+        return Cell(step, NOTHING, f"{batch}: {moved}{feature.outcome}", href)
     title = f"{batch}: {ratio(times)} its threshold"
-    if feature.missing is not None and feature.missing.outcome == "drifted":
+    if feature.missing is not None and feature.missing.outcome == "unusual":
         title += f"; missing {percent(feature.missing_before)} to {percent(feature.missing_after)}"
-    return Cell(heat_step(feature, times), ratio(times), title)
+    return Cell(step, ratio(times), title, href)

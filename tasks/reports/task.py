@@ -12,13 +12,14 @@ from tasks.history import ApprovalRequest, History
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.not_made import page_or_why
-from tasks.records import BatchRecord, Fence, TrainedModel
+from tasks.records import BatchRecord, Fence, ScoreCard, TrainedModel, WhatIf
 from tasks.reports.approval_page import render_approval_page, render_approval_text
 from tasks.reports.drift_page import render_drift_page
 from tasks.reports.model_card import About, make_card, render_card_page, render_card_text
 from tasks.reports.model_page import render_model_page
 from tasks.reports.timeline import draw_timeline
 from tasks.reports.validation_page import render_validation_page
+from tasks.reports.whatif_page import render_whatif_page
 from tasks.streams import Stream
 from tasks.task import task
 
@@ -33,6 +34,7 @@ DRIFT, VALIDATION, MODEL, EVIDENTLY = (
     "evidently.html",
 )
 CARDS, CARD = "versions", "card.html"
+WHATIF = "whatif.html"
 
 
 @task("write batch pages")
@@ -42,6 +44,7 @@ def write_batch_pages(
     history: History,
     known: Mapping[str, BatchRecord],
     waits: Mapping[str, str],
+    choices: ScoreCard | None,
     fence: Fence,
 ) -> tuple[Path, ...]:
     """Write the pages of a batch and return them all, the drift page first.
@@ -74,6 +77,7 @@ def write_batch_pages(
             lambda _: None,
             lambda _: None,
             waits,
+            choices,
         ),
     }
     log = get_run_logger()
@@ -88,9 +92,11 @@ def write_batch_pages(
     return tuple(page for page in pages if page.exists())
 
 
-@task("write label page")
-def write_label_page(stream: Stream, record: BatchRecord) -> Path:
-    """Write the page of a batch of labels, which says what its contract found, and return it."""
+@task("write stream page")
+def write_stream_page(stream: Stream, record: BatchRecord) -> Path:
+    """Write the page of a batch of labels, or of what is joined, which says what its contract
+    found, and return it.
+    """
     page = stream.settings.reports / stream.model / stream.name / record.batch.id / VALIDATION
     write_whole(
         page, render_validation_page(stream.contract, record.snapshot, record.verdict).encode()
@@ -125,6 +131,7 @@ def write_model_page(
     records: Sequence[BatchRecord],
     history: History,
     waits: Mapping[str, str],
+    choices: ScoreCard | None,
     fence: Fence,
 ) -> tuple[Path, ...]:
     """Rebuild the model's page and the picture of its scores over time."""
@@ -140,6 +147,8 @@ def write_model_page(
             lambda id: f"{id}/{DRIFT}",
             lambda version: card_page(managed, version).relative_to(directory).as_posix(),
             waits,
+            choices,
+            WHATIF if (directory / WHATIF).exists() else None,
         ),
         get_run_logger(),
     )
@@ -183,6 +192,15 @@ def write_card(
     with fence.hold():
         write_whole(page, html.encode())
     return page, render_card_text(card)
+
+
+def write_whatif_page(managed: ManagedModel, found: WhatIf) -> Path:
+    """Write the page of a replay under other policies, which the model's page leads to when it is
+    written again, and return it.
+    """
+    page = managed.settings.reports / managed.name / WHATIF
+    write_whole(page, render_whatif_page(found).encode())
+    return page
 
 
 def card_page(managed: ManagedModel, version: int) -> Path:

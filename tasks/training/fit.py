@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 
 from tasks.errors import KingmakerError, first_line
 from tasks.mixing import Ensemble
 from tasks.prediction import align, predict
 from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
+from tasks.training.config import Preparation, Weights
+from tasks.training.estimators import fit_pipeline
 from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
+from tasks.training.weights import sample_weights
 
 
 class CandidateFailedError(KingmakerError):
@@ -70,6 +73,7 @@ class Fitted:
 
 
 ENSEMBLE = "tasks.mixing.Ensemble"
+EQUAL = Weights()
 
 
 def contenders(
@@ -79,6 +83,7 @@ def contenders(
     champion: Recipe | None,
     *,
     ensemble: int = 1,
+    weights: Weights = EQUAL,
 ) -> tuple[Contender, ...]:
     """Return who challenges, in order: a better recipe when the folds show one, then the champion's
     own, refreshed.
@@ -94,6 +99,8 @@ def contenders(
             estimator=item.trial.estimator,
             params=_in_order(item.trial.params),
             encode=item.candidate.encode,
+            prepare=prepared_in_order(item.candidate.prepare),
+            weights=weights.in_recipe,
             window=window,
             features=features_sha256,
         )
@@ -148,6 +155,11 @@ def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(params.items()))
 
 
+def prepared_in_order(prepare: Mapping[str, Preparation]) -> dict[str, dict[str, Any]]:
+    """Return how features are prepared, by their names, as a recipe holds it."""
+    return {name: one.model_dump(exclude_none=True) for name, one in sorted(prepare.items())}
+
+
 def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     """Fit the recipe on ``split.train``, and on the rows before each fold, and predict the
     holdout with both.
@@ -165,7 +177,7 @@ def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitt
 
 def _fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
     began = time.perf_counter()
-    pipeline, classes = _fitted(contender.trained, split.train, problem, seed)
+    pipeline, classes = fit_recipe(contender.trained, split.train, problem, seed)
     unseen = _predicted_by_folds(contender.trained, split, problem, classes, seed)
     seconds = time.perf_counter() - began
     predicted = predict(pipeline, split.holdout.features, problem, classes)
@@ -192,33 +204,28 @@ def _predicted_by_folds(
     width = (len(classes),) if classes else ()
     predicted = np.full((len(split.holdout), *width), np.nan)
     for fold in split.folds:
-        pipeline, known = _fitted(recipe, fold.train, problem, seed)
+        pipeline, known = fit_recipe(recipe, fold.train, problem, seed)
         told = predict(pipeline, fold.test.features, problem, known)
         predicted[fold.rows] = align(told, known, classes) if classes else told
     return predicted
 
 
-def _fitted(
+def fit_recipe(
     recipe: Recipe, rows: FeatureFrame, problem: Problem, seed: int
 ) -> tuple[Any, tuple[str, ...]]:
-    """A pipeline fitted on ``rows``, and the class labels of a multiclass target."""
+    """Return a pipeline fitted on ``rows``, and the class labels of a multiclass target."""
     schema = with_values(rows.schema, rows.features)
     pipeline = make_pipeline(
-        recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed
+        recipe.estimator,
+        recipe.params,
+        schema,
+        encode=recipe.encode,
+        seed=seed,
+        prepare={n: Preparation.model_validate(one) for n, one in recipe.prepare.items()},
     )
-    estimator = pipeline.named_steps["estimator"]
-    # Forests only: other estimators of scikit-learn warn that they will lose the argument, or do
-    # not gain by it.
-    own_jobs = hasattr(estimator, "n_estimators") and "n_jobs" not in recipe.params
-    own_jobs = own_jobs and "n_jobs" in estimator.get_params()
-    jobs = estimator.get_params()["n_jobs"] if own_jobs else None
-    if own_jobs:
-        estimator.set_params(n_jobs=os.cpu_count())
-    pipeline.fit(rows.features, rows.target)
-    if own_jobs:
-        # A forest that predicts in parallel adds its trees up in any order: the last digits would
-        # vary.
-        estimator.set_params(n_jobs=jobs)
+    weights = sample_weights(Weights.model_validate(recipe.weights), rows)
+    threads = joblib.cpu_count()
+    fit_pipeline(pipeline, rows.features, rows.target, threads, weights)
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
     return pipeline, classes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import joblib
 import numpy as np
@@ -15,14 +15,21 @@ from threadpoolctl import threadpool_limits
 
 from tasks.errors import KingmakerError, first_line
 from tasks.prediction import predict
-from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, Trial
-from tasks.training.config import Candidate, Range, TrainingConfig
+from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, TrainedModel, Trial
+from tasks.training.config import Candidate, Range, TrainingConfig, Weights
+from tasks.training.estimators import fit_pipeline, rounds_found
 from tasks.training.failure import why_left_out
-from tasks.training.pipeline import make_pipeline, with_values
+from tasks.training.libraries import MOST_ROUNDS, library_of
+from tasks.training.pipeline import check_constraints, make_pipeline, with_values
+from tasks.training.preparation import check_prepared
 from tasks.training.split import NoTrainingRowsError, forward_folds
+from tasks.training.weights import sample_weights
 
 if TYPE_CHECKING:
     MeanLoss = Callable[[np.ndarray, np.ndarray], float]
+
+
+T = TypeVar("T")
 
 
 class SearchFailedError(KingmakerError):
@@ -45,6 +52,20 @@ class Searched:
     """Each candidate with its best parameters, best first; at least one."""
     left_out: tuple[LeftOut, ...] = ()
     """Those whose every trial raised, or had no finite loss."""
+    anew: bool = True
+    """Whether the spec's candidates were compared; else a known recipe was looked at alone."""
+
+
+def search_is_due(trainings: Iterable[TrainedModel], every: int, spec_sha256: str) -> bool:
+    """Return whether the next training searches: the spec has changed since the newest of the
+    ``trainings``, newest first, or ``every`` trainings have gone by with it.
+    """
+    for trained, training in enumerate(trainings, start=1):
+        if training.spec_sha256 != spec_sha256:
+            return True
+        if training.searched or trained == every:
+            return trained >= every
+    return True
 
 
 def search(
@@ -63,7 +84,7 @@ def search(
     tried first where its estimator is a candidate and the spec still allows them, so the search
     never overlooks what is champion. A candidate whose every trial raises, or has no finite loss,
     is left out by name, and the others go on. The same inputs give the same result, but for
-    ``Trial.seconds``.
+    ``Trial.seconds``, and where ``tuning.seconds`` ends the search.
 
     Raises NoTrainingRowsError when a classification target holds one class, SearchFailedError when
     no candidate is left.
@@ -79,18 +100,24 @@ def search(
         for train, test in forward_folds(sample.moments, config.tuning.folds)
         if problem == "regression" or sample.target.iloc[train].nunique() > 1
     ]
-    if not folds:
+    forward = bool(folds)
+    if not forward:
         folds = [(np.arange(len(sample)), np.arange(len(sample)))]
         say(
             "no forward fold has rows to learn from: candidates are compared on their training rows"
         )
     found, left_out = list[Found](), list[LeftOut]()
-    for candidate in config.candidates:
+    began = time.perf_counter()
+    for i, candidate in enumerate(config.candidates):
+        left = (config.tuning.seconds or math.inf) - (time.perf_counter() - began)
         result = _search_one(
             candidate,
-            _Folds(sample, folds, problem, tuple(classes), loss, config.seed),
+            _Folds(
+                sample, folds, forward, problem, tuple(classes), loss, config.seed, config.weights
+            ),
             config,
             incumbent,
+            left / (len(config.candidates) - i),
         )
         name = candidate.estimator.rpartition(".")[2]
         if isinstance(result, LeftOut):
@@ -115,45 +142,97 @@ class _Folds:
 
     sample: FeatureFrame
     folds: Sequence[tuple[np.ndarray, np.ndarray]]
+    forward: bool
+    """Whether they look forward; else the rows to fit on are those to predict."""
     problem: Problem
     classes: tuple[str, ...]
     loss: MeanLoss
     seed: int
+    weights: Weights
+
+    def stopped_early(self, candidate: Candidate, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the parameters of a candidate that stops early with the rounds that the folds
+        found, their median; those of any other as they are.
+        """
+        library, patience = library_of(candidate.estimator), candidate.early_stopping
+        if library is None or patience is None or not self.forward:
+            return params
+        most = {library.rounds: MOST_ROUNDS, **params}
+        sample = self.sample
+
+        def one(train: np.ndarray, test: np.ndarray) -> int:
+            return rounds_found(
+                self._pipeline(candidate, most, train),
+                sample.features.iloc[train],
+                sample.target.iloc[train],
+                sample.features.iloc[test],
+                sample.target.iloc[test],
+                patience,
+                threads=1,
+            )
+
+        return {**params, library.rounds: int(np.median(self._each(one)))}
 
     def losses(self, candidate: Candidate, params: Mapping[str, Any]) -> list[float]:
-        """Return the loss on each fold; folds run in parallel, one core each."""
-        sample = self.sample
+        """Return the loss on each fold."""
+        sample, weights = self.sample, sample_weights(self.weights, self.sample)
+
+        def one(train: np.ndarray, test: np.ndarray) -> float:
+            pipeline = self._pipeline(candidate, params, train)
+            rows = sample.features.iloc[train], sample.target.iloc[train]
+            own = None if weights is None else weights[train] / weights[train].mean()
+            fit_pipeline(pipeline, *rows, threads=1, weights=own)
+            predicted = predict(pipeline, sample.features.iloc[test], self.problem, self.classes)
+            return self.loss(sample.target.iloc[test].to_numpy(), predicted)
+
+        return self._each(one)
+
+    def _pipeline(self, candidate: Candidate, params: Mapping[str, Any], train: np.ndarray) -> Any:  # noqa: ANN401 - a scikit-learn Pipeline
+        schema = with_values(self.sample.schema, self.sample.features.iloc[train])
+        return make_pipeline(
+            candidate.estimator,
+            params,
+            schema,
+            encode=candidate.encode,
+            seed=self.seed,
+            prepare=candidate.prepare,
+        )
+
+    def _each(self, one: Callable[[np.ndarray, np.ndarray], T]) -> list[T]:
+        """Return what ``one`` gives for each fold; folds run in parallel, one core each."""
 
         # One thread a fold: folds fill the cores, and sums in one thread are the same every time.
         # BLAS counts its threads for the whole process, so its limit is set around all folds: set
         # in each, one that ends would lift or keep it for the others. OpenMP counts them for each
         # thread that starts some.
-        def one(train: np.ndarray, test: np.ndarray) -> float:
+        def limited(train: np.ndarray, test: np.ndarray) -> T:
             with threadpool_limits(1, user_api="openmp"):
-                features = sample.features.iloc[train]
-                schema = with_values(sample.schema, features)
-                pipeline = make_pipeline(
-                    candidate.estimator, params, schema, encode=candidate.encode, seed=self.seed
-                )
-                pipeline.fit(features, sample.target.iloc[train])
-                predicted = predict(
-                    pipeline, sample.features.iloc[test], self.problem, self.classes
-                )
-            return self.loss(sample.target.iloc[test].to_numpy(), predicted)
+                return one(train, test)
 
         with threadpool_limits(1, user_api="blas"):
             return list(
                 joblib.Parallel(n_jobs=-1, prefer="threads")(
-                    joblib.delayed(one)(*f) for f in self.folds
+                    joblib.delayed(limited)(*f) for f in self.folds
                 )
             )
 
 
 def _search_one(
-    candidate: Candidate, folds: _Folds, config: TrainingConfig, incumbent: Recipe | None
+    candidate: Candidate,
+    folds: _Folds,
+    config: TrainingConfig,
+    incumbent: Recipe | None,
+    seconds: float,
 ) -> Found | LeftOut:
-    """Return the candidate's best trial, or why none has a finite loss."""
+    """Return the candidate's best trial, or why none has a finite loss; no trial but the first
+    begins after ``seconds``.
+    """
     began = time.perf_counter()
+    try:
+        check_constraints(candidate.params, folds.sample.schema)
+        check_prepared(candidate.prepare, folds.sample.schema)
+    except ValueError as error:
+        return LeftOut(estimator=candidate.estimator, why=first_line(error))
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a trial without a loss is told below
     errors: list[str] = []
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))
@@ -170,11 +249,12 @@ def _search_one(
         )
 
     def objective(trial: optuna.Trial) -> float:
-        params = {
+        params: Mapping[str, Any] = {
             **candidate.params,
             **{n: _suggest(trial, n, r) for n, r in candidate.search.items()},
         }
         try:
+            params = folds.stopped_early(candidate, params)
             losses = folds.losses(candidate, params)
         except Exception as error:  # noqa: BLE001 - an estimator may raise anything
             errors.append(first_line(error))
@@ -184,7 +264,12 @@ def _search_one(
         mean = sum(losses) / len(losses)
         return mean if math.isfinite(mean) else math.nan  # Optuna leaves out a trial that gives NaN
 
-    study.optimize(objective, n_trials=config.tuning.trials if candidate.search else 1)
+    def stop(study: optuna.Study, _: object) -> None:
+        if time.perf_counter() - began >= seconds:
+            study.stop()
+
+    trials = config.tuning.trials if candidate.search else 1
+    study.optimize(objective, n_trials=trials, callbacks=[stop])
     if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
         return LeftOut(
             estimator=candidate.estimator,

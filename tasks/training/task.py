@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -14,14 +15,17 @@ from tasks.records import FeatureFrame, LeftOut, Recipe
 from tasks.task import task
 from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
-from tasks.training.search import Searched, search
-from tasks.training.split import Split, split_to_judge
+from tasks.training.search import Searched, SearchFailedError, search
+from tasks.training.split import Split, leave_out, split_to_judge
+from tasks.training.weights import check_weighted, excluded
 
 
 def check_spec(managed: ManagedModel) -> None:
     """Refuse unknown estimators and arguments before anything runs; it imports the estimators."""
     file = managed.settings.project / "deployments" / managed.name / "model.yaml"
-    check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
+    training = managed.spec.training
+    check_candidates(file, training.candidates, managed.spec.problem)
+    check_weighted(file, training)
 
 
 @task("split by time")
@@ -32,9 +36,22 @@ def split(
     enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
-    that the champion has not seen, where those are too few.
+    that the champion has not seen, where those are too few; what is left is trained on, without
+    what the spec excludes, and at most as many rows as it says.
     """
-    return split_to_judge(frame, managed.spec.training.holdout, unseen_from, enough)
+    config = managed.spec.training
+    parts = split_to_judge(frame, config.holdout, unseen_from, enough)
+    if config.exclude:
+        parts = leave_out(parts, lambda rows: excluded(rows, config.exclude, managed.contract))
+    bounded = parts.bounded(config.rows, config.seed)
+    if len(bounded.train) < len(parts.train):
+        get_run_logger().info(
+            "%s: trained on %d of %d rows, evenly over time (training.rows)",
+            managed.name,
+            len(bounded.train),
+            len(parts.train),
+        )
+    return bounded
 
 
 @task("search candidates")
@@ -43,17 +60,23 @@ def search_candidates(
     split: Split,
     loss: Callable[[np.ndarray, np.ndarray], float],
     incumbent: Recipe | None,
+    *,
+    due: bool = True,
 ) -> Searched:
-    """Compare the candidates on folds that look forward in time, best first."""
-    return search(
-        split.train,
-        managed.spec.training,
-        managed.spec.problem,
-        loss,
-        classes=class_labels(split.train.target, managed.spec.problem),
-        incumbent=incumbent,
-        say=get_run_logger().info,
-    )
+    """Compare the candidates on folds that look forward in time, best first; where no search is
+    due, look at the incumbent alone, and search if it cannot be trained any more.
+    """
+    config, problem, logger = managed.spec.training, managed.spec.problem, get_run_logger()
+    classes = class_labels(split.train.target, problem)
+    if incumbent is not None and not due:
+        known = config.refitting(incumbent)
+        try:
+            looked = search(split.train, known, problem, loss, classes, say=logger.info)
+        except SearchFailedError as error:
+            logger.warning("%s: searching before it is due: %s", managed.name, error)
+        else:
+            return replace(looked, anew=False)
+    return search(split.train, config, problem, loss, classes, incumbent=incumbent, say=logger.info)
 
 
 @task("train")

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.estimators import one
+from tasks.records import FeatureSchema
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -132,3 +135,23 @@ def test_yardstick_says_what_is_missing(tmp_path):
 
     assert said.returncode == 1
     assert "expected <stream>/data.csv.gz for one of ['flights'" in said.stderr
+
+
+def test_one_candidate_is_measured(tmp_path, capsys):
+    """A candidate is fitted on prepared rows, and its time, loss, size and sameness are told."""
+    rng = np.random.default_rng(0)
+    for half in ("train", "test"):
+        rows = pd.DataFrame({"kind": rng.choice(["a", "b"], 80), "x": rng.normal(size=80)})
+        rows.assign(**{"": (rows["x"] > 0).astype("float64")}).to_parquet(
+            tmp_path / f"{half}.parquet"
+        )
+    schema = FeatureSchema(numerical=("x",), categorical=("kind",))
+    (tmp_path / "schema.json").write_text(schema.model_dump_json(), encoding="utf-8")
+
+    one("LightGBM", tmp_path)
+
+    seconds, loss, stored, form, same = capsys.readouterr().out.split()
+    assert float(seconds) >= 0
+    assert float(loss) < 0.69  # what a coin loses
+    assert int(stored) > 0
+    assert (form, same) == ("skops", "equal")

@@ -71,7 +71,7 @@ def test_stream_is_cut_into_whole_weeks(models: Models) -> None:
 
 def test_model_is_not_asked_for_rows_that_it_has_seen(models: Models) -> None:
     """A stored model answers for its holdout and for what comes after, and for nothing before."""
-    made = models.get(3, "all", True)
+    made = models.get(3, None, True)
 
     assert len(made.of(models.stream.holdout(3))) == 14
     with pytest.raises(ValueError, match="the model has seen them"):
@@ -82,9 +82,7 @@ def test_stored_predictions_come_back(models: Models, tmp_path: Path) -> None:
     """What is kept on disk is what the model said."""
     one, other = SmallModels(models.stream, tmp_path), SmallModels(models.stream, tmp_path)
 
-    assert np.array_equal(
-        one.get(4, "sliding", False).predictions, other.get(4, "sliding", False).predictions
-    )
+    assert np.array_equal(one.get(4, 4, False).predictions, other.get(4, 4, False).predictions)
 
 
 def test_never_is_one_model_and_always_is_one_a_batch(models: Models) -> None:
@@ -149,7 +147,7 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
 
     served = [models.stream.rows(batch) for batch in range(4, WEEKS)]
     newest = [
-        models.get(batch - 1, "all", batch == 4).of(models.stream.rows(batch))
+        models.get(batch - 1, None, batch == 4).of(models.stream.rows(batch))
         for batch in range(4, WEEKS)
     ]
     losses = [
@@ -164,7 +162,7 @@ def test_switched_off_the_house_is_its_newest_model(models: Models) -> None:
 @pytest.mark.parametrize("kind", [0, 1, 2])
 def test_broken_model_is_worse(models: Models, kind: int) -> None:
     """Each way of breaking a model ruins it."""
-    made, stream = models.get(8, "sliding", True), models.stream
+    made, stream = models.get(8, 4, True), models.stream
     rows = stream.rows(9)
     sound, ruined = (
         Objective(stream.setting.problem).losses(stream.target[rows], one.of(rows)).mean()

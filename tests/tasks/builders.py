@@ -126,6 +126,7 @@ def trained_model(**changes: Any) -> TrainedModel:
         "seed": 0,
         "code_version": "test",
         "sample_sha256": "2" * 64,
+        "held_sha256": "4" * 64,
         "profile_sha256": "3" * 64,
     }
     return TrainedModel(**(values | changes))
@@ -139,6 +140,7 @@ def loaded_model(pipeline: Any, frame: FeatureFrame, **changes: Any) -> LoadedMo
         pipeline=pipeline,
         baseline=frame.features,
         profile=BaselineProfile(rows=0, features=()),
+        held=pd.DataFrame(columns=["(loss)", "(prediction)", "(block)"], dtype="float64"),
         size=1000,
     )
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tasks.configuration import ConfigurationError
 from tasks.model_spec import manage, managed_models
 from tasks.settings import REPOSITORY, Settings
 from tests.conftest import WEATHER_PROJECT
+from tests.tasks.features.deliveries import write_project
 
 Spec = dict[str, Any]
 FLIGHTS = Path("deployments/flights/model.yaml")
@@ -122,7 +123,7 @@ def test_unknown_contract_names_those_that_are_there(project: Path) -> None:
             lambda s: s["training"]["candidates"][0].update(serch={}),
             (
                 "training.candidates.0.serch: expected one of ['encode', 'estimator', 'params',"
-                " 'search'], found 'serch' (did you mean 'search'?)"
+                " 'prepare', 'search'], found 'serch' (did you mean 'search'?)"
             ),
         ),
         (
@@ -352,6 +353,215 @@ def test_history_rests_on_columns_alone(project: Path) -> None:
         manage("flights", settings_of(project))
 
 
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [
+        ({"sold_at": ["hour", "weekday"], "paid_on": ["age", "month"]}, ""),
+        (
+            {"sold_att": ["hour"]},
+            "features.dates.sold_att: expected a column of contract sales, fou",
+        ),
+        ({"shop": ["day"]}, "features.dates.shop: expected a date or timestamp, found one of type"),
+        (
+            {"paid_on": ["hour"]},
+            "features.dates.paid_on: expected parts that a date has, found 'ho",
+        ),
+        (
+            {"sold_at": ["age"]},
+            "features.dates.sold_at: expected parts other than age of the event",
+        ),
+        ({"paid_on": ["week"]}, "features.dates.paid_on.0: expected 'hour', 'weekday', 'day', "),
+        ({"paid_on": ["day", "day"]}, "features.dates.paid_on: expected features of new names"),
+        ({"told_on": ["age"]}, "features.dates.told_on: expected a column that is known at event"),
+    ],
+)
+def test_dates_refused_by_name(tmp_path: Path, dates: Spec, message: str) -> None:
+    """What is no date, has no such part, or is known later, is refused by its place."""
+    managed = write_project(tmp_path, own_labels=False)
+    contract = tmp_path / "data_contracts" / "sales.odcs.yaml"
+    document = yaml.safe_load(contract.read_text(encoding="utf-8"))
+    later = [{"property": "availability", "value": "later"}]
+    told_on = {"name": "told_on", "logicalType": "date", "customProperties": later}
+    document["schema"][0]["properties"].append(told_on)
+    contract.write_text(yaml.safe_dump(document), encoding="utf-8")
+    file = tmp_path / "deployments" / "sales" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {"features": {"dates": dates}}
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    if not message:
+        assert manage("sales", managed.settings).spec.features.of_dates[:1] == ("paid_on_age",)
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("sales", managed.settings)
+
+    assert message in str(caught.value)
+
+
+PLANES = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: urn:test:planes
+name: planes
+version: 1.0.0
+status: active
+servers:
+  - {server: here, type: local, path: "planes/{batch}.csv", format: csv}
+slaProperties:
+  - {property: latency, value: 2, unit: d}
+schema:
+  - name: planes
+    customProperties: [{property: eventTime, value: since}]
+    properties:
+      - {name: since, logicalType: timestamp, primaryKey: true, primaryKeyPosition: 1}
+      - {name: until, logicalType: timestamp}
+      - {name: tailnum, logicalType: string, primaryKey: true, primaryKeyPosition: 2}
+      - {name: maker, logicalType: string}
+      - {name: seats, logicalType: integer}
+      - {name: owner, logicalType: string, classification: personal}
+      - name: retired
+        logicalType: boolean
+        customProperties: [{property: availability, value: later}]
+"""
+PLANE = {"contract": "planes", "by": ["tailnum"], "columns": ["seats", "maker"]}
+
+
+def _join(project: Path, *joins: Spec) -> None:
+    file = project / "data_contracts" / "planes.odcs.yaml"
+    file.write_text(PLANES, encoding="utf-8")
+    change(project, lambda s: s["features"].update(join=list(joins)))
+
+
+def test_features_from_another_contract(project: Path) -> None:
+    """They are named by it, and its batches are cut as the rows are unless the spec says
+    otherwise.
+    """
+    _join(project, PLANE)
+    managed = manage("flights", settings_of(project))
+
+    assert managed.past_kinds == {"planes_seats": False, "planes_maker": True}
+    assert str(managed.joined["planes"]) == "flights planes"
+    assert managed.joined["planes"].every == managed.rows.every == "month"
+    _join(project, PLANE | {"every": "year"})
+    assert manage("flights", settings_of(project)).joined["planes"].batch("2013").id == "2013"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"colums": ["seats"]},
+            (
+                "features.join.0.colums: expected one of ['by', 'columns', 'contract', 'every',"
+                " 'gap', 'max_age', 'name', 'valid_until'], found 'colums' (did you mean"
+                " 'columns'?)"
+            ),
+        ),
+        (
+            {"contract": "plane"},
+            (
+                "features.join.0.contract: expected one of the project's contracts ['flights',"
+                " 'planes'], found 'plane' (did you mean 'planes'?)"
+            ),
+        ),
+        (
+            {"contract": "flights"},
+            "features.join.0.contract: expected another contract than those of the rows and their",
+        ),
+        (
+            {"by": ["tailnumb"]},
+            (
+                "features.join.0.by: expected a column of contract flights, found 'tailnumb' (did"
+                " you mean 'tailnum'?)"
+            ),
+        ),
+        (
+            {"by": {"tailnum": "tail"}},
+            "features.join.0.by: expected a column of contract planes, found 'tail' (did you mean",
+        ),
+        ({"by": ["planes_maker"]}, "features.join.0.by: expected a column of contract flights,"),
+        (
+            {"by": {"tailnum": "retired"}},
+            "features.join.0.by: expected columns that are known at event time, found 'retired'",
+        ),
+        (
+            {"by": {"tailnum": "seats"}},
+            "features.join.0.by: expected columns of one type, string, integer, boolean, date, in",
+        ),
+        (
+            {"by": {"carrier": "maker"}},
+            (
+                "features.join.0.by: expected columns that hold, with its event time, the primary"
+                " key of contract planes, found ['since', 'tailnum']: several rows of one moment"
+                " would fit"
+            ),
+        ),
+        ({"by": []}, "features.join.0.by"),
+        ({"columns": []}, "features.join.0.columns: expected "),
+        (
+            {"columns": ["seat"]},
+            (
+                "features.join.0.columns: expected columns of contract planes, found 'seat' (did"
+                " you mean 'seats'?)"
+            ),
+        ),
+        (
+            {"columns": ["owner"]},
+            "features.join.0.columns: expected columns that are known at event time, not sensitive",
+        ),
+        ({"columns": ["retired"]}, "features.join.0.columns: expected columns that are known at"),
+        ({"max_age": "36"}, "features.join.0.max_age: expected a duration such as 90s, 15m, 6h"),
+        (
+            {"max_age": "36h"},
+            (
+                "features.join.0.max_age: expected at least 2d, the lateness of planes or the gap:"
+                " rows that lie nearer are not joined, found 36h"
+            ),
+        ),
+        (
+            {"valid_until": "seats"},
+            "features.join.0.valid_until: expected a column of type timestamp, found 'seats' of",
+        ),
+        (
+            {"valid_until": "untill"},
+            "features.join.0.valid_until: expected a column of contract planes, found 'untill'",
+        ),
+        ({"every": "wek"}, "features.join.0.every: expected "),
+        (
+            {"name": "plane", "columns": ["year"]},
+            "features.join.0.columns: expected columns of contract planes, found 'year'",
+        ),
+    ],
+)
+def test_join_refused_by_name(project: Path, changed: Spec, message: str) -> None:
+    """What cannot be joined, or would find several rows, is refused by its place."""
+    _join(project, PLANE | changed)
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("flights", settings_of(project))
+
+    assert str(project / FLIGHTS) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_joins_among_one_another(project: Path) -> None:
+    """Each makes features of its own names, of batches that are cut in one way; no feature rests on
+    another.
+    """
+    again = PLANE | {"name": "again"}
+    for one, message in (
+        (PLANE, "features.join.1.name: expected one under which 'planes_seats' is new"),
+        (again | {"every": "year"}, "features.join.1.every: expected None, as in the join of"),
+        (
+            again | {"by": {"planes_maker": "tailnum"}},
+            "features.join.1.by: expected a column of contract flights (no feature may rest on",
+        ),
+    ):
+        _join(project, PLANE, one)
+        with pytest.raises(ConfigurationError) as caught:
+            manage("flights", settings_of(project))
+        assert message in str(caught.value)
+
+
 BOOKINGS = Path(__file__).parent.parent / "projects" / "bookings"
 
 
@@ -522,3 +732,82 @@ def test_sensitive_slices_are_refused(project: Path) -> None:
         ConfigurationError, match="slices: expected columns that are not sensitive, found 'carrier'"
     ):
         manage("flights", settings_of(project))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        ({"visibb": "spline"}, "expected one of the features "),
+        ({"temp": {"spline": 4}, "origin": "target"}, ""),
+        ({"temp": "target"}, "prepare.temp: expected a category, found 'temp', a number"),
+        ({"origin": "spline"}, "prepare.origin: expected a number, found 'origin', a category"),
+        ({"origin": "targett"}, "prepare.origin: expected 'onehot', 'ordinal', 'target'"),
+        ({"origin": {"onehott": 3}}, "prepare.origin.onehott: expected one of"),
+        ({"origin": {"onehot": 0}}, "prepare.origin.onehot: expected "),
+    ],
+)
+def test_preparation_refused_by_name(tmp_path: Path, prepare: Spec, message: str) -> None:
+    """A feature that there is not, of the other kind, or without such a way."""
+    project = Path(shutil.copytree(WEATHER_PROJECT, tmp_path / "weather"))
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"]["candidates"][0]["prepare"] = prepare
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    if not message:
+        assert manage("weather", settings_of(project)).spec.training.candidates[0].prepare
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("weather", settings_of(project))
+
+    assert "training.candidates.0" in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"weights": {"half_life": "90d", "column": "temp"}}, ""),
+        ({"weights": {"half_life": 90}}, "training.weights.half_life: expected a duration such as"),
+        ({"weights": {"half_life": "0d"}}, "training.weights: expected half_life to be longer"),
+        ({"weights": {"classes": "balance"}}, "training.weights.classes"),
+        ({"weights": {"classes": "balanced"}}, "training.weights.classes: expected none for a reg"),
+        (
+            {"weights": {"column": "tmp"}},
+            (
+                "training.weights.column: expected a column of contract weather, found 'tmp' (did"
+                " you mean 'temp'?)"
+            ),
+        ),
+        ({"weights": {"column": "origin"}}, "training.weights.column: expected a number beside"),
+        ({"weights": {"column": "visib"}}, "training.weights.column: expected a number beside"),
+        ({"exclude": [{"from": date(2013, 2, 1), "to": date(2013, 2, 3), "why": "ice"}]}, ""),
+        (
+            {"exclude": [{"from": date(2013, 2, 3), "to": date(2013, 2, 1), "why": "ice"}]},
+            "training.exclude.0: expected to on or after 2013-02-03, found 2013-02-01",
+        ),
+        (
+            {"exclude": [{"from": date(2013, 2, 1), "to": date(2013, 2, 3)}]},
+            "training.exclude.0.why: expected a value",
+        ),
+        (
+            {"exclude": [{"from": "now", "to": date(2013, 2, 3), "why": "ice"}]},
+            "training.exclude.0.from: expected a valid date",
+        ),
+    ],
+)
+def test_weights_and_periods_refused_by_name(tmp_path: Path, training: Spec, message: str) -> None:
+    """What cannot be weighted or left out is refused by its place."""
+    project = Path(shutil.copytree(WEATHER_PROJECT, tmp_path / "weather"))
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"] |= training
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    if not message:
+        manage("weather", settings_of(project))
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("weather", settings_of(project))
+
+    assert message in str(caught.value)

@@ -113,7 +113,15 @@ def test_a_person_logs_in_by_a_form_and_out_again(stranger):
 
 
 @pytest.mark.parametrize(
-    "address", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1", ""]
+    "address",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "javascript:1",
+        "",
+    ],
 )
 def test_a_log_in_leads_nowhere_else(stranger, address):
     """Whatever the form says."""

@@ -1,5 +1,5 @@
-"""Batches before the training rows play the season's reference, but for columns that had moved in
-them.
+"""What a challenger is trained on and compared with: seasons before it, and when candidates are
+searched.
 """
 
 from __future__ import annotations
@@ -7,14 +7,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 
+from flows.monitor import monitor
+from flows.retrain import retrain
 from flows.steps.challenger import history_before
 from flows.steps.maturity import trainable
 from tasks.drift.profile import add_history, time_blocks
+from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease
 from tasks.ledger.repositories import Batches
 from tasks.ledger.tables import open_ledger
 from tasks.records import BatchRecord
+from tests.conftest import run_flow
 from tests.flows.reading import reading_run
 
 pytestmark = pytest.mark.flow
@@ -27,7 +32,7 @@ class _Marked(Batches):
     def known(self) -> dict[str, BatchRecord]:
         first, second, *others = super().known.values()
         drift = next(r.drift for r in others if r.drift is not None)
-        moved = drift.features[0].but(outcome="drifted")
+        moved = drift.features[0].but(outcome="unusual")
         drift = drift.but(
             features=(moved, *drift.features[1:]), reference=drift.reference.but(kind="season")
         )
@@ -60,3 +65,30 @@ def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home)
     assert sum(kept.features[0].earlier[second]) == 0
     assert sum(kept.features[1].earlier[second]) > 0
     assert list(history_before(run, run.features(records))) == []
+
+
+def test_refits_between_two_searches(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
+    """With a search at every second training, the changed spec is searched, then the champion's
+    recipe is refitted alone, and the training says which it was.
+    """
+    settings = use_home(make_replayed_home(4), quick_project)
+    file = quick_project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"]["tuning"]["every"] = 2
+    spec["retrain"] = {"every": 9, "alarm_sd": None}
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    engine = open_ledger(settings.ledger_url)
+    before = ledger.history(engine, "weather").challengers
+
+    run_flow(retrain("weather"))
+    searched = ledger.history(engine, "weather").challengers[len(before) :]
+    make_weather_home(5)
+    run_flow(monitor("weather"))
+    last = run_flow(retrain("weather"))
+
+    refitted = ledger.history(engine, "weather").challengers[len(before) + len(searched) :]
+    assert all(ledger.training(engine, "weather", version).searched for version in searched)
+    assert [ledger.training(engine, "weather", version).searched for version in refitted] == [False]
+    assert last.evidence.kind == "refresh"

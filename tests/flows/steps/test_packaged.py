@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tasks.registry.package import Package, ServesElsewhere, opened, write_packa
 from tasks.registry.safe_load import IN_FORCE, as_stored
 from tasks.training.pipeline import make_pipeline
 from tests.sample_contract import sample_contract, sample_table
+from tests.tasks.candidates import KINDS, candidate
 
 ROWS = 120
 CODE = """
@@ -55,7 +56,15 @@ def words(rows):
 class Shop:
     """A model of the sample contract, fitted, and the package that it travels in."""
 
-    def __init__(self, directory: Path, problem: Problem, *, code: bool, estimator: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        problem: Problem,
+        *,
+        code: bool,
+        estimator: str,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
         self.contract: Contract = sample_contract(directory / "contract")
         self.problem: Problem = problem
         self.target = {"binary": "returned", "multiclass": "shop", "regression": "amount"}[problem]
@@ -74,7 +83,9 @@ class Shop:
         labelled = frame.target.notna().to_numpy()
         self.members = []
         for alpha in (0, 1):
-            pipeline = make_pipeline(estimator, {}, frame.schema, encode="auto", seed=alpha)
+            pipeline = make_pipeline(
+                estimator, params or {}, frame.schema, encode="auto", seed=alpha
+            )
             chosen = labelled & (np.arange(ROWS) % 3 != alpha)
             self.members.append(pipeline.fit(frame.features[chosen], frame.target[chosen]))
         self.schema = frame.schema
@@ -177,6 +188,25 @@ def test_raw_rows_are_served_bit_for_bit(
     assert np.isfinite(expected).all()
     assert _same(found, expected)
     assert list(found.columns) == [f"probability_{c}" for c in shop.classes] or ["prediction"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_candidate_travels(tmp_path: Path, kind: str) -> None:
+    """An ensemble of two, whatever their library, serves what Kingmaker serves, bit for bit, and
+    names the library that it needs.
+    """
+    one = candidate(kind, "multiclass")
+    shop = Shop(tmp_path, "multiclass", code=False, estimator=one.estimator, params=one.params)
+    (tmp_path / "out").mkdir()
+    written = shop.write(tmp_path / "out")
+
+    with opened(written) as model:
+        found = model.predict(to_frame(shop.table))
+
+    assert _same(found, shop.served(shop.table))
+    named = {text.partition("==")[0] for text in written.requirements}
+    needed = {"xgboost": "xgboost-cpu", "interpret": "interpret-core", "svm": "scikit-learn"}
+    assert needed.get(kind, kind if kind != "stack" else "lightgbm") in named
 
 
 def _as_text(rows: pd.DataFrame) -> pd.DataFrame:

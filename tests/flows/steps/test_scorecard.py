@@ -6,18 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prefect.logging import disable_run_logger
 
 from deployments.command.scored import in_lines
 from flows.steps.champion import served_version
-from flows.steps.scorecard import score_card
+from flows.steps.choices import judge_due_choices, known_card
+from flows.steps.run import model_run
+from flows.steps.scorecard import complete, make_card, score_card
 from tasks.evaluation.scored import LabelledRows, score_model
 from tasks.features.task import build_features
+from tasks.history import History
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.records import Choice, Interval, JudgedChoice, KnownLabels, Past, ScoreCard
 from tasks.settings import Settings
-from tests.conftest import WEATHER_PROJECT
+from tests.conftest import WEATHER_PROJECT, copy_home
 from tests.tasks.builders import at
 
 
@@ -66,6 +70,73 @@ def test_choices_are_judged_by_later_batches(replayed_home):
         assert one.gained.value == pytest.approx(losses[1] - losses[0])
     assert score_card(managed, engine) == card
     assert ledger.history(engine, "weather") == history
+
+
+@pytest.mark.flow
+def test_each_choice_is_judged_once_when_its_batches_are_there(replayed_home, tmp_path, use_home):
+    """What a run judged stands in the next; a file that says nothing is made anew; what is kept is
+    what the command says of the same choices.
+    """
+    copy_home(replayed_home, tmp_path / "home")
+    settings = use_home(tmp_path / "home")
+    managed, engine = manage("weather", settings), open_ledger(settings.ledger_url)
+    file = settings.reports / "weather" / "choices.json"
+    file.unlink(missing_ok=True)
+
+    with disable_run_logger(), model_run("weather", None) as run:
+        assert known_card(run) is None
+        batches = [r.batch.id for r in run.batches.known.values() if r.performances]
+        due = [one.number for one in run.history.choices if complete(one, batches)]
+        judge_due_choices(run, most=1)
+        first = known_card(run)
+        judge_due_choices(run)
+        second = known_card(run)
+        file.write_text("{", encoding="utf-8")
+        assert known_card(run) is None
+        judge_due_choices(run, most=len(due))
+        again = known_card(run)
+
+    assert [one.choice.number for one in first.judged] == due[:1]
+    assert len(second.judged) > 1
+    assert again.judged == tuple(
+        one for one in score_card(managed, engine).judged if one.choice.number in due
+    )
+
+
+@pytest.mark.parametrize(
+    ("until", "batches", "due"),
+    [
+        ("", ["b1", "b2", "b3", "b4"], False),
+        ("", ["b1", "b2", "b3", "b4", "b5"], True),
+        ("b3", ["b1", "b2"], False),
+        ("b3", ["b1", "b2", "b3"], True),
+        ("b3", ["b1", "b4"], True),
+        ("b1", ["b1"], True),
+        ("", [], False),
+    ],
+)
+def test_a_choice_is_due_when_nothing_more_can_judge_it(until, batches, due) -> None:
+    """After four batches, or when what it chose is champion no more."""
+    choice = Choice(
+        number=1, kind="Promote", batch="b1", as_of=at(0), chosen=2, other=1, until=until
+    )
+
+    assert complete(choice, batches) == due
+
+
+def test_years_are_summed_each_for_itself() -> None:
+    """By the year of the choice, the newest first; a year in which none is judged is left out."""
+    first, second = _judged(2, 0.1, 0.3, rows=100), _judged(3, -0.3, -0.1, rows=200)
+    later = second.model_copy(update={"choice": second.choice.but(as_of=at(400))})
+    unknown = _judged(4, None)
+    unknown = unknown.model_copy(update={"choice": unknown.choice.but(as_of=at(800))})
+
+    card = make_card(History(), "weather", [first, later, unknown])
+
+    assert [(y.year, y.right, y.wrong) for y in card.years] == [(2021, 0, 1), (2020, 1, 0)]
+    assert [y.gained.value for y in card.years] == pytest.approx([-40, 20])
+    assert card.gained.value == pytest.approx(-20)
+    assert "2021: 0 right, 1 wrong" in "\n".join(in_lines(card))
 
 
 def _judged(number: int, low: float | None, high: float = 0.0, rows: int = 100) -> JudgedChoice:

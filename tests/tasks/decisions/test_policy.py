@@ -36,18 +36,6 @@ def test_first_training() -> None:
     assert decision.reason == "3 batches are there, and no champion yet"
 
 
-def test_no_training_while_the_first_champion_waits_for_a_person() -> None:
-    """One request is enough: the next batches train no second version beside it."""
-    evidence = policy_evidence(champion=None, accepted_batches=4, awaits_approval=1)
-    decision = decide_retrain(evidence, CLOCK, first=3)
-
-    assert isinstance(decision, Hold)
-    assert (
-        decision.reason == "version 1 waits for a person's approval, and there is no champion yet"
-    )
-    assert [one.name for one in decision.conditions] == ["approval"]
-
-
 def test_champion_without_any_number_asks_for_a_retrain() -> None:
     """Even where the alarm on its loss is off: there is no loss to look at."""
     none = policy_evidence(rows=120, rows_unknown=120, newest_loss=None)
@@ -58,6 +46,18 @@ def test_champion_without_any_number_asks_for_a_retrain() -> None:
     assert isinstance(decision, Retrain)
     assert decision.reason == "the alarm: the champion gives no number for any of 120 rows"
     assert isinstance(decide_retrain(one, PolicyConfig(every=None, alarm_sd=None), first=3), Hold)
+
+
+def test_no_training_while_the_first_champion_waits_for_a_person() -> None:
+    """One request is enough: the next batches train no second version beside it."""
+    evidence = policy_evidence(champion=None, accepted_batches=4, awaits_approval=1)
+    decision = decide_retrain(evidence, CLOCK, first=3)
+
+    assert isinstance(decision, Hold)
+    assert (
+        decision.reason == "version 1 waits for a person's approval, and there is no champion yet"
+    )
+    assert [one.name for one in decision.conditions] == ["approval"]
 
 
 @pytest.mark.parametrize(("since", "kind"), [(0, Hold), (1, Hold), (2, Retrain), (3, Retrain)])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.decisions.power import ASSUMED, rows_to_tell, spread, told_by
+from tasks.decisions.config import GateConfig, PolicyConfig
+from tasks.decisions.power import ASSUMED, least_rows, rows_to_tell, spread, told_by
 from tasks.records import Comparison, Interval
 from tests.tasks.builders import comparison
 
@@ -61,3 +62,31 @@ def test_a_gain_is_told_in_four_of_five_cases() -> None:
     t = differences.mean(axis=1) / (differences.std(axis=1, ddof=1) / math.sqrt(rows))
 
     assert (t > 1.645).mean() == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("gate", "retrain", "compared", "rows"),
+    [
+        ({}, {}, [], 100),
+        ({"without_evidence": "refresh"}, {}, [], 0),
+        ({}, {"tell": 0.05}, [], rows_to_tell(0.05, ASSUMED)),
+        ({"without_evidence": "refresh"}, {"tell": 0.05}, [], rows_to_tell(0.05, ASSUMED)),
+        ({}, {"tell": 0.9}, [], 100),
+        ({}, {"tell": 0.05}, [_compared(400, 0.02)], rows_to_tell(0.05, 0.8)),
+        (
+            {},
+            {"tell": 0.05},
+            [*[_compared(400, 0.02)] * 12, *[_compared(400, 0.2)] * 30],
+            rows_to_tell(0.05, 0.8),
+        ),
+    ],
+)
+def test_a_training_waits_for_what_its_rows_are_to_tell(
+    gate: dict[str, str], retrain: dict[str, float], compared: list[Comparison], rows: int
+) -> None:
+    """By the spread of the newest twelve comparisons, and never for fewer rows than the gate
+    takes.
+    """
+    config, policy = GateConfig.model_validate(gate), PolicyConfig.model_validate(retrain)
+
+    assert least_rows(config, policy, compared) == pytest.approx(rows, abs=1)

@@ -7,7 +7,15 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from tasks.drift.reference import LEAST_RUNS, choose_reference, pair_runs, run_length
+from tasks.drift.reference import (
+    LEAST_RUNS,
+    WEEKLY,
+    YEARLY,
+    Cycle,
+    choose_reference,
+    pair_runs,
+    run_length,
+)
 from tasks.records import BaselineProfile, TimeBlock
 from tests.tasks.builders import START
 
@@ -84,16 +92,18 @@ def test_the_season_can_be_switched_off() -> None:
     assert choose_reference(baseline, baseline.blocks[-1].end, "training").kind == "training"
 
 
-@pytest.mark.parametrize("kind", ["training", "season"])
+@pytest.mark.parametrize("cycles", [(), (YEARLY,)])
 @pytest.mark.parametrize("months", [3, 13, 26])
 @pytest.mark.parametrize("span", [None, 1])
-def test_a_run_is_never_held_against_itself(kind: str, months: int, span: int | None) -> None:
+def test_a_run_is_never_held_against_itself(
+    cycles: tuple[Cycle, ...], months: int, span: int | None
+) -> None:
     """Every run is as long as a batch, or a quarter of history, and shares no block with its
     reference.
     """
     baseline = _baseline(months)
 
-    runs, references = pair_runs(baseline, kind, span, np.random.default_rng(0))  # type: ignore[arg-type]
+    runs, references = pair_runs(baseline, cycles, span, np.random.default_rng(0))
 
     assert len(runs)
     assert set(runs.sum(1)) == {min(2, months * 2 // LEAST_RUNS)}
@@ -107,12 +117,65 @@ def test_runs_of_two_years_are_held_against_their_season() -> None:
     """Where another year has the season, that is the reference of a run; elsewhere its neighbours
     are.
     """
-    runs, references = pair_runs(_baseline(26), "season", None, np.random.default_rng(0))
+    runs, references = pair_runs(_baseline(26), (YEARLY,), None, np.random.default_rng(0))
 
     for run, reference in zip(runs, references, strict=True):
         away = abs(np.flatnonzero(reference)[:, None] - np.flatnonzero(run)).min(1) * 15
         assert (away >= 330).all() or (away <= 60).all()
     assert (np.flatnonzero(references[0]) * 15 >= 330).all()
+
+
+def _short(length: timedelta, count: int) -> BaselineProfile:
+    """Batches of so long, a block each."""
+    blocks = tuple(
+        TimeBlock(start=START + i * length, end=START + (i + 1) * length, rows=10)
+        for i in range(count)
+    )
+    return BaselineProfile(rows=10 * count, features=(), blocks=blocks)
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "like", "taken"),
+    [
+        (timedelta(days=1), 30, "the same day of the week", 4),
+        (timedelta(hours=1), 100, "the same hour of the day", 4),
+        (timedelta(hours=1), 700, "the same day of the week and the same hour of the day", 4),
+        (timedelta(days=1), 20, "", 20),
+        (timedelta(days=7), 12, "", 12),
+    ],
+)
+def test_days_and_hours_are_seasons_of_short_batches(
+    length: timedelta, count: int, like: str, taken: int
+) -> None:
+    """A day is held against its own weekday, an hour against its own hour, and where training holds
+    four of them, both at once; what is as long as the cycle has no such season.
+    """
+    baseline = _short(length, count)
+    middle = baseline.blocks[-1].end + length / 2
+
+    found = choose_reference(baseline, middle, "auto")
+
+    assert (found.like, found.taken.sum()) == (like, taken)
+    away = {(middle - b.start - length / 2) % timedelta(days=1) for b in baseline.blocks}
+    if length < timedelta(days=1) and like:
+        own = {
+            (middle - b.start - length / 2) % timedelta(days=1)
+            for b, is_in in zip(baseline.blocks, found.taken, strict=True)
+            if is_in
+        }
+        assert own == {timedelta(0)} < away
+
+
+def test_runs_of_days_are_held_against_their_weekday() -> None:
+    """Each day of training time is held against the same day of other weeks."""
+    runs, references = pair_runs(
+        _short(timedelta(days=1), 30), (WEEKLY,), None, np.random.default_rng(0)
+    )
+
+    for run, reference in zip(runs, references, strict=True):
+        away = np.flatnonzero(reference) - np.flatnonzero(run)
+        assert set(away % 7) == {0}
+        assert 0 not in away
 
 
 def test_one_moment_cannot_be_resampled() -> None:

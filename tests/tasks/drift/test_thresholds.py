@@ -10,12 +10,12 @@ from scipy import stats
 
 from tasks.drift.thresholds import (
     Null,
-    _thin,
     holm_level,
     null_by_resampling,
     null_in_theory,
     psi,
     psi_reach,
+    thin,
 )
 
 counts = st.integers(2, 12).flatmap(
@@ -181,10 +181,10 @@ def test_thinned_histograms(seed: int, rows: int) -> None:
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, 60, (7, 5))
 
-    thin = _thin(counts, rows, rng)
+    drawn = thin(counts, rows, rng)
 
-    assert thin.sum(1).tolist() == np.minimum(counts.sum(1), rows).tolist()
-    assert ((thin >= 0) & (thin <= counts)).all()
+    assert drawn.sum(1).tolist() == np.minimum(counts.sum(1), rows).tolist()
+    assert ((drawn >= 0) & (drawn <= counts)).all()
 
 
 def test_bins_that_training_time_never_held_on_both_sides() -> None:

@@ -18,6 +18,7 @@ from tasks.prediction import predict_frame
 from tasks.records import EnsembleMember, FeatureFrame, LoadedModel, Problem, Recalibration
 from tasks.training.pipeline import make_pipeline
 from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model
+from tests.tasks.candidates import KINDS, candidate
 
 ROWS = 120
 LINEAR = "sklearn.linear_model.LinearRegression"
@@ -101,6 +102,26 @@ def test_reasons_add_up_to_what_is_served(
     total = found.base + found.effects.sum(axis=1) + found.rest
     np.testing.assert_allclose(total, told, rtol=2 * TOLERANCE, atol=TOLERANCE)
     assert (np.diff(np.abs(found.effects), axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("problem", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_candidate_has_reasons(kind: str, problem: Problem):
+    """They add up, under a recalibration too, whatever numbers the library reckons with."""
+    frame, one = _frame(problem), candidate(kind, problem)
+    classes = CLASSES if problem == "multiclass" else ()
+    pipeline = make_pipeline(one.estimator, one.params, frame.schema, encode="auto", seed=1)
+    model = loaded_model(pipeline.fit(frame.features, frame.target), frame, classes=classes)
+    shift = (0.3, 0.0, -0.3) if problem == "multiclass" else (0.3,)
+    recalibration = Recalibration(problem=problem, shift=shift, rows=100, reason="a test")
+    model = replace(model, recalibration=recalibration)
+    served = predict_frame(model, frame, problem)
+
+    found = reasons(model, frame.features, served, problem, 4)
+
+    told = served if problem != "multiclass" else served.max(axis=1)
+    total = found.base + found.effects.sum(axis=1) + found.rest
+    np.testing.assert_allclose(total, told, rtol=2 * TOLERANCE, atol=TOLERANCE)
 
 
 def test_reasons_of_a_linear_regression_are_exact():

@@ -22,6 +22,7 @@ import yaml
 from data_contracts.contract import Contract
 from tasks.batches import Batch, Every
 from tasks.features.config import FeaturesConfig, HistoryConfig
+from tasks.features.join_config import JoinConfig
 from tasks.lake import arrow_type
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import Part, Past, Revision, Snapshot
@@ -33,6 +34,7 @@ START = datetime(2013, 5, 17, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 LATENESS = 2 * HOUR
 LABEL_LATENESS = HOUR
+JOIN_LATENESS = 3 * HOUR
 DELAY = 5 * HOUR
 _NUMBERS = itertools.count()
 FAR = datetime(2014, 1, 1, tzinfo=UTC)
@@ -57,6 +59,13 @@ class Delivered:
     """Hour at which it was delivered as a correction; None: as the contract promises."""
     until: float | None = None
     """Hour from which on the source has not had it any more."""
+    ends: float | None = None
+    """Of what is joined: the hour until which it is valid."""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The same as a moment."""
+        return None if self.ends is None else at(self.ends)
 
     def counts(self, moment: datetime) -> bool:
         """Whether the source had it at a moment."""
@@ -98,6 +107,64 @@ def write_project(directory: Path, *, own_labels: bool) -> ManagedModel:
     return manage("sales", Settings(home=directory / "home", project=directory))
 
 
+JOINED = {"stock": ("shop", "till"), "prices": ("shop",)}
+"""Contracts that are joined -> by what."""
+
+
+def write_joining_project(directory: Path) -> ManagedModel:
+    """A model of the sample contract that joins the stock of a till, and the prices of a shop; both
+    have an amount, and an end.
+    """
+    managed = write_project(directory, own_labels=False)
+    for name, keys in JOINED.items():
+        document = sample_document()
+        document["name"] = name
+        document["slaProperties"] = [{"property": "latency", "value": 3, "unit": "h"}]
+        properties = document["schema"][0]["properties"]
+        kept = [p for p in properties if p["name"] in ("sold_at", *keys, "amount")]
+        for place, one in enumerate([p for p in kept if p["name"] in keys], start=2):
+            one |= {"primaryKey": True, "primaryKeyPosition": place}
+        kept.append({"name": "ends_at", "logicalType": "timestamp"})
+        document["schema"][0] |= {"name": name, "quality": [], "properties": kept}
+        _write(directory / "data_contracts" / f"{name}.odcs.yaml", document)
+    file = directory / "deployments" / "sales" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    joins = [
+        {"contract": name, "by": list(keys), "columns": ["amount"]} for name, keys in JOINED.items()
+    ]
+    _write(file, spec | {"features": {"join": joins}})
+    return manage("sales", managed.settings)
+
+
+def joining(managed: ManagedModel, *joins: JoinConfig) -> ManagedModel:
+    """The model with other joins of the same contracts."""
+    config = FeaturesConfig(join=joins)
+    return replace(managed, spec=managed.spec.model_copy(update={"features": config}))
+
+
+def expected_join(
+    config: JoinConfig, column: str, row: Delivered, joined: Sequence[Delivered]
+) -> Any:
+    """What is joined to ``row``, row by row, of what had been delivered at its moment."""
+    moment = at(row.hour)
+    keys = [(getattr(row, own), other) for own, other in config.keys.items()]
+    found = [
+        one
+        for one in joined
+        if one.counts(moment)
+        and at(one.hour) <= moment - max(config.gap, JOIN_LATENESS)
+        and all(value is not None and getattr(one, other) == value for value, other in keys)
+    ]
+    if not found:
+        return None
+    newest = max(found, key=lambda one: one.hour)
+    if config.max_age is not None and moment - at(newest.hour) > config.max_age:
+        return None
+    if config.valid_until is not None and newest.ends_at is not None and newest.ends_at <= moment:
+        return None
+    return getattr(newest, column)
+
+
 def _write(file: Path, document: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
@@ -112,7 +179,7 @@ def looking_back(managed: ManagedModel, *features: HistoryConfig) -> ManagedMode
 def rows_table(contract: Contract, rows: Iterable[Delivered]) -> pa.Table:
     """The rows in the contract's types; what they do not have is missing."""
     rows = list(rows)
-    given = {"sold_at": [at(row.hour) for row in rows]}
+    given = {contract.event_time: [at(row.hour) for row in rows]}
     return pa.table(
         {
             column.name: pa.array(

@@ -314,6 +314,74 @@ def test_missing_table_and_column(database: Database) -> None:
         database.source().batches()
 
 
+def _asking(query: str) -> Callable[[Document], object]:
+    def change(document: Document) -> None:
+        server = document["servers"][0]
+        asked = {"property": "query", "value": query}
+        custom = [*server.get("customProperties", []), asked]
+        document["servers"] = [server | {"customProperties": custom}]
+
+    return change
+
+
+JOINED = """
+WITH shops AS (
+    SELECT 'A' AS name, 'a::b' AS kind UNION ALL SELECT 'B', 'c' UNION ALL SELECT 'C', 'c'
+)
+SELECT s.*, shops.kind
+FROM "Sales 1" AS s JOIN shops ON shops.name = s.shop  -- one a row
+WHERE s.amount IS NULL OR s.amount >= 0  -- all
+"""
+
+
+def test_a_query_in_the_place_of_the_table(database: Database) -> None:
+    """Its rows are cut, counted and read as a table's are; a colon in it is a colon."""
+    database.insert()
+    asked = database.source(_asking(JOINED))
+    whole = database.source(_asking('SELECT * FROM "Sales 1"'))
+
+    table = asked.read(BATCH).table()
+
+    assert table.sort_by("id").drop_columns(["kind"]).equals(sample_table())
+    assert set(table["kind"].to_pylist()) == {"a::b", "c"}
+    assert list(asked.batches()) == list(database.source().batches()) == [DAY]
+    assert whole.batches() == database.source().batches()
+    assert asked.name.endswith("#query")
+    before = asked.batches()
+    database.execute("""UPDATE "Sales 1" SET note = 'x' WHERE note IS NULL""")
+    assert asked.batches() != before
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ('SELECT id FROM "Sales 1"', r"expected a query with the columns \['sold_at'\], found"),
+        ("SELECT * FROM nowhere", "cannot be read: "),
+        ('WITH gone AS (DELETE FROM "Sales 1" RETURNING *) SELECT * FROM gone', "cannot be read: "),
+    ],
+)
+def test_a_query_that_gives_no_batches(database: Database, query: str, message: str) -> None:
+    """What it lacks is named, and nothing is written by it."""
+    database.insert()
+
+    with pytest.raises(SourceError, match=message):
+        database.source(_asking(query)).batches()
+
+    assert list(database.source().batches()) == [DAY]
+
+
+def test_a_column_that_a_query_gives_twice(database: Database) -> None:
+    """It is refused, unless the database has a name of its own for the second."""
+    database.insert()
+    asked = database.source(_asking('SELECT s.*, s.id FROM "Sales 1" AS s'))
+
+    if database.name == "postgres":
+        with pytest.raises(SourceError, match=r"query: expected each column once, found \['id'\]"):
+            asked.batches()
+    else:
+        assert len(asked.read(BATCH).table().column_names) == len(TYPES) + 1
+
+
 def test_names_are_quoted(database: Database) -> None:
     """A name that would be SQL is only a name."""
     database.insert()

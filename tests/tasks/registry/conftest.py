@@ -77,6 +77,7 @@ def training(
         pipeline=pipeline,
         baseline=FEATURES,
         profile=PROFILE,
+        held=FEATURES,
         trials=(trial, other),
         spec_text="model: flights",
         seconds=1.5,

@@ -55,6 +55,7 @@ def _checked(
         pipeline=pipeline,
         baseline=FEATURES,
         profile=BaselineProfile(rows=0, features=()),
+        held=FEATURES,
     )
     return PredictsByItself().check(golden, challenger, "binary", directory, form, timeout)
 

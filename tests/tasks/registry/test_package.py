@@ -55,6 +55,8 @@ def test_model_belongs_to_its_run(settings: Settings, trained: TrainedModel) -> 
         ("sklearn.linear_model", "LogisticRegression", "scikit-learn"),
         ("lightgbm", "LGBMClassifier", "lightgbm"),
         ("xgboost", "XGBClassifier", "xgboost-cpu"),
+        ("catboost", "CatBoostClassifier", "catboost"),
+        ("interpret.glassbox", "ExplainableBoostingClassifier", "interpret-core"),
     ],
 )
 @pytest.mark.parametrize("form", ["skops", "pickle"])

@@ -1,17 +1,20 @@
 """Tests of safe loading: nothing is constructed whose bytes or types are not known."""
 
 import hashlib
-import importlib
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from skops import io
 
 from tasks.lake import DamagedFileError
-from tasks.records import Form, TrainedModel
+from tasks.records import Form, Problem, TrainedModel
 from tasks.registry.aliases import fetch
 from tasks.registry.safe_load import (
     FILES,
@@ -21,7 +24,10 @@ from tasks.registry.safe_load import (
     read_model,
 )
 from tasks.settings import Settings
-from tests.tasks.registry.conftest import FEATURES, training
+from tasks.training.estimators import fit_pipeline
+from tasks.training.pipeline import make_pipeline
+from tests.tasks.candidates import KINDS, candidate
+from tests.tasks.registry.conftest import FEATURES, SCHEMA, training
 
 SPRUNG: list[str] = []
 """What a trap writes when it is constructed."""
@@ -164,24 +170,87 @@ def test_what_travels_with_the_model_is_not_believed(
     assert list(settings.models.rglob("*.skops")) == []
 
 
-@pytest.mark.parametrize(
-    ("module", "names"),
-    [
-        ("lightgbm.sklearn", ["LGBMClassifier", "LGBMRegressor"]),
-        ("xgboost.sklearn", ["XGBClassifier", "XGBRegressor"]),
-    ],
-)
-def test_boosters_come_back_as_they_were(tmp_path: Path, module: str, names: list[str]) -> None:
-    """The extras' estimators are stored by skops and predict the same bits after reading."""
-    library = importlib.import_module(module)
-    for name in names:
-        model = getattr(library, name)(n_estimators=3, n_jobs=1).fit(
-            FEATURES[["x"]], FEATURES["x"] > 0
-        )
-        file = tmp_path / f"{name}.skops"
-        assert as_stored(model, "skops")[0] == "skops"
-        file.write_bytes(io.dumps(model))
+def _pipeline(kind: str, problem: Problem) -> Any:
+    one = candidate(kind, problem)
+    pipeline = make_pipeline(one.estimator, one.params, SCHEMA, encode="auto", seed=0)
+    target = {
+        "binary": (FEATURES["x"] > 0).astype("float64"),
+        "multiclass": FEATURES["carrier"],
+        "regression": FEATURES["x"],
+    }[problem]
+    fit_pipeline(pipeline, FEATURES, target, threads=1)
+    return pipeline
 
-        found = read_model(file, _sha256(file), "skops", "skops")
 
-        assert found.predict(FEATURES[["x"]]).tobytes() == model.predict(FEATURES[["x"]]).tobytes()
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_candidate_comes_back_as_it_was(
+    tmp_path: Path, kind: str, problem: Problem
+) -> None:
+    """Each is stored by skops, with types of the list alone, and predicts the same bits."""
+    pipeline, file = _pipeline(kind, problem), tmp_path / "model.skops"
+    form, content = as_stored(pipeline, "skops")
+    file.write_bytes(content)
+
+    found = read_model(file, _sha256(file), "skops", "skops")
+
+    ask = "predict" if problem == "regression" else "predict_proba"
+    before, after = getattr(pipeline, ask)(FEATURES), getattr(found, ask)(FEATURES)
+    assert form == "skops"
+    assert np.asarray(before).tobytes() == np.asarray(after).tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_object_planted_in_an_estimator_is_refused_and_did_not_run(
+    tmp_path: Path, kind: str
+) -> None:
+    """Whatever the estimator, a type in it that is not on our list is refused by name."""
+    SPRUNG.clear()
+    pipeline, file = _pipeline(kind, "binary"), tmp_path / "model.skops"
+    pipeline.named_steps["prepare"].planted_ = Trap()
+    file.write_bytes(io.dumps(pipeline))
+
+    with pytest.raises(UntrustedModelError, match=r"test_safe_load\.Trap"):
+        read_model(file, _sha256(file), "skops", "skops")
+
+    assert SPRUNG == []
+
+
+CUT = {
+    "xgboost": ("estimators_", "handle"),
+    "lightgbm": ("_Booster", "_handle"),
+    "catboost": ("", "__model"),
+}
+"""Where the bytes lie that the library's own parser is given."""
+
+
+@pytest.mark.parametrize("kind", CUT)
+def test_cut_booster_never_reaches_the_librarys_parser(tmp_path: Path, kind: str) -> None:
+    """What was put in the place of a known file is not read, though its types are all on the list.
+
+    Read in a process of its own, it ends that: LightGBM's parser even aborts.
+    """
+    pipeline, file = _pipeline(kind, "binary"), tmp_path / "model.skops"
+    known = hashlib.sha256(io.dumps(pipeline)).hexdigest()
+    attribute, key = CUT[kind]
+    holder = pipeline.named_steps["estimator"]
+    if kind == "xgboost":
+        holder = holder.estimators_[0].get_booster()
+    elif attribute:
+        holder = getattr(holder, attribute)
+    state = holder.__getstate__()
+    state[key] = state[key][: len(state[key]) // 2]
+    holder.__getstate__ = lambda: state
+    file.write_bytes(io.dumps(pipeline))
+
+    with pytest.raises(DamagedFileError):
+        read_model(file, known, "skops", "skops")
+
+    code = (
+        "import sys; from pathlib import Path; from tasks.registry.safe_load import read_model;"
+        " read_model(Path(sys.argv[1]), sys.argv[2], 'skops', 'skops')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(file), _sha256(file)], capture_output=True, check=False
+    )
+    assert ended.returncode != 0  # so it was a real one

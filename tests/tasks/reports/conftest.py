@@ -19,11 +19,13 @@ from tasks.records import (
     BatchRecord,
     Decision,
     DriftSummary,
+    Effect,
     FeatureDrift,
     Histogram,
     Hold,
     Interval,
     LedgerEntry,
+    Move,
     Performance,
     Predictions,
     Promote,
@@ -119,15 +121,42 @@ def a_feature(feature: str = "temp", **changes: object) -> FeatureDrift:
         "kind": "numerical",
         "score": 0.3,
         "threshold": 0.1,
-        "outcome": "drifted",
+        "outcome": "unusual",
         "missing_before": 0.0,
         "missing_after": 0.031,
         "importance": 0.012,
-        "histogram": Histogram(
-            labels=("below 40", "40 and above"), before=(0.5, 0.5), after=(0.25, 0.75)
-        ),
+        "histogram": Histogram(labels=(), before=(0.5, 0.5), after=(0.25, 0.75), ends=(20, 60)),
+        "move": a_move(),
     }
     return FeatureDrift.model_validate(values | changes)
+
+
+def a_move(**changes: object) -> Move:
+    """From a median of 41 to one of 55, with a tenth of the rows above training."""
+    values = {
+        "score": 0.3,
+        "chance": 0.01,
+        "values": True,
+        "gaps": False,
+        "missing": 0.0,
+        "median": (41.0, 55.0),
+        "above": 0.1,
+    }
+    return Move.model_validate(values | changes)
+
+
+def still(feature: str = "still", **changes: object) -> FeatureDrift:
+    """A feature that did not move."""
+    move = a_move(score=0.02, values=False, median=(41.0, 41.0), above=0.0)
+    values = {"outcome": "usual", "score": 0.02, "move": move, "missing_after": 0.0}
+    return a_feature(feature, **(values | changes))
+
+
+def an_effect(value: float | None = 0.02, half: float = 0.005, **changes: object) -> Effect:
+    """What a move should do to the loss."""
+    loss = None if value is None else Interval(value=value, low=value - half, high=value + half)
+    values = {"loss": loss, "prediction": loss, "unknown": 0.0, "rows": 900.0}
+    return Effect.model_validate(values | changes)
 
 
 def a_drift(batch: str, features: Sequence[FeatureDrift], **changes: object) -> DriftSummary:
@@ -213,15 +242,7 @@ def _sample_feature(name: str, kind: str, month: int, dice: random.Random) -> Fe
     pull = {"temp": 0.9, "dewp": 0.8, "humid": 0.2, "minute_of_day": 0.02}.get(name, 0.05)
     score = max(0.002, pull * season * dice.uniform(0.6, 1.4) + dice.uniform(0, 0.05))
     bins = 10 if kind != "categorical" else dice.choice([3, 7, 16, 31])
-    labels = (
-        tuple(f"{name[:3].upper()}{i}" for i in range(bins))
-        if kind == "categorical"
-        else (
-            "below -4.2",
-            *(f"{i * 7.4:.4g} to {i * 7.4 + 7.4:.4g}" for i in range(bins - 2)),
-            "88 and above",
-        )
-    )
+    labels = tuple(f"{name[:3].upper()}{i}" for i in range(bins))
     before = [dice.uniform(0.8, 1.2) / (1 + 0.2 * i * (kind == "categorical")) for i in range(bins)]
     now = [
         share * math.exp(2.2 * score * (i / bins - 0.5) * 4 * dice.uniform(0.7, 1.3))
@@ -233,7 +254,7 @@ def _sample_feature(name: str, kind: str, month: int, dice: random.Random) -> Fe
         kind=kind,
         score=score,
         threshold=0.1,
-        outcome="drifted" if score > 0.1 else "steady",
+        outcome="unusual" if score > 0.1 else "usual",
         missing_before=0.002 * missing,
         missing_after=0.041 * missing,
         importance=(
@@ -244,9 +265,18 @@ def _sample_feature(name: str, kind: str, month: int, dice: random.Random) -> Fe
             )
         ),
         histogram=Histogram(
-            labels=labels,
+            labels=labels if kind == "categorical" else (),
             before=tuple(b / sum(before) for b in before),
             after=tuple(n / sum(now) for n in now),
+            ends=None if kind == "categorical" else (-12.4, 95.4),
+        ),
+        move=Move(
+            score=score,
+            chance=0.01,
+            values=score > 0.1,
+            gaps=False,
+            missing=0.002 * missing,
+            median=None if kind == "categorical" else (41.0, 41.0 + 20 * min(score, 1.0)),
         ),
     )
 
@@ -263,6 +293,7 @@ def sample_features(
             "outcome": "not evaluable",
             "note": "this batch holds no value",
             "missing_after": 1.0,
+            "move": None,
             "histogram": features[4].histogram.model_copy(update={"after": ()}),
         }
     )

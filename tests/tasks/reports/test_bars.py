@@ -8,7 +8,7 @@ import pytest
 
 from tasks.records import Histogram
 from tasks.reports.bars import distribution, heat_step, meter
-from tests.tasks.reports.conftest import a_feature
+from tests.tasks.reports.conftest import a_feature, still
 
 
 def test_many_bins_keep_the_largest_and_lose_no_share():
@@ -41,15 +41,20 @@ def test_meter_marks_the_threshold_and_cuts_what_is_off_the_scale():
 @pytest.mark.parametrize(
     ("times", "outcome", "step"),
     [
-        (None, "not evaluable", "n"),
-        (0.2, "steady", "0"),
-        (0.9, "steady", "1"),
-        (1.1, "drifted", "2"),
-        (2.0, "drifted", "3"),
-        (5.0, "drifted", "4"),
-        (math.inf, "drifted", "5"),
+        (None, "not evaluable", "m"),
+        (3.0, "cannot be told", "m"),
+        (0.2, "usual", "0"),
+        (0.9, "usual", "1"),
+        (1.1, "unusual", "2"),
+        (2.0, "unusual", "3"),
+        (5.0, "unusual", "4"),
+        (math.inf, "unusual", "5"),
     ],
 )
 def test_heat_step(times, outcome, step):
-    """Grey below the threshold; above it a step a doubling."""
+    """Grey below the threshold; above it a step a doubling; hatched where it cannot be told, in the
+    colour of what is unusual when it moved.
+    """
     assert heat_step(a_feature(outcome=outcome), times) == step
+    if step == "m":
+        assert heat_step(still(outcome=outcome), times) == "n"

@@ -12,16 +12,27 @@ from datetime import UTC, datetime
 import pytest
 
 from tasks.history import in_order
-from tasks.records import DriftReference, Hold, Interval, Promote
+from tasks.records import (
+    DriftReference,
+    Hold,
+    Interval,
+    MissingDrift,
+    Outside,
+    Promote,
+    Relation,
+)
 from tasks.reports.drift_page import render_drift_page
 from tests.tasks.reports.conftest import (
     a_drift,
     a_feature,
+    a_move,
     a_performance,
     a_record,
     a_verdict,
+    an_effect,
     an_entry,
     months,
+    still,
 )
 
 JANUARY, FEBRUARY, MARCH = months(3)
@@ -46,26 +57,43 @@ def page_of(
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
-def test_the_headline_says_what_moved_how_it_did_and_what_was_decided():
-    """Moved features with their share of importance, loss against earlier batches, decision with
-    reason.
+def test_the_page_answers_from_the_top():
+    """What moved in its own unit, by consequence; whether that is unusual, whether it matters, how
+    the champion does and what was decided.
     """
     features = [
-        a_feature("temp", importance=0.01),
-        a_feature("dewp", outcome="steady", score=0.02, importance=0.03),
+        a_feature("temp", importance=0.01, effect=an_effect(0.02)),
+        a_feature("dewp", outcome="cannot be told", threshold=None, effect=an_effect(-0.04)),
+        still("humid", importance=0.03),
         a_feature("prediction", kind="prediction", importance=None),
-        a_feature("gust", score=None, outcome="not evaluable", importance=None),
+        a_feature("gust", score=None, outcome="not evaluable", importance=None, move=None),
     ]
-    record = with_loss(MARCH, 0.49).model_copy(update={"drift": a_drift("2013-03", features)})
+    drift = a_drift(
+        "2013-03",
+        features,
+        together=an_effect(0.03, unknown=0.1),
+        outside=Outside(rows=2_880, share=0.1),
+        predicted=(0.21, 0.27),
+    )
+    record = with_loss(MARCH, 0.49).model_copy(update={"drift": drift})
 
-    text = page_of(record, history=[with_loss(FEBRUARY, 0.48), record])
+    text = page_of(record, units={"temp": "degF"}, history=[with_loss(FEBRUARY, 0.48), record])
 
     assert (
-        "1 of 2 features moved, carrying 25% of the champion’s importance; what it predicts moved"
-        " too." in text
+        "2 of 3 features moved: dewp (median 41 to 55, 10% of the rows above anything in training)"
+        " and temp (median 41 to 55 °F, 10% of the rows above anything in training); what it"
+        " predicts moved too." in text
+    )
+    assert (
+        "Is that unusual? Yes, temp: beyond what its own swings explain; cannot be told of" in text
+    )
+    assert "of dewp: no earlier time of the same season is known" in text
+    assert (
+        "Does it matter? Loss rises by +0.030 [0.025, 0.035], without 10% of the rows: the champion"
+        " has never seen 10% of such rows; its mean prediction went from 0.21 to 0.27." in text
     )
     assert "The champion’s loss is 0.490 [0.470, 0.510], as before." in text
-    assert "Decision: Hold. Hold 1 batch since the last training of 3" in text
+    assert "What was decided? Hold. Hold 1 batch since the last training of 3" in text
 
 
 def test_loss_beyond_its_interval_is_called_higher_or_lower():
@@ -104,38 +132,37 @@ def test_a_refused_batch_gives_the_verdicts_reason_and_no_scores():
     assert "Labels are not mature" not in text
 
 
-def test_features_come_in_groups_by_distance_from_their_threshold():
-    """The prediction, then what moved most against its own threshold, then the steady, then the
-    unknown.
+def test_features_come_by_consequence():
+    """What moved first, by what that should do to the loss, then what did not, then what cannot be
+    compared, then what the champion predicts.
     """
     features = [
-        a_feature("steady_one", outcome="steady", score=0.09),
-        a_feature(
-            "lost_one", score=None, outcome="not evaluable", note="this batch holds no value"
-        ),
-        a_feature("small_threshold", score=0.3, threshold=0.05),
-        a_feature("large_threshold", score=0.4, threshold=0.2),
-        a_feature("the_prediction", kind="prediction", outcome="steady", score=0.01),
+        still("still_one", importance=1.0),
+        a_feature("lost_one", score=None, outcome="not evaluable", move=None, note="no value"),
+        a_feature("unclear", effect=an_effect(0.5, half=1.0), importance=0.2),
+        a_feature("harmless", effect=an_effect(0.001, half=0.0001)),
+        a_feature("harmful", effect=an_effect(0.09), score=0.3, threshold=0.05),
+        a_feature("the_prediction", kind="prediction", outcome="usual", score=0.01),
     ]
+    record = with_loss(MARCH, 0.49).model_copy(update={"drift": a_drift("2013-03", features)})
 
-    text = page_of(
-        a_record(MARCH, drift=a_drift("2013-03", features)), units={"small_threshold": "degF"}
-    )
+    text = page_of(record, units={"harmful": "mile"})
 
-    names = ["the_prediction", "small_threshold", "large_threshold", "steady_one", "lost_one"]
+    text = text[text.index("Features that moved come first") :]
+    names = ["harmful", "harmless", "unclear", "still_one", "lost_one", "the_prediction"]
     assert sorted(names, key=text.index) == names
-    assert "numerical, degF" in text
+    assert "numerical, mile" in text
     assert "0.3 of 0.05, 6.0×" in text
-    assert "this batch holds no value" in text
-    assert "0% → 3.1%" in text
+    assert "loss rises by +0.090 [0.085, 0.095]" in text
+    assert "loss rises by less than 1%" in text
+    assert "no effect on the loss that chance does not explain" in text
     assert "below 40: 50% → 25%" in text
+    assert "cannot be compared no value" in text
 
 
 def test_features_of_a_wide_table_are_all_named_and_the_farthest_drawn():
     """Two thousand of them stay below the bound of a page."""
-    features = [a_feature("moved", score=9.0)] + [
-        a_feature(f"s{i:04d}", outcome="steady", score=0.05) for i in range(2_000)
-    ]
+    features = [a_feature("moved", score=9.0)] + [still(f"s{i:04d}") for i in range(2_000)]
     record = a_record(MARCH, drift=a_drift("2013-03", features))
 
     page = render_drift_page(
@@ -143,8 +170,8 @@ def test_features_of_a_wide_table_are_all_named_and_the_farthest_drawn():
     )
 
     assert len(page.encode()) < 500_000
-    assert page.index("Moved: 1 feature") < page.index("Steady: 2,000 features")
-    assert "And 1,901 features with the score alone: s0099 0.05, " in page
+    assert page.index("Moved: 1 feature") < page.index("Did not move: 2,000 features")
+    assert "And 1,901 features with the score alone: s0099 0.02, " in page
     assert all(f.feature in page for f in features)
 
 
@@ -180,11 +207,11 @@ def test_links_carry_their_warning():
 
 
 def test_a_score_is_told_against_chance():
-    """How rare it is, and why a large score may be steady, or a rare one too small."""
+    """How rare it is, and why a large score may be usual, or a rare one too small."""
     features = [
         a_feature("rare", p_value=0.00021),
-        a_feature("swinging", outcome="steady", score=0.4, threshold=0.9, p_value=0.3),
-        a_feature("tiny", outcome="steady", score=0.02, p_value=1e-9),
+        a_feature("swinging", outcome="usual", score=0.4, threshold=0.9, p_value=0.3),
+        still("tiny", p_value=1e-9),
         a_feature("wild", outcome="cannot be told", score=0.4, threshold=None, p_value=0.02),
         a_feature("the_target", kind="target", score=0.5, p_value=1e-4),
     ]
@@ -194,15 +221,52 @@ def test_a_score_is_told_against_chance():
 
     text = page_of(a_record(MARCH, drift=a_drift("2013-03", features, reference=reference)))
 
-    assert "1 in 4,800 if nothing had changed" in text
-    assert "30% if nothing had changed: within its usual swings" in text
+    assert "yes: 1 in 4,800 if nothing had changed" in text
+    assert "usual: it swings as far by itself (30% if nothing had changed)" in text
     assert "less than 1 in a million if nothing had changed, but too small to matter" in text
-    assert "whether wild moved unusually cannot be told" in text
-    assert "cannot be told: it swung too much within training time (as configured)" in text
-    assert "0.4 no threshold cannot be told" in text
+    assert "cannot be told of wild" in text
+    assert "no, swinging swings as far within training time" in text
     assert "what came true moved too" in text
     assert "all training rows (as configured)" in text
     assert "Rarer than 1 in 500 counts" in text
+
+
+def test_missing_values_and_other_columns_are_told():
+    """A share of missing values that rose, and a number that is not what the others say, are named
+    with what was expected.
+    """
+    gone = MissingDrift(score=0.9, threshold=0.2, p_value=1e-5, outcome="unusual")
+    said = Relation(
+        score=4.0, threshold=0.5, p_value=1e-4, outcome="unusual", expected=75.0, found=24.0
+    )
+    lost = a_move(values=False, gaps=True, missing=0.01, above=0.0)
+    features = [
+        a_feature("dewp", missing=gone, missing_after=0.31, move=lost, score=0.01),
+        a_feature("temp", relation=said),
+        a_feature("humid", relation=said.model_copy(update={"leans_on": ("temp",)})),
+    ]
+
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", features)), units={"temp": "degF"})
+
+    assert "missing 1.0% to 31%" in text
+    assert "missing values, 1 in 100,000 if nothing had changed" in text
+    assert "Yes, temp: the other columns say a median of 75 °F, found 24 °F; with it humid" in text
+    assert "to the other columns unusual, 4 of 0.5, with what they say of temp" in text
+
+
+def test_rows_outside_of_training_are_told_with_their_loss():
+    """Their number, and how the champion did there and on the others."""
+    found = Outside(
+        rows=900,
+        share=0.03,
+        inside=Interval(value=0.4, low=0.39, high=0.41),
+        outside=Interval(value=0.6, low=0.5, high=0.7),
+    )
+
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", [a_feature()], outside=found)))
+
+    assert "900 rows lie outside of what training held in one feature or more: 3.0%" in text
+    assert "The loss is 0.60 [0.50, 0.70] there, and 0.400 [0.390, 0.410] on the others" in text
 
 
 def test_a_season_is_named():
@@ -211,7 +275,11 @@ def test_a_season_is_named():
     """
     start, end = (datetime(2012, month, 1, tzinfo=UTC) for month in (3, 4))
     reference = DriftReference(
-        kind="season", rows=9_000, spans=((start, end),), reason="training rows reach back to it"
+        kind="season",
+        like="the same season of earlier years",
+        rows=9_000,
+        spans=((start, end),),
+        reason="training rows reach back to it",
     )
 
     text = page_of(a_record(MARCH, drift=a_drift("2013-03", [a_feature()], reference=reference)))
@@ -225,6 +293,7 @@ def test_a_season_beyond_training_is_named():
     start, end = (datetime(2012, month, 1, tzinfo=UTC) for month in (3, 4))
     reference = DriftReference(
         kind="season",
+        like="the same season of earlier years",
         rows=9_000,
         earlier=9_000,
         spans=((start, end),),
@@ -241,19 +310,17 @@ def test_a_season_beyond_training_is_named():
 @pytest.mark.parametrize(
     ("outcomes", "sentence"),
     [
-        ({"A": "steady", "b": "steady"}, "None of 2 features moved."),
-        ({"A": "drifted", "b": "steady"}, "1 of 2 features moved"),
-        (
-            {"A": "cannot be told", "b": "steady"},
-            "A moved unusually cannot be told; none of 1 other",
-        ),
-        ({"A": "cannot be told", "b": "drifted"}, "; whether A moved unusually cannot be told."),
-        ({"A": "cannot be told", "b": "cannot be told"}, "Whether A, b moved unusually cannot be"),
-        (dict.fromkeys("Abcde", "cannot be told"), "Whether 5 features moved unusually cannot be"),
+        ({}, "No feature could be compared."),
+        ({"A": "usual"}, "No, A swings as far within training time."),
+        ({"A": "unusual", "b": "unusual"}, "Yes, A and b: beyond what their own swings explain."),
+        ({"A": "cannot be told"}, "Cannot be told of A: no earlier time of the same season"),
+        ({"A": "unusual", "b": "cannot be told"}, "explain; cannot be told of b: no earlier"),
+        (dict.fromkeys("Abcdefghi", "usual"), "No, 9 features swing as far"),
+        (dict.fromkeys("Abcd", "usual"), "of the rows above anything in training) and d."),
     ],
 )
 def test_the_headline_says_what_moved_and_what_cannot_be_told(outcomes, sentence):
-    """By name where there are few, and never as steady what is not known."""
+    """By name where there are few, and never as usual what is not known."""
     features = [
         a_feature(
             name,
@@ -268,3 +335,11 @@ def test_the_headline_says_what_moved_and_what_cannot_be_told(outcomes, sentence
     text = page_of(a_record(MARCH, drift=a_drift("2013-03", features)))
 
     assert sentence in text
+
+
+def test_nothing_moved_is_said_so():
+    """None of the features, and no effect to tell of."""
+    text = page_of(a_record(MARCH, drift=a_drift("2013-03", [still("a"), still("b")])))
+
+    assert "None of 2 features moved. Is that unusual? Nothing is unusual." in text
+    assert "Does it matter? Nothing moved." in text

@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from tasks.history import History, in_order
 from tasks.records import (
     Attempted,
     AwaitApproval,
+    Choice,
+    ChoicesOfYear,
     Estimate,
     Hold,
     Interval,
+    JudgedChoice,
     Labelled,
     Promote,
     Retrain,
+    ScoreCard,
     WatchEvidence,
 )
 from tasks.reports.model_page import HEAT_ROWS, render_model_page
@@ -70,14 +75,14 @@ def test_the_newest_batch_stands_first_and_links_to_its_report(year):
     """The table of batches runs backwards; every batch has its link."""
     page = page_of(year.records, year.history)
 
-    links = re.findall(r'href="([^"]+)"', page[: page.index('id="versions"')])
+    links = re.findall(r'href="([^"#]+)"', page[: page.index('id="versions"')])
     assert links == [link(record.batch.id) for record in year.records[::-1]]
 
 
 def test_the_heat_map_holds_the_most_drifting_features():
     """At most thirty rows, those that moved in most batches first; the rest is mentioned."""
     batch = months(1)[0]
-    features = [a_feature(f"steady_{i:02d}", outcome="steady", score=0.01) for i in range(40)]
+    features = [a_feature(f"steady_{i:02d}", outcome="usual", score=0.01) for i in range(40)]
     features.append(a_feature("mover"))
     page = page_of([a_record(batch, drift=a_drift(batch.id, features))], [])
 
@@ -85,7 +90,8 @@ def test_the_heat_map_holds_the_most_drifting_features():
     assert len(rows) == HEAT_ROWS
     assert rows[0] == "mover"
     assert "The 30 most drifting of 41 features." in page
-    assert 'title="2013-01: 3.0× its threshold">3.0×' in page
+    assert 'title="2013-01: 3.0× its threshold">' in page
+    assert f'<a href="{link("2013-01")}#feature-mover">3.0×</a>' in page
 
 
 def test_what_waits_is_shown_on_top():
@@ -241,3 +247,38 @@ def test_page_says_what_later_batches_said_of_a_promotion():
 
     assert "On the 400 rows watched after it, loss 0.475 against 0.5 of the version before" in page
     assert "rows watched after it" not in page_of([a_record(months(1)[0])], [promoted])
+
+
+def test_choices_that_were_judged_stand_on_the_page(year):
+    """The wrong one first, as the card has it; without a card nothing is said."""
+    wrong, right = (
+        JudgedChoice(
+            choice=Choice(
+                number=i,
+                kind="Promote",
+                batch=f"2013-0{i}",
+                as_of=datetime(2013, i, 1, tzinfo=UTC),
+                chosen=i,
+                other=i - 1,
+            ),
+            batches=("2013-08",),
+            rows=1200,
+            blocks=10,
+            chosen_loss=0.5,
+            other_loss=0.5 + gain,
+            gained=Interval(value=gain, low=gain - 0.01, high=gain + 0.01),
+        )
+        for i, gain in [(5, -0.05), (4, 0.05)]
+    )
+    gained = Interval(value=0.0, low=-9.0, high=9.0)
+    sums = ChoicesOfYear(year=2013, right=1, wrong=1, untold=0, gained=gained)
+    card = ScoreCard(model="m", judged=(wrong, right), holds=2, gained=gained, years=(sums,))
+    given = ("flights", "", "roc_auc", year.records, year.history, link, lambda _: None)
+
+    page = render_model_page(*given, choices=card, whatif="whatif.html")
+
+    assert page.index(">wrong<") < page.index(">right<")
+    assert "version 5, not 4" in page
+    assert "2013: 1 right, 1 wrong, 0 cannot be told" in page
+    assert 'href="whatif.html"' in page
+    assert "What choices were worth" not in render_model_page(*given)

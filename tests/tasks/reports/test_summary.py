@@ -100,7 +100,7 @@ def test_scores_belong_to_the_champion_and_to_the_first_champion():
         p.model_copy(update={"score": p.score.model_copy(update={"value": 0.70 + p.version / 100})})
         for p in performances
     )
-    drift = a_drift("2013-02", [a_feature(), a_feature("dewp", outcome="steady", score=0.01)])
+    drift = a_drift("2013-02", [a_feature(), a_feature("dewp", outcome="usual", score=0.01)])
     promoted = an_entry(1, JANUARY, Promote(reason="first", version=1, previous=None))
 
     (row,) = batch_rows(

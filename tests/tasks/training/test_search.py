@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_info
 from tasks.evaluation.objective import Objective
 from tasks.records import FeatureFrame
 from tasks.training.config import Candidate, Range, TrainingConfig, Tuning
-from tasks.training.search import Found, SearchFailedError, search
+from tasks.training.search import Found, SearchFailedError, search, search_is_due
 from tasks.training.split import NoTrainingRowsError
-from tests.tasks.builders import frame_of, recipe
+from tests.tasks.builders import frame_of, recipe, trained_model
 
 LINEAR = Candidate(
     estimator="sklearn.linear_model.LogisticRegression",
@@ -80,6 +80,22 @@ def test_incumbent_is_tried() -> None:
     ).found
 
     assert found[0].trial.params == {"C": 0.123}
+
+
+def test_search_ends_after_its_seconds() -> None:
+    """With no time at all each candidate has its one trial, the incumbent's parameters; with enough
+    it has all.
+    """
+    tuning = Tuning(trials=3, folds=2, rows=500, seconds=1e-9)
+    config = TrainingConfig(candidates=(LINEAR, BOOSTING), tuning=tuning)
+    ample = TrainingConfig(candidates=(LINEAR,), tuning=Tuning(**{**dict(tuning), "seconds": 1e9}))
+
+    found = search(_frame(), config, "binary", LOSS, incumbent=recipe(params={"C": 0.123})).found
+    unhurried = search(_frame(), ample, "binary", LOSS).found
+
+    assert [item.trial.trials for item in found] == [1, 1]
+    assert {"C": 0.123} in [item.trial.params for item in found]
+    assert unhurried[0].trial.trials == 3
 
 
 @pytest.mark.filterwarnings("error")
@@ -261,3 +277,42 @@ def test_threads_are_given_back() -> None:
     assert [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()][
         : len(before)
     ] == before
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "every", "due"),
+    [
+        ([], 3, True),
+        ([True], 1, True),
+        ([True], 3, False),
+        ([True, True], 2, False),
+        ([False, True], 3, False),
+        ([False, False, True], 3, True),
+        ([False, True, True], 2, True),
+        ([False, False, False], 2, True),
+    ],
+)
+def test_search_is_due_after_so_many_trainings(
+    newest_first: list[bool], every: int, due: bool
+) -> None:
+    """A search counts as the first of them; two challengers of one search count once."""
+    trainings = [trained_model(searched=searched) for searched in newest_first]
+
+    assert search_is_due(trainings, every, trained_model().spec_sha256) == due
+
+
+def test_changed_spec_is_searched_at_once() -> None:
+    """Whatever was searched before, it was under another spec."""
+    assert search_is_due([trained_model(searched=True)], 9, "another")
+
+
+def test_known_recipe_is_looked_at_alone() -> None:
+    """A recipe that is refitted is measured on the folds as it is."""
+    config = TrainingConfig(candidates=(LINEAR, STUMP, BOOSTING), tuning=FEW)
+    known = recipe(params={"C": 0.7})
+
+    (found,) = search(_frame(), config.refitting(known), "binary", LOSS).found
+
+    assert found.trial.params == {"C": 0.7}
+    assert found.trial.trials == 1
+    assert config.refitting(known).tuning == FEW
