@@ -87,8 +87,8 @@ def test_the_page_answers_from_the_top():
     assert "Is that unusual? Yes, temp: beyond what its own swings explain; cannot be" in text
     assert "told of dewp: no earlier time of the same season is known" in text
     assert (
-        "Does it matter? Loss rises by +0.030 [0.025, 0.035]; the champion has never seen 10% of the"
-        " rows, of which nothing is known; its mean prediction went from 0.21 to 0.27." in text
+        "Does it matter? Loss rises by +0.030 [0.025, 0.035]; the champion has never seen 10% of"
+        " the rows, of which nothing is known; its mean prediction went from 0.21 to 0.27." in text
     )
     assert "The champion’s loss is 0.490 [0.470, 0.510], as before." in text
     assert "What was decided? Hold. Hold 1 batch since the last training of 3" in text
