@@ -71,13 +71,13 @@ def _share(share: float, value: Callable[[pd.Series], object]) -> Plant:
     return plant
 
 
-def _whole(change: Callable[[pd.Series], object]) -> Plant:
+def _whole(change: Callable[[pd.Series], pd.Series]) -> Plant:
     """A fault in every row of one column."""
     return lambda rows, column, _: rows.assign(**{column: change(rows[column])})
 
 
 def _swapped(rows: pd.DataFrame, column: str, rng: Rng) -> pd.DataFrame:
-    others = [c for c in rows if c != column and rows[c].dtype == "float64"]
+    others = [str(c) for c in rows if c != column and rows[c].dtype == "float64"]
     other = str(rng.choice(others))
     return rows.assign(**{column: rows[other].to_numpy(), other: rows[column].to_numpy()})
 
@@ -213,20 +213,21 @@ def by_contract(case: Case, directory: Path) -> Detector:
     file = directory / "rows.odcs.yaml"
     file.write_text(infer_contract(read_typed(source, time="ts"), "rows", event_time="ts"))
     contract = load_contract(file)
-    year = Batch("all", datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    start, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 2100))
+    ever = Batch(id="all", start=start, end=end)
 
     def named(features: pd.DataFrame) -> set[str]:
         parts = [stored(directory / "batch.parquet", case.batch, features)]
         rules = [r for r in contract.rules if set(r.columns) <= set(features) and r.columns]
         broken = {
             column
-            for result in scan_rules(parts, rules, contract, year, directory)
-            if not result.passed
+            for result in scan_rules(parts, rules, contract, ever, directory)
+            if not result.success
             for column in result.rule.columns
         }
         for rule in contract.rules:
             if rule.check == "sql" and not run_query(rule, contract, parts)[0]:
-                broken |= {c for c in features if f'"{c}"' in str(rule.kwargs)}
+                broken |= {str(c) for c in features if f'"{c}"' in str(rule.arguments)}
         return broken
 
     return named
@@ -339,8 +340,8 @@ def faults_of(features: pd.DataFrame, most: int, rng: Rng) -> Iterator[tuple[str
 def _changed(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
     """The columns that a fault changed; of more or fewer rows, all of them may be named."""
     if len(before) != len(after):
-        return set(after)
-    return {c for c in after if not after[c].equals(before[c])}
+        return set(map(str, after))
+    return {str(c) for c in after if not after[c].equals(before[c])}
 
 
 @dataclass(frozen=True)

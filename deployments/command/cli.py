@@ -271,7 +271,7 @@ def _table(managed: ManagedModel) -> None:
         "batch",
         "rows",
         "quarantined",
-        "drifted",
+        "unusual",
         managed.spec.metric,
         "first champion",
     ):

@@ -179,9 +179,9 @@ class _Folds:
 
         def one(train: np.ndarray, test: np.ndarray) -> float:
             pipeline = self._pipeline(candidate, params, train)
-            rows = sample.features.iloc[train], sample.target.iloc[train]
+            features, target = sample.features.iloc[train], sample.target.iloc[train]
             own = None if weights is None else weights[train] / weights[train].mean()
-            fit_pipeline(pipeline, *rows, threads=1, **weighted(own))
+            fit_pipeline(pipeline, features, target, 1, **weighted(own))
             predicted = predict(pipeline, sample.features.iloc[test], self.problem, self.classes)
             return self.loss(sample.target.iloc[test].to_numpy(), predicted)
 
