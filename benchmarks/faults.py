@@ -71,7 +71,7 @@ def _share(share: float, value: Callable[[pd.Series], object]) -> Plant:
     return plant
 
 
-def _whole(change: Callable[[pd.Series], pd.Series]) -> Plant:
+def _whole(change: Callable[[pd.Series], pd.Series | np.ndarray]) -> Plant:
     """A fault in every row of one column."""
     return lambda rows, column, _: rows.assign(**{column: change(rows[column])})
 
