@@ -1,10 +1,12 @@
 """What each kind of candidate costs, and what it is worth, on the demo's flights.
 
-    python -m benchmarks.estimators [--quick] [--rows N] [--work DIR]
+    python -m benchmarks.estimators [--quick] [--rows N] [--only NAME ...]
+    [--work DIR]
 
-Each is fitted as a training fits it, with its library's defaults and one thread, on a seeded sample
-of the first six months, and judged on the six after them. "Again" says whether a second fit
-predicts the same bits. Each runs in a process of its own; imports are counted.
+Each is fitted as a training fits it, with one thread and its library's defaults, but for pairs of
+features in explainable boosting, on a seeded sample of the first six months, and judged on the six
+after them. "Again" says whether a second fit predicts the same bits. Each runs in a process of its
+own; imports are counted.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ CANDIDATES = {
     "XGBoost": Candidate(estimator="xgboost.XGBClassifier"),
     "LightGBM": Candidate(estimator="lightgbm.LGBMClassifier"),
     "CatBoost": Candidate(estimator="catboost.CatBoostClassifier"),
-    "explainable boosting": Candidate(estimator="interpret.glassbox.ExplainableBoostingClassifier"),
+    "explainable boosting, no pairs": Candidate(
+        estimator="interpret.glassbox.ExplainableBoostingClassifier", params={"interactions": 0}
+    ),
     "LinearSVC, calibrated": Candidate(
         estimator="sklearn.calibration.CalibratedClassifierCV",
         params={"estimator": {"estimator": "sklearn.svm.LinearSVC"}},
@@ -101,6 +105,7 @@ def main() -> None:
         return
     parser = arguments(__doc__, "two months of flights, 2,000 rows")
     parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--only", nargs="+", choices=CANDIDATES, default=tuple(CANDIDATES))
     given = parser.parse_args()
     rows = 2_000 if given.quick else given.rows
     machine(1)
@@ -109,7 +114,7 @@ def main() -> None:
         heading(
             f"{rows:,} rows", "fit s", "peak MB", "log loss", "stored KB", "again", left=("again",)
         )
-        for name in CANDIDATES:
+        for name in given.only:
             cost = cost_of_module("benchmarks.estimators", name, temporary)
             seconds, loss, stored, _, same = cost.said.split()
             row(name, seconds, f"{cost.peak:.0f}", loss, stored, same)

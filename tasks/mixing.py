@@ -82,15 +82,18 @@ def summarise(
     predicted: np.ndarray,
     problem: Problem,
     classes: Sequence[str] = (),
+    *,
+    mean: bool = False,
 ) -> LabelSummary:
     """Return what recalibration needs of one mature batch: its labelled rows and the predictions
-    before correction.
+    before correction. Of a regression that is their median, or their ``mean`` where that is what
+    its loss asks for.
     """
     if problem == "multiclass":
         labels = [float(np.mean(target.astype("str") == label)) for label in classes]
         found = predicted.mean(axis=0).tolist()
     else:
-        middle = np.median if problem == "regression" else np.mean
+        middle = np.median if problem == "regression" and not mean else np.mean
         labels, found = [float(middle(target.astype("float64")))], [float(middle(predicted))]
     return LabelSummary(
         batch=batch, rows=len(target), labels=tuple(labels), predictions=tuple(found)

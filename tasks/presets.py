@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from tasks.evaluation.config import power_of, quantile_of
 from tasks.records import Problem
 
 Preset = Literal["careful", "balanced", "eager"]
@@ -59,6 +60,27 @@ BY_PROBLEM: Mapping[Problem, Mapping[str, Any]] = {
 """The metric and the candidates of a spec that names none."""
 
 
+def _by_loss(metric: object) -> Mapping[str, Any]:
+    """Candidates for a regression whose metric asks for a quantile or a deviance: those that are
+    fitted for it.
+    """
+    if not isinstance(metric, str):
+        return {}
+    quantile, power = quantile_of(metric), power_of(metric)
+    if quantile is not None:
+        loss: dict[str, Any] = {"loss": "quantile", "quantile": quantile}
+        return {"training": {"candidates": (_REGRESSOR | {"params": loss},)}}
+    if power is None:
+        return {}
+    linear = {
+        "estimator": "sklearn.linear_model.TweedieRegressor",
+        "params": {"power": power, "link": "log", "max_iter": 1000},
+        "search": {"alpha": {"low": 1e-6, "high": 1.0, "log": True}},
+    }
+    trees = _REGRESSOR | {"params": {"loss": "gamma" if power == 2 else "poisson"}}
+    return {"training": {"candidates": (linear, trees)}}
+
+
 def complete(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the spec ``given``, as read from YAML, with what its preset and its problem add.
 
@@ -67,6 +89,8 @@ def complete(given: Mapping[str, Any]) -> dict[str, Any]:
     not exist adds nothing: the spec's own types refuse it.
     """
     by_problem = _named(BY_PROBLEM, given.get("problem"))
+    if given.get("problem") == "regression":
+        by_problem = {**by_problem, **_by_loss(given.get("metric"))}
     preset = _named(PRESETS, given.get("preset", "balanced"))
     return _over(_over(by_problem, preset), given)
 

@@ -1,22 +1,29 @@
 """The console's server: addresses that can be sent to a colleague, behind the home's password.
 
-Everything is read from the ledger, the lake and the reports at the moment of asking, and nothing is
-written. ``uvicorn --factory deployments.console.app:console_app`` starts it.
+Everything is read from the ledger, the lake, the reports and Prefect at the moment of asking, and
+nothing is written: what a person does is a run of Prefect's. ``uvicorn --factory
+deployments.console.app:console_app`` starts it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from deployments.command.explain import examine
+from deployments.console.acting import add_acts
 from deployments.console.fleet import Fleet
+from deployments.console.overview import overview
+from deployments.console.runs import Runs
 from deployments.server.authentication import CONSOLE_CREDENTIALS, LoginMiddleware, gate_of
+from deployments.server.client import Server
+from deployments.server.sessions import Sessions
 from tasks.errors import KingmakerError
 from tasks.ledger import entries as ledger
 from tasks.ledger.entries import NoDecisionError, decision_numbered, stored_sha256
@@ -25,6 +32,7 @@ from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.records import LedgerEntry, Record, Verdict
 from tasks.reports.decision_page import render_decision_page
 from tasks.reports.fleet_page import FleetModel, render_fleet_page
+from tasks.reports.overview_page import render_overview_page
 from tasks.reports.quarantine import inert_csv, quarantined_rows, render_quarantine_page
 from tasks.settings import Settings
 
@@ -46,22 +54,36 @@ def console_app() -> ASGIApp:
     """Return the console of the environment's home, behind the log-in; NoCredentialsError or
     NoSessionKeyError when the environment does not say who may pass.
     """
-    settings = Settings()
-    app = make_app(settings, open_ledger(settings.ledger_url))
-    return LoginMiddleware(app, gate_of("the console", CONSOLE_CREDENTIALS))
+    settings, gate = Settings(), gate_of("the console", CONSOLE_CREDENTIALS)
+    api = os.environ.get("PREFECT_API_URL", "")
+    prefect = Server("Prefect's server", api, os.environ.get("PREFECT_API_AUTH_STRING", ""))
+    app = make_app(
+        settings,
+        open_ledger(settings.ledger_url),
+        Runs(prefect) if api else None,
+        gate.sessions,
+    )
+    return LoginMiddleware(app, gate)
 
 
-def make_app(settings: Settings, engine: Engine) -> FastAPI:
-    """Return the console without its password."""
+def make_app(
+    settings: Settings,
+    engine: Engine,
+    runs: Runs | None = None,
+    sessions: Sessions | None = None,
+) -> FastAPI:
+    """Return the console without its log-in; without ``runs`` and ``sessions`` nobody can act."""
     app = FastAPI(
         title="Kingmaker",
-        description="What a home's models are and do. Read-only.",
+        description="What a home's models are and do. Programs read; people act by pages.",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    fleet = Fleet(settings, engine)
-    _pages(app, settings, engine, fleet)
+    fleet = Fleet(settings, engine, runs)
+    _pages(app, settings, engine, fleet, runs)
+    if runs is not None and sessions is not None:
+        add_acts(app, settings, engine, runs, sessions)
     _api(app, settings, engine, fleet)
     settings.reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=settings.reports))
@@ -81,24 +103,39 @@ def make_app(settings: Settings, engine: Engine) -> FastAPI:
     return app
 
 
-def _pages(app: FastAPI, settings: Settings, engine: Engine, fleet: Fleet) -> None:
+def _pages(
+    app: FastAPI, settings: Settings, engine: Engine, fleet: Fleet, runs: Runs | None
+) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def models(search: str = "", needing: bool = False) -> str:
-        return render_fleet_page(fleet.models(), datetime.now(UTC), search, needing=needing)
+    def models(request: Request, search: str = "", needing: bool = False) -> str:
+        found, away = fleet.look()
+        person = request.scope.get("person", "")
+        return render_fleet_page(
+            found, datetime.now(UTC), search, needing=needing, away=away, person=person
+        )
 
     @app.get("/health", include_in_schema=False)
     def health() -> Response:
         return Response("OK", media_type="text/plain")
 
-    @app.get("/models/{model}", include_in_schema=False)
-    def model_page(model: str) -> RedirectResponse:
-        return RedirectResponse(app.url_path_for("reports", path=f"{model}/index.html"))
+    @app.get("/models/{model}", response_class=HTMLResponse, include_in_schema=False)
+    def model_page(request: Request, model: str) -> str:
+        one = next((one for one in fleet.models() if one.model == model), None)
+        if one is None:
+            raise HTTPException(404, f"no model is called {model!r}")
+        acting = runs is not None and bool(request.scope.get("person"))
+        now = datetime.now(UTC)
+        return render_overview_page(overview(settings, engine, one, runs, now, acting=acting), now)
 
     @app.get("/decisions/{number}", response_class=HTMLResponse, include_in_schema=False)
     def decision_page(number: int) -> str:
         found = examine(_decision(engine, number), stored_sha256(engine, number))
+        waiting = ledger.history(engine, found.decision.model).awaiting_approval
         return render_decision_page(
-            found.decision, intact=found.intact, made_again=found.made_again
+            found.decision,
+            intact=found.intact,
+            made_again=found.made_again,
+            waits=any(one.id == number for one in waiting),
         )
 
     @app.get("/quarantine/{model}/{batch}.csv", include_in_schema=False)

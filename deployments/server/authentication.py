@@ -49,7 +49,7 @@ _FORM = (
 )
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_BYTES = 4096
-"""Of a form that logs in."""
+"""Of a form."""
 
 
 class NoCredentialsError(MisuseError):
@@ -297,6 +297,13 @@ async def _read_form(receive: Receive) -> dict[str, str]:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    return form_fields(body)
+
+
+def form_fields(body: bytes) -> dict[str, str]:
+    """Return the fields of a form as a browser sends it; none of one that is longer than any of
+    ours.
+    """
     if len(body) > _MOST_BYTES:
         return {}
     found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)

@@ -114,7 +114,7 @@ def what_if(
         batches=len(outcome.losses),
         rows=outcome.rows,
         share=_share(managed, engine, stream),
-        loss=managed.spec.metric if stream.objective.quantile else _LOSS[managed.spec.problem],
+        loss=_LOSS.get(stream.objective.metric, stream.objective.metric),
         tried=tuple(tried),
         not_tried=not_tried,
         happened=happened,
@@ -123,7 +123,8 @@ def what_if(
     )
 
 
-_LOSS = {"binary": "log loss", "multiclass": "log loss", "regression": "absolute error"}
+_LOSS = {"log_loss": "log loss", "mae": "absolute error"}
+"""In words; others are called by their name in the spec."""
 
 
 def _recipes(managed: ManagedModel, engine: Engine, history: History) -> tuple[Recipe, ...]:

@@ -15,7 +15,7 @@ from flows.steps.maturity import of_one_meaning, readable
 from flows.whatif.models import Bill, CannotTrainError, Models
 from flows.whatif.stream import Stream
 from tasks.cohorts import why_waiting
-from tasks.evaluation.config import quantile_of
+from tasks.evaluation.config import power_of, quantile_of
 from tasks.evaluation.objective import Objective
 from tasks.features.task import build_features, features_sha256
 from tasks.ledger import entries as ledger
@@ -52,7 +52,9 @@ def own_rows(
         else tuple(ledger.known_batches(engine, name, "labels").values())
     )
     known = KnownLabels(batches=labels, as_of=now)
-    past = ledger.past(engine, name, now) if spec.features.history else Past(now)
+    past = Past(now)
+    if spec.features.of_past:
+        past = ledger.past(engine, name, now, managed.joined)
     rows = sum(r.verdict.rows - r.verdict.quarantined for r in records)
     share = min(1.0, most / rows)
     frames, kept = list[FeatureFrame](), list[BatchRecord]()
@@ -71,7 +73,8 @@ def own_rows(
     digest = features_sha256(managed, frame)
     problem = spec.problem
     classes = class_labels(frame.target, problem)
-    metric = spec.metric if quantile_of(spec.metric) else LOSS[problem]
+    own = quantile_of(spec.metric) is not None or power_of(spec.metric) is not None
+    metric = spec.metric if own else LOSS[problem]
     stream = Stream(
         name=name,
         objective=Objective(problem, metric, classes),
@@ -116,10 +119,12 @@ def _taken(frame: FeatureFrame, order: np.ndarray) -> FeatureFrame:
         keys=frame.keys.iloc[order],
         schema=frame.schema,
         snapshots=frame.snapshots,
+        weight=None if frame.weight is None else frame.weight.iloc[order],
     )
 
 
 def _joined(frames: Sequence[FeatureFrame]) -> FeatureFrame:
+    weights = [one.weight for one in frames if one.weight is not None]
     return FeatureFrame(
         features=pd.concat([one.features for one in frames], ignore_index=True),
         target=pd.concat([one.target for one in frames], ignore_index=True),
@@ -129,6 +134,7 @@ def _joined(frames: Sequence[FeatureFrame]) -> FeatureFrame:
         keys=pd.concat([one.keys for one in frames], ignore_index=True),
         schema=frames[-1].schema,
         snapshots={id: digest for one in frames for id, digest in one.snapshots.items()},
+        weight=pd.concat(weights, ignore_index=True) if weights else None,
     )
 
 

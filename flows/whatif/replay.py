@@ -306,7 +306,14 @@ class Replay:
         losses = self.losses(self.predict(self.served, rows), rows)
         self.outcome.serve(batch, losses)
         raw, of = self.raw(self.served.members, self.served.weights, rows), stream.objective
-        summary = summarise(stream.batches[batch], stream.target[rows], raw, of.problem, of.classes)
+        summary = summarise(
+            stream.batches[batch],
+            stream.target[rows],
+            raw,
+            of.problem,
+            of.classes,
+            mean=of.power is not None,
+        )
         self.at_serving[batch] = float(losses.mean()), summary
 
     def watch(self, batch: int) -> bool:

@@ -20,6 +20,9 @@ from tasks.records import (
 _NAMES = {"log_loss": "loss", "metric": "{metric} as a loss", "utility": "cost"}
 """What is compared, in words."""
 
+_NEWER = "; that cannot be told from no difference, and the new version has learned from newer rows"
+"""Why a refresh with a slightly higher loss is promoted."""
+
 
 def attempt_alpha(alpha: float, attempt: int) -> float:
     """Return the level of the ``attempt``-th try (from 1): ``alpha * 6 / (pi * attempt)^2``.
@@ -190,7 +193,8 @@ def _refresh(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
     if config.refresh == "better" and not share < 0:
         return False, f"a refresh that is not better, and gate.refresh asks for that: {words}"
     how = "clearly better" if comparison.t < -config.refresh_t else "not clearly worse"
-    return True, f"a refresh, {how}: {words}"
+    why = _NEWER if share > 0 else ""
+    return True, f"a refresh, {how}: {words}{why}"
 
 
 def _change_of_recipe(

@@ -76,7 +76,7 @@ def recalibrate(
         reason = "the newest labels or predictions hold no number, so nothing is corrected"
         return Recalibration(problem=problem, shift=nothing, rows=rows, reason=reason)
     if problem == "regression" and not (labels[0] > 0 and predictions[0] > 0):
-        reason = f"a factor needs positive medians, found {labels[0]:.4g} and {predictions[0]:.4g}"
+        reason = f"a factor needs positive values, found {labels[0]:.4g} and {predictions[0]:.4g}"
         return Recalibration(problem=problem, shift=nothing, rows=rows, reason=reason)
     strength = config.strength * rows / (rows + config.rows)
     gaps = [_gap(y, p, problem, rows) for y, p in zip(labels, predictions, strict=True)]

@@ -39,7 +39,9 @@ METRICS: dict[Problem, tuple[str, ...]] = {
 }
 """What is reported of every model.
 
-A regression may also be asked for ``pinball_Q``, such as ``pinball_0.9``, and a binary problem for
+A regression may also be asked for ``pinball_Q``, such as ``pinball_0.9``, or, of counts and heavy
+tails, for ``poisson_deviance``, ``gamma_deviance`` or ``tweedie_deviance_P`` with P between 1 and
+2; its loss is then that. A binary problem may be asked for
 ``precision_at_K`` or ``lift_at_K``, where K is what can be acted on: so many rows, such as
 ``precision_at_500``, or a share of them, such as ``lift_at_0.05``.
 """
@@ -54,7 +56,7 @@ def known_metric(metric: str, problem: Problem) -> bool:
     if metric in METRICS[problem]:
         return True
     if problem == "regression":
-        return quantile_of(metric) is not None
+        return quantile_of(metric) is not None or power_of(metric) is not None
     return problem == "binary" and top_of(metric) is not None
 
 
@@ -65,6 +67,15 @@ def quantile_of(metric: str) -> float | None:
     match = re.fullmatch(r"pinball_(0\.[0-9]+)", metric)
     quantile = float(match[1]) if match else 0.0
     return quantile or None
+
+
+def power_of(metric: str) -> float | None:
+    """Return the power of the variance function that a deviance is of: 1 of ``poisson_deviance``, 2
+    of ``gamma_deviance``, P of ``tweedie_deviance_P``; None for any other metric.
+    """
+    match = re.fullmatch(r"tweedie_deviance_(1\.[0-9]*[1-9][0-9]*)", metric)
+    named = {"poisson_deviance": 1.0, "gamma_deviance": 2.0}
+    return float(match[1]) if match else named.get(metric)
 
 
 def top_of(metric: str) -> tuple[str, float] | None:

@@ -81,7 +81,7 @@ def estimate(reference: Scored, now: np.ndarray, seed: int = 0) -> Estimate:
         reference_rows=len(rows),
         metric=objective.metric,
         score=interval(objective),
-        loss=interval(objective if objective.quantile else objective.by(loss)),
+        loss=interval(objective if objective.quantile or objective.power else objective.by(loss)),
         moved=_moved(watched(before), watched(now)),
     )
 

@@ -20,8 +20,8 @@ import numpy as np
 from scipy import stats
 
 from tasks.errors import KingmakerError
-from tasks.evaluation.config import bounds_of, quantile_of, top_of
-from tasks.evaluation.objective import CLIP, Objective, log_loss, pinball
+from tasks.evaluation.config import bounds_of, power_of, quantile_of, top_of
+from tasks.evaluation.objective import CLIP, Objective, deviance, log_loss, pinball
 from tasks.records import Interval
 
 BINS = 4096
@@ -267,10 +267,9 @@ def _at_top(kind: str, most: float, positive: np.ndarray, negative: np.ndarray) 
     """Precision, or lift over the share of positives, of the ``most`` highest scores: so many rows,
     or, below 1, that share of them. Of rows that share the last score taken, their mean counts.
     """
-    found = np.concatenate([0 * positive[..., :1], positive[..., ::-1]], axis=-1).cumsum(axis=-1)
-    rows = found + np.concatenate([0 * negative[..., :1], negative[..., ::-1]], axis=-1).cumsum(
-        axis=-1
-    )
+    none = [(0, 0)] * (positive.ndim - 1) + [(1, 0)]
+    found, others = (np.pad(one[..., ::-1], none).cumsum(axis=-1) for one in (positive, negative))
+    rows = found + others
     total = rows[..., -1]
     wanted = np.minimum(most if most >= 1 else most * total, total)
     flat = zip(
@@ -405,5 +404,7 @@ def _regression(metric: str, y: np.ndarray, predicted: np.ndarray) -> Terms | _M
         "mae": lambda: np.abs(errors),
         "mape": lambda: np.abs(errors) / np.maximum(np.abs(y), np.finfo("float64").eps),
     }
-    quantile = quantile_of(metric)
+    quantile, power = quantile_of(metric), power_of(metric)
+    if power is not None:
+        return _mean(deviance(y, predicted, power))
     return _mean(losses[metric]() if quantile is None else pinball(errors, quantile))

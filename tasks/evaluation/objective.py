@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
-from tasks.evaluation.config import quantile_of
+from tasks.evaluation.config import power_of, quantile_of
 from tasks.evaluation.utility import Utility
 from tasks.records import JudgedBy, Problem
 
@@ -39,15 +40,24 @@ class Objective:
         """The quantile that the metric asks for; None for any other metric."""
         return quantile_of(self.metric)
 
+    @property
+    def power(self) -> float | None:
+        """The power of the variance function that the metric asks for; None for any other
+        metric.
+        """
+        return power_of(self.metric)
+
     def losses(self, target: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Return the loss of each row, (rows,) float64: log loss in nats, or the absolute error in
         the target's unit.
 
         ``predicted`` is (rows,), or (rows, classes) of a multiclass problem. These are the primary
         losses of the gate: they have more power than AUC or accuracy. A regression that is asked
-        for a quantile, by the metric ``pinball_Q``, has that loss instead: the absolute error would
-        prefer the median.
+        for a quantile, by the metric ``pinball_Q``, or for a deviance has that loss instead: the
+        absolute error would prefer the median.
         """
+        if self.problem == "regression" and self.power is not None:
+            return deviance(target.astype("float64"), predicted, self.power)
         if self.problem == "regression":
             return pinball(target.astype("float64") - predicted, self.quantile)
         if self.problem == "binary":
@@ -72,6 +82,30 @@ def pinball(errors: np.ndarray, quantile: float | None) -> np.ndarray:
         if quantile is None
         else np.where(errors >= 0, quantile, quantile - 1) * errors
     )
+    return losses
+
+
+def deviance(target: np.ndarray, predicted: np.ndarray, power: float) -> np.ndarray:
+    """Return the unit deviance of each row, (rows,), for variances that grow as the mean to the
+    ``power``, 1 to 2 (Jorgensen 1997, section 2.2); NaN where a target is none of it: below 0, or 0
+    where the power is 2.
+
+    Predictions are kept above a millionth of the mean target.
+    """
+    least = max(1e-6 * float(np.mean(target)), np.finfo("float64").tiny)
+    y, mu = np.where(target < 0, np.nan, target), np.maximum(predicted, least)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if power == 1:
+            found = special.xlogy(y, y / mu) - y + mu
+        elif power == 2:
+            found = np.where(y > 0, np.log(mu / y) + y / mu - 1, np.nan)
+        else:
+            found = (
+                y ** (2 - power) / ((1 - power) * (2 - power))
+                - y * mu ** (1 - power) / (1 - power)
+                + mu ** (2 - power) / (2 - power)
+            )
+    losses: np.ndarray = np.where(np.isnan(predicted), np.nan, 2 * found)
     return losses
 
 

@@ -128,7 +128,8 @@ class Scored:
         """Labels against predictions before recalibration: what recalibration looks at."""
         problem, classes = self.objective.problem, self.objective.classes
         batch = max(self.rows.frame.snapshots)
-        return summarise(batch, self.rows.target, self.raw, problem, classes)
+        mean = self.objective.power is not None
+        return summarise(batch, self.rows.target, self.raw, problem, classes, mean=mean)
 
     def instead(self, rows: np.ndarray, predicted: np.ndarray) -> Scored:
         """Return what was predicted for each row, with ``predicted`` where ``rows``, (rows,) bool,

@@ -15,7 +15,7 @@ from tasks.configuration import Config
 from tasks.errors import KingmakerError, MisuseError
 from tasks.history import History
 from tasks.ledger.lease import Lease, check_lease
-from tasks.ledger.tables import batches, decisions, trainings
+from tasks.ledger.tables import as_record, batches, decisions, first_fault, trainings
 from tasks.records import (
     AnyEvidence,
     BatchRecord,
@@ -103,7 +103,7 @@ def known_batches(
             .where(batches.c.model == model, batches.c.stream == stream)
             .order_by(batches.c.batch, batches.c.revision)
         )
-        return {row.batch: BatchRecord.model_validate(row.record) for row in rows}
+        return {row.batch: as_record(BatchRecord, row.record) for row in rows}
 
 
 def revisions(
@@ -128,7 +128,7 @@ def revisions(
         ).all()
     return {
         (batch, revision): Revision(
-            snapshot=Snapshot.model_validate(snapshot),
+            snapshot=as_record(Snapshot, snapshot),
             accepted=verdict != "refuse",
             quarantine=quarantine,
             revised_at=revised_at,
@@ -137,7 +137,7 @@ def revisions(
     }
 
 
-def past(engine: Engine, model: str, as_of: datetime, joined: Iterable[str] = ()) -> Past:
+def past(engine: Engine, model: str, as_of: datetime, joined: Iterable[str]) -> Past:
     """Return what features of closed batches may look back on: all that was taken in, of the
     ``joined`` contracts, too.
     """
@@ -172,8 +172,8 @@ def cohorts(engine: Engine, model: str, stream: StreamName = "rows") -> dict[str
             .order_by(batches.c.batch, batches.c.revision)
         ).all()
     return {
-        row[0]: Cohort.model_validate(
-            dict(zip(found, row[2:], strict=True)) | {"accepted": row[1] != "refuse"}
+        row[0]: as_record(
+            Cohort, dict(zip(found, row[2:], strict=True)) | {"accepted": row[1] != "refuse"}
         )
         for row in rows
     }
@@ -195,7 +195,7 @@ def newest_errors(engine: Engine, model: str, version: int, most: int) -> tuple[
                 continue
             own = [one for one in performances or () if one["version"] == version]
             errors = own[0]["errors"] if own else None
-            newest[batch] = None if errors is None else Errors.model_validate(errors)
+            newest[batch] = None if errors is None else as_record(Errors, errors)
             if sum(one is not None for one in newest.values()) == most:
                 break
     return tuple(one for one in newest.values() if one is not None)
@@ -240,7 +240,7 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
         ).one_or_none()
     if row is None:
         raise KeyError(f"{model}: the ledger has no version {version}")
-    return TrainedModel.model_validate(row.record)
+    return as_record(TrainedModel, row.record)
 
 
 def contract_texts(engine: Engine, model: str) -> dict[str, str]:
@@ -434,5 +434,5 @@ def _entry(row: Row[Any]) -> LedgerEntry:
     except ValidationError as error:
         raise UnreadableDecisionError(
             f"decision {row.id} of {row.model}: expected the record as it was written, found that"
-            f" it was changed since: {error}"
+            f" it was changed since: {first_fault(error)}"
         ) from error

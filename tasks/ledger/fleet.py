@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, select
 
-from tasks.ledger.tables import batches, decisions
+from tasks.ledger.tables import as_record, batches, decisions
 from tasks.records import BatchFigures, KnownBatch
 
 
@@ -35,7 +35,7 @@ def newest_batches(engine: Engine, most: int) -> dict[str, tuple[KnownBatch, ...
         found[row.model][row.batch] = (row.completed, row.figures)
     return {
         model: tuple(
-            KnownBatch(batch=id, completed=completed, figures=BatchFigures.model_validate(figures))
+            KnownBatch(batch=id, completed=completed, figures=as_record(BatchFigures, figures))
             for id, (completed, figures) in list(own.items())[-most:]
         )
         for model, own in found.items()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select
 
-from tasks.ledger.tables import batches, leases, trainings
+from tasks.ledger.tables import as_record, batches, leases, trainings
 from tasks.records import BatchRecord, TrainedModel
 
 
@@ -41,9 +41,9 @@ def needed(engine: Engine) -> Needed:
         rows = connection.execute(
             select(batches.c.record).order_by(batches.c.batch, batches.c.revision)
         )
-        records = [BatchRecord.model_validate(row.record) for row in rows]
+        records = [as_record(BatchRecord, row.record) for row in rows]
         trained = [
-            TrainedModel.model_validate(row.record)
+            as_record(TrainedModel, row.record)
             for row in connection.execute(select(trainings.c.record))
         ]
     spans = {span.snapshot for one in trained for span in one.trained_on}

@@ -76,6 +76,12 @@ def any_undelivered(engine: Engine, model: str, sink: str) -> bool:
     return bool(parts > given)
 
 
+def models_served(engine: Engine) -> frozenset[str]:
+    """Return the models of which predictions for open rows were served."""
+    with engine.connect() as connection:
+        return frozenset(connection.execute(select(served.c.model).distinct()).scalars())
+
+
 def mark_delivered(engine: Engine, sink: str, part: ServedPart) -> None:
     """Say that a sink has been given a part; saying it twice changes nothing."""
     row = {"model": part.model, "sink": sink, "part": part.number}

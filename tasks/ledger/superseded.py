@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Engine, select
 
-from tasks.ledger.tables import batches, trainings
+from tasks.ledger.tables import as_record, batches, trainings
 from tasks.records import BatchRecord, StreamName, Superseded, TrainedModel
 
 Versions = dict[tuple[str, str], list[int]]
@@ -35,7 +35,7 @@ def superseded(engine: Engine, model: str) -> tuple[Superseded, ...]:
             .where(trainings.c.model == model)
             .order_by(trainings.c.version)
         ).scalars()
-        trained = {one.version: one for one in map(TrainedModel.model_validate, known)}
+        trained = {one.version: one for one in (as_record(TrainedModel, kept) for kept in known)}
     on_rows: Versions = defaultdict(list)
     on_labels: Versions = defaultdict(list)
     for version, one in trained.items():
@@ -81,7 +81,7 @@ def _replaced(
         ).all()
     revisions = defaultdict(list)
     for row in written:
-        revisions[row.batch].append(BatchRecord.model_validate(row.record))
+        revisions[row.batch].append(as_record(BatchRecord, row.record))
     found = []
     for batch, records in revisions.items():
         newest = records[-1]

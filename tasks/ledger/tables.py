@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -28,7 +29,9 @@ from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 
 from tasks.errors import KingmakerError
+from tasks.records import Record
 
+R = TypeVar("R", bound=Record)
 metadata = MetaData()
 PATIENCE_SECONDS = 30
 """How long a write waits for another's to end before it fails: SQLite has one writer, and a lease's
@@ -46,7 +49,7 @@ class LedgerAwayError(KingmakerError):
 
 
 class LedgerFormError(KingmakerError):
-    """The ledger's tables are those of another version of Kingmaker."""
+    """The ledger's tables or records are those of another version of Kingmaker."""
 
 
 batches = Table(
@@ -152,6 +155,25 @@ leases = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 """Who may act for a model; the token grows by one with every new holder."""
+
+
+def as_record(kind: type[R], kept: object) -> R:
+    """Return what the ledger keeps, as a record; LedgerFormError when it is another version's."""
+    try:
+        return kind.model_validate(kept)
+    except ValidationError as error:
+        raise LedgerFormError(
+            f"the ledger: expected a {kind.__name__} as this version of Kingmaker writes it, found"
+            f" {first_fault(error)}; use the version that wrote it, or another home or database"
+        ) from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a record, in one line, and how many more are."""
+    faults = error.errors(include_url=False)
+    where = ".".join(map(str, faults[0]["loc"]))
+    said = f"{where}: {faults[0]['msg']}, not {str(faults[0]['input'])[:60]!r}"
+    return said + (f" and {len(faults) - 1} more" if len(faults) > 1 else "")
 
 
 @functools.cache

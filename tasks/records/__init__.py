@@ -11,6 +11,7 @@ Where do I go to change what passes ...?
     drift.py        profiles of training rows, and batches held against them
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
+    runs.py         runs, as the orchestrator tells of them
     served.py       predictions for open rows, and whether they rested on the same features
     whatif.py       a model's own history under other policies
     memory.py       what is never stored: feature frames, loaded models
@@ -124,6 +125,7 @@ from tasks.records.model import (
     TrainedModel,
     Trial,
 )
+from tasks.records.runs import FlowRun
 from tasks.records.served import (
     FeatureSkew,
     ServedPart,
@@ -175,6 +177,7 @@ __all__ = [
     "FeatureSchema",
     "FeatureSkew",
     "Fence",
+    "FlowRun",
     "Form",
     "Freeze",
     "FreezeEvidence",

@@ -63,6 +63,10 @@ class Recipe(Record):
     """Import path."""
     params: Mapping[str, Any]
     encode: Literal["auto", "onehot", "ordinal"]
+    prepare: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Features that reach the estimator in a way of their own -> how."""
+    weights: Mapping[str, Any] = Field(default_factory=dict)
+    """How much each training row counts; empty where all count the same."""
     window: str
     features: str
     """Digest of the feature code, of what is looked back on, and of the feature schema."""
@@ -120,7 +124,8 @@ class LabelSummary(Record):
     labels: tuple[float, ...]
     """Binary: the share of positives.
 
-    Multiclass: the share of each class. Regression: the median, or no number.
+    Multiclass: the share of each class. Regression: the median, or of a deviance the mean; or no
+    number.
     """
     predictions: tuple[float, ...]
     """The same of what was predicted: mean probabilities, or the median."""

@@ -20,7 +20,7 @@ def render_approval_page(entry: ApprovalRequest, deadline: datetime) -> str:
         "approval.html.j2",
         entry=entry,
         deadline=deadline,
-        tables=_tables(evidence),
+        tables=tables_of(evidence),
         agree=_command("promote", evidence),
         decline=_command("refuse", evidence),
     )
@@ -38,7 +38,7 @@ def render_approval_text(entry: ApprovalRequest, deadline: datetime) -> str:
             f" `refuse/{evidence.model}`, or `{_command('refuse', evidence)}`."
         ),
     ]
-    lines += map(in_markdown, _tables(evidence))
+    lines += map(in_markdown, tables_of(evidence))
     return "\n\n".join(lines)
 
 
@@ -46,7 +46,8 @@ def _command(verb: str, evidence: Evidence) -> str:
     return f"kingmaker {verb} {evidence.model} --version {evidence.challenger}"
 
 
-def _tables(evidence: Evidence) -> tuple[Table, ...]:
+def tables_of(evidence: Evidence) -> tuple[Table, ...]:
+    """Return what a promotion rests on: comparison, slices, guardrails and the rows that judged."""
     return (
         *(compared(evidence.comparison, evidence) if evidence.comparison else ()),
         guardrails(evidence),

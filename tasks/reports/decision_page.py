@@ -12,9 +12,12 @@ from tasks.reports.page import render_page
 from tasks.reports.tables import Table, compared, guardrails, judging_rows
 
 
-def render_decision_page(entry: LedgerEntry, *, intact: bool, made_again: str) -> str:
+def render_decision_page(
+    entry: LedgerEntry, *, intact: bool, made_again: str, waits: bool = False
+) -> str:
     """Return the HTML page of a decision; ``made_again`` says what its rule makes of the record
-    today, and ``intact`` whether the record is as it was written.
+    today, ``intact`` whether the record is as it was written, and ``waits`` whether it is a request
+    that a person may answer now.
     """
     effect = (
         f"In effect since {figures.moment(entry.effective_at)}"
@@ -29,7 +32,7 @@ def render_decision_page(entry: LedgerEntry, *, intact: bool, made_again: str) -
     return render_page(
         "tables.html.j2",
         home="../",
-        page=f"../reports/{quote(entry.model)}/index.html",
+        page=f"../models/{quote(entry.model)}",
         model=entry.model,
         what=f"decision {entry.id}",
         headline=f"{entry.title}, batch {entry.batch}",
@@ -38,8 +41,16 @@ def render_decision_page(entry: LedgerEntry, *, intact: bool, made_again: str) -
             f"Decided by {entry.decided_by} as of {figures.moment(entry.as_of)}. {effect}.",
             f"{seal} ({entry.evidence_sha256[:12]}). Made again from it: {made_again}.",
         ),
-        links=_links(entry),
+        links=(*(_answers(entry) if waits else ()), *_links(entry)),
         tables=tuple(table for table in _tables(entry) if table.rows),
+    )
+
+
+def _answers(entry: LedgerEntry) -> tuple[tuple[str, str], ...]:
+    address = f"../models/{quote(entry.model)}"
+    return (
+        (f"{address}/approve?request={entry.id}", f"promote version {entry.version}"),
+        (f"{address}/refuse?request={entry.id}", "refuse it"),
     )
 
 

@@ -94,9 +94,17 @@ def chosen(
 
 
 def render_fleet_page(
-    models: Sequence[FleetModel], now: datetime, search: str = "", *, needing: bool = False
+    models: Sequence[FleetModel],
+    now: datetime,
+    search: str = "",
+    *,
+    needing: bool = False,
+    away: str = "",
+    person: str = "",
 ) -> str:
-    """Return the HTML page of all models, or of those that were asked for."""
+    """Return the HTML page of all models, or of those that were asked for; ``away`` says what could
+    not be asked, ``person`` who is logged in.
+    """
     shown = chosen(models, search, needing=needing)
     return render_page(
         "fleet.html.j2",
@@ -106,6 +114,8 @@ def render_fleet_page(
         needing=sum(bool(one.needs) for one in models),
         search=search,
         only_needing=needing,
+        away=away,
+        person=person,
         now=now,
         width=WIDTH,
         height=HEIGHT,

@@ -88,8 +88,15 @@ def numbered(estimator: Any, library: Library | None) -> Any:  # noqa: ANN401 - 
     return VotingClassifier([("estimator", estimator)], voting="soft")
 
 
-def fit_pipeline(pipeline: Any, features: pd.DataFrame, target: Any, threads: int) -> None:  # noqa: ANN401
-    """Fit with at most ``threads`` threads, unless the spec says how many.
+def fit_pipeline(
+    pipeline: Any,  # noqa: ANN401 - a scikit-learn Pipeline
+    features: pd.DataFrame,
+    target: Any,  # noqa: ANN401 - a Series
+    threads: int,
+    weights: np.ndarray | None = None,
+) -> None:
+    """Fit with at most ``threads`` threads, unless the spec says how many; ``weights``, (rows,), go
+    to the estimator.
 
     A forest predicts with as many as the spec says, else with one: in several it adds its trees up
     in any order, and the last digits would vary.
@@ -99,7 +106,8 @@ def fit_pipeline(pipeline: Any, features: pd.DataFrame, target: Any, threads: in
     for part, name, _ in before:
         part.set_params(**{name: threads})
     with joblib.parallel_config("threading"):  # no processes of estimators' own
-        pipeline.fit(features, target)
+        told = {} if weights is None else {"estimator__sample_weight": weights}
+        pipeline.fit(features, target, **told)
     for part, name, value in before:
         library = library_of(type(part).__module__)
         if part is estimator and not (library and library.settled):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -42,6 +42,36 @@ class Split:
     held_out: tuple[RowSpan, ...]
     folds: tuple[Fold, ...] = ()
     """Oldest first."""
+
+    def bounded(self, rows: int, seed: int) -> Split:
+        """Return the split with at most ``rows`` rows to train on, and to fit for each fold on,
+        evenly over time.
+        """
+        folds = tuple(replace(f, train=evenly_over_time(f.train, rows, seed)) for f in self.folds)
+        train = evenly_over_time(self.train, rows, seed)
+        if train is self.train:
+            return self
+        left = train.batch.value_counts()
+        spans = [span.but(rows=int(left.get(span.batch, 0))) for span in self.trained_on]
+        return replace(
+            self,
+            train=train,
+            trained_on=tuple(span for span in spans if span.rows),
+            folds=folds,
+        )
+
+
+def evenly_over_time(frame: FeatureFrame, rows: int, seed: int) -> FeatureFrame:
+    """Return the frame itself, or, where it has more than ``rows`` rows, one row of each of as many
+    equal stretches of their order in time, drawn with ``seed``.
+    """
+    if len(frame) <= rows:
+        return frame
+    edges = np.arange(rows + 1) * len(frame) // rows
+    within = np.random.default_rng(seed).random(rows) * np.diff(edges)
+    chosen = np.zeros(len(frame), dtype=bool)
+    chosen[np.argsort(frame.moments, kind="stable")[edges[:-1] + within.astype("int64")]] = True
+    return frame.where(chosen)
 
 
 def split_to_judge(
@@ -82,6 +112,29 @@ def split_to_judge(
         held_out=spans(held),
         folds=tuple(
             Fold(labelled.where(train), labelled.where(test), test[chosen]) for train, test in folds
+        ),
+    )
+
+
+def leave_out(split: Split, excluded: Callable[[FeatureFrame], np.ndarray]) -> Split:
+    """Return the split without the training rows that are ``excluded``, (rows,) bool; those that
+    judge stay.
+
+    Raises NoTrainingRowsError when none is left.
+    """
+    train = split.train.where(~excluded(split.train))
+    if not len(train):
+        raise NoTrainingRowsError(
+            f"training.exclude: expected rows that are left to train on, found none of"
+            f" {len(split.train):,}"
+        )
+    cut = {span.batch: span.hash_until for span in split.trained_on}
+    return replace(
+        split,
+        train=train,
+        trained_on=tuple(span.but(hash_until=cut[span.batch]) for span in spans(train)),
+        folds=tuple(
+            replace(fold, train=fold.train.where(~excluded(fold.train))) for fold in split.folds
         ),
     )
 

@@ -67,7 +67,7 @@ def test_factor() -> None:
 
 
 def test_summaries() -> None:
-    """Shares, shares of the classes, and medians, of labels and of predictions."""
+    """Shares, shares of the classes, and medians or means, of labels and of predictions."""
     binary = summarise(
         "b", np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.2, 0.4, 0.6, 0.8]), "binary"
     )
@@ -80,6 +80,11 @@ def test_summaries() -> None:
     )
     regression = summarise("b", np.array([1.0, 2.0, 90.0]), np.array([4.0, 5.0, 6.0]), "regression")
 
+    mean = summarise(
+        "b", np.array([1.0, 2.0, 90.0]), np.array([4.0, 5.0, 6.6]), "regression", mean=True
+    )
+
+    assert (mean.labels, mean.predictions) == ((31.0,), pytest.approx((5.2,)))
     assert (binary.rows, binary.labels, binary.predictions) == (4, (0.75,), pytest.approx((0.5,)))
     assert (several.labels, several.predictions) == ((0.75, 0.25), pytest.approx((0.625, 0.375)))
     assert (regression.labels, regression.predictions) == ((2.0,), (5.0,))

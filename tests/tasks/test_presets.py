@@ -43,6 +43,26 @@ def test_default_candidates_fit_their_problem(problem: Problem) -> None:
     check_candidates(WEATHER_PROJECT, short.training.candidates, problem)
 
 
+@pytest.mark.parametrize(
+    ("metric", "loss"),
+    [
+        ("poisson_deviance", "poisson"),
+        ("tweedie_deviance_1.5", "poisson"),
+        ("gamma_deviance", "gamma"),
+        ("pinball_0.9", "quantile"),
+        ("mae", "absolute_error"),
+    ],
+)
+def test_default_candidates_are_fitted_for_the_metric(metric: str, loss: str) -> None:
+    """Of a quantile or a deviance those whose loss it is; what the spec names wins."""
+    short = spec(problem="regression", metric=metric)
+    own = spec(problem="regression", metric=metric, training={"candidates": ({"estimator": "a"},)})
+
+    check_candidates(WEATHER_PROJECT, short.training.candidates, "regression")
+    assert short.training.candidates[-1].params["loss"] == loss
+    assert [one.estimator for one in own.training.candidates] == ["a"]
+
+
 @pytest.mark.parametrize("preset", get_args(Preset))
 def test_a_preset_sets_what_it_says(preset: Preset) -> None:
     """Each key of a preset is the spec's value, and other than the default of its room."""

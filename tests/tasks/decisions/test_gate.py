@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from tasks.decisions.config import GateConfig
 from tasks.decisions.gate import attempt_alpha, decide_promotion
-from tasks.records import AwaitApproval, Evidence, Guardrail, LeftOut, Promote, Reject, Shadow
+from tasks.records import (
+    AwaitApproval,
+    Evidence,
+    Guardrail,
+    Interval,
+    LeftOut,
+    Promote,
+    Reject,
+    Shadow,
+    UtilityComparison,
+)
 from tests.tasks.builders import PASSED, comparison, evidence, interval, slice_comparison
 
 CONFIG = GateConfig()
@@ -168,6 +178,16 @@ def test_change_of_recipe(p: float, attempt: int, kind: type) -> None:
     assert isinstance(
         decide_promotion(evidence(comparison=compared, attempt=attempt), CONFIG), kind
     )
+
+
+@pytest.mark.parametrize(("loss", "said"), [(0.504, True), (0.5, False), (0.49, False)])
+def test_a_promotion_with_a_higher_loss_says_why_it_is_right(loss: float, said: bool) -> None:
+    """It reads like a mistake otherwise."""
+    compared = comparison(challenger_loss=loss, t=0.5)
+
+    reason = decide_promotion(evidence("refresh", comparison=compared), CONFIG).reason
+
+    assert ("the new version has learned from newer rows" in reason) == said
 
 
 @pytest.mark.parametrize("outcome", ["failed", "not made"])
@@ -487,3 +507,69 @@ def test_the_reason_names_who_was_left_out(kind: str) -> None:
 
     assert decided.reason.endswith("; left out: Ridge: ValueError: too large")
     assert refused.reason.endswith("; left out: Ridge: ValueError: too large")
+
+
+@pytest.mark.parametrize(
+    ("judged_by", "words"),
+    [
+        ("log_loss", "loss 0.45 against 0.5"),
+        ("metric", "roc_auc as a loss 0.45 against 0.5"),
+        ("utility", "cost 0.45 against 0.5"),
+    ],
+)
+def test_reason_names_what_was_compared_and_the_power_lost(judged_by: str, words: str) -> None:
+    """What the loss would tell by the same rows stands beside what this tells."""
+    tells = None if judged_by == "log_loss" else 0.011
+    compared = comparison(**BETTER, judged_by=judged_by, loss_tells=tells)
+
+    reason = decide_promotion(evidence("refresh", comparison=compared), CONFIG).reason
+
+    assert words in reason
+    assert ("(the loss tells 1.1%)" in reason) == (tells is not None)
+
+
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+@pytest.mark.parametrize(
+    ("low", "high", "loss", "refused"),
+    [
+        (-0.4, -0.1, "log_loss", True),
+        (-0.4, -0.1, "metric", True),
+        (-0.4, 0.0, "log_loss", False),
+        (0.1, 0.4, "log_loss", False),
+        (-0.4, -0.1, "utility", False),  # it is what is compared: the test decides
+    ],
+)
+def test_predictions_that_are_worth_less_are_refused(
+    kind: str, low: float, high: float, loss: str, refused: bool
+) -> None:
+    """When the whole interval says so, however much the loss has gained."""
+    utility = UtilityComparison(
+        challenger=interval(1.0),
+        champion=interval(1.2),
+        difference=Interval(value=(low + high) / 2, low=low, high=high),
+    )
+    compared = comparison(**BETTER, utility=utility)
+    config = GateConfig.model_validate({"loss": loss})
+
+    decision = decide_promotion(evidence(kind, comparison=compared), config)
+
+    assert isinstance(decision, Reject) == refused
+    assert ("worth less" in decision.reason) == refused
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "kind"),
+    [(-1.0, -1.2, Reject), (-1.2, -1.0, Promote), (0.1, 0.0, Reject), (-0.1, 0.0, Promote)],
+)
+def test_a_cost_below_nothing_is_compared_all_the_same(
+    challenger: float, champion: float, kind: type
+) -> None:
+    """Where predictions are worth something, less of a cost is better as ever."""
+    compared = comparison(
+        challenger_loss=challenger,
+        champion_loss=champion,
+        t=9.0 if challenger > champion else -9.0,
+        judged_by="utility",
+    )
+
+    assert isinstance(decide_promotion(evidence("refresh", comparison=compared), CONFIG), kind)

@@ -59,7 +59,7 @@ def test_factor_needs_positive_medians(label: float, prediction: float) -> None:
     found = recalibrate([summary(label, prediction)], "regression", CONFIG)
 
     assert found.shift == (0.0,)
-    assert "a factor needs positive medians" in found.reason
+    assert "a factor needs positive values" in found.reason
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -16,6 +16,7 @@ from tasks.evaluation.compare import (
     SeenRowsError,
     block_test,
     is_enough,
+    jackknife_test,
     refuse_seen_rows,
     time_blocks,
 )
@@ -237,3 +238,29 @@ def test_level_and_coverage_on_correlated_blocks() -> None:
     assert 0.035 <= by_block / runs <= 0.070
     assert 0.93 <= covered / runs <= 0.965
     assert by_row / runs > 0.2
+
+
+def test_jackknife_of_a_mean_is_the_block_test() -> None:
+    """With as many rows in each block both are the same test, and the pseudo-values are the blocks'
+    means.
+    """
+    rng = np.random.default_rng(0)
+    blocks = np.arange(600) // 20
+    values = rng.normal(0.05, 1, 600)
+    without = np.array([values[blocks != b].mean() for b in range(30)])
+
+    by_blocks, found = block_test(values, blocks), jackknife_test(values.mean(), without)
+
+    assert found.t == pytest.approx(by_blocks.t)
+    assert found.p_below == pytest.approx(by_blocks.p_below)
+    assert found.mean.high == pytest.approx(by_blocks.mean.high)
+    assert found.block_means == pytest.approx(by_blocks.block_means)
+
+
+@pytest.mark.parametrize("without", [[0.1, 0.2], [0.1, math.nan, 0.3]])
+def test_jackknife_of_too_little_tells_nothing(without: list[float]) -> None:
+    """Two blocks, or one without which there is no metric."""
+    found = jackknife_test(0.1, np.array(without))
+
+    assert (found.t, found.p_below) == (0.0, 1.0)
+    assert not found.mean.known

@@ -1,6 +1,7 @@
 """Tests of how models did: performance, comparison, importance."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,12 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from tasks.evaluation.compare import SeenRowsError
-from tasks.evaluation.config import METRICS
+from tasks.evaluation.config import METRICS, CostsConfig, UtilityConfig
 from tasks.evaluation.judgement import compare, importance, performance
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.objective import Objective
 from tasks.evaluation.scored import LabelledRows
+from tasks.evaluation.utility import Utility
 from tasks.prediction import predict
 from tasks.records import Comparison, FeatureFrame, LoadedModel, Problem
 from tests.tasks.builders import FixedProbability, FixedValue, frame_of, loaded_model, scored, span
@@ -234,3 +236,94 @@ def test_importance_for_regression_and_few_rows() -> None:
     assert found["x"] > 10
     assert found["unused"] == pytest.approx(0.0, abs=1e-9)
     pd.testing.assert_frame_equal(frame.features, before)
+
+
+def _judged(by: str, metric: str = "roc_auc", **costs: float) -> Comparison:
+    """A sound model against a noisy one, compared by something else than the loss."""
+    utility = Utility(UtilityConfig(costs=CostsConfig(**costs))) if costs else None
+    both = []
+    for name in ("p", "noisy"):
+        told = scored(loaded_model(FixedProbability(name), FRAME), FRAME, metric=metric)
+        objective = replace(told.objective, utility=utility, judged_by=by)
+        both.append(replace(told, objective=objective))
+    return compare(*both, HELD)
+
+
+def test_compared_by_a_metric_it_is_the_jackknife_of_the_difference() -> None:
+    """Turned round where more of it is better; the error is that of the paired difference, not of
+    both apart, and beside it stands what the loss would tell.
+    """
+    plain, found = _judged("log_loss"), _judged("metric")
+    y, days = FRAME.target.to_numpy(), (FRAME.moments.astype("datetime64[D]")).astype("int64")
+
+    def difference(kept: np.ndarray) -> float:
+        return sk.roc_auc_score(y[kept], FRAME.features["noisy"][kept]) - sk.roc_auc_score(
+            y[kept], FRAME.features["p"][kept]
+        )
+
+    without = np.array([difference(days != day) for day in np.unique(days)])
+    blocks = len(without)
+    error = np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum())
+
+    assert found.judged_by == "metric"
+    assert found.challenger_loss == pytest.approx(1 - plain.challenger_score.value)
+    assert found.difference.value == pytest.approx(difference(days > -1))
+    assert found.t == pytest.approx(found.difference.value / error, rel=1e-3)
+    assert found.p_better < 0.001
+    assert np.mean(found.block_means) == pytest.approx(found.difference.value, abs=1e-3)
+    assert found.loss_tells == pytest.approx(plain.detectable)
+    assert plain.loss_tells is None
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "brier"])
+def test_a_metric_of_row_losses_is_the_block_test(metric: str) -> None:
+    """Where the metric is a mean over rows both ways say nearly the same."""
+    plain, found = _judged("log_loss"), _judged("metric", metric)
+    if metric == "log_loss":
+        assert found.t == pytest.approx(plain.t, rel=0.05)
+        assert found.challenger_loss == pytest.approx(plain.challenger_loss)
+    assert found.t < -3
+
+
+def test_compared_by_utility_it_is_what_rows_cost() -> None:
+    """Losses, slices and test are of the costs; the loss and what it tells stand beside them."""
+    found = _judged("utility", false_positive=1.0, false_negative=4.0)
+    y = FRAME.target.to_numpy()
+    cost = {
+        name: np.where(FRAME.features[name] > 0.2, (y == 0) * 1.0, (y == 1) * 4.0)
+        for name in ("p", "noisy")
+    }
+
+    assert found.judged_by == "utility"
+    assert found.challenger_loss == pytest.approx(cost["p"].mean())
+    assert found.champion_loss == pytest.approx(cost["noisy"].mean())
+    assert found.utility.difference.value == pytest.approx(-found.difference.value)
+    assert found.loss_tells == pytest.approx(_judged("log_loss").detectable)
+    rows = sum(one.rows * one.challenger_loss for one in found.slices if one.column == "origin")
+    assert rows == pytest.approx(cost["p"].sum())
+
+
+def test_utility_is_reported_and_decides_nothing_by_itself() -> None:
+    """Beside the loss that is compared, and beside the metrics of a batch."""
+    found = _judged("log_loss", false_positive=1.0, false_negative=4.0)
+    utility = Utility(UtilityConfig(costs=CostsConfig(false_positive=1.0)))
+    told = scored(loaded_model(FixedProbability(), FRAME), FRAME, metric="roc_auc")
+    judged = performance(replace(told, objective=replace(told.objective, utility=utility)), ())
+
+    assert (found.judged_by, found.loss_tells) == ("log_loss", None)
+    assert found.t == _judged("log_loss").t
+    assert found.utility.challenger.value > found.utility.champion.value
+    assert judged.metrics["utility"].value <= 0
+
+
+def test_no_numbers_are_compared_by_the_loss() -> None:
+    """A prediction that is no number has neither metric nor worth; its loss says so."""
+    told = scored(loaded_model(FixedProbability(), FRAME), FRAME, metric="roc_auc")
+    objective = replace(told.objective, judged_by="metric")
+    sound = replace(told, objective=objective)
+    broken = replace(sound, members=[np.full(len(FRAME), np.nan)])
+
+    found = compare(broken, sound, HELD)
+
+    assert found.judged_by == "log_loss"
+    assert math.isnan(found.challenger_loss)

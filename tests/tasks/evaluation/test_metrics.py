@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from tasks.evaluation.config import METRICS, bounds_of
+from tasks.evaluation.config import METRICS, bounds_of, known_metric
 from tasks.evaluation.metrics import (
     EvaluationError,
     UndefinedMetricError,
@@ -57,6 +57,12 @@ EXPECTED = {
     ("regression", "r2"): sk.r2_score(VALUES, GUESSES),
     ("regression", "mape"): sk.mean_absolute_percentage_error(VALUES, GUESSES),
     ("regression", "median_absolute_error"): sk.median_absolute_error(VALUES, GUESSES),
+    ("regression", "poisson_deviance"): sk.mean_poisson_deviance(VALUES, GUESSES),
+    ("regression", "gamma_deviance"): sk.mean_gamma_deviance(VALUES, GUESSES),
+    ("binary", "precision_at_30"): Y[np.argsort(P)[-30:]].mean(),
+    ("binary", "precision_at_0.1"): Y[np.argsort(P)[-30:]].mean(),
+    ("binary", "lift_at_30"): Y[np.argsort(P)[-30:]].mean() / Y.mean(),
+    ("binary", "precision_at_9999"): Y.mean(),
 }
 DATA = {
     "binary": (Y, P, ()),
@@ -65,9 +71,7 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize(
-    ("problem", "metric"), [(problem, name) for problem, names in METRICS.items() for name in names]
-)
+@pytest.mark.parametrize(("problem", "metric"), sorted(EXPECTED))
 def test_every_metric(problem: str, metric: str) -> None:
     """Each metric that a spec may name is scikit-learn's."""
     target, predicted, classes = DATA[problem]
@@ -217,7 +221,7 @@ def test_interval_covers_the_truth_on_correlated_blocks() -> None:
 # --- properties -----------------------------------------------------------------------------------
 
 EVERY = [(problem, name) for problem, names in METRICS.items() for name in names]
-EVERY.append(("regression", "pinball_0.9"))
+EVERY += [("regression", "pinball_0.9"), ("binary", "precision_at_3"), ("binary", "lift_at_0.2")]
 
 
 @st.composite
@@ -353,3 +357,30 @@ def test_intervals_cover_the_truth_on_clustered_data(problem: str, metric: str) 
         covered += found.low <= truth <= found.high
 
     assert 0.88 <= covered / runs <= 0.995, covered / runs
+
+
+@pytest.mark.parametrize(
+    ("metric", "valid"),
+    [
+        ("precision_at_500", True),
+        ("lift_at_0.05", True),
+        ("precision_at_0", False),
+        ("precision_at_0.0", False),
+        ("recall_at_5", False),
+        ("precision_at_", False),
+    ],
+)
+def test_metrics_at_the_top_by_name(metric: str, valid: bool) -> None:
+    """So many rows, or a share of them; of a binary problem alone."""
+    assert known_metric(metric, "binary") == valid
+    assert not known_metric(metric, "regression")
+
+
+def test_rows_that_share_the_last_score_count_by_their_mean() -> None:
+    """Which of them would be acted on is chance."""
+    y, p = np.array([1.0, 1, 0, 0, 0, 0]), np.array([0.9, 0.5, 0.5, 0.5, 0.5, 0.1])
+
+    assert score(Objective("binary", "precision_at_3"), y, p) == pytest.approx((1 + 2 / 4) / 3)
+    assert score(Objective("binary", "lift_at_0.5"), y, p) == pytest.approx(
+        (1 + 2 / 4) / 3 / (2 / 6)
+    )

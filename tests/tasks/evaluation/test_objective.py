@@ -1,6 +1,8 @@
 """Tests of the losses, against scikit-learn."""
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -76,3 +78,38 @@ def test_loss_of_a_quantile_is_its_pinball_loss() -> None:
         VALUES, GUESSES
     ) == pytest.approx(expected)
     assert score(Objective("regression", "pinball_0.9"), VALUES, GUESSES) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [
+        ("poisson_deviance", sk.mean_poisson_deviance),
+        ("gamma_deviance", sk.mean_gamma_deviance),
+        ("tweedie_deviance_1.5", functools.partial(sk.mean_tweedie_deviance, power=1.5)),
+    ],
+)
+def test_loss_of_a_deviance_is_its_unit_deviance(metric: str, theirs: Callable[..., float]) -> None:
+    """That of scikit-learn, row by row; a target that is none of it, or a prediction that is no
+    number, has none.
+    """
+    rng = np.random.default_rng(0)
+    y = rng.poisson(3, 200) + (1.0 if metric == "gamma_deviance" else 0.0)
+    mu = y * 0 + rng.uniform(0.5, 6, 200)
+    objective = Objective("regression", metric)
+
+    assert objective.mean_loss(y, mu) == pytest.approx(theirs(y, mu))
+    one = objective.losses(np.array([y[0], -1.0, y[2]]), np.array([mu[0], 1.0, np.nan]))
+    assert np.isfinite(one).tolist() == [True, False, False]
+    assert np.isfinite(objective.losses(y, mu * 0 - 1)).all()  # kept above nothing
+
+
+def test_loss_of_a_deviance_prefers_the_mean() -> None:
+    """Of skewed counts the absolute error prefers the median, far below."""
+    y = np.random.default_rng(0).negative_binomial(0.5, 0.1, 5000).astype("float64")
+    answers = np.array([np.median(y), y.mean()])
+
+    def better(metric: str) -> int:
+        objective = Objective("regression", metric)
+        return int(np.argmin([objective.mean_loss(y, np.full(len(y), one)) for one in answers]))
+
+    assert (better("mae"), better("poisson_deviance"), better("tweedie_deviance_1.2")) == (0, 1, 1)

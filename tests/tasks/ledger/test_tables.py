@@ -1,5 +1,6 @@
 """Tests of how the database is opened."""
 
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -9,7 +10,8 @@ import pytest
 from sqlalchemy import MetaData, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from tasks.ledger.tables import LedgerFormError, metadata, open_ledger
+from tasks.batches import Batch
+from tasks.ledger.tables import LedgerFormError, as_record, metadata, open_ledger
 
 
 def test_tables_are_made_with_their_directory(tmp_path: Path) -> None:
@@ -41,6 +43,21 @@ def test_tables_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
     said = str(refused.value)
     assert f"the ledger {file}: expected table leases with the columns of this version" in said
     assert "found ['expires_at', 'holder', 'token'] missing and ['owner'] beside them" in said
+
+
+def test_records_of_another_version_are_refused_by_name() -> None:
+    """Which record, what is wrong with it first, and how much more."""
+    batch = {"id": "2013-05", "start": "soon", "end": "2013-06-01T00:00:00Z", "colour": "red"}
+
+    with pytest.raises(LedgerFormError) as refused:
+        as_record(Batch, batch)
+
+    said = str(refused.value)
+    assert said.startswith("the ledger: expected a Batch as this version of Kingmaker writes it")
+    assert re.search(
+        r"found start: Input should be .*, not 'soon' and \d more; use the version", said
+    )
+    assert "\n" not in said
 
 
 def test_tables_that_another_process_makes_meanwhile(

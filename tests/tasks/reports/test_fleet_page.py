@@ -104,7 +104,7 @@ def test_a_name_that_means_something_in_an_address_leads_to_its_page() -> None:
     page = render_fleet_page([found], NOW)
 
     assert set(re.findall(r'href="([^"]+)"', page)) == {
-        "reports/a%3Fb%23c/index.html",
+        "models/a%3Fb%23c",
         "reports/a%3Fb%23c/2013-01/drift.html",
     }
     assert "no longer in the project" in page

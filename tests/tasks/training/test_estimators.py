@@ -174,6 +174,22 @@ def test_monotone_constraints_are_given_by_feature(path: str, name: str) -> None
     assert (np.diff(told({name: {"x": 1}})) >= -1e-6).all()
 
 
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_sample_weights_reach_every_kind(kind: str, problem: Problem) -> None:
+    """Rows that count next to nothing change what is learned."""
+    one, (features, target) = candidate(kind, problem), _rows(problem)
+    weights = np.where(np.arange(len(features)) % 3 == 0, 5.0, 1e-3)
+    classes = CLASSES if problem == "multiclass" else ()
+
+    def told(counted: np.ndarray | None = None) -> np.ndarray:
+        pipeline = make_pipeline(one.estimator, one.params, SCHEMA, encode="auto", seed=0)
+        fit_pipeline(pipeline, features, target, threads=1, weights=counted)
+        return predict(pipeline, features, problem, classes)
+
+    assert np.abs(told() - told(weights)).max() > 0.01
+
+
 def test_threads_are_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fit has the threads that it is given, unless the spec says how many; a stored model asks
     for none of them.

@@ -12,6 +12,7 @@ from tasks.evaluation.compare import SeenRowsError, refuse_seen_rows
 from tasks.records import FeatureFrame
 from tasks.training.split import (
     NoTrainingRowsError,
+    evenly_over_time,
     forward_folds,
     spans,
     split_by_time,
@@ -257,3 +258,45 @@ def test_no_fold_has_seen_what_it_judges(sizes, seen, least, dice) -> None:
         assert fold.train.event_time.max() < fold.test.event_time.min()
         refuse_seen_rows(spans(fold.test), spans(fold.train), "the fold")
         assert fold.test.features.equals(parts.holdout.features[fold.rows])
+
+
+@given(
+    rows=st.integers(1, 300),
+    most=st.integers(1, 300),
+    seed=st.integers(0, 3),
+    days=st.floats(0, 90),
+)
+def test_rows_are_drawn_evenly_over_time(rows: int, most: int, seed: int, days: float) -> None:
+    """Never more than asked for; of any stretch of time its share, to a row; the same seed draws
+    the same, in the order of the frame.
+    """
+    moments = np.random.default_rng(seed).permutation(np.linspace(0, days, rows))
+    frame = frame_of(pd.DataFrame({"x": np.arange(rows) * 1.0}), np.zeros(rows), days=moments)
+
+    drawn, again = (evenly_over_time(frame, most, seed) for _ in range(2))
+
+    assert len(drawn) == min(rows, most)
+    assert drawn.features.equals(again.features)
+    assert drawn.features["x"].is_monotonic_increasing
+    half = np.sort(frame.moments)[rows // 2]
+    share = (frame.moments < half).sum() * len(drawn) / rows
+    assert abs((drawn.moments < half).sum() - share) <= 1
+
+
+def test_bounded_split_leaves_what_judges() -> None:
+    """Rows to train on are fewer, and counted where they lie; the holdout, what was trained on in
+    time, and the folds stay.
+    """
+    days, target = np.linspace(0, 149, 300).tolist(), [0.0, 1.0] * 150
+    parts = split_to_judge(_frame(days, target), 0.2, at(0), lambda held, _: len(held) >= 100)
+
+    found = parts.bounded(50, seed=0)
+
+    assert parts.folds
+    assert len(found.train) == 50
+    assert sum(span.rows for span in found.trained_on) == 50
+    assert [span.end for span in found.trained_on] == [span.end for span in parts.trained_on]
+    assert found.holdout is parts.holdout
+    assert [len(fold.test) for fold in found.folds] == [len(fold.test) for fold in parts.folds]
+    assert all(len(fold.train) <= 50 for fold in found.folds)
+    assert parts.bounded(10_000, seed=0) is parts
