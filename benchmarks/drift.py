@@ -50,6 +50,7 @@ from benchmarks.harness import (
 from tasks.drift.config import DriftConfig
 from tasks.drift.histograms import count_part
 from tasks.drift.profile import make_profile
+from tasks.drift.relations import draw_rows, learn_relations
 from tasks.drift.summary import summarise_drift
 from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, FeatureSchema
 
@@ -166,13 +167,9 @@ def profile_of(
     holdout = frame_of(
         stream.features.iloc[held], stream.target[held], batches * DAYS, (batches + 0.2) * DAYS
     )
-    return make_profile(
-        baseline,
-        holdout,
-        stream.predicted[held],
-        (np.arange(len(train)), stream.predicted[train]),
-        {},
-    )
+    seen = np.arange(len(train)), stream.predicted[train]
+    profile = make_profile(baseline, holdout, stream.predicted[held], seen, {})
+    return learn_relations(profile, baseline, 0)
 
 
 def report(
@@ -186,7 +183,8 @@ def report(
     after = stream.features.iloc[rows] if features is None else features
     batch = frame_of(after, stream.target[rows], (BATCHES + 1) * DAYS, (BATCHES + 2) * DAYS)
     counts = count_part(profile, batch, stream.predicted[rows], target=True)
-    return summarise_drift(profile, 1, "batch", counts, DriftConfig(), seed)
+    sample = draw_rows(profile, batch.features, DriftConfig().sample, seed)
+    return summarise_drift(profile, 1, "batch", counts, DriftConfig(), seed, sample=sample)
 
 
 def named(summary: DriftSummary) -> list[str]:

@@ -26,7 +26,7 @@ import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -38,6 +38,7 @@ Severity = Literal["error", "warning", "info"]
 Scope = Literal["schema", "row", "batch"]
 Epoch = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
 Ambiguous = Literal["earlier", "later", "quarantine"]
+Pages = Literal["none", "page", "offset", "cursor", "link"]
 Check = Literal[
     "present",
     "known_columns",
@@ -125,6 +126,31 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Api:
+    """How an HTTP API is asked for the rows of a period."""
+
+    since: date
+    """The day, in the contract's zone, with which the first batch begins that is asked for."""
+    start: str
+    """Query parameter for the beginning of the period, ..."""
+    end: str
+    """... and for its end, which is not part of it; both are told in ISO 8601, in UTC."""
+    params: tuple[tuple[str, str], ...] = ()
+    """Further query parameters; secrets as references only."""
+    token: str = field(default="", repr=False)
+    """What is sent as ``Authorization: Bearer``; empty when nothing is."""
+    records: str = ""
+    """Where the rows stand in an answer, such as ``data.items``; empty: it is the list itself."""
+    total: str = ""
+    """Where an answer says how many rows the period has in all; empty when it does not."""
+    pages: Pages = "none"
+    page_param: str = ""
+    """Query parameter for the page, its offset in rows, or the cursor."""
+    cursor: str = ""
+    """Where an answer says the cursor of the next page."""
+
+
+@dataclass(frozen=True)
 class Server:
     """Where the data comes from: an ODCS ``servers`` entry."""
 
@@ -171,6 +197,8 @@ class Server:
     password: str = field(default="", repr=False)
     schema: str = ""
     table: str = ""
+    api: Api | None = None
+    """Of an HTTP API; its address is ``path``."""
     query: str = ""
     """What is read in the place of the table: its rows are cut by event time in the same way."""
     changed_at: str = ""

@@ -5,7 +5,8 @@ Files: ``local`` (``path``); ``s3`` (``location``, ``endpointUrl``); ``azure``, 
     ``gs://``, ``https://``). Their format is csv, json (one object a line) or parquet. A table:
     ``postgresql`` (or ``postgres``), ``duckdb``, or ``custom`` with an SQLAlchemy ``url``, such as
     ``sqlite:///shop.db``. The table's name is the ``physicalName`` of the contract's table, or else
-    its ``name``. What the standard has no key for stands in the server's ``customProperties``:
+    its ``name``. An HTTP API: ``api`` (``location``), whose answers are json or csv. What the
+    standard has no key for stands in the server's ``customProperties``:
 
 ==================  ==========  ====================================================================
 property            stands on   meaning
@@ -23,6 +24,16 @@ property            stands on   meaning
 ``password``        postgresql  a reference to where it is kept
 ``changedAt``       a table     the column that says when a row was changed, to see replaced values
 ``query``           a database  a SELECT whose rows are read in the place of the table's
+``answers``         an API      json (default) or csv
+``since``           an API      the day of the first batch that is asked for
+``period``          an API      the query parameters for a period: ``{start: from, end: to}``
+``params``          an API      further query parameters
+``token``           an API      a reference to what is sent as ``Authorization: Bearer``
+``records``         an API      where the rows stand in an answer, such as ``data.items``
+``total``           an API      where an answer says how many rows there are in all
+``pages``           an API      how the next page is asked for: ``{by: page, param: p}``,
+                                ``{by: offset, param: skip}``, ``{by: cursor, param: after, from:
+                                meta.next}``, or ``{by: link}`` for the header ``Link``
 ==================  ==========  ====================================================================
 
 A reference is filled in when the source is read: ``${NAME}`` is the environment variable of that
@@ -38,11 +49,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
-from data_contracts.contract import ContractError, Server, nearest
+from data_contracts.contract import Api, ContractError, Server, nearest
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import Server as Document
@@ -59,7 +71,15 @@ FORMAT_OF_ENDING = {
 """What the end of a file's name says of its format."""
 _DATABASES = ("postgresql", "postgres", "duckdb")
 _ADDRESSES = ("s3", "azure", "sftp", "custom")
-_TYPES = ("local", *_ADDRESSES, *_DATABASES)
+_TYPES = ("local", *_ADDRESSES, *_DATABASES, "api")
+_API = ("answers", "since", "period", "params", "token", "records", "total", "pages")
+_PAGES: dict[str, tuple[str, ...]] = {
+    "page": ("param",),
+    "offset": ("param",),
+    "cursor": ("param", "from"),
+    "link": (),
+}
+_PATH = r"[^.\s]+(\.[^.\s]+)*"
 
 _CSV = ("delimiter", "quote", "escape", "skipLines")
 _TEXT = ("decimal", "thousands", "missingValues")
@@ -127,6 +147,8 @@ class _Compiler:
         is_table = document.type in _DATABASES or (
             document.type == "custom" and not document.location
         )
+        if document.type == "api":
+            return self._api()
         return self._table() if is_table else self._files()
 
     def _refuse(self, where: str, expected: str, found: str) -> NoReturn:
@@ -176,7 +198,7 @@ class _Compiler:
             encoding=encoding,
             **self._dialect(custom),
             endpoint=document.endpointUrl or "",
-            options=self._options(custom.get("storageOptions", {})),
+            options=self._options("storageOptions", custom.get("storageOptions", {})),
         )
 
     def _dialect(self, custom: dict[str, object]) -> dict[str, Any]:
@@ -212,11 +234,11 @@ class _Compiler:
             found["missing"] = tuple(texts)
         return found
 
-    def _options(self, given: object) -> tuple[tuple[str, str], ...]:
+    def _options(self, key: str, given: object) -> tuple[tuple[str, str], ...]:
         """The options as texts; a nested one is refused, and a secret in clear, and neither is
         shown.
         """
-        where = "customProperties.storageOptions"
+        where = f"customProperties.{key}"
         if not isinstance(given, dict) or not all(
             isinstance(value, str) for value in given.values()
         ):
@@ -227,6 +249,83 @@ class _Compiler:
             if SECRET_NAME.search(name) and REFERENCE.sub("", value):
                 self._refuse(f"{where}.{name}", _AS_REFERENCE, "one in clear")
         return tuple(given.items())
+
+    def _api(self) -> Server:
+        document = self.document
+        custom = self._custom((*_API, *_CSV, *_TEXT))
+        format = custom.get("answers", "json")
+        if format not in ("json", "csv"):
+            self._refuse("customProperties.answers", "'json' or 'csv'", repr(format))
+        if format == "json":
+            self._custom((*_API, *_TEXT))
+        self._no_secret("location", document.location or "")
+        if not re.match(r"https?://[^/?#]+", document.location or ""):
+            expected = "an address such as 'https://api.example.com/v1/orders'"
+            self._refuse("location", expected, repr(document.location))
+        where = "customProperties"
+        try:
+            since = date.fromisoformat(str(custom.get("since")))
+        except ValueError:
+            found = repr(custom.get("since"))
+            self._refuse(f"{where}.since", "a day in quotes, such as '2024-01-01'", found)
+        period = custom.get("period")
+        if (
+            not isinstance(period, dict)
+            or set(period) != {"start", "end"}
+            or not all(isinstance(name, str) and name for name in period.values())
+        ):
+            expected = "the query parameters of a period, such as {start: from, end: to}"
+            self._refuse(f"{where}.period", expected, repr(period))
+        token = str(custom.get("token", ""))
+        if token and not REFERENCE.fullmatch(token):
+            self._refuse(f"{where}.token", _AS_REFERENCE, "one in clear")
+        for name in ("records", "total"):
+            given = custom.get(name, "")
+            if given and not re.fullmatch(_PATH, str(given)):
+                self._refuse(f"{where}.{name}", "names with dots, as data.items", repr(given))
+            if given and format == "csv":
+                self._refuse(f"{where}.{name}", "none of a CSV answer", repr(given))
+        pages = self._pages(custom.get("pages"), format)
+        return Server(
+            name=document.server or "",
+            type="api",
+            path=document.location or "",
+            format=format,
+            where=self.where,
+            environment=document.environment or "",
+            **self._dialect(custom),
+            api=Api(
+                since=since,
+                start=period["start"],
+                end=period["end"],
+                params=self._options("params", custom.get("params", {})),
+                token=token,
+                records=str(custom.get("records", "")),
+                total=str(custom.get("total", "")),
+                **pages,
+            ),
+        )
+
+    def _pages(self, given: object, format: str) -> dict[str, Any]:
+        """How the next page is asked for."""
+        if given is None:
+            return {}
+        where = "customProperties.pages"
+        by = given.get("by") if isinstance(given, dict) else None
+        if not isinstance(given, dict) or by not in _PAGES:
+            self._refuse(
+                where, f"{{by: one of {list(_PAGES)}}}", f"{given!r}{nearest(str(by), _PAGES)}"
+            )
+        expected = {"by", *_PAGES[by]}
+        if set(given) != expected or not all(isinstance(v, str) and v for v in given.values()):
+            self._refuse(where, f"a text for each of {sorted(expected)}, by {by}", repr(given))
+        if by == "cursor" and format == "csv":
+            self._refuse(where, "another than cursor, which stands in a JSON answer", repr(given))
+        return {
+            "pages": by,
+            "page_param": given.get("param", ""),
+            "cursor": given.get("from", ""),
+        }
 
     def _table(self) -> Server:
         document = self.document

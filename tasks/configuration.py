@@ -179,7 +179,7 @@ def _keys_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:
     for step in path:
         if isinstance(step, str) and step in here.model_fields:
             here = _config_type(here.model_fields[step].annotation) or here
-    return set(here.model_fields)
+    return {field.alias or name for name, field in here.model_fields.items()}
 
 
 def _config_type(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation

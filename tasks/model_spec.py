@@ -36,6 +36,7 @@ from tasks.evaluation.config import (
 from tasks.features.config import (
     FeaturesConfig,
     check_contracts,
+    check_dates,
     check_history,
     check_joins,
     past_kinds,
@@ -45,7 +46,7 @@ from tasks.records import Form, Problem, StreamName, joined_stream
 from tasks.scoring.config import OPEN, ScoringConfig, check_scoring
 from tasks.settings import Settings
 from tasks.streams import Stream
-from tasks.training.config import TrainingConfig
+from tasks.training.config import TrainingConfig, check_preparation
 from tasks.validation.config import ValidationConfig
 
 
@@ -259,7 +260,14 @@ def manage(name: str, settings: Settings) -> ManagedModel:
     _check(file, name, spec, rows.contract, (labels or rows).contract)
     known_from, delay = (labels or rows).contract, spec.labels.delay
     check_history(file, spec.features, rows.contract, known_from, spec.target, delay)
+    check_dates(file, spec.features.dates, rows.contract, spec.target)
     joined = _joined(file, spec, rows.contract, settings)
+    check_preparation(
+        file,
+        spec.training.candidates,
+        _known_kinds(spec, rows.contract, (labels or rows).contract, joined),
+        code=spec.features.code is not None,
+    )
     if spec.scoring is not None:
         check_scoring(file, spec.scoring, rows.contract, spec.problem)
     return ManagedModel(spec, settings, rows, open_rows, labels, joined)
@@ -285,9 +293,22 @@ def _joined(file: Path, spec: ModelSpec, rows: Contract, settings: Settings) -> 
         for one in config.join
     }
     contracts = {name: stream.contract for name, stream in found.items()}
-    others = [one.name for one in config.history]
+    others = [*(one.name for one in config.history), *config.of_dates]
     check_joins(file, config.join, rows, contracts, spec.target, others)
     return found
+
+
+def _known_kinds(
+    spec: ModelSpec, rows: Contract, labels: Contract, joined: Mapping[str, Stream]
+) -> dict[str, bool]:
+    """Each feature that is not made by code, and whether its values are categories."""
+    contracts = {name: stream.contract for name, stream in joined.items()}
+    kinds = {c.name: c.categorical for c in rows.feature_columns if c.name != spec.target}
+    if spec.features.include is not None:
+        kinds = {name: kinds[name] for name in spec.features.include}
+    kinds |= dict.fromkeys(spec.features.of_dates, False)
+    kinds |= past_kinds(spec.features, rows, labels, contracts)
+    return {name: kind for name, kind in kinds.items() if name not in spec.features.exclude}
 
 
 def _streams_of_rows(file: Path, spec: ModelSpec, settings: Settings) -> tuple[Stream, Stream]:
@@ -471,11 +492,12 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
     wanted = (
         allowed if spec.features.include is None else allowed.intersection(spec.features.include)
     )
-    wanted |= set(looking_back)
+    wanted |= {*looking_back, *spec.features.of_dates}
     if spec.features.code is None and not wanted.difference(spec.features.exclude):
         raise ConfigurationError(
             file, "features", "at least one column, or code of its own", "neither"
         )
+    _check_weights(file, spec, contract)
     for column in spec.slices:
         if contract.column(column).sensitive:
             raise ConfigurationError(file, "slices", "columns that are not sensitive", repr(column))
@@ -491,6 +513,26 @@ def _check(file: Path, name: str, spec: ModelSpec, contract: Contract, labels: C
             "target",
             f"a column of type {' or '.join(expected)} for a {spec.problem} problem",
             f"{spec.target!r} of type {target.logical_type}",
+        )
+
+
+def _check_weights(file: Path, spec: ModelSpec, contract: Contract) -> None:
+    """Refuse weights of classes where there are none, and of a column that is no number."""
+    weights = spec.training.weights
+    if weights.classes is not None and spec.problem == "regression":
+        raise ConfigurationError(
+            file, "training.weights.classes", "none for a regression problem", repr(weights.classes)
+        )
+    if (name := weights.column) is None:
+        return
+    where = "training.weights.column"
+    if name not in contract.column_names:
+        found = f"{name!r}{nearest(name, contract.column_names)}"
+        raise ConfigurationError(file, where, f"a column of contract {contract.name}", found)
+    kind = contract.column(name).logical_type
+    if kind not in ("number", "integer") or name == spec.target:
+        raise ConfigurationError(
+            file, where, "a number beside the target", f"{name!r} of type {kind}"
         )
 
 

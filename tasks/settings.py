@@ -6,6 +6,7 @@ The variables of the environment are listed in docs/reference/environment.md.
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -145,5 +146,7 @@ def prepare_environment(settings: Settings, *, make: bool = True) -> None:
     }
     if make:
         Path(places["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    else:  # of a home that is not there Prefect would say so, and goes on without
+        warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     for name, value in (_QUIET | places).items():
         os.environ.setdefault(name, value)

@@ -81,6 +81,8 @@ def test_every_source_example_is_accepted_as_it_stands(tmp_path):
         "postgresql",
         "duckdb",
         "custom",
+        "postgresql",
+        "api",
     ]
 
 

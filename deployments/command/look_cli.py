@@ -299,6 +299,7 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
     """Check contracts and model specs, estimators included, without running anything."""
     from tasks.evaluation.task import check_own_utility
     from tasks.training.pipeline import check_candidates
+    from tasks.training.weights import check_weighted
     from tasks.validation.dry_run import check_rules
 
     settings = Settings()
@@ -307,6 +308,7 @@ def check(model: OneModel = None, as_json: AsJson = False) -> None:
         candidates = managed.spec.training.candidates
         file = settings.project / "deployments" / managed.name / "model.yaml"
         check_candidates(file, candidates, managed.spec.problem)
+        check_weighted(file, managed.spec.training)
         check_own_utility(managed)
         check_rules(managed.contract)
         for stream in managed.beside:

@@ -113,6 +113,22 @@ SERVER_PROPERTIES = {
         _TEXT, "A reference such as `${SALES_PASSWORD}`; a password in clear is refused."
     ),
     "changedAt": _key(_TEXT, "Column that says when a row was changed, to notice replaced values."),
+    "answers": _one_of(("json", "csv"), "Of an API: what it answers. Default: `json`."),
+    "since": _key(_TEXT, "Of an API: the day of the first batch that is asked for."),
+    "period": _key(
+        {"type": "object", "additionalProperties": _TEXT},
+        "Of an API: the query parameters for `start` and `end` of a period.",
+    ),
+    "params": _key(
+        {"type": "object", "additionalProperties": _TEXT}, "Of an API: further query parameters."
+    ),
+    "token": _key(_TEXT, "Of an API: a reference to what is sent as `Authorization: Bearer`."),
+    "records": _key(_TEXT, "Of an API: where the rows stand in an answer, such as `data.items`."),
+    "total": _key(_TEXT, "Of an API: where an answer says how many rows there are in all."),
+    "pages": _key(
+        {"type": "object", "additionalProperties": _TEXT},
+        "Of an API: how the next page is asked for, `by` page, offset, cursor or link.",
+    ),
     "query": _key(_TEXT, "Of a database: one SELECT, whose rows are read in place of a table's."),
 }
 
@@ -121,13 +137,15 @@ _SERVER = _mapping(
         "server": _key(_TEXT, "Name of the server; `KINGMAKER_SERVER` chooses one of several."),
         "environment": _key(_TEXT, "Such as `prod`; `KINGMAKER_SERVER` may name it instead."),
         "type": _one_of(
-            ("local", "s3", "azure", "sftp", "custom", "postgresql", "postgres", "duckdb"),
+            ("local", "s3", "azure", "sftp", "custom", "postgresql", "postgres", "duckdb", "api"),
             "Where the data is.",
         ),
         "path": _key(
             _TEXT, "Of type `local`: the files, with `{batch}` for the batch, or `*` and `?`."
         ),
-        "location": _key(_TEXT, "Of other files: their address, with `{batch}`, `*` or `?`."),
+        "location": _key(
+            _TEXT, "Of other files: their address, with `{batch}`, `*` or `?`; or that of an API."
+        ),
         "endpointUrl": _key(_TEXT, "Address of an S3 service. Left out: Amazon's."),
         "format": _one_of(
             ("csv", "json", "parquet"), "Format of files; `json` is one object a line."

@@ -44,10 +44,11 @@ def schema() -> dict[str, Any]:
     for name, definition in definitions.items():
         definition["description"] = _plain(inspect.getdoc(kinds[name]) or "")
         texts = _docstrings(kinds[name])
+        fields = {field.alias or own: own for own, field in kinds[name].model_fields.items()}
         for key, part in definition["properties"].items():
-            part["description"] = _plain(texts.get(key, ""))
+            part["description"] = _plain(texts.get(fields[key], ""))
             part.pop("title", None)
-            default = kinds[name].model_fields[key].default
+            default = kinds[name].model_fields[fields[key]].default
             if isinstance(default, timedelta):
                 part["default"] = duration_text(default)
             if "$ref" in part or key in _BY_PROBLEM:

@@ -50,7 +50,6 @@ from tasks.registry.package import Package
 from tasks.registry.runs import Training
 from tasks.registry.task import register
 from tasks.settings import code_version
-from tasks.training.config import Window
 from tasks.training.fit import Contender, Fitted, class_labels, contenders
 from tasks.training.search import Found, Searched, SearchFailedError, search_is_due
 from tasks.training.split import Split, spans
@@ -206,13 +205,13 @@ def challengers(run: ModelRun, search: Search) -> Iterator[Challenger]:
 def _contenders(run: ModelRun, search: Search, found: tuple[Found, ...]) -> tuple[Contender, ...]:
     """The recipes that challenge the champion, in order."""
     spec, champion = run.managed.spec, search.champion
-    window = Window() if search.window == "all history" else spec.training.window
     return contenders(
         found,
         search.features,
-        str(window),
+        spec.training.rows_in_words(all_history=search.window == "all history"),
         None if champion is None else champion.trained.recipe,
         ensemble=spec.ensemble.members,
+        weights=spec.training.weights,
     )
 
 
@@ -258,10 +257,8 @@ def enter(
         return predict(fitted.pipeline, features, spec.problem, fitted.classes)
 
     spec, parts, contender = run.managed.spec, fitted.split, fitted.contender
-    rows, objective = (
-        LabelledRows(parts.holdout),
-        Objective(spec.problem, spec.metric, fitted.classes),
-    )
+    rows = LabelledRows(parts.holdout)
+    objective = Objective(spec.problem, spec.metric, fitted.classes)
     unseen = as_fitted if fitted.unseen is None else fitted.unseen
     measured = Behaviour()
     try:

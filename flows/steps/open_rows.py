@@ -162,7 +162,8 @@ def _read_beside(
             known = replace(told, columns=tuple(replace(c, available=True) for c in told.columns))
             yield managed.labels, managed.labels, open_contract(known, ""), furthest
     for name, stream in managed.joined.items():
-        contract = open_contract(stream.contract, "")
+        ends = [one.valid_until for one in managed.spec.features.join if one.contract == name]
+        contract = open_contract(stream.contract, "", list(filter(None, ends)))
         yield stream, stream, contract, join_reach(managed, name)
 
 

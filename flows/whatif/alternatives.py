@@ -16,6 +16,7 @@ from tasks.errors import MisuseError
 from tasks.model_spec import ManagedModel, ModelSpec
 from tasks.records import Recipe
 from tasks.training.config import Candidate
+from tasks.training.fit import prepared_in_order
 
 KEYS = (
     "preset",
@@ -130,9 +131,9 @@ def recipe_of(spec: ModelSpec, known: Sequence[Recipe]) -> Recipe:
     for recipe in known:
         candidate = candidates.get(recipe.estimator)
         if candidate is not None and _allows(candidate, recipe.params):
-            return _plain(recipe.estimator, recipe.params, candidate)
+            return _plain(spec, recipe.params, candidate)
     first = spec.training.candidates[0]
-    return _plain(first.estimator, first.params, first)
+    return _plain(spec, first.params, first)
 
 
 def _allows(candidate: Candidate, params: Mapping[str, Any]) -> bool:
@@ -142,11 +143,13 @@ def _allows(candidate: Candidate, params: Mapping[str, Any]) -> bool:
     return held and fixed == dict(candidate.params)
 
 
-def _plain(estimator: str, params: Mapping[str, Any], candidate: Candidate) -> Recipe:
+def _plain(spec: ModelSpec, params: Mapping[str, Any], candidate: Candidate) -> Recipe:
     return Recipe(
-        estimator=estimator,
+        estimator=candidate.estimator,
         params=dict(sorted(params.items())),
         encode=candidate.encode,
+        prepare=prepared_in_order(candidate.prepare),
+        weights=spec.training.weights.in_recipe,
         window="",
         features="",
     )

@@ -52,7 +52,9 @@ def own_rows(
         else tuple(ledger.known_batches(engine, name, "labels").values())
     )
     known = KnownLabels(batches=labels, as_of=now)
-    past = ledger.past(engine, name, now) if spec.features.history else Past(now)
+    past = Past(now)
+    if spec.features.of_past:
+        past = ledger.past(engine, name, now, managed.joined)
     rows = sum(r.verdict.rows - r.verdict.quarantined for r in records)
     share = min(1.0, most / rows)
     frames, kept = list[FeatureFrame](), list[BatchRecord]()
@@ -117,10 +119,12 @@ def _taken(frame: FeatureFrame, order: np.ndarray) -> FeatureFrame:
         keys=frame.keys.iloc[order],
         schema=frame.schema,
         snapshots=frame.snapshots,
+        weight=None if frame.weight is None else frame.weight.iloc[order],
     )
 
 
 def _joined(frames: Sequence[FeatureFrame]) -> FeatureFrame:
+    weights = [one.weight for one in frames if one.weight is not None]
     return FeatureFrame(
         features=pd.concat([one.features for one in frames], ignore_index=True),
         target=pd.concat([one.target for one in frames], ignore_index=True),
@@ -130,6 +134,7 @@ def _joined(frames: Sequence[FeatureFrame]) -> FeatureFrame:
         keys=pd.concat([one.keys for one in frames], ignore_index=True),
         schema=frames[-1].schema,
         snapshots={id: digest for one in frames for id, digest in one.snapshots.items()},
+        weight=pd.concat(weights, ignore_index=True) if weights else None,
     )
 
 

@@ -33,6 +33,7 @@ Function = Literal[
     "time_since_last",
 ]
 Value = str | bool | int | float
+DatePart = Literal["hour", "weekday", "day", "month", "age"]
 
 _ANYTHING = ("string", "integer", "number", "boolean")
 TYPES: dict[Function, tuple[str, ...]] = {
@@ -112,6 +113,11 @@ class FeaturesConfig(Config):
     """Contract columns, and features of ``history`` and ``join``, to leave out; ``code`` sees them
     all the same.
     """
+    dates: Mapping[str, tuple[DatePart, ...]] = Field(default_factory=dict)
+    """Dates and times that become numbers: column -> parts, such as ``hour``, ``weekday``, ``day``,
+    ``month``, on the clock of the contract's zone, and ``age``, the days from it to the event. They
+    are called ``<column>_<part>``.
+    """
     history: tuple[HistoryConfig, ...] = ()
     """Features that look back on earlier rows: of batches, and of rows to be scored, as much as had
     been delivered at the row's event time.
@@ -122,10 +128,51 @@ class FeaturesConfig(Config):
     """
 
     @property
+    def of_dates(self) -> tuple[str, ...]:
+        """The features that are parts of dates."""
+        return tuple(dated(name, part) for name, parts in self.dates.items() for part in parts)
+
+    @property
     def of_past(self) -> tuple[str, ...]:
         """The features that are made of what the lake holds beside the row."""
         joined = [name for one in self.join for name in one.features]
         return (*(one.name for one in self.history), *joined)
+
+
+def dated(column: str, part: DatePart) -> str:
+    """Return what the feature is called that is a part of a date."""
+    return f"{column}_{part}"
+
+
+def check_dates(
+    file: Path, dates: Mapping[str, tuple[DatePart, ...]], contract: Contract, target: str
+) -> None:
+    """Refuse parts of what is no date, has no hours, or is not to be used; ConfigurationError names
+    the key.
+    """
+    for name, parts in dates.items():
+        where = f"features.dates.{name}"
+        if name not in contract.column_names:
+            found = f"{name!r}{nearest(name, contract.column_names)}"
+            raise ConfigurationError(file, where, f"a column of contract {contract.name}", found)
+        column = contract.column(name)
+        kind = column.logical_type
+        if kind not in ("date", "timestamp"):
+            raise ConfigurationError(file, where, "a date or timestamp", f"one of type {kind}")
+        if not column.available or column.sensitive or name == target:
+            raise ConfigurationError(
+                file, where, "a column that is known at event time and not sensitive", repr(name)
+            )
+        for part in parts:
+            if part == "hour" and kind == "date":
+                raise ConfigurationError(file, where, "parts that a date has", repr(part))
+            if part == "age" and name == contract.event_time:
+                raise ConfigurationError(
+                    file, where, "parts other than age of the event time", "it"
+                )
+            if dated(name, part) in contract.column_names or parts.count(part) > 1:
+                found = f"another {dated(name, part)!r}"
+                raise ConfigurationError(file, where, "features of new names", found)
 
 
 def looks_at_labels(config: HistoryConfig, contract: Contract, target: str) -> bool:
@@ -177,7 +224,7 @@ def check_history(
         def refuse(key: str, expected: str, found: str, where: str = where) -> None:
             raise ConfigurationError(file, f"{where}.{key}", expected, found)
 
-        taken = [*contract.column_names, target, *names]
+        taken = [*contract.column_names, target, *config.of_dates, *names]
         if one.name.casefold() in {name.casefold() for name in taken}:
             refuse("name", "a name that no column and no other feature has", repr(one.name))
         names.append(one.name)

@@ -21,6 +21,7 @@ from data_contracts.contract import Contract
 from tasks.carried import project_sha256
 from tasks.errors import MisuseError
 from tasks.features.config import FeaturesConfig
+from tasks.features.dates import date_features
 from tasks.lake import arrow_type, to_frame
 from tasks.project_code import load_function, project_file
 from tasks.records import FeatureFrame, FeatureSchema, Problem
@@ -53,9 +54,10 @@ def inputs(contract: Contract, config: FeaturesConfig, target: str) -> tuple[str
     """Return the contract's columns that features are made of: code of a project may look at all
     that are known at event time and not sensitive.
     """
-    return (
-        raw_columns(contract, config, target) if config.code is None else _known(contract, target)
-    )
+    if config.code is not None:
+        return _known(contract, target)
+    dates = [contract.event_time, *config.dates] if config.dates else []
+    return tuple(dict.fromkeys([*raw_columns(contract, config, target), *dates]))
 
 
 def _known(contract: Contract, target: str) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ def build_by_spec(
         audit=spec.fairness.columns,
         amounts=() if spec.utility is None else spec.utility.needs,
         past=managed.past_kinds,
+        weight=spec.training.weights.column,
     )
 
 
@@ -141,6 +144,7 @@ def build_frame(
     audit: Sequence[str] = (),
     amounts: Sequence[str] = (),
     past: Mapping[str, bool] | None = None,
+    weight: str | None = None,
 ) -> FeatureFrame:
     """Turn the accepted rows of some batches into one feature frame.
 
@@ -149,6 +153,7 @@ def build_frame(
     be written there. A column that some of the batches lack, because the contract has grown, is
     missing there. ``past`` says of columns that look back or were joined whether they are
     categories: they become features, unless the spec leaves them out, and the code sees them, too.
+    ``weight`` is a column that says how much each row counts in training.
     Raises FeatureError when a column is in none of them, or when the code does not
     return what it must.
     """
@@ -176,6 +181,8 @@ def build_frame(
         else:
             features[name] = _number(rows[name])
     frame = pd.DataFrame(features, index=rows.index)
+    if config.dates:
+        frame = pd.concat([frame, date_features(rows, config.dates, contract)], axis=1)
     if code is not None:
         own = _own_features(code, rows[[*_known(contract, target), *looking_back]], frame)
         categorical += [
@@ -207,6 +214,7 @@ def build_frame(
         audit=(
             pd.DataFrame({name: _groups(rows[name], contract) for name in audit}) if audit else None
         ),
+        weight=None if weight is None else _number(rows[weight]),
     )
 
 

@@ -32,6 +32,10 @@ def open_source(stream: Stream) -> Source:
         from tasks.ingest.sql import open_table
 
         return open_table(contract, stream.every, settings.project, settings.home)
+    if contract.server.api is not None:
+        from tasks.ingest.api import open_api
+
+        return open_api(contract, stream.every, settings.home)
     return _open_files(stream)
 
 

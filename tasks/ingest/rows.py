@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.contract import Contract
+from tasks.batches import Batch
 from tasks.conform import as_text, conform, has_offset, plain
 from tasks.ingest.source import SourceError, UnreadableError
 from tasks.lake import arrow_type
@@ -221,6 +223,22 @@ class _Reading:
             f" found {odd[:5]} only in some of them ({odd[0]!r} {fewer}); have the odd ones"
             " delivered again"
         )
+
+
+def positions_within(table: pa.Table, contract: Contract, batch: Batch) -> pa.Array | None:
+    """Return the positions of the rows whose event time lies within ``batch``; None where it is no
+    moment, which the contract will say, or where there are no rows.
+    """
+    if contract.event_time not in table.column_names or not table.num_rows:
+        return (
+            None  # Arrow's indices_nonzero ends the process on a column without chunks (pyarrow 25)
+        )
+    times = conform(table[contract.event_time], contract, contract.event_time)
+    if not pa.types.is_timestamp(times.type):
+        return None
+    start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))
+    inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
+    return pc.indices_nonzero(inside)
 
 
 def _plain(table: pa.Table) -> pa.Table:

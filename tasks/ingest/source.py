@@ -1,10 +1,11 @@
 """What a source is: something that knows which batches it holds, and can read one of them.
 
-Three kinds, opened by ``arrivals.open_source`` from the contract's server:
+Four kinds, opened by ``arrivals.open_source`` from the contract's server:
 
 - ``by_batch.py``: one file or many files a period, found by ``{batch}`` in their path;
 - ``growing.py``: one file or many that grow, cut by event time;
-- ``sql.py``: a table in a database, cut by event time.
+- ``sql.py``: a table in a database, or a query, cut by event time;
+- ``api.py``: an HTTP API, asked for one period of event time after another.
 
 Files lie where ``stores.py`` can reach them, and are read by ``formats.py``, piece by piece.
 Whatever the kind, ``rows.py`` and ``tasks/conform.py`` give the columns the contract's types.

@@ -32,7 +32,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import (
     URL,
     ColumnClause,
@@ -61,8 +60,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from data_contracts.contract import Contract
 from tasks.addresses import Address, hiding
 from tasks.batches import Batch, Every, batch_of, next_batch
-from tasks.conform import conform
-from tasks.ingest.rows import Piece, Rows
+from tasks.ingest.rows import Piece, Rows, positions_within
 from tasks.ingest.source import SourceError, digest_of, fill_in
 
 ROWS_AT_ONCE = 50_000
@@ -208,21 +206,13 @@ class SqlTable:
                     for name, values in zip(names, columns, strict=True)
                 ]
                 piece = pa.table(dict(zip(names, arrays, strict=True)))
-                yield Piece(self.name, piece, self._exactly(piece, batch))
+                # SQLite counts in milliseconds.
+                yield Piece(self.name, piece, positions_within(piece, self.contract, batch))
                 found = True
         if not found:
             raise SourceError(
                 f"{self.name}: expected rows of batch {batch.id}, found none; were they deleted?"
             )
-
-    def _exactly(self, piece: pa.Table, batch: Batch) -> pa.Array | None:
-        """Positions of the rows within the batch: SQLite counts in milliseconds."""
-        times = conform(piece[self.contract.event_time], self.contract, self.contract.event_time)
-        if not pa.types.is_timestamp(times.type):
-            return None
-        start, end = (pa.scalar(moment, times.type) for moment in (batch.start, batch.end))
-        inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
-        return pc.indices_nonzero(inside)
 
     # --- the table --------------------------------------------------------------------------------
 

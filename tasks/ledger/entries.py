@@ -137,7 +137,7 @@ def revisions(
     }
 
 
-def past(engine: Engine, model: str, as_of: datetime, joined: Iterable[str] = ()) -> Past:
+def past(engine: Engine, model: str, as_of: datetime, joined: Iterable[str]) -> Past:
     """Return what features of closed batches may look back on: all that was taken in, of the
     ``joined`` contracts, too.
     """

@@ -37,7 +37,9 @@ class BatchFigures(Record):
     rows: int
     quarantined: int
     drift_share: float | None
-    """Share of the evaluable features that drifted; None without a champion to compare with."""
+    """Share of the features of which it can be told that are unusual; None where it can be told of
+    none.
+    """
     metric: str
     """Empty while there is no score."""
     score: Interval | None

@@ -91,6 +91,8 @@ class FeatureFrame:
     """
     looked_back: tuple[PastSnapshot, ...] = ()
     """What features look back on, or are joined from, oldest batch first."""
+    weight: pd.Series | None = None
+    """(rows,): the column of weights that the spec names; None when it names none."""
 
     @property
     def moments(self) -> np.ndarray:
@@ -114,6 +116,7 @@ class FeatureFrame:
             audit=None if self.audit is None else self.audit[mask],
             labelled_by=self.labelled_by,
             looked_back=self.looked_back,
+            weight=None if self.weight is None else self.weight[mask],
         )
 
     def sample(self, rows: int, seed: int) -> FeatureFrame:

@@ -63,6 +63,10 @@ class Recipe(Record):
     """Import path."""
     params: Mapping[str, Any]
     encode: Literal["auto", "onehot", "ordinal"]
+    prepare: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Features that reach the estimator in a way of their own -> how."""
+    weights: Mapping[str, Any] = Field(default_factory=dict)
+    """How much each training row counts; empty where all count the same."""
     window: str
     features: str
     """Digest of the feature code, of what is looked back on, and of the feature schema."""

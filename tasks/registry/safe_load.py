@@ -51,6 +51,10 @@ TRUSTED_TYPES = frozenset(
         "interpret.glassbox._ebm._ebm.ExplainableBoostingRegressor",
         "numpy.dtype",
         "numpy.random._mt19937.MT19937",
+        # A spline is arrays, a degree and numpy's asarray; reading one sets attributes (read in
+        # scipy 1.17).
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "scipy.interpolate._bsplines.BSpline",
         "sklearn._loss._loss.CyAbsoluteError",
         "sklearn._loss._loss.CyExponentialLoss",
         "sklearn._loss._loss.CyHalfBinomialLoss",
@@ -76,6 +80,7 @@ TRUSTED_TYPES = frozenset(
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.model_selection._split.KFold",
         "sklearn.tree._tree.Tree",
         "sklearn.utils._bunch.Bunch",
         "sklearn.utils.validation.check_array",

@@ -141,7 +141,7 @@ def headline(
         ("Does it matter?", does_it_matter(record.drift, _loss(record))),
     ]
     said = tuple((question, f"{answer}.") for question, answer in answers)
-    return f"{moved_in_words(record.drift, units)}.", said
+    return f"{moved_in_words(record.drift, units, _loss(record))}.", said
 
 
 def _loss(record: BatchRecord) -> float | None:
@@ -225,7 +225,7 @@ def _groups(record: BatchRecord, units: Mapping[str, str]) -> tuple[Group, ...]:
             bars=distribution(f.histogram, f.move.median if f.move else None),
         )
 
-    ordered, groups, left = by_consequence(drift), list[Group](), MOST_DRAWN
+    ordered, groups, left = by_consequence(drift, loss), list[Group](), MOST_DRAWN
     inputs = [f for f in ordered if f.kind not in _NO_FEATURE]
     for title, own in (
         ("Moved", [f for f in inputs if f.moved]),

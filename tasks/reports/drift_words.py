@@ -18,26 +18,28 @@ from tasks.records import (
 from tasks.reports.figures import counted, interval, interval_known, number, odds, percent
 from tasks.reports.summary import champion_performance
 
-NAMED = 3
+NAMED = 2
 """Features that the headline tells of; of more it gives the names, and of many the number."""
 _MOST_NAMES = 8
 SMALL = 0.01
 """Share of the champion's loss below which an effect is too small to matter."""
-_NEW = 0.005
+_NEW = 0.01
 """Share of rows beyond training from which it is told."""
 _UNITS = {"degF": "°F", "degC": "°C", "percent": "%", "inHg": "inHg"}
 
 
-def by_consequence(drift: DriftSummary) -> list[FeatureDrift]:
-    """Return the features by what their moves should do to the champion's loss, those that moved
-    first; of equals the one that it relies on more, then the one that moved farther.
+def by_consequence(drift: DriftSummary, loss: float | None = None) -> list[FeatureDrift]:
+    """Return the features that moved before those that did not: first what should change the loss
+    of the champion, whose loss is ``loss``, then what takes it to rows that it has never seen, then
+    what it relies on, then what moved farther.
     """
 
-    def weight(f: FeatureDrift) -> tuple[bool, float, float, float]:
-        known = f.effect is not None and f.effect.loss is not None and _clear(f.effect.loss)
-        effect = abs(f.effect.loss.value) if known and f.effect and f.effect.loss else 0.0
+    def weight(f: FeatureDrift) -> tuple[bool, float, float, float, float]:
+        effect = 0.0 if f.effect is None or f.effect.loss is None else _size(f.effect.loss, loss)
         moved = f.move.score if f.move is not None and f.move.score is not None else 0.0
-        return not f.moved, -effect, -max(f.importance or 0.0, 0.0) * min(moved, 1.0), -moved
+        outside = 0.0 if f.move is None or f.move.outside < _NEW else f.move.outside
+        relied = max(f.importance or 0.0, 0.0) * min(moved, 1.0)
+        return not f.moved, -effect, -outside, -relied, -moved
 
     return sorted(drift.features, key=weight)
 
@@ -50,8 +52,11 @@ def move_in_words(f: FeatureDrift, unit: str = "") -> str:
     if move.median is not None:
         before, now = (number(median, 3) for median in move.median)
         unit = f" {_UNITS.get(unit, unit)}" if unit else ""
+        shape = "in shape, " if move.values else ""
         told.append(
-            f"median {before} to {now}{unit}" if before != now else f"median {now}{unit}, as before"
+            f"median {before} to {now}{unit}"
+            if before != now
+            else f"{shape}median {now}{unit} as before"
         )
     elif f.histogram.after and f.histogram.before:
         pairs = zip(f.histogram.labels, f.histogram.before, f.histogram.after, strict=True)
@@ -81,10 +86,9 @@ def unusual_in_words(f: FeatureDrift, reference: DriftReference, unit: str = "")
             " changed"
         )
     if f.outcome == "cannot be told":
-        said = f"cannot be told: {why_untold(reference)}"
         if f.relation is not None and f.relation.outcome == "usual":
-            said += "; it is what the other columns lead one to expect"
-        return said
+            return "cannot be told; it is what the other columns lead one to expect"
+        return "cannot be told"
     if f.outcome == "unusual" and f.missing is not None and f.missing.outcome == "unusual":
         said = f"missing values, {odds(f.missing.p_value)} if nothing had changed"
         if f.score is None or f.threshold is None or f.score <= f.threshold:
@@ -115,28 +119,22 @@ def why_untold(reference: DriftReference) -> str:
     """Return why of a feature it cannot be told whether a move is unusual."""
     if reference.kind == "season":
         return "the same season swung too much from one time to the next"
-    return (
-        "no earlier time of the same season is known, and within training it swung too far for any"
-        " batch to stand out"
-    )
+    return "no earlier time of the same season is known, and training holds too few swings"
 
 
 def effect_in_words(effect: Effect | None, outside: float, loss: float | None) -> str:
     """Return what a move should do to the loss of the champion, whose loss is ``loss``, where
     ``outside`` of the rows lie outside of training.
     """
-    unseen = (
-        f"the champion has never seen {percent(outside)} of such rows" if outside >= _NEW else ""
-    )
+    unseen = f"the champion has never seen {percent(outside)} of the rows"
     if effect is None or effect.loss is None:
-        return f"not known: {unseen or 'its holdout has too few of such rows'}"
+        return f"not known: {unseen if outside > 0.5 else 'its holdout has too few such rows'}"
     said = _change(effect.loss, loss)
-    if unseen:
-        return f"{said}, without {percent(effect.unknown)} of the rows: {unseen}"
+    if outside >= _NEW:
+        return f"{said}; {unseen}, of which nothing is known"
     if effect.unknown >= _NEW:
-        return (
-            f"{said}, without {percent(effect.unknown)} of the rows, of which its holdout has none"
-        )
+        share = percent(effect.unknown)
+        return f"{said}, without {share} of the rows, of which its holdout has none"
     return said
 
 
@@ -144,9 +142,9 @@ def _change(loss: Interval, of: float | None) -> str:
     if not interval_known(loss):
         return f"loss {_signed(loss)}: the holdout spans too little time to tell"
     if not _clear(loss):
-        return f"no effect on the loss that chance does not explain: {_signed(loss)}"
+        return f"no clear effect on the loss: {_signed(loss)}"
     rise = "rises" if loss.value > 0 else "falls"
-    if of and abs(loss.value) < SMALL * of:
+    if not _size(loss, of):
         return f"loss {rise} by less than 1%: {_signed(loss)}"
     return f"loss {rise} by {_signed(loss)}"
 
@@ -160,12 +158,20 @@ def _clear(loss: Interval) -> bool:
     return interval_known(loss) and (loss.low > 0 or loss.high < 0)
 
 
-def moved_in_words(drift: DriftSummary, units: Mapping[str, str]) -> str:
+def _size(loss: Interval, of: float | None) -> float:
+    """How large an effect is; 0 where it is not clear, or too small a share of the loss ``of``."""
+    small = SMALL * of if of else 0.0
+    return abs(loss.value) if _clear(loss) and abs(loss.value) >= small else 0.0
+
+
+def moved_in_words(drift: DriftSummary, units: Mapping[str, str], loss: float | None = None) -> str:
     """Return the first sentence: how many features moved, and the first of them by consequence,
     in their own unit.
     """
     judged = [f for f in drift.inputs if f.move is not None]
-    moved = [f for f in by_consequence(drift) if f.moved and f.kind in ("numerical", "categorical")]
+    moved = [
+        f for f in by_consequence(drift, loss) if f.moved and f.kind in ("numerical", "categorical")
+    ]
     if not judged:
         return "No feature could be compared"
     also = [
@@ -212,7 +218,7 @@ def is_it_unusual(drift: DriftSummary, units: Mapping[str, str]) -> str:
     if told:
         swing = "swings" if len(told) == 1 else "swing"
         when = "at this time" if drift.reference.kind == "season" else "within training time"
-        said.append(f"no, {_names(told)} {swing} as far {when}")
+        said.append(f"no for {_names(told)}, which {swing} as far {when}")
     return _sentence(*said) if said else "Nothing is unusual"
 
 

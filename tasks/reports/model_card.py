@@ -271,7 +271,12 @@ def _of_recipe(recipe: Recipe) -> Mapping[str, str]:
         "estimator": recipe.estimator,
         **{f"its {name}": str(value) for name, value in recipe.params.items()},
         "categories": recipe.encode,
+        **{
+            f"prepared {name}": ", ".join(f"{how} {value}" for how, value in one.items())
+            for name, one in recipe.prepare.items()
+        },
         "window": recipe.window,
+        **{f"weights: {name.replace('_', ' ')}": str(v) for name, v in recipe.weights.items()},
         "features' digest": recipe.features[:12],
     }
 

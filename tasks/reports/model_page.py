@@ -1,4 +1,4 @@
-"""The model page: who is champion and why, how the score went, what drifted, what was decided."""
+"""The model page: who is champion and why, how the score went, what moved, what was decided."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ class BatchRow:
     rows: int
     quarantined: int
     drift_share: float | None
-    """Share of the evaluable features that drifted, 0 to 1; None without a champion to compare
-    with.
+    """Share of the features of which it can be told that are unusual, 0 to 1; None where it can be
+    told of none.
     """
     score: Interval | None
     """The champion's score; None while labels are not mature."""

@@ -14,11 +14,13 @@ from tasks.errors import KingmakerError, first_line
 from tasks.mixing import Ensemble
 from tasks.prediction import align, predict
 from tasks.records import EnsembleMember, FeatureFrame, LeftOut, Problem, Recipe, RowSpan
+from tasks.training.config import Preparation, Weights
 from tasks.training.estimators import fit_pipeline
 from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
+from tasks.training.weights import sample_weights, weighted
 
 
 class CandidateFailedError(KingmakerError):
@@ -71,6 +73,7 @@ class Fitted:
 
 
 ENSEMBLE = "tasks.mixing.Ensemble"
+EQUAL = Weights()
 
 
 def contenders(
@@ -80,6 +83,7 @@ def contenders(
     champion: Recipe | None,
     *,
     ensemble: int = 1,
+    weights: Weights = EQUAL,
 ) -> tuple[Contender, ...]:
     """Return who challenges, in order: a better recipe when the folds show one, then the champion's
     own, refreshed.
@@ -95,6 +99,8 @@ def contenders(
             estimator=item.trial.estimator,
             params=_in_order(item.trial.params),
             encode=item.candidate.encode,
+            prepare=prepared_in_order(item.candidate.prepare),
+            weights=weights.in_recipe,
             window=window,
             features=features_sha256,
         )
@@ -147,6 +153,11 @@ def _own(
 def _in_order(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters by name: written in another order in the spec, they are the same recipe."""
     return dict(sorted(params.items()))
+
+
+def prepared_in_order(prepare: Mapping[str, Preparation]) -> dict[str, dict[str, Any]]:
+    """Return how features are prepared, by their names, as a recipe holds it."""
+    return {name: one.model_dump(exclude_none=True) for name, one in sorted(prepare.items())}
 
 
 def fit(contender: Contender, split: Split, problem: Problem, seed: int) -> Fitted:
@@ -205,9 +216,16 @@ def fit_recipe(
     """Return a pipeline fitted on ``rows``, and the class labels of a multiclass target."""
     schema = with_values(rows.schema, rows.features)
     pipeline = make_pipeline(
-        recipe.estimator, recipe.params, schema, encode=recipe.encode, seed=seed
+        recipe.estimator,
+        recipe.params,
+        schema,
+        encode=recipe.encode,
+        seed=seed,
+        prepare={n: Preparation.model_validate(one) for n, one in recipe.prepare.items()},
     )
-    fit_pipeline(pipeline, rows.features, rows.target, threads=joblib.cpu_count())
+    weights = sample_weights(Weights.model_validate(recipe.weights), rows)
+    threads = joblib.cpu_count()
+    fit_pipeline(pipeline, rows.features, rows.target, threads, **weighted(weights))
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
     return pipeline, classes
 

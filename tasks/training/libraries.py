@@ -51,6 +51,8 @@ class Library:
     stopped: Stopped | None = None
     numbered: bool = False
     """Whether its classifiers know no classes but 0, 1, 2 and so on, or call 1.0 otherwise."""
+    told_all: bool = False
+    """Whether it is told of every column what it is, so that no other may follow."""
     monotone: Mapping[str, Any] = field(default_factory=dict)
     """Arguments without which it does not keep monotone constraints."""
     series: type = list
@@ -97,6 +99,7 @@ LIBRARIES: Mapping[str, Library] = {
         rounds="n_estimators",
         stopped=_stopped_xgboost,
         numbered=True,
+        told_all=True,
         series=tuple,
     ),
     "lightgbm": Library(
@@ -112,6 +115,7 @@ LIBRARIES: Mapping[str, Library] = {
         lambda schema: {"cat_features": _places(schema)},
         names=True,
         defaults={"logging_level": "Silent", "allow_writing_files": False},
+        told_all=True,
         threads="thread_count",
         settled=True,
         rounds="iterations",
@@ -124,6 +128,7 @@ LIBRARIES: Mapping[str, Library] = {
         lambda schema: {"feature_types": _kinds(schema, "nominal", "continuous")},
         names=True,
         numbered=True,
+        told_all=True,
     ),
 }
 """By the top-level module of an estimator's import path."""

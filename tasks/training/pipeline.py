@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from data_contracts.contract import nearest
 from tasks.configuration import ConfigurationError
 from tasks.errors import first_line
 from tasks.records import FeatureSchema, Problem
-from tasks.training.config import Candidate
+from tasks.training.config import Candidate, Preparation
 from tasks.training.estimators import (
     is_estimator,
     make_estimator,
@@ -28,6 +29,7 @@ from tasks.training.estimators import (
     resolve_estimator,
 )
 from tasks.training.libraries import LIBRARIES, MONOTONE, Library, library_of
+from tasks.training.preparation import transformers, without_prepared
 
 Encode = Literal["auto", "onehot", "ordinal"]
 
@@ -65,6 +67,7 @@ def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Pro
             )
         _check_monotone(file, where, candidate, made)
         _check_early_stopping(file, where, candidate)
+        _check_prepare(file, where, candidate)
 
 
 def _check_estimator(
@@ -144,6 +147,22 @@ def _check_monotone(file: Path, where: str, candidate: Candidate, made: Any) -> 
             )
 
 
+def _check_prepare(file: Path, where: str, candidate: Candidate) -> None:
+    """Refuse further columns where the estimator is told of each by its place."""
+    if not candidate.prepare:
+        return
+    library = library_of(candidate.estimator)
+    constrained = [name for name in MONOTONE if isinstance(candidate.params.get(name), Mapping)]
+    if (library is not None and library.told_all) or constrained:
+        beside = f"{constrained[0]}" if constrained else candidate.estimator
+        raise ConfigurationError(
+            file,
+            f"{where}.prepare",
+            "nothing beside monotone constraints, and estimators of scikit-learn and LightGBM",
+            f"prepare with {beside}",
+        )
+
+
 def _check_early_stopping(file: Path, where: str, candidate: Candidate) -> None:
     """Refuse to stop an estimator early that cannot be, or whose rounds are searched."""
     if candidate.early_stopping is None:
@@ -184,15 +203,19 @@ def make_pipeline(
     *,
     encode: Encode,
     seed: int,
+    prepare: Mapping[str, Preparation] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - a scikit-learn Pipeline
     """Return an unfitted pipeline over a frame with the columns of ``schema``.
 
-    An estimator that takes missing values gets numbers as they are and categories as codes, or by
-    their names where it takes names; any other gets one-hot categories, and numbers imputed by
-    their median, with an indicator, and scaled. Unseen categories never raise in any.
+    Features of ``prepare`` reach the estimator as it says. Of the others, an estimator that takes
+    missing values gets numbers as they are and categories as codes, or by their names where it
+    takes names; any other gets one-hot categories, and numbers imputed by their median, with an
+    indicator, and scaled. Unseen categories never raise in any.
     """
     library = library_of(estimator_path)
     estimator = make_estimator(estimator_path, _by_place(library, params, schema), seed)
+    prepared = transformers(prepare, schema, estimator, seed)
+    schema = without_prepared(schema, prepare)
     names = library is not None and library.names and encode == "auto"
     tags = get_tags(estimator).input_tags
     takes_gaps = names or tags.allow_nan
@@ -227,17 +250,18 @@ def make_pipeline(
             ]
         )
     )
-    prepare = ColumnTransformer(
+    columns = ColumnTransformer(
         [
             ("categories", categories, list(schema.categorical)),
             ("numbers", numbers, list(schema.numerical)),
+            *prepared,
         ],
         sparse_threshold=0.3 if sparse else 0.0,
         verbose_feature_names_out=False,
     )
     if names:
-        prepare.set_output(transform="pandas")
-    return Pipeline([("prepare", prepare), ("estimator", numbered(estimator, library))])
+        columns.set_output(transform="pandas")
+    return Pipeline([("prepare", columns), ("estimator", numbered(estimator, library))])
 
 
 def _by_column(library: Library | None, estimator: Any, encode: Encode) -> bool:  # noqa: ANN401

@@ -16,12 +16,14 @@ from threadpoolctl import threadpool_limits
 from tasks.errors import KingmakerError, first_line
 from tasks.prediction import predict
 from tasks.records import FeatureFrame, LeftOut, Problem, Recipe, TrainedModel, Trial
-from tasks.training.config import Candidate, Range, TrainingConfig
+from tasks.training.config import Candidate, Range, TrainingConfig, Weights
 from tasks.training.estimators import fit_pipeline, rounds_found
 from tasks.training.failure import why_left_out
 from tasks.training.libraries import MOST_ROUNDS, library_of
 from tasks.training.pipeline import check_constraints, make_pipeline, with_values
+from tasks.training.preparation import check_prepared
 from tasks.training.split import NoTrainingRowsError, forward_folds
+from tasks.training.weights import sample_weights, weighted
 
 if TYPE_CHECKING:
     MeanLoss = Callable[[np.ndarray, np.ndarray], float]
@@ -110,7 +112,9 @@ def search(
         left = (config.tuning.seconds or math.inf) - (time.perf_counter() - began)
         result = _search_one(
             candidate,
-            _Folds(sample, folds, forward, problem, tuple(classes), loss, config.seed),
+            _Folds(
+                sample, folds, forward, problem, tuple(classes), loss, config.seed, config.weights
+            ),
             config,
             incumbent,
             left / (len(config.candidates) - i),
@@ -144,6 +148,7 @@ class _Folds:
     classes: tuple[str, ...]
     loss: MeanLoss
     seed: int
+    weights: Weights
 
     def stopped_early(self, candidate: Candidate, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the parameters of a candidate that stops early with the rounds that the folds
@@ -170,12 +175,13 @@ class _Folds:
 
     def losses(self, candidate: Candidate, params: Mapping[str, Any]) -> list[float]:
         """Return the loss on each fold."""
-        sample = self.sample
+        sample, weights = self.sample, sample_weights(self.weights, self.sample)
 
         def one(train: np.ndarray, test: np.ndarray) -> float:
             pipeline = self._pipeline(candidate, params, train)
-            rows = sample.features.iloc[train], sample.target.iloc[train]
-            fit_pipeline(pipeline, *rows, threads=1)
+            features, target = sample.features.iloc[train], sample.target.iloc[train]
+            own = None if weights is None else weights[train] / weights[train].mean()
+            fit_pipeline(pipeline, features, target, 1, **weighted(own))
             predicted = predict(pipeline, sample.features.iloc[test], self.problem, self.classes)
             return self.loss(sample.target.iloc[test].to_numpy(), predicted)
 
@@ -184,7 +190,12 @@ class _Folds:
     def _pipeline(self, candidate: Candidate, params: Mapping[str, Any], train: np.ndarray) -> Any:  # noqa: ANN401 - a scikit-learn Pipeline
         schema = with_values(self.sample.schema, self.sample.features.iloc[train])
         return make_pipeline(
-            candidate.estimator, params, schema, encode=candidate.encode, seed=self.seed
+            candidate.estimator,
+            params,
+            schema,
+            encode=candidate.encode,
+            seed=self.seed,
+            prepare=candidate.prepare,
         )
 
     def _each(self, one: Callable[[np.ndarray, np.ndarray], T]) -> list[T]:
@@ -219,6 +230,7 @@ def _search_one(
     began = time.perf_counter()
     try:
         check_constraints(candidate.params, folds.sample.schema)
+        check_prepared(candidate.prepare, folds.sample.schema)
     except ValueError as error:
         return LeftOut(estimator=candidate.estimator, why=first_line(error))
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a trial without a loss is told below

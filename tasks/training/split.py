@@ -116,6 +116,29 @@ def split_to_judge(
     )
 
 
+def leave_out(split: Split, excluded: Callable[[FeatureFrame], np.ndarray]) -> Split:
+    """Return the split without the training rows that are ``excluded``, (rows,) bool; those that
+    judge stay.
+
+    Raises NoTrainingRowsError when none is left.
+    """
+    train = split.train.where(~excluded(split.train))
+    if not len(train):
+        raise NoTrainingRowsError(
+            f"training.exclude: expected rows that are left to train on, found none of"
+            f" {len(split.train):,}"
+        )
+    cut = {span.batch: span.hash_until for span in split.trained_on}
+    return replace(
+        split,
+        train=train,
+        trained_on=tuple(span.but(hash_until=cut[span.batch]) for span in spans(train)),
+        folds=tuple(
+            replace(fold, train=fold.train.where(~excluded(fold.train))) for fold in split.folds
+        ),
+    )
+
+
 def _folds(
     labelled: FeatureFrame,
     unseen_from: datetime,

@@ -16,13 +16,16 @@ from tasks.task import task
 from tasks.training.fit import CandidateFailedError, Contender, Fitted, class_labels, fit
 from tasks.training.pipeline import check_candidates
 from tasks.training.search import Searched, SearchFailedError, search
-from tasks.training.split import Split, split_to_judge
+from tasks.training.split import Split, leave_out, split_to_judge
+from tasks.training.weights import check_weighted, excluded
 
 
 def check_spec(managed: ManagedModel) -> None:
     """Refuse unknown estimators and arguments before anything runs; it imports the estimators."""
     file = managed.settings.project / "deployments" / managed.name / "model.yaml"
-    check_candidates(file, managed.spec.training.candidates, managed.spec.problem)
+    training = managed.spec.training
+    check_candidates(file, training.candidates, managed.spec.problem)
+    check_weighted(file, training)
 
 
 @task("split by time")
@@ -33,11 +36,13 @@ def split(
     enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
-    that the champion has not seen, where those are too few; what is left is trained on, at most as
-    many rows as the spec says.
+    that the champion has not seen, where those are too few. What is left is trained on, but for
+    what the spec excludes, and at most as many rows as it says.
     """
     config = managed.spec.training
     parts = split_to_judge(frame, config.holdout, unseen_from, enough)
+    if config.exclude:
+        parts = leave_out(parts, lambda rows: excluded(rows, config.exclude, managed.contract))
     bounded = parts.bounded(config.rows, config.seed)
     if len(bounded.train) < len(parts.train):
         get_run_logger().info(

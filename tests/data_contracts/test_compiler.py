@@ -615,7 +615,7 @@ def _two_tables(document: Document) -> None:
             lambda d: d.update(servers=[{"server": "x", "type": "kafka", "host": "h:1"}]),
             (
                 "servers.0.type: expected one of ['local', 's3', 'azure', 'sftp', 'custom',"
-                " 'postgresql', 'postgres', 'duckdb'], found 'kafka'"
+                " 'postgresql', 'postgres', 'duckdb', 'api'], found 'kafka'"
             ),
         ),
         (

@@ -1,6 +1,7 @@
 """Tests of servers: every form that can be read, and no secret in clear."""
 
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -300,3 +301,60 @@ def test_parquet_has_no_dialect(tmp_path: Path) -> None:
 
     with pytest.raises(ContractError, match="found 'decimal'"):
         sample_contract(tmp_path, lambda d: d["servers"][0].update(server))
+
+
+API = {
+    "type": "api",
+    "location": "https://api.example.com/v1/sales",
+}
+ASKED = {"since": "2024-01-01", "period": {"start": "from", "end": "to"}}
+
+
+def _api(**changes: object) -> Document:
+    keys = {name: value for name, value in changes.items() if name == "location"}
+    asked = ASKED | {name: value for name, value in changes.items() if name not in keys}
+    given = [{"property": n, "value": v} for n, v in asked.items() if v is not None]
+    return {"server": "api", **API, **keys, "customProperties": given}
+
+
+def test_api(tmp_path: Path) -> None:
+    """Every part of the question comes from the server; the token stays a variable."""
+    pages = {"by": "cursor", "param": "after", "from": "meta.next"}
+    server = _api(token="${TOKEN}", records="data.items", params={"a": "b"}, pages=pages)  # noqa: S106 - a variable
+
+    found = sample_contract(tmp_path, lambda d: d.update(servers=[server])).server.api
+
+    assert found is not None
+    assert (found.since, found.start, found.end) == (date(2024, 1, 1), "from", "to")
+    assert (found.pages, found.page_param, found.cursor) == ("cursor", "after", "meta.next")
+    assert (found.records, found.params, found.token) == ("data.items", (("a", "b"),), "${TOKEN}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answers": "xml"}, "customProperties.answers: expected 'json' or 'csv', found 'xml'"),
+        ({"delimiter": ";"}, "customProperties: expected one of ['answers', 'since', "),
+        ({"location": "ftp://h/x"}, "location: expected an address such as 'https://api"),
+        ({"location": f"https://u:{CANARY}@h/x"}, "location: expected its secret as a reference"),
+        ({"since": "now"}, "customProperties.since: expected a day in quotes, such as '2024"),
+        ({"since": None}, "customProperties.since: expected a day in quotes, such as '2024"),
+        ({"period": {"start": "from"}}, "customProperties.period: expected the query parameters"),
+        ({"token": CANARY}, "customProperties.token: expected its secret as a reference"),
+        ({"params": {"api_key": CANARY}}, "customProperties.params.api_key: expected its secret"),
+        ({"params": {"a": 1}}, "customProperties.params: expected options with one text each"),
+        ({"records": "a..b"}, "customProperties.records: expected names with dots"),
+        ({"answers": "csv", "total": "count"}, "customProperties.total: expected none of a CSV"),
+        ({"pages": {"by": "pages"}}, "customProperties.pages: expected {by: one of ['page', "),
+        ({"pages": {"by": "page"}}, "customProperties.pages: expected a text for each of ['by'"),
+        ({"pages": "link"}, "customProperties.pages: expected {by: one of"),
+        ({"sinse": "2024-01-01"}, "customProperties: expected one of ['answers', 'since', "),
+    ],
+)
+def test_api_refused_by_name(tmp_path: Path, changes: Document, message: str) -> None:
+    """What cannot be asked, or shows a secret, is refused by its place."""
+    with pytest.raises(ContractError) as caught:
+        sample_contract(tmp_path, lambda d: d.update(servers=[_api(**changes)]))
+
+    assert f"servers.0.{message}" in str(caught.value)
+    assert CANARY not in str(caught.value)

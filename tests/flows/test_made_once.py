@@ -78,7 +78,7 @@ def test_batch_with_mature_labels(
 
 def test_retrain(use_home, make_replayed_home, quick_project, monkeypatch):
     """A retrain reads the ledger once, and builds one frame of its window."""
-    use_home(make_replayed_home(4), quick_project)
+    use_home(make_replayed_home(3), quick_project)
     calls = Calls(monkeypatch)
 
     run_flow(retrain("weather"))

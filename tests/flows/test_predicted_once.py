@@ -35,7 +35,7 @@ def test_a_retrain_asks_each_model_once_for_the_same_rows(
     use_home, make_replayed_home, quick_project, monkeypatch
 ):
     """Joining, importance, the profile, the comparison and every check take what was predicted."""
-    use_home(make_replayed_home(4), quick_project)
+    use_home(make_replayed_home(3), quick_project)
     asked = Asked(monkeypatch)
 
     run_flow(retrain("weather"))

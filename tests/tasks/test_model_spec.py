@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tasks.configuration import ConfigurationError
 from tasks.model_spec import manage, managed_models
 from tasks.settings import REPOSITORY, Settings
 from tests.conftest import WEATHER_PROJECT
+from tests.tasks.features.deliveries import write_project
 
 Spec = dict[str, Any]
 FLIGHTS = Path("deployments/flights/model.yaml")
@@ -122,7 +123,7 @@ def test_unknown_contract_names_those_that_are_there(project: Path) -> None:
             lambda s: s["training"]["candidates"][0].update(serch={}),
             (
                 "training.candidates.0.serch: expected one of ['encode', 'estimator', 'params',"
-                " 'search'], found 'serch' (did you mean 'search'?)"
+                " 'prepare', 'search'], found 'serch' (did you mean 'search'?)"
             ),
         ),
         (
@@ -350,6 +351,50 @@ def test_history_rests_on_columns_alone(project: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"history\.1\.column: .*no feature may rest on"):
         manage("flights", settings_of(project))
+
+
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [
+        ({"sold_at": ["hour", "weekday"], "paid_on": ["age", "month"]}, ""),
+        (
+            {"sold_att": ["hour"]},
+            "features.dates.sold_att: expected a column of contract sales, fou",
+        ),
+        ({"shop": ["day"]}, "features.dates.shop: expected a date or timestamp, found one of type"),
+        (
+            {"paid_on": ["hour"]},
+            "features.dates.paid_on: expected parts that a date has, found 'ho",
+        ),
+        (
+            {"sold_at": ["age"]},
+            "features.dates.sold_at: expected parts other than age of the event",
+        ),
+        ({"paid_on": ["week"]}, "features.dates.paid_on.0: expected 'hour', 'weekday', 'day', "),
+        ({"paid_on": ["day", "day"]}, "features.dates.paid_on: expected features of new names"),
+        ({"told_on": ["age"]}, "features.dates.told_on: expected a column that is known at event"),
+    ],
+)
+def test_dates_refused_by_name(tmp_path: Path, dates: Spec, message: str) -> None:
+    """What is no date, has no such part, or is known later, is refused by its place."""
+    managed = write_project(tmp_path, own_labels=False)
+    contract = tmp_path / "data_contracts" / "sales.odcs.yaml"
+    document = yaml.safe_load(contract.read_text(encoding="utf-8"))
+    later = [{"property": "availability", "value": "later"}]
+    told_on = {"name": "told_on", "logicalType": "date", "customProperties": later}
+    document["schema"][0]["properties"].append(told_on)
+    contract.write_text(yaml.safe_dump(document), encoding="utf-8")
+    file = tmp_path / "deployments" / "sales" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8")) | {"features": {"dates": dates}}
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    if not message:
+        assert manage("sales", managed.settings).spec.features.of_dates[:1] == ("paid_on_age",)
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("sales", managed.settings)
+
+    assert message in str(caught.value)
 
 
 PLANES = """\
@@ -687,3 +732,82 @@ def test_sensitive_slices_are_refused(project: Path) -> None:
         ConfigurationError, match="slices: expected columns that are not sensitive, found 'carrier'"
     ):
         manage("flights", settings_of(project))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        ({"visibb": "spline"}, "expected one of the features "),
+        ({"temp": {"spline": 4}, "origin": "target"}, ""),
+        ({"temp": "target"}, "prepare.temp: expected a category, found 'temp', a number"),
+        ({"origin": "spline"}, "prepare.origin: expected a number, found 'origin', a category"),
+        ({"origin": "targett"}, "prepare.origin: expected 'onehot', 'ordinal', 'target'"),
+        ({"origin": {"onehott": 3}}, "prepare.origin.onehott: expected one of"),
+        ({"origin": {"onehot": 0}}, "prepare.origin.onehot: expected "),
+    ],
+)
+def test_preparation_refused_by_name(tmp_path: Path, prepare: Spec, message: str) -> None:
+    """A feature that there is not, of the other kind, or without such a way."""
+    project = Path(shutil.copytree(WEATHER_PROJECT, tmp_path / "weather"))
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"]["candidates"][0]["prepare"] = prepare
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    if not message:
+        assert manage("weather", settings_of(project)).spec.training.candidates[0].prepare
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("weather", settings_of(project))
+
+    assert "training.candidates.0" in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"weights": {"half_life": "90d", "column": "temp"}}, ""),
+        ({"weights": {"half_life": 90}}, "training.weights.half_life: expected a duration such as"),
+        ({"weights": {"half_life": "0d"}}, "training.weights: expected half_life to be longer"),
+        ({"weights": {"classes": "balance"}}, "training.weights.classes"),
+        ({"weights": {"classes": "balanced"}}, "training.weights.classes: expected none for a reg"),
+        (
+            {"weights": {"column": "tmp"}},
+            (
+                "training.weights.column: expected a column of contract weather, found 'tmp' (did"
+                " you mean 'temp'?)"
+            ),
+        ),
+        ({"weights": {"column": "origin"}}, "training.weights.column: expected a number beside"),
+        ({"weights": {"column": "visib"}}, "training.weights.column: expected a number beside"),
+        ({"exclude": [{"from": date(2013, 2, 1), "to": date(2013, 2, 3), "why": "ice"}]}, ""),
+        (
+            {"exclude": [{"from": date(2013, 2, 3), "to": date(2013, 2, 1), "why": "ice"}]},
+            "training.exclude.0: expected to on or after 2013-02-03, found 2013-02-01",
+        ),
+        (
+            {"exclude": [{"from": date(2013, 2, 1), "to": date(2013, 2, 3)}]},
+            "training.exclude.0.why: expected a value",
+        ),
+        (
+            {"exclude": [{"from": "now", "to": date(2013, 2, 3), "why": "ice"}]},
+            "training.exclude.0.from: expected a valid date",
+        ),
+    ],
+)
+def test_weights_and_periods_refused_by_name(tmp_path: Path, training: Spec, message: str) -> None:
+    """What cannot be weighted or left out is refused by its place."""
+    project = Path(shutil.copytree(WEATHER_PROJECT, tmp_path / "weather"))
+    file = project / "deployments" / "weather" / "model.yaml"
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    spec["training"] |= training
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    if not message:
+        manage("weather", settings_of(project))
+        return
+
+    with pytest.raises(ConfigurationError) as caught:
+        manage("weather", settings_of(project))
+
+    assert message in str(caught.value)

@@ -191,6 +191,7 @@ def test_check_needs_no_home_and_makes_none(tmp_path):
     said, told = kingmaker(home, "check"), kingmaker(home, "check", "--json")
 
     assert "weather: all is well: 11 columns" in said.stdout
+    assert (said.stderr, told.stderr) == ("", "")
     (one,) = json.loads(told.stdout)
     assert (one["model"], one["columns"]) == ("weather", 11)
     assert not home.exists()

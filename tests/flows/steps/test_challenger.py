@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.steps.challenger import history_before
 from flows.steps.maturity import trainable
@@ -66,7 +67,9 @@ def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home)
     assert list(history_before(run, run.features(records))) == []
 
 
-def test_refits_between_two_searches(use_home, make_replayed_home, quick_project):
+def test_refits_between_two_searches(
+    use_home, make_replayed_home, make_weather_home, quick_project
+):
     """With a search at every second training, the changed spec is searched, then the champion's
     recipe is refitted alone, and the training says which it was.
     """
@@ -74,12 +77,15 @@ def test_refits_between_two_searches(use_home, make_replayed_home, quick_project
     file = quick_project / "deployments" / "weather" / "model.yaml"
     spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     spec["training"]["tuning"]["every"] = 2
+    spec["retrain"] = {"every": 9, "alarm_sd": None}
     file.write_text(yaml.safe_dump(spec), encoding="utf-8")
     engine = open_ledger(settings.ledger_url)
     before = ledger.history(engine, "weather").challengers
 
     run_flow(retrain("weather"))
     searched = ledger.history(engine, "weather").challengers[len(before) :]
+    make_weather_home(5)
+    run_flow(monitor("weather"))
     last = run_flow(retrain("weather"))
 
     refitted = ledger.history(engine, "weather").challengers[len(before) + len(searched) :]
