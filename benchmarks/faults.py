@@ -71,13 +71,13 @@ def _share(share: float, value: Callable[[pd.Series], object]) -> Plant:
     return plant
 
 
-def _whole(change: Callable[[pd.Series], object]) -> Plant:
+def _whole(change: Callable[[pd.Series], pd.Series | np.ndarray]) -> Plant:
     """A fault in every row of one column."""
     return lambda rows, column, _: rows.assign(**{column: change(rows[column])})
 
 
 def _swapped(rows: pd.DataFrame, column: str, rng: Rng) -> pd.DataFrame:
-    others = [c for c in rows if c != column and rows[c].dtype == "float64"]
+    others = [str(c) for c in rows if c != column and rows[c].dtype == "float64"]
     other = str(rng.choice(others))
     return rows.assign(**{column: rows[other].to_numpy(), other: rows[column].to_numpy()})
 
