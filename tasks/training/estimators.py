@@ -65,16 +65,12 @@ def arguments(estimator: Any) -> set[str]:  # noqa: ANN401 - an estimator
 
 def is_estimator(value: object) -> bool:
     """Whether the value of a parameter describes an estimator."""
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("estimator"), str)
-        and not set(value) - {"estimator", "params"}
-    )
+    return isinstance(value, Mapping) and isinstance(value.get("estimator"), str)
 
 
 def _made(value: Any, seed: int) -> Any:  # noqa: ANN401 - any parameter value
     if is_estimator(value):
-        estimator = make_estimator(value["estimator"], value.get("params", {}), seed)
+        estimator = make_estimator(value["estimator"], value.get("params") or {}, seed)
         return numbered(estimator, library_of(value["estimator"]))
     if isinstance(value, list | tuple) and value and all(map(is_estimator, value)):
         return [(f"{i}", _made(one, seed)) for i, one in enumerate(value)]

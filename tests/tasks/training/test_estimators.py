@@ -300,6 +300,22 @@ def test_search_puts_the_rounds_into_the_recipe(kind: str) -> None:
         (
             {
                 "estimator": "sklearn.ensemble.BaggingRegressor",
+                "params": {"estimator": {"estimator": "sklearn.svm.SVR", "parms": {"C": 1.0}}},
+            },
+            "params.estimator",
+            "'parms' (did you mean 'params'?)",
+        ),
+        (
+            {
+                "estimator": "sklearn.ensemble.BaggingRegressor",
+                "params": {"estimator": {"estimator": "sklearn.svm.SVR", "params": ["C"]}},
+            },
+            "params.estimator.params",
+            "arguments by name, found ['C']",
+        ),
+        (
+            {
+                "estimator": "sklearn.ensemble.BaggingRegressor",
                 "params": {"estimator": {"estimator": "sklearn.svm.SVR", "params": {"gama": 1.0}}},
             },
             "params.estimator.params",
