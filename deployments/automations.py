@@ -14,7 +14,8 @@ from uuid import UUID
 
 from deployments.names import ALL_MODELS, ANY_MODEL, TAG
 from deployments.paging import read_all
-from flows.steps.events import DECIDED, REFUSED, REQUESTED
+from flows.steps.events import DECIDED, REFUSED, REQUESTED, SKEWED
+from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -31,6 +32,10 @@ _ENDS = tuple(
     f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")
 )
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+_DEPLOYMENT = "related:deployment:prefect.resource.id"
+_SUBJECT = "Kingmaker: {{ event.payload.model }}: {{ event.event | replace('kingmaker.', '') }}"
+DAY = 86_400
+"""Seconds for which a failure of the same deployment is not told again."""
 _OURS = {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
 
 
@@ -138,37 +143,55 @@ async def _for_people(client: PrefectClient) -> list[AutomationCore]:
     block = await _block(client)
     if block is None:
         return []
-    subject = "Kingmaker: {{ event.payload.model }}: {{ event.event | replace('kingmaker.', '') }}"
+    console = Settings().console_url
+    about = "{{ event.payload.model }}, batch {{ event.payload.batch }}"
     body = (
-        "{{ event.payload.model }}, batch {{ event.payload.batch }}: {{ event.payload.decision }}"
-        " {{ event.payload.version }}, by {{ event.payload.by }}. Why: kingmaker history {{"
-        " event.payload.model }} --all"
+        f"{about}: {{{{ event.payload.decision }}}} {{{{ event.payload.version }}}}"
+        "{% if event.payload.by %}, by {{ event.payload.by }}{% endif %}."
+        " {{ event.payload.todo }} " + _where(console)
+    )
+    failed = (
+        "{{ flow_run.name }}: {{ flow_run.state.name }}. Soon: until it is mended nothing new is"
+        " scored or judged; a crash is run again up to three times. It is told once a day. "
+        + (f"{console}/runs/{{{{ flow_run.id }}}}" if console else "{{ flow_run|ui_url }}")
     )
     return [
         _automation(
             "tell of decisions",
-            "Promotions, refusals, rollbacks, freezes and what waits for approval.",
+            "Promotions, refusals, rollbacks, freezes, what waits for approval, and rows that were"
+            " served by other features.",
             {
-                "expect": sorted((*DECIDED.values(), REFUSED)),
+                "expect": sorted((*DECIDED.values(), REFUSED, SKEWED)),
                 "match": {"prefect.resource.id": "kingmaker.model.*"},
             },
-            SendNotification(block_document_id=block, subject=subject, body=body),
+            SendNotification(block_document_id=block, subject=_SUBJECT, body=body),
         ),
         _automation(
-            "tell of crashes",
-            "Runs that crashed. What they said stays on the server: it may hold values of the"
-            " data.",
-            {"expect": ["prefect.flow-run.Crashed"], "match": _RUNS, "match_related": _OURS},
+            "tell of runs that failed",
+            "Runs that failed or crashed, of each deployment once a day. What they said stays on"
+            " the server: it may hold values of the data.",
+            {
+                "expect": ["prefect.flow-run.Crashed", "prefect.flow-run.Failed"],
+                "match": _RUNS,
+                "match_related": _OURS,
+                "once_in": DAY,
+            },
             SendNotification(
                 block_document_id=block,
-                subject="Kingmaker: crashed: {{ flow_run.name }}",
-                body=(
-                    "{{ flow_run.name }} crashed; Kingmaker runs it again up to three times. {{"
-                    " flow_run|ui_url }}"
-                ),
+                subject="Kingmaker: {{ flow_run.state.name | lower }}: {{ flow_run.name }}",
+                body=failed,
             ),
         ),
     ]
+
+
+def _where(console: str) -> str:
+    """Where the reason stands, which is told to nobody: it may name a value of the data."""
+    if not console:
+        return "Why: kingmaker history {{ event.payload.model }} --all"
+    decision = f"{console}/decisions/{{{{ event.payload.number }}}}"
+    model = f"{console}/models/{{{{ event.payload.model }}}}"
+    return f"Why: {{% if event.payload.number %}}{decision}{{% else %}}{model}{{% endif %}}"
 
 
 async def _block(client: PrefectClient) -> UUID | None:
@@ -208,16 +231,16 @@ def _automation(
     from prefect.events import EventTrigger, Posture
     from prefect.events.schemas.automations import AutomationCore
 
-    within = trigger.get("within")
+    within, once_in = trigger.get("within"), trigger.get("once_in")
     rule = EventTrigger(
         expect=set(trigger["expect"]),
         after=set(trigger.get("after", ())),
         match=trigger.get("match", _RUNS),
         match_related=trigger.get("match_related", _OURS if within else {}),
-        for_each={"prefect.resource.id"} if within else set(),
+        for_each={"prefect.resource.id"} if within else {_DEPLOYMENT} if once_in else set(),
         posture=Posture.Proactive if within else Posture.Reactive,
         threshold=1,
-        within=timedelta(seconds=within or 0),
+        within=timedelta(seconds=within or once_in or 0),
     )
     content = json.dumps(
         [trigger, action.model_dump(mode="json"), description], sort_keys=True, default=sorted

@@ -22,6 +22,7 @@ TITLES = {
     "KM015": "features are the same elsewhere",
     "KM016": "features rest on no other row",
     "KM017": "serves raw rows elsewhere",
+    "KM018": "intervals hold in every slice",
 }
 """Code -> title of every check. A code is never given to another check."""
 

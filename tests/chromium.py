@@ -90,7 +90,8 @@ class Browser:
                 break
             if self._note(event):
                 last = time.monotonic()
-        return str(self.run("document.body.innerText"))
+        # While a page is left for the next there is none.
+        return str(self.run("document.body ? document.body.innerText : ''"))
 
     def run(self, script: str) -> Any:
         """Return what an expression of JavaScript is in the page."""

@@ -7,7 +7,7 @@ Where do I go to change ...?
                       status.py, explain.py and why.py
     decision_cli.py   retrain, promote, refuse, rollback, freeze, thaw
     server_cli.py     up, deploy and what goes with servers; contract_cli.py: kingmaker contract
-    people_cli.py     kingmaker user
+    people_cli.py     kingmaker user; token_cli.py: kingmaker token
     new_model.py      kingmaker new; prune.py: kingmaker prune
     running.py        how a flow is run, and ended by Ctrl-C; progress.py: what is printed meanwhile
     places.py         where a command works; options.py: what several commands take

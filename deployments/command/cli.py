@@ -21,6 +21,7 @@ from deployments.command import (
     people_cli,
     score_cli,
     server_cli,
+    token_cli,
 )
 from deployments.command.options import Batch, Model
 from deployments.command.places import me, remember, typed
@@ -33,7 +34,7 @@ from tasks.model_spec import ManagedModel, manage
 from tasks.records import Problem
 from tasks.settings import REPOSITORY, Settings, commit_of, prepare_environment
 
-MAKERS = frozenset({"demo", "run", "replay", "up", "user"})
+MAKERS = frozenset({"demo", "run", "replay", "up", "user", "token"})
 """Commands that make a home where there is none; with the others it may only be mistyped."""
 
 app = typer.Typer(
@@ -319,3 +320,4 @@ for room in (look_cli, decision_cli, server_cli, score_cli):
     app.add_typer(room.app)
 app.add_typer(contract_cli.app, name="contract")
 app.add_typer(people_cli.app, name="user")
+app.add_typer(token_cli.app, name="token")

@@ -54,7 +54,7 @@ def add_acts(
         return render_act_page(
             model=managed.name,
             title=act.says(managed.name, version),
-            meaning=act.meaning,
+            meaning=act.means(request),
             button=act.button,
             asks_reason=act.reason,
             person=person,
@@ -105,14 +105,17 @@ def add_acts(
     def run_page(id: str) -> str:
         try:
             run = runs.one(id)
+            usual, line = runs.usual_seconds(run), "" if run.over else runs.last_line(id)
         except ServerRefusedError as error:
             raise HTTPException(404, f"Prefect knows no run {id!r}") from error
+        except ServerAwayError as error:
+            raise HTTPException(503, str(error)) from error
         decisions = [one for one in ledger.history(engine, run.model) if one.flow_run == run.id]
         return render_run_page(
             run,
             datetime.now(UTC),
-            usual=runs.usual_seconds(run),
-            line="" if run.over else runs.last_line(id),
+            usual=usual,
+            line=line,
             decisions=decisions,
             prefect=settings.prefect_url,
         )

@@ -30,6 +30,12 @@ class Act:
     reason: bool = True
     """Whether a reason is asked for, and kept in the ledger."""
 
+    def means(self, request: ApprovalRequest | None) -> str:
+        """Return what follows; of a first champion, of which none is before it."""
+        if self.flow == "promote" and request is not None and request.decision.previous is None:
+            return "It is the first champion, and serves from now on."
+        return self.meaning
+
     def says(self, model: str, version: int | None = None) -> str:
         """Return its title for a model, and a version where it is about one."""
         return self.title.format(model=model, version=version)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from deployments.command.explain import examine
 from deployments.console.acting import add_acts
 from deployments.console.fleet import Fleet
+from deployments.console.metrics import CONTENT_TYPE, in_numbers
 from deployments.console.overview import overview
 from deployments.console.runs import Runs
 from deployments.server.authentication import CONSOLE_CREDENTIALS, LoginMiddleware, gate_of
@@ -54,7 +55,10 @@ def console_app() -> ASGIApp:
     """Return the console of the environment's home, behind the log-in; NoCredentialsError or
     NoSessionKeyError when the environment does not say who may pass.
     """
-    settings, gate = Settings(), gate_of("the console", CONSOLE_CREDENTIALS)
+    settings, gate = (
+        Settings(),
+        gate_of("the console", CONSOLE_CREDENTIALS, by_token=("/api/", "/metrics")),
+    )
     api = os.environ.get("PREFECT_API_URL", "")
     prefect = Server("Prefect's server", api, os.environ.get("PREFECT_API_AUTH_STRING", ""))
     app = make_app(
@@ -84,7 +88,7 @@ def make_app(
     _pages(app, settings, engine, fleet, runs)
     if runs is not None and sessions is not None:
         add_acts(app, settings, engine, runs, sessions)
-    _api(app, settings, engine, fleet)
+    _api(app, settings, engine, fleet, runs)
     settings.reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=settings.reports))
 
@@ -151,7 +155,13 @@ def _pages(
         return render_quarantine_page(model, batch, verdict.reason, rows)
 
 
-def _api(app: FastAPI, settings: Settings, engine: Engine, fleet: Fleet) -> None:
+def _api(app: FastAPI, settings: Settings, engine: Engine, fleet: Fleet, runs: Runs | None) -> None:
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        models, away = fleet.look()
+        known = None if runs is None or away else runs.newest()
+        return Response(in_numbers(models, known), media_type=CONTENT_TYPE)
+
     @app.get("/api/models", response_model=tuple[FleetModel, ...])
     def every_model() -> Response:
         """Every model at a glance; those that need a person first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import time
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 NEWEST = 200
 """Runs that are over, of which a page tells."""
+PATIENCE_SECONDS = 5.0
+"""The longest that Prefect is waited for, for one answer."""
 LATE = timedelta(minutes=10)
 """From here on a run that was due and has not begun needs a person."""
 _WATCHED = ("monitor", "score")
@@ -50,12 +53,12 @@ class Runs:
 
     def one(self, id: str) -> FlowRun:
         """Return a run; ServerRefusedError when there is none of that id."""
-        return self._run(self._prefect.json(f"/flow_runs/{quote(id)}"))
+        return self._run(self._ask(f"/flow_runs/{quote(id)}"))
 
     def last_line(self, id: str) -> str:
         """Return the newest line of a run's log; empty before the first."""
         wanted = {"logs": {"flow_run_id": {"any_": [id]}}, "sort": "TIMESTAMP_DESC", "limit": 1}
-        found = self._prefect.json("/logs/filter", wanted)
+        found = self._ask("/logs/filter", wanted)
         return str(found[0]["message"]).splitlines()[0] if found else ""
 
     def usual_seconds(self, run: FlowRun) -> float | None:
@@ -80,7 +83,7 @@ class Runs:
             "sort": "EXPECTED_START_TIME_ASC",
             "limit": 1,
         }
-        found = self._prefect.json("/flow_runs/filter", wanted)
+        found = self._ask("/flow_runs/filter", wanted)
         return _moment(found[0]["expected_start_time"]) if found else None
 
     def begin(self, flow: str, parameters: Mapping[str, Any], person: str, key: str) -> str:
@@ -91,19 +94,22 @@ class Runs:
         """
         name = f"/deployments/name/{quote(flow)}/{quote(ANY_MODEL)}"
         try:
-            deployment = self._prefect.json(name)
+            deployment = self._ask(name)
         except ServerRefusedError as error:
             raise NotDeployedError(
                 f"Prefect has no deployment {flow}/{ANY_MODEL}: 'kingmaker deploy' registers it"
             ) from error
         asked = {
             "parameters": dict(parameters),
+            "name": f"{flow} {parameters['model']}",
             "tags": [TAG, str(parameters["model"]), f"by {person}"],
             "idempotency_key": key,
         }
-        return str(
-            self._prefect.json(f"/deployments/{deployment['id']}/create_flow_run", asked)["id"]
-        )
+        return str(self._ask(f"/deployments/{deployment['id']}/create_flow_run", asked)["id"])
+
+    def _ask(self, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
+        """What Prefect answers within some seconds, for which a page may wait."""
+        return json.loads(self._prefect.ask(path, body, timeout=PATIENCE_SECONDS))
 
     def _newest(self) -> tuple[FlowRun, ...]:
         ours = {"flows": {"name": {"any_": [*FLOWS]}}}
@@ -113,7 +119,7 @@ class Runs:
         found = [
             self._run(one)
             for wanted in (under_way, late, over)
-            for one in self._prefect.json("/flow_runs/filter", ours | wanted | {"limit": NEWEST})
+            for one in self._ask("/flow_runs/filter", ours | wanted | {"limit": NEWEST})
         ]
         return tuple(sorted(found, key=lambda run: run.began or run.due, reverse=True))
 
@@ -137,9 +143,7 @@ class Runs:
         )
 
     def _flows(self) -> dict[str, str]:
-        found = self._prefect.json(
-            "/flows/filter", {"flows": {"name": {"any_": [*FLOWS, "reconcile"]}}}
-        )
+        found = self._ask("/flows/filter", {"flows": {"name": {"any_": [*FLOWS, "reconcile"]}}})
         return {one["id"]: one["name"] for one in found}
 
     def _keep(self, name: str, read: Callable[[], T]) -> T:

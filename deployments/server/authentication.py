@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.server.people import People
 from deployments.server.sessions import Sessions, session_key
+from deployments.server.tokens import Tokens
 from tasks.errors import MisuseError
 from tasks.settings import Settings
 
@@ -83,6 +84,10 @@ class Gate:
     proxy: Proxy = Proxy("", "")
     policy: str = STAYS_HERE
     """Content security policy of answers that have none."""
+    tokens: Tokens | None = None
+    """By which programs may read; left out: by none."""
+    by_token: tuple[str, ...] = ()
+    """How the addresses begin that a token opens, for reading alone."""
     asks_in_sockets: bool = False
     """Whether the server behind asks by itself for the password in a socket's first message."""
     pause: float = 1.0
@@ -110,7 +115,7 @@ class LoginMiddleware:
         if scope["type"] == "http" and scope["path"] in (LOGIN, LOGOUT):
             await self._session(scope, headers, receive, send)
             return
-        if self._is_program(scope):
+        if self._is_program(scope) or self._has_token(scope, headers):
             await self._app({**scope, "person": ""}, receive, self._with_policy(scope, send))
             return
         person = self._gate.proxy.person(headers) or self._gate.sessions.person(
@@ -132,6 +137,15 @@ class LoginMiddleware:
     def _is_program(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         return len(given) == 1 and hmac.compare_digest(given[0], self._basic.encode())
+
+    def _has_token(self, scope: Scope, headers: Mapping[str, str]) -> bool:
+        """Whether a request reads what a token opens, with one that is good (RFC 6750)."""
+        if scope["type"] != "http" or scope["method"] not in _SAFE or self._gate.tokens is None:
+            return False
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not scope["path"].startswith(self._gate.by_token):
+            return False
+        return bool(self._gate.tokens.name(token.strip()))
 
     def _as_person(self, scope: Scope, person: str) -> Scope:
         """What the server behind gets: with the credentials that Prefect's checks once more."""
@@ -382,7 +396,13 @@ def mlflow_app() -> ASGIApp:
     return LoginMiddleware(app, gate_of("MLflow", MLFLOW_CREDENTIALS))
 
 
-def gate_of(realm: str, credentials: str, *, asks_in_sockets: bool = False) -> Gate:
+def gate_of(
+    realm: str,
+    credentials: str,
+    *,
+    asks_in_sockets: bool = False,
+    by_token: tuple[str, ...] = (),
+) -> Gate:
     """Return who may pass to a server, by the environment; NoCredentialsError or NoSessionKeyError
     when that does not say.
     """
@@ -399,6 +419,8 @@ def gate_of(realm: str, credentials: str, *, asks_in_sockets: bool = False) -> G
         sessions=Sessions(session_key(), people),
         people=people,
         proxy=proxy if proxy.header else Proxy("", ""),
+        tokens=Tokens(Settings().home),
+        by_token=by_token,
         asks_in_sockets=asks_in_sockets,
     )
 

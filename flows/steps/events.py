@@ -5,6 +5,7 @@ They carry names and numbers of versions, and no data values.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import NAMESPACE_OID, uuid5
 
 from prefect.events import emit_event
@@ -13,6 +14,7 @@ from tasks.records import (
     AwaitApproval,
     BatchRecord,
     Freeze,
+    Hold,
     LedgerEntry,
     Promote,
     Record,
@@ -44,9 +46,9 @@ def resource(model: str) -> dict[str, str]:
     return {"prefect.resource.id": f"kingmaker.model.{model}", "prefect.resource.name": model}
 
 
-def announce(entry: LedgerEntry) -> None:
+def announce(entry: LedgerEntry, within: timedelta | None = None) -> None:
     """Emit the event of a decision that took effect; a Hold or a Retrain is nothing to tell, unless
-    a batch is refused.
+    a batch is refused. ``within`` is how long a request for approval waits.
 
     The reason stays in the ledger: it may name a slice, which is a value of the data. The id
     follows from the entry, so that a decision which is carried out twice, after a crash, is told
@@ -68,11 +70,33 @@ def announce(entry: LedgerEntry) -> None:
             "decision": entry.decision.kind,
             "version": "" if entry.version is None else f"version {entry.version}",
             "by": entry.decided_by,
+            "number": str(entry.id),
+            "todo": _todo(entry, within),
         },
         id=uuid5(
             NAMESPACE_OID, f"{entry.id} {entry.recorded_at.isoformat()} {entry.evidence_sha256}"
         ),
     )
+
+
+def _todo(entry: LedgerEntry, within: timedelta | None) -> str:
+    """How urgent a decision is for a person, until when, and what to do."""
+    match entry.decision:
+        case AwaitApproval():
+            if within is None:
+                return "To be answered: approve it or refuse it."
+            until = f"{entry.recorded_at + within:%Y-%m-%d %H:%M} UTC"
+            return f"To be answered until {until}: approve or refuse it; then it counts as refused."
+        case Promote():
+            return "For information: the version before it comes back by itself if it was better."
+        case RollBack():
+            return "Look into it when there is time: the version that was better serves again."
+        case Freeze():
+            return "Soon: nothing is trained or promoted until a person has looked, and thaws it."
+        case Hold():
+            return "Soon: nothing was scored on it; the next run takes it when it comes again."
+        case _:
+            return "For information: there is nothing to do."
 
 
 def announce_skew(record: BatchRecord) -> None:
@@ -82,7 +106,12 @@ def announce_skew(record: BatchRecord) -> None:
     emit_event(
         event=SKEWED,
         resource=resource(record.model),
-        payload={"model": record.model, "batch": record.batch.id},
+        payload={
+            "model": record.model,
+            "batch": record.batch.id,
+            "decision": "Rows were served by other features than they have now",
+            "todo": "Soon: predictions may have been wrong; the batch's report names the features.",
+        },
         id=uuid5(NAMESPACE_OID, f"{record.name} {record.snapshot.sha256} skew"),
     )
 

@@ -179,7 +179,7 @@ class ModelRun:
         """Write a decision down, and announce it if it is in effect."""
         entry = self.decisions.write(new, self.as_of, self.flow_run)
         if entry.effective_at is not None:
-            announce(entry)
+            announce(entry, self.managed.spec.approval.within)
         return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
@@ -195,7 +195,7 @@ class ModelRun:
         """Mark a journalled decision effective, and announce it once."""
         done = self.decisions.mark_effective(entry)
         if entry.effective_at is None:
-            announce(done)
+            announce(done, self.managed.spec.approval.within)
 
     def approval_required(self) -> bool:
         """Whether a person decides about a promotion: the spec says so, or the model is frozen."""

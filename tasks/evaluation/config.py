@@ -124,6 +124,10 @@ class GuardrailsConfig(Config):
     """The slope of the label over the prediction, 1 when calibrated, lies between 1 / this and
     this.
     """
+    coverage: float = Field(default=0.10, gt=0, lt=1)
+    """Of a regression with ``scoring.interval``: most that the share of labels within the intervals
+    may be below the asked one, in any slice.
+    """
     worse_than_constant: float = Field(default=0.05, ge=0)
     """Largest share by which the loss on unseen rows may be above that of one answer for all rows.
     """

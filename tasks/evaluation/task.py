@@ -176,6 +176,7 @@ def check_guardrails(
             model, challenger.rows.frame.sample(rows, spec.training.seed), spec.problem
         ),
         config=spec.guardrails,
+        interval=None if spec.scoring is None else spec.scoring.interval,
         fairness=spec.fairness,
     )
     return context.generalisation, make_checks(context)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from data_contracts.contract import Contract
 from tasks.addresses import Address
 from tasks.batches import Batch, BatchNameError, Every, batch_named, pattern_of
+from tasks.ingest.contents import Contents
 from tasks.ingest.source import SourceError, UnreadableError, digest_of
-from tasks.ingest.stores import Store, find, keep, look_at, opened
+from tasks.ingest.stores import Store, below, find, keep, opened
 
 if TYPE_CHECKING:
     from tasks.ingest.rows import Piece, Rows
@@ -59,12 +60,18 @@ class FilesByBatch:
 
     def batches(self) -> dict[str, str]:
         """Return batch id -> fingerprint of its files."""
+        contents = Contents(
+            self.store, self.pattern.text, self.lake / "sources" / self.contract.name
+        )
+        found = {}
         with self.pattern.hidden_in_errors():
-            return {id: self._fingerprint(paths) for id, paths in self.files().items()}
-
-    def _fingerprint(self, paths: list[str]) -> str:
-        prints = {path: look_at(self.store, path).fingerprint for path in paths}
-        return next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
+            for id, paths in self.files().items():
+                prints = {
+                    below(self.pattern.text, path): contents.fingerprint(path) for path in paths
+                }
+                found[id] = next(iter(prints.values())) if len(prints) == 1 else digest_of(prints)
+            contents.keep()
+        return found
 
     def read(self, batch: Batch) -> Rows:
         """Return the rows of all files of the batch; reading them raises SourceError when they are

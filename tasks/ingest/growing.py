@@ -32,7 +32,7 @@ from tasks.addresses import Address
 from tasks.batches import Batch, Every, batch_of, pattern_of
 from tasks.errors import KingmakerError
 from tasks.ingest.source import PIECE_BYTES, SourceError, UnreadableError, digest_of
-from tasks.ingest.stores import File, Store, find, keep, look_at, opened
+from tasks.ingest.stores import File, Store, below, find, keep, look_at, opened
 from tasks.lake import write_whole
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class GrowingFiles:
                 except UnreadableError as error:
                     raise self._refused(error, [file.path]) from error
                 for id, digest in index.batches.items():
-                    found[id][file.path] = digest
+                    found[id][below(self.pattern.text, file.path)] = digest
         return {id: digest_of(digests) for id, digests in sorted(found.items())}
 
     def read(self, batch: Batch) -> Rows:

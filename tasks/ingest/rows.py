@@ -227,10 +227,12 @@ class _Reading:
 
 def positions_within(table: pa.Table, contract: Contract, batch: Batch) -> pa.Array | None:
     """Return the positions of the rows whose event time lies within ``batch``; None where it is no
-    moment, which the contract will say.
+    moment, which the contract will say, or where there are no rows.
     """
-    if contract.event_time not in table.column_names:
-        return None
+    if contract.event_time not in table.column_names or not table.num_rows:
+        return (
+            None  # Arrow's indices_nonzero ends the process on a column without chunks (pyarrow 25)
+        )
     times = conform(table[contract.event_time], contract, contract.event_time)
     if not pa.types.is_timestamp(times.type):
         return None

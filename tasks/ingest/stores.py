@@ -225,6 +225,14 @@ def look_at(store: Store, path: str) -> File:
         ) from error
 
 
+def below(pattern: str, path: str) -> str:
+    """Return the path of a file that a pattern found, from the directory on that the pattern looks
+    in: it stays the same when all of it moves elsewhere.
+    """
+    place = re.split(r"[{*?]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    return path.removeprefix(place).lstrip("/")
+
+
 @contextmanager
 def opened(store: Store, path: str) -> Iterator[BinaryIO]:
     """Open the file for reading; SourceError when it cannot be had, or changes while it is read."""

@@ -65,16 +65,12 @@ def arguments(estimator: Any) -> set[str]:  # noqa: ANN401 - an estimator
 
 def is_estimator(value: object) -> bool:
     """Whether the value of a parameter describes an estimator."""
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("estimator"), str)
-        and not set(value) - {"estimator", "params"}
-    )
+    return isinstance(value, Mapping) and isinstance(value.get("estimator"), str)
 
 
 def _made(value: Any, seed: int) -> Any:  # noqa: ANN401 - any parameter value
     if is_estimator(value):
-        estimator = make_estimator(value["estimator"], value.get("params", {}), seed)
+        estimator = make_estimator(value["estimator"], value.get("params") or {}, seed)
         return numbered(estimator, library_of(value["estimator"]))
     if isinstance(value, list | tuple) and value and all(map(is_estimator, value)):
         return [(f"{i}", _made(one, seed)) for i, one in enumerate(value)]
@@ -89,14 +85,13 @@ def numbered(estimator: Any, library: Library | None) -> Any:  # noqa: ANN401 - 
 
 
 def fit_pipeline(
-    pipeline: Any,  # noqa: ANN401 - a scikit-learn Pipeline
+    pipeline: Any,  # noqa: ANN401 - unfitted
     features: pd.DataFrame,
     target: Any,  # noqa: ANN401 - a Series
     threads: int,
-    weights: np.ndarray | None = None,
+    **told: Any,  # noqa: ANN401 - of the pipeline's own fit, such as sample weights
 ) -> None:
-    """Fit with at most ``threads`` threads, unless the spec says how many; ``weights``, (rows,), go
-    to the estimator.
+    """Fit with at most ``threads`` threads, unless the spec says how many.
 
     A forest predicts with as many as the spec says, else with one: in several it adds its trees up
     in any order, and the last digits would vary.
@@ -106,7 +101,6 @@ def fit_pipeline(
     for part, name, _ in before:
         part.set_params(**{name: threads})
     with joblib.parallel_config("threading"):  # no processes of estimators' own
-        told = {} if weights is None else {"estimator__sample_weight": weights}
         pipeline.fit(features, target, **told)
     for part, name, value in before:
         library = library_of(type(part).__module__)

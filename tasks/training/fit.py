@@ -20,7 +20,7 @@ from tasks.training.failure import why_left_out
 from tasks.training.pipeline import make_pipeline, with_values
 from tasks.training.search import Found
 from tasks.training.split import Split
-from tasks.training.weights import sample_weights
+from tasks.training.weights import sample_weights, weighted
 
 
 class CandidateFailedError(KingmakerError):
@@ -225,7 +225,7 @@ def fit_recipe(
     )
     weights = sample_weights(Weights.model_validate(recipe.weights), rows)
     threads = joblib.cpu_count()
-    fit_pipeline(pipeline, rows.features, rows.target, threads, weights)
+    fit_pipeline(pipeline, rows.features, rows.target, threads, **weighted(weights))
     classes = tuple(str(label) for label in pipeline.classes_) if problem == "multiclass" else ()
     return pipeline, classes
 

@@ -101,13 +101,26 @@ def _check_estimator(
         for i, one in enumerate(several):
             if is_estimator(one):
                 inner = f"{where}.params.{name}" + ("" if one is value else f".{i}")
-                _check_estimator(file, inner, one["estimator"], one.get("params", {}))
+                _check_inner(file, inner, one)
     try:
         make_estimator(path, params, seed=0)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             file, f"{where}.params", "all that the estimator needs", first_line(error)
         ) from error
+
+
+def _check_inner(file: Path, where: str, described: Mapping[str, Any]) -> None:
+    """Refuse an estimator in the parameters of another that is described wrongly."""
+    known = ("estimator", "params")
+    for key in described:
+        if key not in known:
+            found = f"{key!r}{nearest(str(key), known)}"
+            raise ConfigurationError(file, where, "an estimator and its params", found)
+    params = described.get("params") or {}
+    if not isinstance(params, Mapping):
+        raise ConfigurationError(file, f"{where}.params", "arguments by name", repr(params))
+    _check_estimator(file, where, described["estimator"], params)
 
 
 def _check_monotone(file: Path, where: str, candidate: Candidate, made: Any) -> None:  # noqa: ANN401

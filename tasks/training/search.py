@@ -23,7 +23,7 @@ from tasks.training.libraries import MOST_ROUNDS, library_of
 from tasks.training.pipeline import check_constraints, make_pipeline, with_values
 from tasks.training.preparation import check_prepared
 from tasks.training.split import NoTrainingRowsError, forward_folds
-from tasks.training.weights import sample_weights
+from tasks.training.weights import sample_weights, weighted
 
 if TYPE_CHECKING:
     MeanLoss = Callable[[np.ndarray, np.ndarray], float]
@@ -179,9 +179,9 @@ class _Folds:
 
         def one(train: np.ndarray, test: np.ndarray) -> float:
             pipeline = self._pipeline(candidate, params, train)
-            rows = sample.features.iloc[train], sample.target.iloc[train]
+            features, target = sample.features.iloc[train], sample.target.iloc[train]
             own = None if weights is None else weights[train] / weights[train].mean()
-            fit_pipeline(pipeline, *rows, threads=1, weights=own)
+            fit_pipeline(pipeline, features, target, 1, **weighted(own))
             predicted = predict(pipeline, sample.features.iloc[test], self.problem, self.classes)
             return self.loss(sample.target.iloc[test].to_numpy(), predicted)
 

@@ -36,7 +36,7 @@ def split(
     enough: Callable[[pd.Series, np.ndarray], bool],
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
-    that the champion has not seen, where those are too few; what is left is trained on, without
+    that the champion has not seen, where those are too few. What is left is trained on, but for
     what the spec excludes, and at most as many rows as it says.
     """
     config = managed.spec.training

@@ -80,6 +80,11 @@ def sample_weights(config: Weights, rows: FeatureFrame) -> np.ndarray | None:
     return weights
 
 
+def weighted(weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return what a pipeline's ``fit`` is told of weights."""
+    return {} if weights is None else {"estimator__sample_weight": weights}
+
+
 def _of_classes(given: Any, rows: FeatureFrame) -> Any:  # noqa: ANN401 - as scikit-learn takes it
     """Class weights under the labels of the target; a class that is not named counts 1."""
     if not isinstance(given, Mapping):

@@ -377,6 +377,8 @@ def test_an_event_runs_a_retrain_and_the_promotion_is_told(servers, mailbox):
     message = json.loads(next(body for body in mailbox[1] if "promoted" in body))
     assert message["subject"] == "Kingmaker: weather: promoted"
     assert "weather, batch 2013-W03: Promote version 1, by kingmaker" in message["text"]
+    assert "For information: the version before it comes back by itself" in message["text"]
+    assert f"{servers.console}/decisions/" in message["text"]
     assert "loss" not in str(mailbox[1])
     events = servers.api("/events/filter", {"filter": {"event": {"prefix": ["kingmaker."]}}})[
         "events"

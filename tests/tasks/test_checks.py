@@ -12,6 +12,7 @@ import tasks.decisions.ensemble
 import tasks.evaluation.checks
 import tasks.features.checks
 import tasks.features.fresh
+import tasks.features.neighbours
 import tasks.registry.fresh
 from tasks.check_codes import TITLES, known_code
 from tasks.checks import Check
@@ -21,6 +22,7 @@ ROOMS = (
     tasks.evaluation.checks,
     tasks.features.checks,
     tasks.features.fresh,
+    tasks.features.neighbours,
     tasks.registry.fresh,
 )
 """Every module that defines checks; importing them makes their classes known."""

@@ -5,6 +5,7 @@ Where do I go to change ...?
     base.py             what a check is, and what it is given
     predictions.py      finite, not constant, as fitted
     bias.py, calibration.py, generalisation.py   how the predictions fit the labels
+    coverage.py         intervals, slice by slice
     cost.py             size and prediction time
     leakage.py          features that tell the target
     fairness.py         groups
@@ -28,6 +29,7 @@ from tasks.evaluation.checks.base import CheckContext, ModelCheck
 from tasks.evaluation.checks.bias import MeanNearLabel
 from tasks.evaluation.checks.calibration import Calibration
 from tasks.evaluation.checks.cost import PredictionTime, Size
+from tasks.evaluation.checks.coverage import CoversSlices
 from tasks.evaluation.checks.fairness import Fairness
 from tasks.evaluation.checks.generalisation import Generalises
 from tasks.evaluation.checks.leakage import NoLeak
@@ -54,6 +56,9 @@ CHECKS: tuple[ModelCheck, ...] = (
 def make_checks(
     context: CheckContext, checks: Sequence[ModelCheck] = CHECKS
 ) -> tuple[Guardrail, ...]:
-    """Make ``checks``, and that of each column whose groups are audited, in their order."""
+    """Make ``checks``, that of intervals where the spec asks for some, and that of each column
+    whose groups are audited, in their order.
+    """
     audited = [Fairness(column) for column in context.fairness.columns]
-    return tuple(check.guardrail(context) for check in (*checks, *audited))
+    covered = [] if context.interval is None else [CoversSlices()]
+    return tuple(check.guardrail(context) for check in (*checks, *covered, *audited))

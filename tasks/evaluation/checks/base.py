@@ -43,6 +43,10 @@ class CheckContext:
     """What it predicts for the holdout as it came back from the registry."""
     config: GuardrailsConfig = field(default_factory=GuardrailsConfig)
     fairness: FairnessConfig = field(default_factory=FairnessConfig)
+    interval: float | None = None
+    """The share of labels that intervals around a regression's predictions are to hold; None where
+    the spec asks for none.
+    """
     seconds_again: Callable[[int], float] = lambda _: inf
     """CPU seconds in which the challenger predicts up to so many holdout rows once more; infinite
     for stored predictions, which are not made again.

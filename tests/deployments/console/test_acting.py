@@ -117,6 +117,7 @@ def test_a_person_asks_for_what_the_command_line_does(console, prefect):
         "reason": "the sensor was moved",
     }
     assert {"kingmaker", "weather", "by ada"} <= set(run["tags"])
+    assert ada.get("/runs/no-run").status_code == 404
     shown = ada.get(f"/runs/{id}").text
     assert "Waits for a worker" in shown
     assert 'http-equiv="refresh"' in shown
@@ -199,6 +200,7 @@ def test_a_prefect_that_does_not_answer_is_told(settings):
 
     assert "Failed and late runs are not shown" in ada.get("/").text
     assert "Prefect cannot be asked" in ada.get("/models/weather").text
+    assert ada.get("/runs/1").status_code == 503
     form = {"token": token_in(ada.get("/models/weather/run").text)}
     said = ada.post("/models/weather/run", data=form)
     assert said.status_code == 503

@@ -62,9 +62,9 @@ def over(browser: Browser) -> str:
 
     def look() -> str:
         text = browser.settled(0.5)
-        return text if (text and "Failed: " in text) or "Done: " in text else ""
+        return text if "Failed: " in text or "Done: " in text else ""
 
-    return until(look, 180)
+    return str(until(look))
 
 
 def test_run_approve_and_freeze(servers, browser, tmp_path):

@@ -32,6 +32,7 @@ from deployments.server.authentication import (
 )
 from deployments.server.people import People, add_person
 from deployments.server.sessions import COOKIE, Sessions
+from deployments.server.tokens import Tokens, make_token, revoke_token
 
 PROGRAM = "kingmaker:correct-horse"
 RIGHT = "Basic " + base64.b64encode(PROGRAM.encode()).decode()
@@ -171,6 +172,22 @@ def test_a_program_comes_by_name_and_password(stranger):
     assert stranger.get("/", headers={"Authorization": RIGHT[:-1]}).status_code == 401
     twice = [("Authorization", RIGHT), ("Authorization", RIGHT)]
     assert stranger.get("/", headers=twice).status_code == 401
+
+
+def test_a_token_reads_what_it_is_for_and_nothing_else(gate, tmp_path):
+    """Until it is revoked; it is no password, and acts on nothing."""
+    token = make_token(tmp_path, "grafana")
+    console = client(replace(gate, tokens=Tokens(tmp_path), by_token=("/api/", "/metrics")))
+    bearer = {"Authorization": f"Bearer {token}"}
+
+    for path in ("/api/models", "/metrics"):
+        assert console.get(path, headers=bearer).json()["person"] == ""
+        assert console.post(path, headers=bearer).status_code == 401
+        assert console.get(path, headers={"Authorization": "Bearer x"}).status_code == 401
+        assert client(gate).get(path, headers=bearer).status_code == 401, "another server"
+    assert console.get("/", headers=bearer).status_code == 401
+    revoke_token(tmp_path, "grafana")
+    assert console.get("/metrics", headers=bearer).status_code == 401
 
 
 def status(*headers: tuple[bytes, bytes], kind: str = "http") -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,7 @@ from flows.steps import events as announcing
 from flows.steps.events import DECIDED, announce
 from tasks.records import (
     AwaitApproval,
+    Freeze,
     Hold,
     LedgerEntry,
     Promote,
@@ -70,6 +71,21 @@ def test_what_changes_or_keeps_the_champion_is_told_without_its_reason(told, dec
     assert event["payload"]["version"] == f"version {decision.version}"
     assert event["payload"]["by"] == "ada"
     assert "UA" not in str(event)
+
+
+def test_a_message_says_how_urgent_it_is_until_when_and_what_to_do(told):
+    """In words; a wish for approval has a deadline."""
+    asked = AwaitApproval(reason=VALUE, version=2, previous=1)
+
+    announce(entry_of(asked), timedelta(days=7))
+    announce(entry_of(Freeze(reason=VALUE)))
+
+    assert told[0]["payload"]["todo"] == (
+        "To be answered until 2013-06-08 00:00 UTC: approve or refuse it; then it counts as"
+        " refused."
+    )
+    assert told[0]["payload"]["number"] == "7", "by which the console's page is found"
+    assert told[1]["payload"]["todo"].startswith("Soon: ")
 
 
 def test_a_refused_batch_is_told_and_a_quiet_one_is_not(told):

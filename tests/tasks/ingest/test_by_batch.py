@@ -1,7 +1,10 @@
 """Tests of files by period: which batches there are, and all of a batch or nothing of it."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -130,6 +133,56 @@ def test_fingerprint_changes_with_any_file(parts: FilesByBatch) -> None:
         assert parts.batches()[DAY] in seen
 
     assert len(seen) == 4
+
+
+class CountingStore(LocalStore):
+    """A disk that counts how often a file's bytes are read."""
+
+    reads = 0
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open the file."""
+        self.reads += 1
+        return super().open(path)
+
+
+def test_a_copy_of_all_files_elsewhere_is_the_same(parts: FilesByBatch, tmp_path: Path) -> None:
+    """Whatever time a copy has, and wherever it lies; other bytes of the same length are not the
+    same.
+    """
+    file = write_part(parts, "a.parquet", sample_table(2))
+    write_part(parts, "b.parquet", sample_table(3))
+    there = parts.batches()
+    copy = source_at(tmp_path / "moved" / "in" / "{batch}" / "*.parquet", "day", format="parquet")
+
+    shutil.copytree(
+        tmp_path / "in",
+        tmp_path / "moved" / "in",
+        copy_function=shutil.copyfile,
+        dirs_exist_ok=True,
+    )
+    assert copy.batches() == there
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+    assert parts.batches() != there
+
+
+def test_a_file_is_read_once_for_its_fingerprint(parts: FilesByBatch) -> None:
+    """Until its size or its time changes; what was kept of it may be damaged."""
+    file = write_part(parts, "a.parquet", sample_table(2))
+    store = CountingStore()
+    source = replace(parts, store=store)
+
+    first = [source.batches(), source.batches(), source.batches()]
+    os.utime(file, ns=(1, 1))
+    touched = source.batches()
+    (kept,) = (parts.lake / "sources" / parts.contract.name).glob("contents-*.json")
+    kept.write_text(f'{{"{DAY}/{file.name}": 7}}')
+
+    assert [*first, touched, source.batches()] == [first[0]] * 5
+    assert store.reads == 3
 
 
 # --- reading --------------------------------------------------------------------------------------

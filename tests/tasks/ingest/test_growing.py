@@ -247,3 +247,15 @@ def test_a_row_that_cannot_be_cut_is_found_in_any_piece(
 
     with pytest.raises(SourceError, match=says):
         replace(source, piece_bytes=500).batches()
+
+
+def test_a_home_that_has_moved_has_the_same_batches(source: GrowingFiles, tmp_path: Path) -> None:
+    """A batch is told by its rows and the names of its files, not by where they lie."""
+    append(source, "2013-05-17T12:00:00Z,1,a\n")
+    append(source, "2013-05-17T13:00:00Z,2,b\n", "more.csv")
+    there = source.batches()
+
+    (tmp_path / "in").rename(tmp_path / "elsewhere")
+    pattern = Address((tmp_path / "elsewhere" / "*.csv").as_posix())
+
+    assert replace(source, pattern=pattern).batches() == there

@@ -182,12 +182,12 @@ def test_sample_weights_reach_every_kind(kind: str, problem: Problem) -> None:
     weights = np.where(np.arange(len(features)) % 3 == 0, 5.0, 1e-3)
     classes = CLASSES if problem == "multiclass" else ()
 
-    def told(counted: np.ndarray | None = None) -> np.ndarray:
+    def told(**weighted: np.ndarray) -> np.ndarray:
         pipeline = make_pipeline(one.estimator, one.params, SCHEMA, encode="auto", seed=0)
-        fit_pipeline(pipeline, features, target, threads=1, weights=counted)
+        fit_pipeline(pipeline, features, target, threads=1, **weighted)
         return predict(pipeline, features, problem, classes)
 
-    assert np.abs(told() - told(weights)).max() > 0.01
+    assert np.abs(told() - told(estimator__sample_weight=weights)).max() > 0.01
 
 
 def test_threads_are_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +296,22 @@ def test_search_puts_the_rounds_into_the_recipe(kind: str) -> None:
             },
             "params.estimators.0.estimator",
             "Ridge",
+        ),
+        (
+            {
+                "estimator": "sklearn.ensemble.BaggingRegressor",
+                "params": {"estimator": {"estimator": "sklearn.svm.SVR", "parms": {"C": 1.0}}},
+            },
+            "params.estimator",
+            "'parms' (did you mean 'params'?)",
+        ),
+        (
+            {
+                "estimator": "sklearn.ensemble.BaggingRegressor",
+                "params": {"estimator": {"estimator": "sklearn.svm.SVR", "params": ["C"]}},
+            },
+            "params.estimator.params",
+            "arguments by name, found ['C']",
         ),
         (
             {
