@@ -554,10 +554,11 @@ def _check_utility(file: Path, spec: ModelSpec, contract: Contract) -> None:
         )
     for name in utility.needs:
         found = contract.column(name)
-        if found.logical_type not in ("number", "integer"):
+        if found.logical_type not in ("number", "integer") or not found.required:
+            gaps = "" if found.required else ", which may be missing"
             raise ConfigurationError(
                 file,
                 "utility.costs",
-                "columns of type number or integer",
-                f"{name!r} of type {found.logical_type}",
+                "required columns of type number or integer",
+                f"{name!r} of type {found.logical_type}{gaps}",
             )

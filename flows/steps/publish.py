@@ -30,7 +30,7 @@ from tasks.reports.task import (
 
 async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> BatchRecord:
     """Write the batch's pages and the model's, log them to MLflow, show them on Prefect; the batch
-    is then complete.
+    is then complete, and not before: what a run that died has not shown the next one shows.
     """
     batch = record.batch.id
     pages = _write_pages(run, record)
@@ -42,7 +42,6 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
         pages,
         run.fence,
     )
-    record = run.batches.write(record.completed_by(mlflow_run))
     publish_model(run)
     for asked in run.history.requests(batch):
         if not approval_page(run.managed, asked).exists():
@@ -58,7 +57,7 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
         await acreate_link_artifact(
             key=f"{key}-report", link=report, link_text=f"Report of {record.name}"
         )
-    return record
+    return run.batches.write(record.completed_by(mlflow_run))
 
 
 def publish_judged(run: ModelRun, judged: Iterable[BatchRecord]) -> None:

@@ -28,6 +28,7 @@ KEYS = (
     "watch",
     "training.candidates",
     "training.window",
+    "training.weights",
     "training.holdout",
     "training.first",
     "training.first_rows",
@@ -140,6 +141,8 @@ def _allows(candidate: Candidate, params: Mapping[str, Any]) -> bool:
     searched = set(candidate.search)
     fixed = {name: value for name, value in params.items() if name not in searched}
     held = all(candidate.search[name].holds(params[name]) for name in searched & set(params))
+    if candidate.early_stopping is not None:  # the rounds that it found are none of the spec's
+        fixed = {name: value for name, value in fixed.items() if name in candidate.params}
     return held and fixed == dict(candidate.params)
 
 

@@ -215,7 +215,9 @@ def _related(profile: BaselineProfile) -> list[FeatureProfile]:
     inputs = [
         f
         for f in profile.features
-        if f.kind in ("numerical", "categorical") and sum(count > 0 for count in f.counts) > 1
+        if f.kind in ("numerical", "categorical")
+        and sum(count > 0 for count in f.counts) > 1
+        and (not f.quantiles or np.isfinite(_scale(f)).all())
     ]
     if len(inputs) > COLUMNS:
         most = sorted(inputs, key=lambda f: -(f.importance or 0.0))[:COLUMNS]
@@ -238,7 +240,8 @@ def _scale(profile: FeatureProfile) -> tuple[float, float]:
     """The middle of a number's training rows, and about their standard deviation."""
     known = np.array(profile.quantiles)
     low, middle, high = known[[POINTS * 16 // 100, POINTS // 2, POINTS * 84 // 100]]
-    width = (high - low) / 2 or float(known.std())
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest double
+        width = (high - low) / 2 or float(known.std())
     return float(middle), float(width) or 1.0
 
 
@@ -355,6 +358,8 @@ def _held(
     seed: int,
 ) -> list[tuple[Related, np.ndarray]]:
     """Each relation's score on the batch's rows, with value minus expected value, (rows,)."""
+    if not relations:
+        return []
     expected = _cells(sample, related) @ np.array([r.weights for r in relations]).T
     rng, found = np.random.default_rng(seed), []
     beyond, numbers = _beyond(related, sample), _numbers(related)
@@ -392,7 +397,7 @@ def _held(
                 score=score,
                 center=float(logs.mean()),
                 spread=max(each, float(logs.std())) * float(np.sqrt(1 + 1 / number)),
-                freedom=max((number - 1) * len(found) / 2, 1.0),
+                freedom=max((number - 1) * max(len(found) / 2, 1.0), 1.0),
                 expected=expected_median,
                 found=found_median,
                 reach=reach,
@@ -418,7 +423,7 @@ def _moved(blocks: np.ndarray, bins: np.ndarray) -> float:
 
 def _log_move(moves: np.ndarray) -> np.ndarray:
     """The logarithm of how far the other numbers moved, of (stretches, numbers): (stretches,)."""
-    logs: np.ndarray = np.log(moves.mean(1) + STILL)
+    logs: np.ndarray = np.log(moves.sum(1) / max(moves.shape[1], 1) + STILL)
     return logs
 
 
@@ -452,6 +457,8 @@ def _stretches(
         return None
     rows = int(min(rows, np.median(runs[full].sum(1))))
     scores = psi(rest[full], thin(runs[full], rows, rng))
-    moves = [psi(*_runs_and_rest(own, length)[::-1])[told[0] :][: len(full)] for own in inputs]
-    logs = np.log(np.maximum(scores, 1e-12)) - _log_move(np.array(moves).T[full])
+    moves = np.zeros((len(full), len(inputs)))
+    for i, own in enumerate(inputs):
+        moves[:, i] = psi(*_runs_and_rest(own, length)[::-1])[told[0] :][: len(full)]
+    logs = np.log(np.maximum(scores, 1e-12)) - _log_move(moves[full])
     return rows, logs, len(blocks) / length

@@ -69,7 +69,7 @@ def test_prefect_killed_and_started_again(
 def _completes_or_ends_by_name(stage: Stage, paused: int) -> None:
     error = stage.run(wake=paused, state=False).get("error")
     print(error)
-    assert error is None or error.startswith("PrefectAwayError")
+    assert error is None or error.startswith("ServerAwayError")
 
 
 def _next_comes_to_the_same_end(stage: Stage, whole: dict[str, Any], prefect: Program) -> None:

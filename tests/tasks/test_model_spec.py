@@ -811,3 +811,51 @@ def test_weights_and_periods_refused_by_name(tmp_path: Path, training: Spec, mes
         manage("weather", settings_of(project))
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "where", "found"),
+    [
+        ({"gate": {"loss": "utility"}}, "gate.loss", "found none"),
+        ({"utility": {"costs": {"false_negative": "distnace"}}}, "utility", "did you mean"),
+        ({"utility": {"costs": {"false_negative": "carrier"}}}, "utility.costs", "of type string"),
+        (
+            {"utility": {"costs": {"false_negative": "plane_year"}}},
+            "utility.costs",
+            "which may be missing",
+        ),
+        (
+            {"utility": {"costs": {}}, "problem": "multiclass", "metric": "log_loss"},
+            "utility.costs",
+            "costs for a multiclass problem",
+        ),
+        ({"metric": "precision_at_0"}, "metric", "found 'precision_at_0'"),
+    ],
+)
+def test_a_utility_that_cannot_be_is_refused(
+    project: Path, keys: dict[str, object], where: str, found: str
+) -> None:
+    """By file, key and what was found."""
+    change(project, lambda spec: spec.update(keys))
+
+    with pytest.raises(ConfigurationError, match=rf"model\.yaml: {where}") as refused:
+        manage("flights", settings_of(project))
+
+    assert found in str(refused.value)
+
+
+def test_a_utility_may_name_a_required_number(project: Path) -> None:
+    """It is no feature by that, and the gate may compare by it."""
+    change(
+        project,
+        lambda spec: spec.update(
+            utility={"costs": {"false_negative": "distance", "false_positive": 3}},
+            gate={"loss": "utility"},
+        ),
+    )
+
+    spec = manage("flights", settings_of(project)).spec
+
+    assert spec.utility is not None
+    assert spec.utility.needs == ("distance",)
+    assert spec.gate.loss == "utility"

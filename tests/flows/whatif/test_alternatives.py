@@ -94,6 +94,18 @@ def test_recipe_is_the_newest_that_the_spec_allows(weather: ManagedModel) -> Non
     assert dict(recipe_of(alone, known).params) == dict(sorted(trees.params.items()))
 
 
+def test_rounds_that_early_stopping_found_are_taken(weather: ManagedModel) -> None:
+    """They stand in no spec, and are part of the recipe; what the spec fixes must still be so."""
+    own = '{"estimator":"lightgbm.LGBMRegressor","early_stopping":20,"params":{"num_leaves":9}}'
+    (asked,) = asked_for(weather, [f"training.candidates=[{own}]"])
+    known = [
+        recipe(estimator="lightgbm.LGBMRegressor", params={"n_estimators": 7, "num_leaves": 5}),
+        recipe(estimator="lightgbm.LGBMRegressor", params={"n_estimators": 80, "num_leaves": 9}),
+    ]
+
+    assert recipe_of(asked.spec, known).params == {"n_estimators": 80, "num_leaves": 9}
+
+
 def test_first_champion_waits_for_labels(weather: ManagedModel) -> None:
     """It is trained when so many batches and rows are known, and serves the next batch."""
     stream = stream_of(late=2)

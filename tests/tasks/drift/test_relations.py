@@ -167,3 +167,21 @@ def test_a_batch_by_parts_is_the_batch() -> None:
     joined = parts[0] + parts[1]
     assert (joined.bins == whole.bins).all()
     assert np.array_equal(joined.numbers, whole.numbers, equal_nan=True)
+
+
+def test_one_number_among_words() -> None:
+    """A number that only words explain is held against them."""
+    rng = np.random.default_rng(6)
+    days = np.linspace(0, 150, 3_000, endpoint=False)
+    place = rng.choice(["a", "b", "c"], 3_000)
+    height = np.where(place == "a", 5.0, 1.0) + rng.normal(size=3_000)
+    rows = pd.DataFrame({"height": height, "place": place})
+    frame, ones = _frame(rows, days), np.ones(3_000)
+    profile = make_profile(frame, frame, ones, (np.arange(3_000), ones), {})
+
+    learned = learn_relations(profile, frame, 0)
+
+    assert [one.feature for one in learned.relations] == ["height"]
+    shuffled = rows.assign(place=rng.permutation(place))
+    assert _named(_report(learned, rows, days)) == []
+    assert _named(_report(learned, shuffled, days)) == ["height"]
