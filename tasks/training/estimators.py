@@ -116,6 +116,7 @@ def rounds_found(
     truth: pd.Series,
     patience: int,
     threads: int,
+    weights: np.ndarray | None = None,
 ) -> int:
     """Return the boosting rounds after which the loss on the rows ``later`` was lowest, at least 1.
 
@@ -136,7 +137,8 @@ def rounds_found(
         later, at_end = later[known], np.searchsorted(classes, at_end[known])
     prepare = pipeline.named_steps["prepare"]
     X = prepare.fit_transform(features, target)
-    return max(1, library.stopped(booster, X, y, prepare.transform(later), at_end, patience))
+    told = (X, y, weights, prepare.transform(later), at_end)
+    return max(1, library.stopped(booster, *told, patience))
 
 
 def _threads(estimator: Any) -> list[tuple[Any, str, Any]]:  # noqa: ANN401 - an estimator

@@ -24,9 +24,10 @@ MONOTONE = ("monotonic_cst", "monotone_constraints")
 Estimator = Any
 Matrix = Any
 """An array or a frame, (rows, features); neither library carries types."""
-Stopped = Callable[[Estimator, Matrix, np.ndarray, Matrix, np.ndarray, int], int]
-"""A booster, rows and target to fit on, rows and target to look at, and the rounds without a better
-loss after which it stops -> the rounds that had the best loss.
+Weights = np.ndarray | None
+Stopped = Callable[[Estimator, Matrix, np.ndarray, Weights, Matrix, np.ndarray, int], int]
+"""A booster, rows, target and weights to fit on, rows and target to look at, and the rounds without
+a better loss after which it stops -> the rounds that had the best loss.
 """
 
 
@@ -38,6 +39,8 @@ class Library:
     """What pip installs, as it stands in ``pyproject.toml``."""
     categories: Callable[[FeatureSchema], Mapping[str, Any]]
     """Arguments that say which columns are categories, where these come first."""
+    each: bool = False
+    """Whether these are of every column, so that they cannot be told beside ``prepare``."""
     names: bool = False
     """Whether it takes categories by their names, and numbers with gaps; else as codes."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -68,27 +71,46 @@ def _kinds(schema: FeatureSchema, category: str, number: str) -> list[str]:
 
 
 def _stopped_xgboost(
-    booster: Estimator, X: Matrix, y: np.ndarray, later: Matrix, truth: np.ndarray, patience: int
+    booster: Estimator,
+    X: Matrix,
+    y: np.ndarray,
+    weights: Weights,
+    later: Matrix,
+    truth: np.ndarray,
+    patience: int,
 ) -> int:
     booster.set_params(early_stopping_rounds=patience)
-    booster.fit(X, y, eval_set=[(later, truth)], verbose=False)
+    booster.fit(X, y, sample_weight=weights, eval_set=[(later, truth)], verbose=False)
     return int(booster.best_iteration) + 1
 
 
 def _stopped_lightgbm(
-    booster: Estimator, X: Matrix, y: np.ndarray, later: Matrix, truth: np.ndarray, patience: int
+    booster: Estimator,
+    X: Matrix,
+    y: np.ndarray,
+    weights: Weights,
+    later: Matrix,
+    truth: np.ndarray,
+    patience: int,
 ) -> int:
     import lightgbm
 
     stop = lightgbm.early_stopping(patience, verbose=False)
-    booster.fit(X, y, eval_X=later, eval_y=truth, callbacks=[stop])
+    booster.fit(X, y, sample_weight=weights, eval_X=later, eval_y=truth, callbacks=[stop])
     return int(booster.best_iteration_)
 
 
 def _stopped_catboost(
-    booster: Estimator, X: Matrix, y: np.ndarray, later: Matrix, truth: np.ndarray, patience: int
+    booster: Estimator,
+    X: Matrix,
+    y: np.ndarray,
+    weights: Weights,
+    later: Matrix,
+    truth: np.ndarray,
+    patience: int,
 ) -> int:
-    booster.fit(X, y, eval_set=(later, truth), early_stopping_rounds=patience)
+    looked = {"eval_set": (later, truth), "early_stopping_rounds": patience}
+    booster.fit(X, y, sample_weight=weights, **looked)
     return int(booster.tree_count_)
 
 
@@ -96,6 +118,7 @@ LIBRARIES: Mapping[str, Library] = {
     "xgboost": Library(
         "xgboost-cpu>=3.2,<4",
         lambda schema: {"enable_categorical": True, "feature_types": _kinds(schema, "c", "q")},
+        each=True,
         rounds="n_estimators",
         stopped=_stopped_xgboost,
         numbered=True,
@@ -126,6 +149,7 @@ LIBRARIES: Mapping[str, Library] = {
     "interpret": Library(
         "interpret-core>=0.7.8,<0.8",
         lambda schema: {"feature_types": _kinds(schema, "nominal", "continuous")},
+        each=True,
         names=True,
         numbered=True,
         told_all=True,

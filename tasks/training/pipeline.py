@@ -67,6 +67,7 @@ def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Pro
             )
         _check_monotone(file, where, candidate, made)
         _check_early_stopping(file, where, candidate)
+        _check_beside_preparation(file, where, candidate)
         _check_prepare(file, where, candidate)
 
 
@@ -163,6 +164,24 @@ def _check_prepare(file: Path, where: str, candidate: Candidate) -> None:
         )
 
 
+def _check_beside_preparation(file: Path, where: str, candidate: Candidate) -> None:
+    """Refuse what needs one column a feature beside ``prepare``, which makes others."""
+    library = library_of(candidate.estimator)
+    by_names = library is not None and library.names and candidate.encode == "auto"
+    for name in MONOTONE:
+        if candidate.prepare and isinstance(candidate.params.get(name), Mapping):
+            key, expected = f"{where}.params.{name}", "no constraints by feature beside prepare"
+            raise ConfigurationError(file, key, expected, repr(dict(candidate.params[name])))
+    for feature, one in candidate.prepare.items():
+        if by_names and one.of_texts:
+            raise ConfigurationError(
+                file,
+                f"{where}.prepare.{feature}",
+                f"numbers, or encode: ordinal, for {candidate.estimator}, which takes names",
+                "a vectorizer of texts",
+            )
+
+
 def _check_early_stopping(file: Path, where: str, candidate: Candidate) -> None:
     """Refuse to stop an estimator early that cannot be, or whose rounds are searched."""
     if candidate.early_stopping is None:
@@ -221,7 +240,8 @@ def make_pipeline(
     takes_gaps = names or tags.allow_nan
     sparse = tags.sparse and not takes_gaps  # no estimator takes gaps in a sparse matrix
     by_column = _by_column(library, estimator, encode)
-    if by_column and (names or not (library and library.names)):
+    can_be_told = library is None or not (library.each and prepared)
+    if by_column and can_be_told and (names or not (library and library.names)):
         told = _told_categories(library, estimator, schema)
         estimator.set_params(**{name: v for name, v in told.items() if name not in params})
     categories = (

@@ -158,7 +158,7 @@ class _Folds:
         if library is None or patience is None or not self.forward:
             return params
         most = {library.rounds: MOST_ROUNDS, **params}
-        sample = self.sample
+        sample, weights = self.sample, sample_weights(self.weights, self.sample)
 
         def one(train: np.ndarray, test: np.ndarray) -> int:
             return rounds_found(
@@ -169,6 +169,7 @@ class _Folds:
                 sample.target.iloc[test],
                 patience,
                 threads=1,
+                weights=None if weights is None else weights[train] / weights[train].mean(),
             )
 
         return {**params, library.rounds: int(np.median(self._each(one)))}

@@ -122,8 +122,9 @@ def test_unknown_contract_names_those_that_are_there(project: Path) -> None:
         (
             lambda s: s["training"]["candidates"][0].update(serch={}),
             (
-                "training.candidates.0.serch: expected one of ['encode', 'estimator', 'params',"
-                " 'prepare', 'search'], found 'serch' (did you mean 'search'?)"
+                "training.candidates.0.serch: expected one of ['early_stopping', 'encode',"
+                " 'estimator', 'params', 'prepare', 'search'], found 'serch' (did you mean"
+                " 'search'?)"
             ),
         ),
         (

@@ -1,6 +1,6 @@
 """Tests of a version's directory: signature, example, requirements, what is in force."""
 
-import importlib
+import importlib.metadata
 import pickle
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from tasks.registry.package import NUMERICS, write_package
 from tasks.registry.runs import client
 from tasks.registry.safe_load import as_stored
 from tasks.settings import Settings
+from tasks.training.estimators import make_estimator
 from tests.tasks.builders import OPEN
 from tests.tasks.registry.conftest import FEATURES, PACKAGE
 
@@ -64,7 +65,7 @@ def test_requirements_name_what_the_model_is_made_of(
     tmp_path: Path, library: str, name: str, distribution: str, form: str
 ) -> None:
     """Whatever it is stored as, its libraries are named, each with its version here."""
-    estimator = getattr(importlib.import_module(library), name)()
+    estimator = make_estimator(f"{library}.{name}", {}, seed=0)
     estimator.fit(FEATURES[["x"]], FEATURES["x"] > 0)
     content = as_stored(estimator, "skops")[1] if form == "skops" else pickle.dumps(estimator)
 

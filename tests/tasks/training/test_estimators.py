@@ -19,7 +19,7 @@ from tasks.configuration import ConfigurationError
 from tasks.evaluation.objective import Objective
 from tasks.prediction import predict
 from tasks.records import FeatureSchema, Problem
-from tasks.training.config import Candidate, Range, TrainingConfig, Tuning
+from tasks.training.config import Candidate, Preparation, Range, TrainingConfig, Tuning
 from tasks.training.estimators import fit_pipeline, make_estimator, rounds_found
 from tasks.training.libraries import LIBRARIES
 from tasks.training.pipeline import check_candidates, make_pipeline
@@ -285,6 +285,23 @@ def test_search_puts_the_rounds_into_the_recipe(kind: str) -> None:
             "encode: ordinal",
         ),
         (
+            {
+                "estimator": "lightgbm.LGBMRegressor",
+                "params": {"monotone_constraints": {"x": 1}},
+                "prepare": {"kind": Preparation(target=5)},
+            },
+            "params.monotone_constraints",
+            "beside prepare, found {'x': 1}",
+        ),
+        (
+            {
+                "estimator": "catboost.CatBoostRegressor",
+                "prepare": {"kind": Preparation(hash=8)},
+            },
+            "prepare.kind",
+            "encode: ordinal",
+        ),
+        (
             {"estimator": "catboost.CatBoostRegressor", "params": {"iteration": 5}},
             "params",
             "'iteration' (did you mean 'iterations'?)",
@@ -332,6 +349,38 @@ def test_mistakes_are_refused_with_their_place(
 
     assert f"model.yaml: training.candidates.0.{where}: expected " in str(refusal.value)
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_are_prepared_for_every_kind(kind: str, problem: Problem) -> None:
+    """Columns that a preparation adds stand in the way of no library's own means."""
+    prepare = {"kind": Preparation(target=3), "x": Preparation(spline=4)}
+    one, (features, target) = candidate(kind, problem), _rows(problem)
+    pipeline = make_pipeline(
+        one.estimator, one.params, SCHEMA, encode="auto", seed=0, prepare=prepare
+    )
+
+    fit_pipeline(pipeline, features, target, threads=1)
+
+    classes = CLASSES if problem == "multiclass" else ()
+    assert np.isfinite(predict(pipeline, features, problem, classes)).all()
+
+
+@pytest.mark.parametrize("kind", STOPPING)
+def test_weights_move_the_rounds(kind: str) -> None:
+    """Early stopping weighs the rows that it fits as the fit does."""
+    params = {LIBRARIES[kind].rounds: 400, "learning_rate": 0.3}
+    one, (features, target) = candidate(kind, "regression", params=params), _rows("regression")
+    later, truth = _rows("regression", seed=1)
+    weights = np.where(np.arange(len(features)) % 10 == 0, 10.0, 1e-3)
+
+    def found(weights: np.ndarray | None) -> int:
+        pipeline = make_pipeline(one.estimator, one.params, SCHEMA, encode="auto", seed=0)
+        rows = (features, target, later, truth)
+        return rounds_found(pipeline, *rows, patience=5, threads=1, weights=weights)
+
+    assert found(weights) != found(None)
 
 
 def test_constraint_on_no_feature_leaves_the_candidate_out() -> None:
