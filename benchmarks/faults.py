@@ -1,12 +1,13 @@
 """Which planted faults are found, by whom, and how often an unaltered batch is called wrong.
 
-    python -m benchmarks.faults --data DIR [--streams flights beijing_pm25 ...] [--batches N]
+    python -m benchmarks.faults [--data DIR] [--streams flights beijing_pm25 ...] [--batches N]
     [--faults N] [--without evidently classifier pca contract]
 
 ``--data`` names a folder of streams, each a folder with a data.csv.gz of columns ``ts``, features
-and ``y``. Batches are held against the six before them; in each, every fault is planted in turn.
-Found is a fault whose column is named with it and is not named without it; by what names no column,
-an alarm with it where there is none without it. Side by side:
+and ``y``; without it the built-in example's flights are the one stream. Batches are held against
+the six before them; in each, every fault is planted in turn. Found is a fault whose column is named
+with it and is not named without it; by what names no column, an alarm with it where there is none
+without it. Side by side:
 
 - ours: the drift report;
 - contract: what ``kingmaker contract infer`` proposes of the baseline's rows;
@@ -126,6 +127,29 @@ class Case:
     before: np.ndarray
     number: np.ndarray
     batch: np.ndarray
+
+
+def read(data: Path | None) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Read each stream below ``data``, or the built-in flights: its name, and rows in their order,
+    with ``ts``, features and ``y``.
+    """
+    if data is None:
+        from deployments.flights.extract import extract
+
+        with tempfile.TemporaryDirectory() as directory:
+            extract(Path(directory))
+            files = sorted(Path(directory).glob("*.csv.gz"))
+            rows = pd.concat([pd.read_csv(file, low_memory=False) for file in files])
+        rows = rows.dropna(subset=["late"]).rename(
+            columns={"scheduled_departure": "ts", "late": "y"}
+        )
+        rows["ts"] = pd.to_datetime(rows["ts"], utc=True).dt.tz_localize(None)
+        rows = rows.drop(columns=rows.columns[rows.columns.str.contains("delay|tailnum|^flight$")])
+        yield "flights", rows.sort_values("ts", ignore_index=True)
+        return
+    for file in sorted(data.glob("*/data.csv.gz")):
+        rows = pd.read_csv(file, parse_dates=["ts"])
+        yield file.parent.name, rows.sort_values("ts", ignore_index=True)
 
 
 def cases(stream: Stream, times: pd.Series, most: int) -> Iterator[Case]:
@@ -412,17 +436,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--faults", type=int, default=len(NUMBERS) + len(WORDS))
     parser.add_argument("--without", nargs="*", default=[], choices=[w.lower() for w in WAYS[1:]])
     asked = parser.parse_args(argv)
-    if asked.data is None:
-        parser.error("expected --data, a folder of streams")
     machine(1)
     ways = tuple(way for way in WAYS if way.lower() not in asked.without)
     tally = Tally(ways, {way: [] for way in ways}, {}, {}, [])
-    for file in sorted(asked.data.glob("*/data.csv.gz")):
-        if asked.streams and file.parent.name not in asked.streams:
+    for name, rows in read(asked.data):
+        if asked.streams and name not in asked.streams:
             continue
-        rows = pd.read_csv(file, parse_dates=["ts"]).sort_values("ts", ignore_index=True)
         target = rows["y"].to_numpy(dtype="float64")
-        stream = stream_of(file.parent.name, rows.drop(columns=["ts", "y"]), target)
+        stream = stream_of(name, rows.drop(columns=["ts", "y"]), target)
         times = rows["ts"].dt.tz_localize("UTC")
         for number, case in enumerate(cases(stream, times, 2 if asked.quick else asked.batches)):
             look_at(case, number, asked.faults, tally)
