@@ -54,8 +54,6 @@ class Library:
     stopped: Stopped | None = None
     numbered: bool = False
     """Whether its classifiers know no classes but 0, 1, 2 and so on, or call 1.0 otherwise."""
-    told_all: bool = False
-    """Whether it is told of every column what it is, so that no other may follow."""
     monotone: Mapping[str, Any] = field(default_factory=dict)
     """Arguments without which it does not keep monotone constraints."""
     series: type = list
@@ -122,7 +120,6 @@ LIBRARIES: Mapping[str, Library] = {
         rounds="n_estimators",
         stopped=_stopped_xgboost,
         numbered=True,
-        told_all=True,
         series=tuple,
     ),
     "lightgbm": Library(
@@ -138,7 +135,6 @@ LIBRARIES: Mapping[str, Library] = {
         lambda schema: {"cat_features": _places(schema)},
         names=True,
         defaults={"logging_level": "Silent", "allow_writing_files": False},
-        told_all=True,
         threads="thread_count",
         settled=True,
         rounds="iterations",
@@ -152,7 +148,6 @@ LIBRARIES: Mapping[str, Library] = {
         each=True,
         names=True,
         numbered=True,
-        told_all=True,
     ),
 }
 """By the top-level module of an estimator's import path."""

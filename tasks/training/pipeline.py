@@ -68,7 +68,6 @@ def check_candidates(file: Path, candidates: tuple[Candidate, ...], problem: Pro
         _check_monotone(file, where, candidate, made)
         _check_early_stopping(file, where, candidate)
         _check_beside_preparation(file, where, candidate)
-        _check_prepare(file, where, candidate)
 
 
 def _check_estimator(
@@ -146,22 +145,6 @@ def _check_monotone(file: Path, where: str, candidate: Candidate, made: Any) -> 
                 "an estimator that is given one column a feature (encode: ordinal)",
                 f"encode: {candidate.encode} of {candidate.estimator}",
             )
-
-
-def _check_prepare(file: Path, where: str, candidate: Candidate) -> None:
-    """Refuse further columns where the estimator is told of each by its place."""
-    if not candidate.prepare:
-        return
-    library = library_of(candidate.estimator)
-    constrained = [name for name in MONOTONE if isinstance(candidate.params.get(name), Mapping)]
-    if (library is not None and library.told_all) or constrained:
-        beside = f"{constrained[0]}" if constrained else candidate.estimator
-        raise ConfigurationError(
-            file,
-            f"{where}.prepare",
-            "nothing beside monotone constraints, and estimators of scikit-learn and LightGBM",
-            f"prepare with {beside}",
-        )
 
 
 def _check_beside_preparation(file: Path, where: str, candidate: Candidate) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.configuration import ConfigurationError
 from tasks.prediction import predict
 from tasks.records import FeatureSchema
 from tasks.registry.safe_load import as_stored
-from tasks.training.config import Candidate, Preparation
-from tasks.training.pipeline import check_candidates, make_pipeline
+from tasks.training.config import Preparation
+from tasks.training.pipeline import make_pipeline
 from tasks.training.preparation import check_prepared
 
 SCHEMA = FeatureSchema(
@@ -185,29 +183,3 @@ def test_what_code_did_not_make_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             check_prepared(_prepared(ways), SCHEMA)
-
-
-@pytest.mark.parametrize(
-    ("path", "params", "found"),
-    [
-        (
-            BOOSTING,
-            {"monotonic_cst": {"distance": 1}},
-            "prepare with monotonic_cst",
-        ),
-        ("xgboost.XGBClassifier", {}, "prepare with xgboost.XGBClassifier"),
-    ],
-)
-def test_columns_that_are_told_by_their_place_have_no_others_behind(
-    path: str, params: dict[str, Any], found: str
-) -> None:
-    """What is said of each column would be said of another one."""
-    candidate = Candidate(estimator=path, params=params, prepare=_prepared({"town": "target"}))
-    sound = Candidate(estimator=BOOSTING, prepare=_prepared({"town": "target"}))
-
-    check_candidates(Path("model.yaml"), (sound,), "binary")
-    with pytest.raises(ConfigurationError) as caught:
-        check_candidates(Path("model.yaml"), (sound, candidate), "binary")
-
-    assert str(caught.value).startswith("model.yaml: training.candidates.1.prepare: expected ")
-    assert str(caught.value).endswith(f"found {found}")
