@@ -28,6 +28,7 @@ KEYS = (
     "watch",
     "training.candidates",
     "training.window",
+    "training.exclude",
     "training.weights",
     "training.holdout",
     "training.first",
@@ -153,7 +154,7 @@ def _plain(spec: ModelSpec, params: Mapping[str, Any], candidate: Candidate) -> 
         encode=candidate.encode,
         prepare=prepared_in_order(candidate.prepare),
         weights=spec.training.weights.in_recipe,
-        window="",
+        window=", ".join(map(str, spec.training.exclude)),
         features="",
     )
 

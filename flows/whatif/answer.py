@@ -81,8 +81,9 @@ def what_if(
 
     def replay(spec: ModelSpec) -> tuple[Outcome, Recipe] | str:
         recipe = recipe_of(spec, known)
+        left_out = spec.training.exclude
         models = made.setdefault(
-            recipe.digest(), RecipeModels(managed, stream, frame, recipe, bill)
+            recipe.digest(), RecipeModels(managed, stream, frame, recipe, bill, left_out)
         )
         begins = start_of(spec, stream)
         if begins is None:

@@ -23,7 +23,9 @@ from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict
 from tasks.records import BatchRecord, FeatureFrame, KnownLabels, Past, Problem, Recipe
+from tasks.training.config import Excluded
 from tasks.training.fit import class_labels, fit_recipe
+from tasks.training.weights import excluded
 
 LOSS: dict[Problem, str] = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mae"}
 """The metric beside the loss, which decides nothing in a replay: the cheapest there is."""
@@ -172,13 +174,22 @@ def stored_in(managed: ManagedModel) -> Path:
 
 
 class RecipeModels(Models):
-    """The models of one recipe on a model's own rows."""
+    """The models of one recipe on a model's own rows, without those of the periods ``exclude``,
+    which stand in the recipe's window.
+    """
 
     def __init__(
-        self, managed: ManagedModel, stream: Stream, frame: FeatureFrame, recipe: Recipe, bill: Bill
+        self,
+        managed: ManagedModel,
+        stream: Stream,
+        frame: FeatureFrame,
+        recipe: Recipe,
+        bill: Bill,
+        exclude: Sequence[Excluded] = (),
     ) -> None:
         super().__init__(stream, stored_in(managed), bill)
         self.managed, self.frame, self.recipe = managed, frame, recipe
+        self._left = ~excluded(frame, exclude, managed.contract)
 
     @property
     def digest(self) -> str:
@@ -192,7 +203,7 @@ class RecipeModels(Models):
     def fit(self, rows: slice) -> Callable[[slice], tuple[np.ndarray, tuple[str, ...]]]:
         """Fit the recipe, as a training does."""
         spec, seen = self.managed.spec, np.zeros(len(self.frame), dtype=bool)
-        seen[rows] = True
+        seen[rows] = self._left[rows]
         try:
             pipeline, classes = fit_recipe(
                 self.recipe, self.frame.where(seen), spec.problem, spec.training.seed

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from deployments.command.whatif import in_lines
+from flows.whatif.alternatives import asked_for, recipe_of
 from flows.whatif.answer import NothingToReplayError, advise, what_if
-from flows.whatif.models import OutOfTimeError
-from flows.whatif.past import own_rows, stored_in
+from flows.whatif.models import Bill, CannotTrainError, OutOfTimeError
+from flows.whatif.past import RecipeModels, own_rows, stored_in
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
@@ -95,6 +96,28 @@ def test_own_history_is_replayed(replayed_home: Path, tmp_path: Path) -> None:
     assert found.happened.replayed == pytest.approx(found.happened.loss, rel=0.1)
     assert "as it happened" in "\n".join(in_lines(found))
     assert "retrain.every=1" in render_whatif_page(found)
+
+
+@pytest.mark.flow
+def test_periods_that_a_policy_leaves_out_are_not_trained_on(
+    replayed_home: Path, tmp_path: Path
+) -> None:
+    """Of the rows of such a period alone nothing can be trained; the recipe is another one."""
+    copy_home(replayed_home, tmp_path)
+    managed = manage("weather", Settings(home=tmp_path, project=WEATHER_PROJECT))
+    engine = open_ledger(managed.settings.ledger_url)
+    stream, frame = own_rows(managed, engine, NOW, 10**6) or pytest.fail("no rows")
+    period = '{"from":2012-12-31,"to":2013-01-13,"why":"a-broken-sensor"}'
+    (other,) = asked_for(managed, [f"training.exclude=[{period}]"])
+    recipe = recipe_of(other.spec, [])
+    first, second = slice(0, stream.starts[1]), slice(0, stream.starts[4])
+
+    made = RecipeModels(managed, stream, frame, recipe, Bill(60.0), other.spec.training.exclude)
+
+    assert recipe.digest() != recipe_of(managed.spec, []).digest()
+    with pytest.raises(CannotTrainError):
+        made.fit(first)
+    assert made.fit(second)
 
 
 @pytest.mark.flow
