@@ -16,11 +16,9 @@ demo: .venv/installed
 up: .venv/installed
 	@$(BIN)/kingmaker up $(UP_ARGS)
 
-# One process more than there are processors: a test that waits for a server leaves one idle.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: .venv/installed-dev
 	@.ci/system-packages
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 # The tests once more, with the lines and branches that they ran; a run in a process of its own is counted too.
 coverage: TEST_ARGS = --cov --cov-report=term:skip-covered
