@@ -3,8 +3,11 @@
 Where do I go to change ...?
 
     ingest_validate.py, decision.py, scheduled.py, load.py   time and memory (docs/benchmarks.md)
-    drift.py       false alarms and power of drift reports (docs/drift.md)
+    scoring.py, reasons.py, features.py   the same of open rows, reasons, features that look back
+    estimators.py  what candidates cost (docs/estimators.md)
+    drift.py       false alarms and power of drift reports; faults.py: planted faults
+    estimates.py   estimates before labels against the truth (docs/decisions.md)
     yardstick.py   what the decisions gain on public streams (docs/yardstick.md)
     simulation     streams, policies and trials of the yardstick
-    servers        homes and servers that the others measure
+    servers        homes and servers that the others measure; harness.py: how they measure
 """

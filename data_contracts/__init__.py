@@ -9,6 +9,8 @@ Where do I go to change ...?
     compiler.py     columns, keys, types and service levels as rules
     quality.py      the standard's quality entries as rules; limits.py: their operators
     servers.py      where the data comes from, and how secrets are referred to
+    open_rows.py    what of a contract rows keep that are to be scored
+    time_format.py  times that are written in a way of their own
     diff.py         what changed between two versions, and what it breaks
     errors.py       the base of every exception, with its exit code
 

@@ -2,9 +2,10 @@
 
 Where do I go to change ...?
 
-    <model>          a model spec, and the model's own feature code
+    flights, <model> a model spec, and the model's own feature code
     command          the ``kingmaker`` command
     server           servers on this machine, compose file, Dockerfile
+    console          the pages and the JSON that they serve of all models
     register.py      specs as Prefect deployments; automations.py: what the server does by itself
     launcher.py      how a worker begins a run
     names.py         names on Prefect's server; paging.py: its lists, page by page

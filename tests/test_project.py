@@ -4,6 +4,7 @@ holds.
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -90,6 +91,26 @@ def test_image_is_built_from_what_it_copies():
     assert "*" in ignored
     assert {line[1:] for line in ignored if line.startswith("!")} == copied
     assert "deployments/server/.env" in ignored
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        init.parent
+        for top in ("data_contracts", "tasks", "flows", "deployments", "benchmarks")
+        for init in sorted((ROOT / top).rglob("__init__.py"))
+        if "Where do I go to change" in init.read_text("utf-8")
+    ],
+    ids=lambda package: package.relative_to(ROOT).as_posix(),
+)
+def test_a_package_names_what_is_in_it(package):
+    """Each module and package of it stands in its first lines, but for its Prefect tasks."""
+    said = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8")))
+    modules = {f"{file.stem}.py" for file in package.glob("*.py")} - {"__init__.py", "task.py"}
+    packages = {file.parent.name for file in package.glob("*/__init__.py")}
+    named = set(re.findall(r"[\w.]+", said))
+
+    assert sorted((modules | packages) - {"flights", "__main__.py"} - named) == []
 
 
 def test_every_benchmark_is_run_by_make_bench():

@@ -3,8 +3,10 @@
 Where do I go to change ...?
 
     cli.py            its own options, and demo, new, run, replay
-    look_cli.py       status, history, explain, why, quarantine, check: what they find is in
-                      status.py, explain.py and why.py
+    look_cli.py       status, history, explain, why, plan, whatif, features, quarantine, check: what
+                      they find is in status.py, scored.py, explain.py, why.py, plan.py, whatif.py,
+                      features.py
+    score_cli.py      score, predictions
     decision_cli.py   retrain, promote, refuse, rollback, freeze, thaw
     server_cli.py     up, deploy and what goes with servers; contract_cli.py: kingmaker contract
     people_cli.py     kingmaker user; token_cli.py: kingmaker token

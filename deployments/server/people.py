@@ -7,18 +7,15 @@ owner's alone.
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
-from deployments.server.home import USER, write_private
+from deployments.server.home import USER
+from deployments.server.kept import Kept
 from tasks.errors import MisuseError
 from tasks.records import Record
 
@@ -63,7 +60,7 @@ class People:
     """The people of a home, read again when their file has changed."""
 
     def __init__(self, home: Path) -> None:
-        self._file = people_file(home)
+        self._kept = _kept(home)
         self._seen: tuple[int, int] | None = None
         self._people: Mapping[str, Person] = {}
 
@@ -82,12 +79,12 @@ class People:
 
     def _known(self) -> Mapping[str, Person]:
         try:
-            status = self._file.stat()
+            status = self._kept.file.stat()
         except FileNotFoundError:
             self._seen, self._people = None, {}
             return self._people
         if self._seen != (seen := (status.st_mtime_ns, status.st_ino)):
-            self._seen, self._people = seen, _read(self._file)
+            self._seen, self._people = seen, self._kept.read()
         return self._people
 
 
@@ -96,9 +93,13 @@ def people_file(home: Path) -> Path:
     return home.resolve() / "servers" / "people.json"
 
 
+def _kept(home: Path) -> Kept[Person]:
+    return Kept(people_file(home), Person)
+
+
 def names(home: Path) -> tuple[str, ...]:
     """Return who may log in, by name."""
-    return tuple(sorted(_read(people_file(home))))
+    return tuple(sorted(_kept(home).read()))
 
 
 def add_person(home: Path, name: str, password: str) -> bool:
@@ -116,7 +117,7 @@ def add_person(home: Path, name: str, password: str) -> bool:
         raise PersonError(
             f"the password of {name}: expected at least {LEAST} characters, found {len(password)}"
         )
-    with _changing(home) as people:
+    with _kept(home).changing() as people:
         new = name not in people
         people[name] = Person.of(password)
     return new
@@ -124,33 +125,11 @@ def add_person(home: Path, name: str, password: str) -> bool:
 
 def remove_person(home: Path, name: str) -> None:
     """Let a person log in no more; sessions of theirs end at once. PersonError when not there."""
-    with _changing(home) as people:
+    with _kept(home).changing() as people:
         if name not in people:
             listed = ", ".join(sorted(people)) or "none"
             raise PersonError(f"{name}: expected a person who may log in, found {listed}")
         del people[name]
-
-
-@contextmanager
-def _changing(home: Path) -> Iterator[dict[str, Person]]:
-    """Give the people to be changed, one process at a time."""
-    file = people_file(home)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with file.with_suffix(".lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        people = _read(file)
-        yield people
-        write_private(file, {name: one.model_dump() for name, one in sorted(people.items())})
-
-
-_PEOPLE = TypeAdapter(dict[str, Person])
-
-
-def _read(file: Path) -> dict[str, Person]:
-    try:
-        return _PEOPLE.validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return {}
 
 
 def _digest(password: str, salt: bytes) -> bytes:

@@ -6,19 +6,13 @@ plain digest tells nothing of it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
-from deployments.server.home import write_private
+from deployments.server.kept import Kept
 from tasks.errors import MisuseError
 from tasks.records import Record
 
@@ -41,7 +35,7 @@ class Tokens:
     """The tokens of a home, read anew at each look: programs ask seldom."""
 
     def __init__(self, home: Path) -> None:
-        self._file = tokens_file(home)
+        self._kept = _kept(home)
 
     def name(self, token: str) -> str:
         """Return the name of a token; empty for one that is none of this home's."""
@@ -49,7 +43,7 @@ class Tokens:
         return next(
             (
                 name
-                for name, one in _read(self._file).items()
+                for name, one in self._kept.read().items()
                 if secrets.compare_digest(one.sha256, digest)
             ),
             "",
@@ -61,9 +55,13 @@ def tokens_file(home: Path) -> Path:
     return home.resolve() / "servers" / "tokens.json"
 
 
+def _kept(home: Path) -> Kept[Token]:
+    return Kept(tokens_file(home), Token)
+
+
 def made(home: Path) -> dict[str, datetime]:
     """Return each token's name, and when it was made."""
-    return {name: one.made for name, one in _read(tokens_file(home)).items()}
+    return {name: one.made for name, one in _kept(home).read().items()}
 
 
 def make_token(home: Path, name: str) -> str:
@@ -72,7 +70,7 @@ def make_token(home: Path, name: str) -> str:
         raise TokenError(
             f"{name!r}: expected a name of letters, digits, '.', '_' and '-', at most 64"
         )
-    with _changing(home) as tokens:
+    with _kept(home).changing() as tokens:
         if name in tokens:
             raise TokenError(
                 f"{name}: expected a new name, found a token that is called so; revoke it first"
@@ -85,32 +83,8 @@ def make_token(home: Path, name: str) -> str:
 
 def revoke_token(home: Path, name: str) -> None:
     """Have a token open nothing any more, at once; TokenError when there is none of that name."""
-    with _changing(home) as tokens:
+    with _kept(home).changing() as tokens:
         if name not in tokens:
             listed = ", ".join(sorted(tokens)) or "none"
             raise TokenError(f"{name}: expected the name of a token, found {listed}")
         del tokens[name]
-
-
-@contextmanager
-def _changing(home: Path) -> Iterator[dict[str, Token]]:
-    """Give the tokens to be changed, one process at a time."""
-    file = tokens_file(home)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with file.with_suffix(".lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        tokens = _read(file)
-        yield tokens
-        write_private(
-            file, {name: json.loads(one.model_dump_json()) for name, one in tokens.items()}
-        )
-
-
-_TOKENS = TypeAdapter(dict[str, Token])
-
-
-def _read(file: Path) -> dict[str, Token]:
-    try:
-        return _TOKENS.validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return {}

@@ -9,11 +9,14 @@ Where do I go to change ...?
     score.py, estimate.py          predictions and drift; an estimate until labels come
     labels.py, ensemble.py         mature labels; weights and recalibration
     evidence.py, decide.py         what a decision rests on; the decision about a batch
-    serving.py, delivery.py        open rows: checked, scored, kept as served; sinks
+    open_rows.py, serving.py       open rows: read and checked; scored and kept as served
+    delivery.py                    sinks
     predictions.py, champion.py    what the command scores; a version read without a lease
     challenger.py, guardrails.py   from the window to the gate; the checks of a challenger
     package.py, packaged.py        what a version needs to be loaded anywhere; what it does there
     approval.py                    requests that wait for a person
+    scorecard.py, choices.py       what past decisions were worth, when labels have come
+    names.py, run_name.py          names that flows and deployments share; of runs
     dead_runs.py                   runs on the Prefect server that died or are overdue
     kept.py, stop.py               what a run keeps in memory; a person's wish to stop
     publish.py, events.py          pages, MLflow, artifacts; events for automations

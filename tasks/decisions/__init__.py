@@ -5,6 +5,7 @@ Where do I go to change ...?
     policy.py          retrain or hold
     gate.py            promote, reject, or ask a person
     sequential.py      the test of a challenger that goes on in shadow
+    power.py           how many rows could tell a gain
     watch.py           bring the previous champion back, or not
     ensemble.py        who is a member, and how much each one counts
     recalibration.py   the correction between trainings

@@ -7,6 +7,7 @@ blocks are what is counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from tasks.errors import KingmakerError
+from tasks.evaluation.metrics import standard_error
 from tasks.records import Interval, Problem, RowSpan
 
 MIN_BLOCKS = 10
@@ -192,14 +194,20 @@ def ratio_test(sums: np.ndarray, counts: np.ndarray) -> BlockTest:
     ):  # infinite values have a mean and no variance: t is NaN, and says so
         residuals = sums - mean * counts
         se = float(np.sqrt(b / (b - 1) * (residuals**2).sum()) / n)
-    certain = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
-    t = certain if se == 0 else mean / se
-    half = float(stats.t.ppf(0.975, b - 1)) * se
+    return _tested(mean, se, means)
+
+
+def _tested(value: float, error: float, means: tuple[float, ...]) -> BlockTest:
+    """A value with its standard error over blocks, by Student's t."""
+    freedom = len(means) - 1
+    certain = 0.0 if value == 0 else float(np.copysign(np.inf, value))
+    t = certain if error == 0 else value / error
+    half = float(stats.t.ppf(0.975, freedom)) * error
     return BlockTest(
-        mean=Interval(value=mean, low=mean - half, high=mean + half),
+        mean=Interval(value=value, low=value - half, high=value + half),
         t=t,
-        p_below=float(stats.t.cdf(t, b - 1)),
-        blocks=b,
+        p_below=float(stats.t.cdf(t, freedom)),
+        blocks=len(means),
         block_means=means,
     )
 
@@ -211,17 +219,9 @@ def jackknife_test(difference: float, without: np.ndarray) -> BlockTest:
     B - 1 degrees of freedom, and the blocks' means are its pseudo-values, B d - (B - 1) d_(b).
     """
     blocks = len(without)
-    if blocks < 3 or not np.isfinite(without).all():
+    error = standard_error(without)
+    if not math.isfinite(error):
         unknown = Interval(value=difference, low=float("-inf"), high=float("inf"))
         return BlockTest(unknown, 0.0, 1.0, blocks, (difference,) * blocks)
-    se = float(np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum()))
-    certain = 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
-    t = certain if se == 0 else difference / se
-    half = float(stats.t.ppf(0.975, blocks - 1)) * se
-    return BlockTest(
-        mean=Interval(value=difference, low=difference - half, high=difference + half),
-        t=t,
-        p_below=float(stats.t.cdf(t, blocks - 1)),
-        blocks=blocks,
-        block_means=tuple((blocks * difference - (blocks - 1) * without).tolist()),
-    )
+    pseudo = blocks * difference - (blocks - 1) * without
+    return _tested(difference, error, tuple(pseudo.tolist()))

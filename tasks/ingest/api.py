@@ -195,7 +195,7 @@ class ApiSource:
         if self.contract.server.format == "csv":
             return response.content, None, None
         try:
-            answer = json.loads(response.content)
+            answer = json.loads(response.content, parse_float=_Digits)
         except ValueError as error:
             raise SourceError(
                 f"{self.name}: expected JSON, found {response.content[:40]!r}: {error}"
@@ -205,8 +205,9 @@ class ApiSource:
             where = self.api.records or "the answer"
             self._refuse(f"a list of objects as {where}, found {type(rows).__name__}")
         cursor = _at(answer, self.api.cursor) if self.api.cursor else None
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-        return lines, cursor, _at(answer, self.api.total) if self.api.total else None
+        lines = "".join(f"{_line(row)}\n" for row in rows).encode()
+        total = _at(answer, self.api.total) if self.api.total else None
+        return lines, cursor, float(total) if isinstance(total, _Digits) else total
 
     # --- the server -------------------------------------------------------------------------------
 
@@ -215,11 +216,15 @@ class ApiSource:
         session.headers["Accept"] = {"json": "application/json"}.get(
             self.contract.server.format, "text/csv"
         )
-        if self.token:
-            session.headers["Authorization"] = f"Bearer {self.token}"
+        session.auth = self._signed  # else a .netrc of the machine would sign instead
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(max_retries=self.again))
         return session
+
+    def _signed(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
 
     def _get(
         self, session: requests.Session, address: str, params: Mapping[str, str]
@@ -238,6 +243,21 @@ class ApiSource:
             hint = "; may the token read it?" if status in (401, 403) else ""
             raise SourceError(f"{self.name}: expected an answer, found status {status}{hint}")
         return response
+
+
+class _Digits(str):
+    """A number as it stands in an answer: a float would round some."""
+
+    __slots__ = ()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A row as a line of JSON, its numbers as they stood in the answer."""
+    values = (
+        f"{json.dumps(name)}: {value if isinstance(value, _Digits) else json.dumps(value)}"
+        for name, value in row.items()
+    )
+    return f"{{{', '.join(values)}}}"
 
 
 def _at(answer: Any, path: str) -> Any:  # noqa: ANN401 - any JSON

@@ -5,6 +5,7 @@ unchanged, so that a decision can be explained from the ledger years later.
 
 Where do I go to change what passes ...?
 
+    base.py         what all records are, and words that several share
     snapshot.py     ingest and validation: snapshots, verdicts, labels that have come
     model.py        training and registry: recipes, ensembles, versions
     evaluation.py   scores, comparisons, guardrails

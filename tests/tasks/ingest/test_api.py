@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ import pytest
 from urllib3.util import Retry
 
 from tasks.ingest.api import AGAIN, ApiSource, open_api
-from tasks.ingest.rows import Rows
+from tasks.ingest.formats import read_pieces
+from tasks.ingest.rows import Piece, Rows
 from tasks.ingest.snapshot import write_snapshot
 from tasks.ingest.source import SourceError, UnreadableError
 from tests.sample_contract import BATCH, DAY, Document, sample_contract, sample_rows, sample_table
@@ -331,3 +333,42 @@ def test_a_server_that_is_not_there(
         gone.read(BATCH).table()
 
     assert CANARY not in str(caught.value)
+
+
+def test_numbers_are_those_that_stand_in_the_answer(
+    source: Callable[..., ApiSource], shop: Shop
+) -> None:
+    """As of the same lines in a file: what no double holds is not rounded on the way."""
+    odd = ["1.5", "0.1", "1e2", "12345678901234567.1", "0.10000000000000000001", "7"]
+    lines = [
+        json.dumps(one | {"amount": "@"}).replace('"@"', digits)
+        for one, digits in zip(_records(), odd, strict=True)
+    ]
+    shop.answer = lambda query: (200, {}, f"[{', '.join(lines)}]".encode())
+    api = source()
+
+    def as_lines(_: frozenset[str]) -> Iterator[Piece]:
+        stream = io.BytesIO("\n".join(lines).encode())
+        for table in read_pieces(stream, "sales.json", api.contract):
+            yield Piece("sales.json", table)
+
+    found, expected = api.read(BATCH).table(), Rows(as_lines, api.contract, "sales.json").table()
+
+    assert found["amount"].to_pylist() == expected["amount"].to_pylist()
+    assert found["amount"].to_pylist()[3] == "12345678901234567.1"
+
+
+def test_the_token_is_not_replaced_by_one_of_the_machine(
+    source: Callable[..., ApiSource],
+    shop: Shop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A .netrc of the user's that knows the host is not asked."""
+    (tmp_path / "netrc").write_text("default login other password other\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    shop.gives(lambda query: _records())
+
+    source().read(BATCH).table()
+
+    assert shop.tokens == [f"Bearer {CANARY}"]
