@@ -61,7 +61,8 @@ def move_in_words(f: FeatureDrift, unit: str = "") -> str:
     elif f.histogram.after and f.histogram.before:
         pairs = zip(f.histogram.labels, f.histogram.before, f.histogram.after, strict=True)
         label, before_share, now_share = max(pairs, key=lambda one: abs(one[2] - one[1]))
-        told.append(f"{label} {percent(before_share)} to {percent(now_share)}")
+        was, is_now = percent(before_share), percent(now_share)
+        told.append(f"{label} {was} to {is_now}" if was != is_now else f"{label} {was} as before")
     for share, where in (
         (move.below, "below anything in training"),
         (move.above, "above anything in training"),

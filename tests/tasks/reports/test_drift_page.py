@@ -249,7 +249,7 @@ def test_missing_values_and_other_columns_are_told():
     assert "missing 1.0% to 31%" in text
     assert "missing values, 1 in 100,000 if nothing had changed" in text
     assert "Yes, temp: the other columns say a median of 75 °F, found 24 °F; with it humid" in text
-    assert "to the other columns unusual, 4 of 0.5, with what they say of temp" in text
+    assert "beside the other columns: unusual, 4 of 0.5, with what they say of temp" in text
 
 
 def test_rows_outside_of_training_are_told_with_their_loss():
