@@ -14,6 +14,7 @@ import pytest
 from tasks.history import in_order
 from tasks.records import (
     DriftReference,
+    Histogram,
     Hold,
     Interval,
     MissingDrift,
@@ -22,6 +23,7 @@ from tasks.records import (
     Relation,
 )
 from tasks.reports.drift_page import render_drift_page
+from tasks.reports.drift_words import move_in_words
 from tests.tasks.reports.conftest import (
     a_drift,
     a_feature,
@@ -341,3 +343,15 @@ def test_nothing_moved_is_said_so():
 
     assert "None of 2 features moved. Is that unusual? Nothing is unusual." in text
     assert "Does it matter? Nothing moved." in text
+
+
+def test_a_category_is_told_by_the_share_that_changed_most():
+    """Or as it was, where even that is the same as people read it."""
+    move = a_move(median=None, above=0.0)
+
+    def told(after: tuple[float, float]) -> str:
+        bins = Histogram(labels=("EWR", "JFK"), before=(0.4, 0.6), after=after)
+        return move_in_words(a_feature("origin", kind="categorical", histogram=bins, move=move))
+
+    assert told((0.5, 0.5)) == "EWR 40% to 50%"
+    assert told((0.401, 0.599)) == "EWR 40% as before"
