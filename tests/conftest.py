@@ -21,12 +21,15 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from tasks.batches import batch_of
+from tasks.processes import collect_seldom
 from tasks.settings import Settings, prepare_environment
 
 # Read when NumPy and scikit-learn are imported. The first is what prepare_environment sets; the
 # second is for processes of tests that share the cores: OpenBLAS has threads that spin, too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+collect_seldom()  # as in every process of ours
 
 # How fast a machine is that others use too says nothing of the code: no property test fails by the
 # clock.
