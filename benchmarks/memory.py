@@ -221,7 +221,7 @@ def bare(root: Path, file: Path) -> None:
     champion = in_force(manage(MODEL, settings), open_ledger(settings.ledger_url))
     assert champion is not None  # noqa: S101 - it was trained before
     names, writer = list(champion.trained.schema_.names), None
-    for piece in pq.ParquetFile(file).iter_batches(PIECE):
+    for piece in pq.ParquetFile(file, pre_buffer=False).iter_batches(PIECE):
         frame: pd.DataFrame = piece.to_pandas()
         predicted = champion.pipeline.predict_proba(frame[names])[:, 1]
         table = pa.Table.from_pandas(frame.assign(prediction=predicted), preserve_index=False)

@@ -19,7 +19,7 @@ from tasks.scoring.config import ScoringConfig
 from tasks.scoring.delivered import PART, delivered_names, delivered_rows
 from tasks.scoring.served import KEY, key_columns
 
-MEMORY = "512MB"
+MEMORY = "256MB"
 """What the engine may hold before it writes to its scratch directory."""
 THREADS = 2
 """Each thread needs memory of its own."""
