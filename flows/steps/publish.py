@@ -13,6 +13,7 @@ from prefect.artifacts import (
 )
 
 from flows.steps.choices import known_card
+from flows.steps.events import announce_drift
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.history import ApprovalRequest
@@ -48,6 +49,7 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
     for asked in run.history.requests(batch):
         if not approval_page(run.managed, asked).exists():
             await ask_for_approval(run, asked)
+    announce_drift(run.messages, record)
     key = f"{run.managed.name}-{batch}".lower().replace("_", "-")
     decided = [entry.decision for entry in run.history if entry.batch == batch]
     await acreate_table_artifact(
