@@ -5,7 +5,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
-SOURCES := data_contracts tasks flows deployments tests benchmarks docs
+SOURCES := data_contracts tasks flows deployments notebooks tests benchmarks docs
 
 .PHONY: demo up test test-spark coverage check crash bench docs reference audit lock clean
 

@@ -8,16 +8,20 @@ from prefect import flow, get_run_logger
 
 from flows.promote import expire_approvals
 from flows.steps.dead_runs import drop_overdue, end_dead, run_again
+from flows.steps.events import QUIET, send_again, tell
+from flows.steps.overdue import overdue
 from flows.steps.run import model_run
 from tasks.ledger.lease import LeaseHeldError, left_behind_by
+from tasks.ledger.messages import Messages
 from tasks.ledger.tables import open_ledger
-from tasks.model_spec import managed_models
+from tasks.model_spec import manage, managed_models
 from tasks.settings import Settings
 
 
 @flow(name="reconcile")
 async def reconcile() -> tuple[str, ...]:
-    """End runs that died, run again what crashed, refuse requests that are overdue.
+    """End runs that died, run again what crashed, refuse requests that are overdue, tell what has
+    not come, and send what was not sent.
 
     Returns a sentence for each.
 
@@ -39,15 +43,30 @@ async def reconcile() -> tuple[str, ...]:
         try:
             said += _tidy(model)
             said += [f"{model}: {entry.decision.reason}" for entry in expire_approvals(model)]
+            said += _tell_overdue(model)
         except LeaseHeldError:
             continue  # a run acts for it now; the next reconcile looks again
         except Exception as error:  # noqa: BLE001 - one model's trouble must not keep the others waiting; it is raised below
             failed.append(error)
+    engine = open_ledger(Settings().ledger_url)
+    async with get_client() as client:
+        said += await send_again(client, Messages(engine), datetime.now(UTC))
     for sentence in said:
         get_run_logger().info("%s", sentence)
     if failed:
         raise ExceptionGroup("some models could not be tidied up", failed)
     return tuple(said)
+
+
+def _tell_overdue(model: str) -> list[str]:
+    """Tell people what should have come or gone by now."""
+    managed = manage(model, Settings())
+    engine = open_ledger(managed.settings.ledger_url)
+    return [
+        f"{model} {one.payload['batch']}: told: {one.payload['decision']}"
+        for one in overdue(managed, engine, datetime.now(UTC))
+        if tell(Messages(engine), one, QUIET)
+    ]
 
 
 def _tidy(model: str) -> list[str]:

@@ -119,11 +119,19 @@ def read_predictions(
 
     Raises DamagedFileError when the file is not what was written.
     """
+    table = kept_predictions(lake, predictions)
+    return as_delivered(
+        table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)}
+    )
+
+
+def kept_predictions(lake: Path, predictions: Predictions) -> pa.Table:
+    """Return the predictions of a closed batch as they lie in the lake.
+
+    Raises DamagedFileError when the file is not what was written.
+    """
     path = lake / predictions.path
     found = file_sha256(path) if path.is_file() else "nothing"
     if found != predictions.sha256:
         raise DamagedFileError(path, predictions.sha256, found)
-    table = pq.ParquetFile(path).read()
-    return as_delivered(
-        table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)}
-    )
+    return pq.ParquetFile(path).read()
