@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from flows.steps.maturity import readable
 from flows.steps.pending import is_idle, waiting_batches
 from flows.steps.stop import until_stopped
 from tasks.batches import Batch
+from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.settings import Settings
@@ -42,8 +43,9 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     now = datetime.now(UTC)
     waiting = [item.batch for item in waiting_batches(managed.rows, engine, now)]
     chosen = [batch for batch in waiting if first <= batch.start and batch.end <= last]
+    known = ledger.cohorts(engine, model)
     runs: list[tuple[datetime, Batch | datetime]] = [
-        *scorings(managed, chosen),
+        *scorings(managed, chosen, known),
         *agenda(managed, chosen, now),
     ]
     for moment, what in until_stopped(sorted(runs, key=lambda run: run[0])):
@@ -59,17 +61,18 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
 
 
 def scorings(
-    managed: ManagedModel, batches: Sequence[Batch]
+    managed: ManagedModel, batches: Sequence[Batch], known: Collection[str] = ()
 ) -> tuple[tuple[datetime, datetime], ...]:
     """Return when to score open rows, and before which event time: each row at the last scheduled
     moment before its event.
 
     When a row of the past became known is not kept; its event is when its prediction was needed.
+    Those of a batch that is ``known`` by its id were open when it came first.
     """
-    scoring = managed.spec.scoring
-    if scoring is None or scoring.schedule is None or not batches:
+    scoring, new = managed.spec.scoring, [one for one in batches if one.id not in known]
+    if scoring is None or scoring.schedule is None or not new:
         return ()
-    start, end = batches[0].start, batches[-1].end
+    start, end = new[0].start, new[-1].end
     zone = ZoneInfo(scoring.schedule.timezone)
     # From the last moment before the first batch on: its first rows were scored then.
     before = CronSim(scoring.schedule.cron, start.astimezone(zone), reverse=True)
