@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -44,8 +44,9 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     waiting = [item.batch for item in waiting_batches(managed.rows, engine, now)]
     chosen = [batch for batch in waiting if first <= batch.start and batch.end <= last]
     known = ledger.cohorts(engine, model)
+    new = [batch for batch in chosen if batch.id not in known]  # others were open when they came
     runs: list[tuple[datetime, Batch | datetime]] = [
-        *scorings(managed, chosen, known),
+        *scorings(managed, new),
         *agenda(managed, chosen, now),
     ]
     for moment, what in until_stopped(sorted(runs, key=lambda run: run[0])):
@@ -54,25 +55,24 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
             if isinstance(what, Batch):
                 await monitor(model, what.id, moment)
             else:
-                await score(model, moment, what)
+                await score(model, moment, what, new[0].start)
     if not waiting and not is_idle(managed, engine, now):
         await monitor(model)  # what came is no batch of rows: labels, or a decision to be finished
     return len(chosen)
 
 
 def scorings(
-    managed: ManagedModel, batches: Sequence[Batch], known: Collection[str] = ()
+    managed: ManagedModel, batches: Sequence[Batch]
 ) -> tuple[tuple[datetime, datetime], ...]:
     """Return when to score open rows, and before which event time: each row at the last scheduled
     moment before its event.
 
     When a row of the past became known is not kept; its event is when its prediction was needed.
-    Those of a batch that is ``known`` by its id were open when it came first.
     """
-    scoring, new = managed.spec.scoring, [one for one in batches if one.id not in known]
-    if scoring is None or scoring.schedule is None or not new:
+    scoring = managed.spec.scoring
+    if scoring is None or scoring.schedule is None or not batches:
         return ()
-    start, end = new[0].start, new[-1].end
+    start, end = batches[0].start, batches[-1].end
     zone = ZoneInfo(scoring.schedule.timezone)
     # From the last moment before the first batch on: its first rows were scored then.
     before = CronSim(scoring.schedule.cron, start.astimezone(zone), reverse=True)

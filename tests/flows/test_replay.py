@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from flows.replay import replay, scorings
+from flows.replay import replay
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
-from tasks.model_spec import manage
 from tasks.records import BatchRecord, LedgerEntry, Promote, Reject, served_by
 from tasks.registry.aliases import aliased_version
 from tasks.registry.runs import client
@@ -158,29 +156,6 @@ def test_mlflow_has_runs_with_nested_candidates_and_pages(settings, records):
     newest = max(by_kind["monitor"], key=lambda run: run.data.tags["kingmaker.batch"])
     names = {file.path for file in mlflow.list_artifacts(newest.info.run_id)}
     assert {"drift.html", "validation.html", "evidently.html"} <= names
-
-
-def test_what_is_delivered_again_was_scored_before(quick_project, tmp_path):
-    """Open rows are scored at each scheduled moment before they happen, and those of a batch that
-    came before are not, for they are open no more.
-    """
-    file = quick_project / "deployments" / "weather" / "model.yaml"
-    schedule = "scoring: {schedule: {cron: 0 4 * * 1, timezone: America/New_York}}\n"
-    file.write_text(file.read_text(encoding="utf-8") + schedule, encoding="utf-8")
-    managed = manage("weather", Settings(home=tmp_path, project=quick_project))
-    weeks = [managed.rows.batch(week) for week in WEATHER_WEEKS[:3]]
-
-    all_new = scorings(managed, weeks)
-    one_again = scorings(managed, weeks, known={WEATHER_WEEKS[0]: "refused"})
-
-    assert [before for _, before in all_new] == [
-        weeks[0].start + timedelta(hours=4),
-        weeks[1].start + timedelta(hours=4),
-        weeks[2].start + timedelta(hours=4),
-        weeks[2].end,
-    ]
-    assert one_again == scorings(managed, weeks[1:])
-    assert scorings(managed, weeks[:1], known=[WEATHER_WEEKS[0]]) == ()
 
 
 def test_second_replay_finds_nothing_new(use_home, replayed_home, entries):
