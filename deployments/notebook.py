@@ -428,7 +428,7 @@ def _with_outcomes(
     """The predictions of a batch, each beside the outcome of the accepted row with its key."""
     contract, target = managed.contract, managed.spec.target
     keys, config = key_columns(contract), managed.spec.scoring or ScoringConfig()
-    kept = kept_predictions(managed.settings.lake, predictions)
+    kept = pa.concat_tables(kept_predictions(managed.settings.lake, predictions))
     given = {BATCH: pa.scalar(record.batch.id)}
     frame = to_frame(as_delivered(kept, contract, (), config.threshold, given))
     wanted = keys if managed.labels is not None else (*keys, target)

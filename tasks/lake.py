@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -18,13 +19,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from data_contracts.contract import Column
 from tasks.errors import KingmakerError
 from tasks.records import Snapshot, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -32,6 +34,10 @@ POSITION = "_row"
 """Column of a quarantine file, the last but one: the row's position in its snapshot."""
 REASONS = "_reasons"
 """Column of a quarantine file, the last: the ids of the rules that the row breaks, joined by ``;``.
+"""
+MOST_ROWS = 1_000_000
+"""Rows of a batch that are in memory at a time: of more, so many are drawn where rows are looked at
+all at once, and what takes every row takes them part by part.
 """
 _ABANDONED = 24 * 3600
 """Seconds after which a scratch directory belongs to no run any more."""
@@ -86,12 +92,21 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
 
     Given in pieces, no more than one of them is in memory.
     """
+    with _whole_file(path) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to that becomes ``path`` when the block ends, and vanishes when it
+    fails.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with named_when_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                file.writelines([content] if isinstance(content, bytes) else content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -170,6 +185,22 @@ def write_table(path: Path, table: pa.Table) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def write_tables(path: Path, tables: Iterable[pa.Table]) -> str:
+    """Write tables of one schema, one at least, as one Parquet file to ``path``, whole, and return
+    its sha256; no more than one of them is in memory.
+    """
+    import pyarrow.parquet as pq
+
+    pieces = iter(tables)
+    first = next(pieces)
+    with _whole_file(path) as file:
+        with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+            for table in itertools.chain([first], pieces):
+                writer.write_table(table)
+        file.flush()
+        return file_sha256(Path(file.name))
+
+
 def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the snapshot's rows, in its order, with those of ``columns`` that it has: its contract
     may have grown since.
@@ -177,9 +208,15 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
     Raises DamagedFileError when a part is not what was written.
     """
     import pyarrow as pa
+
+    return pa.concat_tables(_parts(lake, snapshot, columns))
+
+
+def _parts(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    """Give the rows of each part."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = []
     for part in snapshot.parts:
         path = lake / snapshot.path / part.file
         try:
@@ -197,8 +234,7 @@ def read_snapshot(lake: Path, snapshot: Snapshot, columns: Sequence[str] | None 
             if columns is None
             else [n for n in columns if n in table.column_names]
         )
-        tables.append(table.select(present))
-    return pa.concat_tables(tables)
+        yield table.select(present)
 
 
 @contextmanager
@@ -275,7 +311,16 @@ def read_span(part: Path, first: int, rows: int, columns: Sequence[str]) -> pa.T
 def read_accepted(
     lake: Path, snapshot: Snapshot, verdict: Verdict, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Return the snapshot's rows without those in quarantine.
+    """Return the snapshot's rows without those in quarantine; raises as ``accepted_parts`` does."""
+    import pyarrow as pa
+
+    return pa.concat_tables(accepted_parts(lake, snapshot, verdict, columns))
+
+
+def accepted_parts(
+    lake: Path, snapshot: Snapshot, verdict: Verdict, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Give the snapshot's rows without those in quarantine, part by part.
 
     Raises ValueError when the batch was refused, and DamagedFileError when a part, or the list of
     the rows in quarantine, is not what was written.
@@ -287,12 +332,54 @@ def read_accepted(
         raise ValueError(
             f"batch {snapshot.batch.id} was refused ({verdict.reason}): nothing may read it"
         )
-    table = read_snapshot(lake, snapshot, columns)
-    if verdict.quarantine is None:
-        return table
-    keep = np.ones(table.num_rows, dtype=bool)
-    keep[list(read_reasons(lake, verdict.quarantine))] = False
-    return table.filter(pa.array(keep))
+    aside = read_reasons(lake, verdict.quarantine) if verdict.quarantine else {}
+    positions, start = np.sort(np.fromiter(aside, dtype="i8", count=len(aside))), 0
+    for table in _parts(lake, snapshot, columns):
+        first, last = np.searchsorted(positions, [start, start + table.num_rows])
+        if first < last:
+            keep = np.ones(table.num_rows, dtype=bool)
+            keep[positions[first:last] - start] = False
+            yield table.filter(pa.array(keep))
+        else:
+            yield table
+        start += table.num_rows
+
+
+def sample_accepted(
+    lake: Path,
+    snapshot: Snapshot,
+    verdict: Verdict,
+    columns: Sequence[str] | None,
+    rows: int,
+    seed: int,
+) -> pa.Table:
+    """Return what ``read_accepted`` does; of more than ``rows`` rows one of each of as many equal
+    stretches of their order in time, drawn with ``seed``.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    total = verdict.accepted_rows
+    if total <= rows:
+        return read_accepted(lake, snapshot, verdict, columns)
+    chosen, start, tables = evenly(total, rows, seed), 0, []
+    for table in accepted_parts(lake, snapshot, verdict, columns):
+        first, last = np.searchsorted(chosen, [start, start + table.num_rows])
+        tables.append(table.take(pa.array(chosen[first:last] - start)))
+        start += table.num_rows
+    return pa.concat_tables(tables)
+
+
+def evenly(total: int, rows: int, seed: int) -> np.ndarray:
+    """Return one place of each of ``rows`` equal stretches of ``total`` places, (rows,) int64
+    ascending, drawn with ``seed``.
+    """
+    import numpy as np
+
+    edges = np.arange(rows + 1) * total // rows
+    within = np.random.default_rng(seed).random(rows) * np.diff(edges)
+    places: np.ndarray = edges[:-1] + within.astype("int64")
+    return places
 
 
 def quarantine_path(snapshot: Snapshot, reasons: Mapping[int, str]) -> str:

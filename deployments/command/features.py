@@ -64,7 +64,7 @@ def looking_back(managed: ManagedModel, engine: Engine) -> tuple[LookingBack, ..
             source=source,
             sql=sql,
             batch=None if newest is None else newest.batch.id,
-            rows=0 if newest is None else newest.verdict.rows - newest.verdict.quarantined,
+            rows=0 if newest is None else newest.verdict.accepted_rows,
             gaps=gaps.get(name),
         )
         for name, means, source, sql in told

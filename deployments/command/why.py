@@ -20,7 +20,8 @@ from tasks.errors import MisuseError
 from tasks.explanation.reasons import plain, reasons
 from tasks.features.beside import add_past
 from tasks.features.frame import build_by_spec
-from tasks.features.labels import labelled_rows
+from tasks.features.labels import with_labels
+from tasks.lake import accepted_parts
 from tasks.ledger import entries as ledger
 from tasks.ledger.tables import Engine
 from tasks.model_spec import ManagedModel
@@ -216,13 +217,17 @@ def _features(
         {} if managed.labels is None else ledger.known_batches(engine, managed.name, "labels")
     )
     known = KnownLabels(batches=tuple(of_labels.values()), as_of=record.as_of)
-    (rows,) = labelled_rows(managed, [record], known, managed.contract.column_names).values()
-    key = [
-        (name, row[f"{KEY}{name}"][0].cast(rows[name].type))
-        for name in _key_columns(managed.contract)
-    ]
+    parts, lake = list[pa.Table](), managed.settings.lake
+    columns = managed.contract.column_names
+    for part in accepted_parts(lake, record.snapshot, record.verdict, columns):
+        key = [
+            (name, row[f"{KEY}{name}"][0].cast(part[name].type))
+            for name in _key_columns(managed.contract)
+        ]
+        parts.append(_where(part, key))
+    rows = with_labels(managed, [record], {record.batch.id: pa.concat_tables(parts)}, known)
     past = Past(record.as_of)
     if managed.spec.features.of_past:
         past = ledger.past(engine, managed.name, record.as_of, managed.joined)
-    tables = add_past(managed, {record.batch.id: _where(rows, key)}, past)
+    tables = add_past(managed, rows, past)
     return build_by_spec(managed, tables, {record.batch.id: record.snapshot.sha256}).features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,8 +91,15 @@ def search(run: ModelRun) -> Search:
     """Compare the candidates on the window; NothingToTrainError when no batch is mature."""
     spec, champion = run.managed.spec, run.models.champion()
     kind = window_kind(run, champion)
-    frame = run.features(window(run, kind))
-    parts = split(run.managed, frame, unseen_from(run, champion), enough_to_judge(run))
+    records = window(run, kind)
+    frame = run.features(records, spec.training.rows)
+    parts = split(
+        run.managed,
+        frame,
+        unseen_from(run, champion),
+        enough_to_judge(run),
+        stands_for(records, frame),
+    )
     incumbent = None if champion is None else champion.trained.new_member or champion.trained.recipe
     classes = class_labels(parts.train.target, spec.problem)
     loss = Objective(spec.problem, spec.metric, classes).mean_loss
@@ -129,6 +136,17 @@ def window(run: ModelRun, kind: WindowKind) -> list[BatchRecord]:
         )
     last = run.managed.spec.training.window.last
     return records if kind == "all history" or last is None else records[-last:]
+
+
+def stands_for(records: Sequence[BatchRecord], frame: FeatureFrame) -> dict[str, float] | None:
+    """Return batch id -> how many of its rows each row of ``frame`` stands for; None where each
+    stands for itself.
+    """
+    taken = frame.batch.value_counts()
+    found = {
+        r.batch.id: r.verdict.accepted_rows / max(taken.get(r.batch.id, 0), 1) for r in records
+    }
+    return None if max(found.values()) <= 1 else found
 
 
 def need_news(run: ModelRun) -> None:
@@ -170,7 +188,8 @@ def _same_again(run: ModelRun, made: TrainedModel, records: list[BatchRecord]) -
     labels = labelled_by(run.managed, records, run.known_labels)
     return (
         now | {(s.batch, s.snapshot) for s in labels} <= known
-        and features_sha256(run.managed, run.features(records)) == made.recipe.features
+        and features_sha256(run.managed, run.features(records, run.managed.spec.training.rows))
+        == made.recipe.features
     )
 
 

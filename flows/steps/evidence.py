@@ -106,7 +106,7 @@ def labelled_rows(record: BatchRecord) -> int:
     """Return the accepted rows of a batch whose labels may be used."""
     if record.labelled is not None:
         return record.labelled.labelled
-    return record.verdict.rows - record.verdict.quarantined
+    return record.verdict.accepted_rows
 
 
 def freeze_evidence(run: ModelRun, record: BatchRecord) -> FreezeEvidence:
@@ -341,7 +341,7 @@ def policy_evidence(
         least_rows=least,
         drift_share=None if record.drift is None else record.drift.share,
         training_age=None if newest is None else run.as_of - run.managed.rows.batch(newest).end,
-        rows_since_training=sum(r.verdict.rows - r.verdict.quarantined for r in since),
+        rows_since_training=sum(r.verdict.accepted_rows for r in since),
         trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
         awaits_approval=asked[-1].decision.version if champion is None and asked else None,
         gains=realised_gains(run.history),

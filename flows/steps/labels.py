@@ -14,8 +14,8 @@ from tasks.cohorts import due, labels_read, why_waiting
 from tasks.drift.histograms import outside_rows
 from tasks.drift.task import measure_target
 from tasks.evaluation.metrics import EvaluationError
-from tasks.evaluation.scored import LabelledRows, Scored
-from tasks.evaluation.task import judge_apart, judge_performance, parted_loss, score_labelled
+from tasks.evaluation.scored import Scored
+from tasks.evaluation.task import judge_apart, judge_performance, parted_loss
 from tasks.features.labels import count_labelled, count_unknown
 from tasks.records import BatchRecord, Labelled, LoadedModel
 from tasks.scoring.task import served_batch
@@ -109,8 +109,7 @@ def _scored(run: ModelRun, models: Sequence[LoadedModel], record: BatchRecord) -
             int((~known).sum()),
             len(rows),
         )
-        some = LabelledRows.of(rows.frame.where(known))
-        return [score_labelled(run.managed, model, some) for model in models]
+        return [one.where(known) for one in scored]
     except EvaluationError as refused:
         get_run_logger().warning("%s is not judged: %s", record.name, refused)
         return []
@@ -132,6 +131,6 @@ def _count_unknown(run: ModelRun) -> None:
                 "%s: %d of %d labels belong to no row that was accepted",
                 one.name,
                 unknown,
-                one.verdict.rows - one.verdict.quarantined,
+                one.verdict.accepted_rows,
             )
         run.labels.write(one.with_unknown(unknown))

@@ -120,7 +120,8 @@ def write_predictions_of(managed: ManagedModel, batch: str, target: Path | Binar
     known = ledger.known_batches(engine, managed.name).get(batch)
     if known is not None and known.predictions is not None:
         with table_writer(target) as write:
-            write(read_predictions(lake, known.predictions, managed.contract, config))
+            for table in read_predictions(lake, known.predictions, managed.contract, config):
+                write(table)
         return known.predictions.rows
     parts = served_parts(engine, managed.name, batch)
     if not parts:

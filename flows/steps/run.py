@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,8 +18,9 @@ from tasks.decisions.rules import decide
 from tasks.evaluation.scored import LabelledRows, Scored
 from tasks.evaluation.task import score_labelled
 from tasks.features.labels import frame_key
-from tasks.features.task import build_features
+from tasks.features.task import build_features, features_by_part
 from tasks.history import History
+from tasks.lake import MOST_ROWS
 from tasks.ledger.entries import known_runs
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
 from tasks.ledger.messages import Messages
@@ -47,6 +48,8 @@ from tasks.settings import Settings
 
 FRAMES = 4
 """Feature frames that a run keeps: of the new batch, and of those whose labels have matured."""
+ROOM = 2 * MOST_ROWS
+"""Rows that the frames which it keeps have together."""
 SCORED = 8
 """Predictions for labelled rows that a run keeps: of a few versions for each of those batches."""
 
@@ -75,9 +78,17 @@ class ModelRun:
     """What people are told."""
     registry_away: str = ""
     """Why MLflow could not be asked when the run began; empty when it answered."""
-    _frames: Kept[tuple[object, ...], FeatureFrame] = field(default_factory=lambda: Kept(FRAMES))
-    _labelled: Kept[tuple[object, ...], LabelledRows] = field(default_factory=lambda: Kept(FRAMES))
-    _scored: Kept[tuple[object, ...], Scored] = field(default_factory=lambda: Kept(SCORED))
+    most: int = MOST_ROWS
+    """Rows of a batch that are in memory at a time."""
+    _frames: Kept[tuple[object, ...], FeatureFrame] = field(
+        default_factory=lambda: Kept(FRAMES, ROOM, len)
+    )
+    _labelled: Kept[tuple[object, ...], LabelledRows] = field(
+        default_factory=lambda: Kept(FRAMES, ROOM, len)
+    )
+    _scored: Kept[tuple[object, ...], Scored] = field(
+        default_factory=lambda: Kept(SCORED, 2 * ROOM, lambda one: len(one.rows))
+    )
 
     @classmethod
     def of(
@@ -145,15 +156,24 @@ class ModelRun:
             return Past(self.as_of, joined=joined)
         return Past(self.as_of, self.batches.revisions, self.labels.revisions, joined=joined)
 
-    def features(self, records: Sequence[BatchRecord]) -> FeatureFrame:
+    def features(self, records: Sequence[BatchRecord], older: int | None = None) -> FeatureFrame:
         """Return the features of batches, with the labels that are known at the run's moment; those
-        of the same batches are built once.
+        of the same batches are built once. Of a batch of more than ``most`` rows so many are drawn;
+        given ``older``, of those before the newest so many together.
         """
         known, past = self.known_labels, self.past
         return self._frames.get(
-            frame_key(self.managed, records, known, past),
-            lambda: build_features(self.managed, records, known, past),
+            (older, *frame_key(self.managed, records, known, past)),
+            lambda: build_features(self.managed, records, known, past, self.most, older),
         )
+
+    def every_row(self, record: BatchRecord) -> Iterable[FeatureFrame]:
+        """Return the features of all rows of a batch: as ``features`` has them, or, of more than
+        ``most`` rows, part by part and without labels from a contract of their own.
+        """
+        if record.verdict.accepted_rows <= self.most:
+            return (self.features([record]),)
+        return features_by_part(self.managed, record, self.past)
 
     def scored(self, model: LoadedModel, record: BatchRecord) -> Scored:
         """Return what a model predicts for the labelled rows of a batch: each version is asked

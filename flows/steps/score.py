@@ -10,10 +10,19 @@ from flows.steps.estimate import estimated
 from flows.steps.events import announce_skew
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
+from tasks.drift.histograms import Counts, count_part
 from tasks.drift.task import draw_evidently, measure_drift
 from tasks.errors import KingmakerError
-from tasks.records import BatchRecord, FeatureFrame, LoadedModel, ServedPart, Skew
-from tasks.scoring.task import score, skew
+from tasks.records import (
+    BatchRecord,
+    FeatureFrame,
+    LoadedModel,
+    Predictions,
+    ServedPart,
+    Skew,
+)
+from tasks.scoring.predictions import Predicted
+from tasks.scoring.task import predict_batch, score, skew
 
 
 class ContractBrokenError(KingmakerError):
@@ -33,14 +42,29 @@ def score_batch(run: ModelRun, record: BatchRecord, champion: LoadedModel) -> Ba
         champion = run.models.served(record.predictions)
     _check_usable(run, record, champion)
     frame, managed = run.features([record]), run.managed
-    parts = served_before(run, record)
-    predicted, predictions = score(managed, champion, frame, parts)
+    parts, counted, known = served_before(run, record), list[Counts](), list[Predicted]()
+
+    def seen(one: Predicted) -> None:
+        counted.append(count_part(champion.profile, one.frame, one.predicted))
+        known.extend([one] if one.frame is frame else [])
+
+    predictions = score(managed, champion, record, run.every_row(record), parts, seen)
+    if not known:
+        get_run_logger().info(
+            "%s: %d rows scored part by part; what looks at rows one by one looks at %d of them,"
+            " evenly over time",
+            record.name,
+            predictions.rows,
+            len(frame),
+        )
+        known.append(predict_batch(managed, champion, frame, parts))
+    predicted = known[0].predicted
     mature = record.batch.id not in waiting(run)
-    drift = measure_drift(managed, champion, frame, predicted, mature=mature)
+    drift = measure_drift(managed, champion, frame, counted, mature=mature)
     page = managed.settings.reports / managed.name / record.batch.id / "evidently.html"
     draw_evidently(managed, champion, frame, drift, page, run.fence)
     estimate = estimated(run, record, champion, predicted)
-    skew = measured_skew(run, record, frame, parts)
+    skew = measured_skew(run, record, frame, parts, predictions)
     return run.batches.write(record.scored(predictions, drift, estimate, skew))
 
 
@@ -52,7 +76,7 @@ def serve(run: ModelRun, record: BatchRecord, champion: LoadedModel | None) -> B
         return record
     _check_usable(run, record, champion)
     parts = served_before(run, record)
-    _, predictions = score(run.managed, champion, run.features([record]), parts)
+    predictions = score(run.managed, champion, record, run.every_row(record), parts)
     get_run_logger().warning(
         "%s: scored by the local copy of version %d; the rest waits, because %s",
         record.name,
@@ -71,10 +95,14 @@ def served_before(run: ModelRun, record: BatchRecord) -> tuple[ServedPart, ...]:
 
 
 def measured_skew(
-    run: ModelRun, record: BatchRecord, frame: FeatureFrame, parts: tuple[ServedPart, ...]
+    run: ModelRun,
+    record: BatchRecord,
+    frame: FeatureFrame,
+    parts: tuple[ServedPart, ...],
+    predictions: Predictions,
 ) -> Skew | None:
     """Compare the batch's features with those that its rows were served by, and raise the alarm."""
-    found = skew(run.managed, frame, parts)
+    found = skew(run.managed, frame, parts, predictions)
     if found is not None and found.alarms:
         worst = found.alarms[0]
         get_run_logger().warning(

@@ -188,7 +188,7 @@ def _record(
     include = () if managed.spec.scoring is None else managed.spec.scoring.include
     while True:
         there = served_parts(engine, managed.name, batch)
-        fresh = newly_served(rows, contract, earlier.newest(batch, there), as_of)
+        fresh = newly_served(rows, contract, earlier.newest(batch, there, rows.rows), as_of)
         if not fresh.any():
             return None
         table = served_table(rows.where(fresh), contract, include)

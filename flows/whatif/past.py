@@ -57,7 +57,7 @@ def own_rows(
     past = Past(now)
     if spec.features.of_past:
         past = ledger.past(engine, name, now, managed.joined)
-    rows = sum(r.verdict.rows - r.verdict.quarantined for r in records)
+    rows = sum(r.verdict.accepted_rows for r in records)
     share = min(1.0, most / rows)
     frames, kept = list[FeatureFrame](), list[BatchRecord]()
     for record in records:

@@ -5,7 +5,7 @@ Parts merge by adding, so a batch need never be whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -110,6 +110,20 @@ class Counts:
                 for mine, theirs in zip(self.spreads, other.spreads, strict=True)
             ),
             outside=self.outside + other.outside,
+        )
+
+    def with_target(self, target: Counts) -> Counts:
+        """Return the same with the columns that are counted in ``target`` as there."""
+        return replace(
+            self,
+            columns=tuple(
+                mine if own is None else own
+                for mine, own in zip(self.columns, target.columns, strict=True)
+            ),
+            spreads=tuple(
+                mine if own is None else own
+                for mine, own in zip(self.spreads, target.spreads, strict=True)
+            ),
         )
 
 

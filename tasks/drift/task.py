@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from prefect import get_run_logger
 
 from tasks.drift.effect import hold, read_held
 from tasks.drift.evidently_report import draw_report, draw_sample
-from tasks.drift.histograms import count_part, count_target
+from tasks.drift.histograms import Counts, count_target
 from tasks.drift.profile import add_history, make_profile
 from tasks.drift.relations import draw_rows, learn_relations
 from tasks.drift.summary import add_target, summarise_drift
@@ -74,15 +76,19 @@ def measure_drift(
     managed: ManagedModel,
     champion: LoadedModel,
     frame: FeatureFrame,
-    predicted: np.ndarray,
+    counted: Sequence[Counts],
     *,
     mature: bool,
 ) -> DriftSummary:
-    """Hold the batch against the baseline that travels with the champion; its target too when
-    labels are ``mature``.
+    """Hold the batch, ``counted`` part by part, against the baseline that travels with the
+    champion; its target too when labels are ``mature``.
+
+    ``frame`` holds its rows, or as many as are looked at one by one.
     """
     seed = managed.spec.training.seed
-    counts = count_part(champion.profile, frame, predicted, target=mature)
+    counts = functools.reduce(operator.add, counted)
+    if mature:
+        counts = counts.with_target(count_target(champion.profile, frame))
     return summarise_drift(
         champion.profile,
         champion.trained.version,

@@ -39,7 +39,8 @@ class LabelledRows:
     @classmethod
     def of(cls, frame: FeatureFrame) -> LabelledRows:
         """Take the rows of ``frame`` whose label is known; EvaluationError when there are none."""
-        labelled = frame.where(frame.target.notna().to_numpy())
+        known = frame.target.notna().to_numpy()
+        labelled = frame if known.all() else frame.where(known)
         if not len(labelled):
             raise EvaluationError(
                 f"batch {max(frame.snapshots)}: expected labelled rows, found none of"

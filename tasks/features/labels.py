@@ -6,7 +6,8 @@ whatever the others are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.contract import Contract
-from tasks.lake import arrow_type, read_accepted
+from tasks.lake import MOST_ROWS, accepted_parts, arrow_type, sample_accepted
 from tasks.model_spec import ManagedModel
 from tasks.records import BatchRecord, KnownLabels, LabelSnapshot, Past
 
@@ -27,17 +28,60 @@ def labelled_rows(
     records: Sequence[BatchRecord],
     labels: KnownLabels,
     columns: Sequence[str],
+    most: int = MOST_ROWS,
+    older: int | None = None,
 ) -> dict[str, pa.Table]:
-    """Return batch id -> its accepted rows with these columns and their labels."""
-    lake = managed.settings.lake
-    rows = {r.batch.id: read_accepted(lake, r.snapshot, r.verdict, columns) for r in records}
+    """Return batch id -> its accepted rows with these columns and their labels; of some so many as
+    ``to_draw`` says, evenly over time, drawn with the spec's seed.
+    """
+    lake, seed = managed.settings.lake, managed.spec.training.seed
+    wanted = to_draw(records, most, older)
+    rows = {
+        r.batch.id: sample_accepted(lake, r.snapshot, r.verdict, columns, wanted[r.batch.id], seed)
+        for r in records
+    }
+    return with_labels(managed, records, rows, labels, most)
+
+
+def to_draw(records: Sequence[BatchRecord], most: int, older: int | None) -> dict[str, int]:
+    """Return batch id -> how many of its rows are taken: all, and of more than ``most`` so many.
+
+    Given ``older``, no more than ``most`` are taken of the newest batches together, and of those
+    before them ``older`` together, of each its share. ``records`` are oldest first.
+    """
+    rows = {r.batch.id: r.verdict.accepted_rows for r in records}
+    found = {id: min(count, most) for id, count in rows.items()}
+    if older is None or not found:
+        return found
+    ends = itertools.accumulate(reversed(rows.values()))
+    whole = sum(1 for end in ends if end <= most)
+    before = list(rows)[: len(rows) - max(1, whole)]
+    total = sum(rows[id] for id in before)
+    return found | {id: min(rows[id], max(1, rows[id] * older // max(total, 1))) for id in before}
+
+
+def with_labels(
+    managed: ManagedModel,
+    records: Sequence[BatchRecord],
+    rows: Mapping[str, pa.Table],
+    labels: KnownLabels,
+    most: int = MOST_ROWS,
+) -> dict[str, pa.Table]:
+    """Return ``rows`` of ``records`` with their labels, where these come from a contract of their
+    own; of more than ``most`` labels no others are in memory than those of these rows.
+    """
     if managed.labels is None or not rows:
-        return rows
-    read = labels_for(records, labels)
+        return dict(rows)
+    lake, read = managed.settings.lake, labels_for(records, labels)
     contract, on, target = managed.labels.contract, managed.label_key, managed.spec.target
-    needed = dict.fromkeys([*on, target, contract.event_time])
-    none = pa.schema([(name, arrow_type(contract.column(name))) for name in needed]).empty_table()
-    tables = [none, *(read_accepted(lake, one.snapshot, one.verdict, list(needed)) for one in read)]
+    needed = list(dict.fromkeys([*on, target, contract.event_time]))
+    tables = [pa.schema([(n, arrow_type(contract.column(n))) for n in needed]).empty_table()]
+    keys = None
+    if sum(one.verdict.rows for one in read) > most:
+        keys = pa.concat_tables([table.select(list(on)) for table in rows.values()])
+    for one in read:
+        parts = accepted_parts(lake, one.snapshot, one.verdict, needed)
+        tables += (part if keys is None else with_row(part, keys, on) for part in parts)
     newest = newest_labels(tables, contract, on, target, labels.as_of)
     return {id: add_labels(table, newest, on, target) for id, table in rows.items()}
 
@@ -91,10 +135,12 @@ def count_labelled(
 ) -> tuple[int, int]:
     """Return how many accepted rows the batch has, and how many of them have their label."""
     columns = (managed.spec.target,) if managed.labels is None else managed.label_key
-    (rows,) = labelled_rows(managed, [record], labels, columns).values()
-    if managed.spec.target not in rows.column_names:  # the contract has named it since
-        return rows.num_rows, 0
-    return rows.num_rows, rows.num_rows - rows[managed.spec.target].null_count
+    known, target = 0, managed.spec.target
+    for part in accepted_parts(managed.settings.lake, record.snapshot, record.verdict, columns):
+        (rows,) = with_labels(managed, [record], {record.batch.id: part}, labels).values()
+        if target in rows.column_names:  # else the contract has named it since
+            known += rows.num_rows - rows[target].null_count
+    return record.verdict.accepted_rows, known
 
 
 def count_unknown(
@@ -106,12 +152,15 @@ def count_unknown(
     shortest way.
     """
     on, lake = managed.label_key, managed.settings.lake
-    left = read_accepted(lake, labels.snapshot, labels.verdict, on)
-    for record in records:
-        if not left.num_rows:
-            break
-        left = without_row(left, read_accepted(lake, record.snapshot, record.verdict, on), on)
-    return int(left.num_rows)
+    unknown, newest_first = 0, tuple(records)
+    for left in accepted_parts(lake, labels.snapshot, labels.verdict, on):
+        for record in newest_first:
+            if not left.num_rows:
+                break
+            for rows in accepted_parts(lake, record.snapshot, record.verdict, on):
+                left = without_row(left, rows, on)
+        unknown += left.num_rows
+    return unknown
 
 
 def newest_labels(
@@ -150,9 +199,18 @@ def add_labels(rows: pa.Table, labels: pa.Table, on: Sequence[str], target: str)
 
 def without_row(labels: pa.Table, rows: pa.Table, on: Sequence[str]) -> pa.Table:
     """Return those of ``labels`` whose key none of ``rows`` has."""
+    return labels.filter(pa.array(~_has_row(labels, rows, on)))
+
+
+def with_row(labels: pa.Table, rows: pa.Table, on: Sequence[str]) -> pa.Table:
+    """Return those of ``labels`` whose key one of ``rows`` has."""
+    return labels.filter(pa.array(_has_row(labels, rows, on)))
+
+
+def _has_row(labels: pa.Table, rows: pa.Table, on: Sequence[str]) -> np.ndarray:
     known = _keys(rows, on).drop_duplicates()
     found = _keys(labels, on).merge(known, on=list(on), how="left", indicator=True)["_merge"]
-    return labels.filter(pa.array((found == "left_only").to_numpy()))
+    return np.asarray(found == "both")
 
 
 def _keys(table: pa.Table, on: Sequence[str]) -> pd.DataFrame:

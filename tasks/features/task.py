@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from tasks.features.fresh import ROWS as ELSEWHERE
 from tasks.features.fresh import SameElsewhere
 from tasks.features.labels import labelled_by, labelled_rows
 from tasks.features.neighbours import SameAlone
+from tasks.lake import MOST_ROWS, accepted_parts
 from tasks.model_spec import ManagedModel
 from tasks.prediction import predict_frame
 from tasks.records import (
@@ -32,21 +33,43 @@ from tasks.task import task
 
 @task("build features")
 def build_features(
-    managed: ManagedModel, records: Sequence[BatchRecord], labels: KnownLabels, past: Past
+    managed: ManagedModel,
+    records: Sequence[BatchRecord],
+    labels: KnownLabels,
+    past: Past,
+    most: int = MOST_ROWS,
+    older: int | None = None,
 ) -> FeatureFrame:
     """Build the features of the accepted rows of ``records``: the one path for training and for
-    scoring.
+    scoring. Of a batch of more than ``most`` rows so many are drawn, evenly over time; given
+    ``older``, of those before the newest so many together.
 
     ``labels`` are what was read of the model's contract of labels, if it has one; ``past`` is what
     its features look back on.
     """
-    rows = labelled_rows(managed, records, labels, managed.contract.column_names)
+    rows = labelled_rows(managed, records, labels, managed.contract.column_names, most, older)
     rows = add_past(managed, rows, past)
     return replace(
         _build(managed, records, rows),
         labelled_by=labelled_by(managed, records, labels),
         looked_back=looked_back(managed, rows.values(), past),
     )
+
+
+def features_by_part(
+    managed: ManagedModel, record: BatchRecord, past: Past
+) -> Iterator[FeatureFrame]:
+    """Give the features of all accepted rows of a batch, part by part and without labels from a
+    contract of their own: what is in memory is bounded by the part.
+    """
+    snapshot, target = record.snapshot, managed.spec.target
+    columns = managed.contract.column_names
+    for rows in accepted_parts(managed.settings.lake, snapshot, record.verdict, columns):
+        if not rows.num_rows:
+            continue
+        if managed.labels is not None:
+            rows = rows.append_column(target, pa.nulls(rows.num_rows, pa.float64()))
+        yield _build(managed, [record], add_past(managed, {record.batch.id: rows}, past))
 
 
 @task("check features")

@@ -60,6 +60,11 @@ class Verdict(Record):
     """Lake path of the quarantined rows with their reasons, relative to the lake."""
 
     @property
+    def accepted_rows(self) -> int:
+        """Rows that are not in quarantine."""
+        return self.rows - self.quarantined
+
+    @property
     def refused(self) -> bool:
         """Whether nothing may be trained or scored on the batch."""
         return self.outcome == "refuse"

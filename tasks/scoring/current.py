@@ -14,6 +14,7 @@ from tasks.lake import scratch_directory, write_whole
 from tasks.records import ServedPart
 from tasks.scoring.config import ScoringConfig
 from tasks.scoring.delivered import PART, delivered_names, delivered_rows
+from tasks.scoring.served import KEY, key_columns
 
 MEMORY = "512MB"
 """What the engine may hold before it writes to its scratch directory."""
@@ -75,6 +76,23 @@ def write_newest(
                 " TO $target (FORMAT parquet, COMPRESSION zstd)",
                 {"files": files, "target": str(target)},
             )
+
+
+def served_keys(lake: Path, parts: Sequence[ServedPart], contract: Contract) -> int:
+    """Return how many keys were served in ``parts``, each counted once, out of core."""
+    key = ", ".join(_quoted(f"{KEY}{name}") for name in key_columns(contract))
+    files = [str(lake / part.path) for part in parts]
+    with (
+        scratch_directory(lake, "served") as scratch,
+        duckdb.connect(
+            config={"temp_directory": str(scratch), "memory_limit": MEMORY}
+        ) as connection,
+    ):
+        # The paths are our own; the names are quoted.
+        query = f"SELECT DISTINCT {key} FROM read_parquet($files, hive_partitioning = false)"
+        found = connection.execute(f"SELECT count(*) FROM ({query})", {"files": files})
+        ((number,),) = found.fetchall()
+    return int(number)
 
 
 def _quoted(name: str) -> str:

@@ -7,6 +7,8 @@ The columns are named as those of a served part are; ``version`` says what predi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.lake import DamagedFileError, file_sha256, write_table
+from tasks.lake import DamagedFileError, file_sha256, write_tables
 from tasks.large import large_numbers
 from tasks.prediction import why_no_number
 from tasks.records import FeatureFrame, LoadedModel, Predictions, Problem, served_by
@@ -23,6 +25,17 @@ from tasks.scoring.config import ScoringConfig
 from tasks.scoring.delivered import BATCH, SCORED_AT, VERSION, as_delivered
 from tasks.scoring.served import KEY, PREDICTION, PROBABILITY
 from tasks.scoring.skew import ServedBatch
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A part of a closed batch with what is predicted for its rows."""
+
+    frame: FeatureFrame
+    predicted: np.ndarray
+    """(rows,), or (rows, classes) with one column a class: what was served, where a row was."""
+    served: ServedBatch | None = None
+    """What was predicted before the batch closed; None when nothing was."""
 
 
 def without_prediction(
@@ -62,48 +75,57 @@ def without_prediction(
 
 
 def write_predictions(
-    lake: Path,
-    model: LoadedModel,
-    frame: FeatureFrame,
-    predicted: np.ndarray,
-    served: ServedBatch | None = None,
+    lake: Path, model: LoadedModel, batch: str, snapshot: str, parts: Iterable[Predicted]
 ) -> Predictions:
-    """Write keys, event time, prediction and version of every row, and return the record.
-
-    ``predicted`` is (rows,), or (rows, classes) with one column a class; NaN is written as missing.
-    Where a row was ``served``, it is what was predicted then.
+    """Write keys, event time, prediction and version of every row of a batch, one part after the
+    other, and return the record.
     """
-    trained, batch = model.trained, max(frame.snapshots)
+    trained, name = model.trained, served_by(model.trained.version, model.adjusted_by)
+    rows = served = unknown = 0
+
+    def tables() -> Iterator[pa.Table]:
+        nonlocal rows, served, unknown
+        for part in parts:
+            rows += len(part.frame)
+            served += 0 if part.served is None else int(part.served.rows.sum())
+            unknown += int((~_known(part.predicted)).sum())
+            yield _table(part, trained.classes, name)
+
+    path = Path("predictions") / trained.model / batch / f"{name}-{snapshot[:16]}.parquet"
+    sha256 = write_tables(lake / path, tables())
+    return Predictions(
+        model=trained.model,
+        batch=batch,
+        version=trained.version,
+        snapshot=snapshot,
+        rows=rows,
+        path=path.as_posix(),
+        sha256=sha256,
+        adjusted_by=model.adjusted_by,
+        served=served,
+        unknown=unknown,
+    )
+
+
+def _table(part: Predicted, classes: Sequence[str], name: str) -> pa.Table:
+    """What is kept of a part: NaN is written as missing, and where a row was served, it is what was
+    predicted then.
+    """
+    frame, predicted, served = part.frame, part.predicted, part.served
     table = pa.Table.from_pandas(frame.keys, preserve_index=False)
     table = table.rename_columns([f"{KEY}{name}" for name in table.column_names])
     if predicted.ndim == 1:
         table = table.append_column(PREDICTION, pa.array(predicted, pa.float64(), from_pandas=True))
-    for position, label in enumerate(trained.classes):
+    for position, label in enumerate(classes):
         values = pa.array(predicted[:, position], pa.float64(), from_pandas=True)
         table = table.append_column(f"{PROBABILITY}{label}", values)
-    name = served_by(trained.version, model.adjusted_by)
     version = np.full(len(frame), name, dtype="object")
     moments = pd.Series(pd.NaT, index=range(len(frame)), dtype="datetime64[us, UTC]")
     if served is not None:
         version = np.where(served.rows, served.served_by, version)
         moments = served.scored_at
     table = table.append_column(VERSION, pa.array(version, pa.string()))
-    table = table.append_column(SCORED_AT, pa.array(moments, pa.timestamp("us", tz="UTC")))
-    snapshot = frame.snapshots[batch]
-    path = Path("predictions") / trained.model / batch / f"{name}-{snapshot[:16]}.parquet"
-    sha256 = write_table(lake / path, table)
-    return Predictions(
-        model=trained.model,
-        batch=batch,
-        version=trained.version,
-        snapshot=snapshot,
-        rows=len(frame),
-        path=path.as_posix(),
-        sha256=sha256,
-        adjusted_by=model.adjusted_by,
-        served=0 if served is None else int(served.rows.sum()),
-        unknown=int((~_known(predicted)).sum()),
-    )
+    return table.append_column(SCORED_AT, pa.array(moments, pa.timestamp("us", tz="UTC")))
 
 
 def _known(predicted: np.ndarray) -> np.ndarray:
@@ -114,19 +136,19 @@ def _known(predicted: np.ndarray) -> np.ndarray:
 
 def read_predictions(
     lake: Path, predictions: Predictions, contract: Contract, config: ScoringConfig
-) -> pa.Table:
-    """Return the predictions of a closed batch, named as delivered rows are.
+) -> Iterator[pa.Table]:
+    """Give the predictions of a closed batch as they were written, part by part, named as delivered
+    rows are.
 
     Raises DamagedFileError when the file is not what was written.
     """
-    table = kept_predictions(lake, predictions)
-    return as_delivered(
-        table, contract, (), config.threshold, {BATCH: pa.scalar(predictions.batch)}
-    )
+    given = {BATCH: pa.scalar(predictions.batch)}
+    for table in kept_predictions(lake, predictions):
+        yield as_delivered(table, contract, (), config.threshold, given)
 
 
-def kept_predictions(lake: Path, predictions: Predictions) -> pa.Table:
-    """Return the predictions of a closed batch as they lie in the lake.
+def kept_predictions(lake: Path, predictions: Predictions) -> Iterator[pa.Table]:
+    """Give the predictions of a closed batch as they lie in the lake, part by part.
 
     Raises DamagedFileError when the file is not what was written.
     """
@@ -134,4 +156,6 @@ def kept_predictions(lake: Path, predictions: Predictions) -> pa.Table:
     found = file_sha256(path) if path.is_file() else "nothing"
     if found != predictions.sha256:
         raise DamagedFileError(path, predictions.sha256, found)
-    return pq.ParquetFile(path).read()
+    file = pq.ParquetFile(path)
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tasks.lake import DamagedFileError, arrow_type, file_sha256, write_whole
+from tasks.lake import MOST_ROWS, DamagedFileError, arrow_type, file_sha256, write_whole
 from tasks.records import FeatureFrame, LoadedModel, ServedPart, served_by
 
 KEY, VALUE, FEATURE, PROBABILITY = "key:", "value:", "feature:", "probability:"
@@ -132,20 +132,29 @@ def _hashes(column: pa.Array) -> np.ndarray:
 class ServedBefore:
     """What was served of each batch, as one run that adds to it looks at it: each part that others
     have written is read once, and its own are not read at all, for no key comes twice in a run.
+
+    Where others have written more than ``most`` rows, no more of them are in memory than those
+    that are asked about, and their parts are read whenever rows of their time are.
     """
 
-    def __init__(self, lake: Path, contract: Contract) -> None:
-        self._lake, self._contract = lake, contract
-        self._seen: dict[str, set[str]] = {}
+    def __init__(self, lake: Path, contract: Contract, most: int = MOST_ROWS) -> None:
+        self._lake, self._contract, self._most = lake, contract, most
+        self._own: set[str] = set()
+        self._read: dict[str, set[str]] = {}
         self._newest: dict[str, pd.DataFrame] = {}
 
-    def newest(self, batch: str, parts: Sequence[ServedPart]) -> pd.DataFrame:
+    def newest(self, batch: str, parts: Sequence[ServedPart], rows: pa.Table) -> pd.DataFrame:
         """Return the newest served row of each key of a batch, of all its ``parts`` but one's own,
-        as ``by_key`` has them; ``parts`` are oldest first.
+        as ``by_key`` has them: of the keys of ``rows`` at least; ``parts`` are oldest first.
         """
-        seen = self._seen.setdefault(batch, set())
-        new = [part for part in parts if part.path not in seen]
-        seen |= {part.path for part in new}
+        theirs = [part for part in parts if part.path not in self._own]
+        if sum(part.rows for part in theirs) > self._most:
+            asked = rows.select(list(key_columns(self._contract))).to_pandas()
+            found = newest_served(self._lake, theirs, self._contract, among=asked)
+            return by_key(found, self._contract)
+        read = self._read.setdefault(batch, set())
+        new = [part for part in theirs if part.path not in read]
+        read |= {part.path for part in new}
         if new or batch not in self._newest:
             added = newest_served(self._lake, new, self._contract)
             if batch in self._newest:
@@ -156,7 +165,7 @@ class ServedBefore:
 
     def wrote(self, part: ServedPart) -> None:
         """Say that a part is one's own."""
-        self._seen.setdefault(part.batch, set()).add(part.path)
+        self._own.add(part.path)
 
 
 def by_key(served: pd.DataFrame, contract: Contract) -> pd.DataFrame:
@@ -189,20 +198,30 @@ def newly_served(
 
 
 def newest_served(
-    lake: Path, parts: Sequence[ServedPart], contract: Contract, columns: Sequence[str] = (DIGEST,)
+    lake: Path,
+    parts: Sequence[ServedPart],
+    contract: Contract,
+    columns: Sequence[str] = (DIGEST,),
+    among: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the newest served prediction of each key, as (keys, key columns + ``columns`` +
     ``served_by`` + ``scored_at``).
 
-    ``parts`` are of one batch, oldest first. Raises DamagedFileError when one is not what was
-    written.
+    ``parts`` are of one batch, oldest first. Given ``among``, (rows, key columns), other keys are
+    left out as each part is read. Raises DamagedFileError when one is not what was written.
     """
     keys = key_columns(contract)
     wanted = [f"{KEY}{name}" for name in keys] + list(columns)
-    frames = []
+    frames, asked = list[pd.DataFrame](), None
+    if among is not None:
+        asked = by_key(among[list(keys)].drop_duplicates(), contract).index
+        moments = among[contract.event_time]
+        parts = [part for part in parts if _within(lake, part, contract, moments)]
     for part in parts:
         frame = read_part(lake, part, wanted).to_pandas()
         frame = frame.rename(columns={f"{KEY}{name}": name for name in keys})
+        if asked is not None:
+            frame = frame[asked.get_indexer(by_key(frame[list(keys)], contract).index) >= 0]
         frames.append(frame.assign(served_by=part.served_by, scored_at=part.scored_at))
     if not frames:
         none = {name: pa.array([], arrow_type(contract.column(name))) for name in keys}
@@ -211,6 +230,22 @@ def newest_served(
             **{name: pd.Series(dtype="object") for name in (*columns, "served_by", "scored_at")}
         )
     return _newest_of(frames, contract)
+
+
+def _within(lake: Path, part: ServedPart, contract: Contract, moments: pd.Series) -> bool:
+    """Whether a part may hold a row of the time of ``moments``; True where its file does not say.
+
+    A file that is gone or damaged is one that may: reading it says so.
+    """
+    try:
+        metadata = pq.read_metadata(lake / part.path)
+    except (OSError, pa.ArrowException):
+        return True
+    place = metadata.schema.names.index(f"{KEY}{contract.event_time}")
+    times = [metadata.row_group(i).column(place).statistics for i in range(metadata.num_row_groups)]
+    if not all(one is not None and one.has_min_max for one in times):
+        return True
+    return any(one.min <= moments.max() and one.max >= moments.min() for one in times)
 
 
 def _newest_of(served: Sequence[pd.DataFrame], contract: Contract) -> pd.DataFrame:

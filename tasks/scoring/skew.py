@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
+from tasks.lake import MOST_ROWS
 from tasks.records import FeatureFrame, FeatureSkew, ServedPart, Skew, SkewExample
 from tasks.scoring.config import SkewConfig
 from tasks.scoring.served import FEATURE, PREDICTION, PROBABILITY, key_columns, newest_served
@@ -45,6 +46,7 @@ def served_of(
     frame: FeatureFrame,
     contract: Contract,
     classes: Sequence[str] = (),
+    most: int = MOST_ROWS,
 ) -> ServedBatch:
     """Return what was predicted for the rows of ``frame``, found by key; ``parts`` are of its
     batch.
@@ -52,7 +54,8 @@ def served_of(
     Raises DamagedFileError when a part is not what was written.
     """
     columns = [f"{PROBABILITY}{label}" for label in classes] or [PREDICTION]
-    newest = newest_served(lake, parts, contract, columns)
+    asked = frame.keys if sum(part.rows for part in parts) > most else None
+    newest = newest_served(lake, parts, contract, columns, asked)
     found = frame.keys.merge(newest, on=list(key_columns(contract)), how="left")
     values = found.reindex(columns=columns).to_numpy(dtype="float64", na_value=np.nan)
     rows = found["served_by"].notna().to_numpy()
@@ -72,9 +75,13 @@ def measure_skew(
     frame: FeatureFrame,
     contract: Contract,
     config: SkewConfig,
+    gone: int | None = None,
 ) -> Skew | None:
     """Hold the features of a closed batch against those that its rows were served by; None when
     none was served.
+
+    Where ``frame`` is but a sample of the batch's rows, ``gone`` is how many served rows the batch
+    does not hold, and no others than those of the sample are compared.
 
     Numbers are the same when they differ by at most a billionth: sums may be made in another order.
     Features that some part was written without are left out.
@@ -82,7 +89,8 @@ def measure_skew(
     if not parts:
         return None
     names = _in_all(lake, parts, frame)
-    newest = newest_served(lake, parts, contract, [f"{FEATURE}{name}" for name in names])
+    columns, asked = [f"{FEATURE}{name}" for name in names], None if gone is None else frame.keys
+    newest = newest_served(lake, parts, contract, columns, asked)
     keys = list(key_columns(contract))
     closed = pd.concat([frame.keys, frame.features[names].add_prefix(_CLOSED)], axis=1)
     both = newest.merge(closed, on=keys, how="inner", validate="one_to_one")
@@ -111,7 +119,7 @@ def measure_skew(
             )
     return Skew(
         rows=len(both),
-        gone=len(newest) - len(both),
+        gone=len(newest) - len(both) if gone is None else gone,
         limit=config.limit,
         features=tuple(sorted(features, key=lambda one: (-one.differing, one.feature))),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import KingmakerError
+from tasks.lake import evenly
 from tasks.records import FeatureFrame, RowSpan
 
 
@@ -43,12 +44,17 @@ class Split:
     folds: tuple[Fold, ...] = ()
     """Oldest first."""
 
-    def bounded(self, rows: int, seed: int) -> Split:
+    def bounded(self, rows: int, seed: int, stands_for: Mapping[str, float] | None = None) -> Split:
         """Return the split with at most ``rows`` rows to train on, and to fit for each fold on,
-        evenly over time.
+        evenly over time: ``stands_for`` says of batches that were not read whole how many of
+        theirs each row stands for.
         """
-        folds = tuple(replace(f, train=evenly_over_time(f.train, rows, seed)) for f in self.folds)
-        train = evenly_over_time(self.train, rows, seed)
+
+        def drawn(frame: FeatureFrame) -> FeatureFrame:
+            return evenly_over_time(frame, rows, seed, stands_for)
+
+        folds = tuple(replace(fold, train=drawn(fold.train)) for fold in self.folds)
+        train = drawn(self.train)
         if train is self.train:
             return self
         left = train.batch.value_counts()
@@ -61,16 +67,26 @@ class Split:
         )
 
 
-def evenly_over_time(frame: FeatureFrame, rows: int, seed: int) -> FeatureFrame:
+def evenly_over_time(
+    frame: FeatureFrame, rows: int, seed: int, stands_for: Mapping[str, float] | None = None
+) -> FeatureFrame:
     """Return the frame itself, or, where it has more than ``rows`` rows, one row of each of as many
     equal stretches of their order in time, drawn with ``seed``.
+
+    Where the rows of a batch stand for more than themselves, by ``stands_for``, stretches are equal
+    in what their rows stand for; a row that is drawn for two stands for both.
     """
     if len(frame) <= rows:
         return frame
-    edges = np.arange(rows + 1) * len(frame) // rows
-    within = np.random.default_rng(seed).random(rows) * np.diff(edges)
+    order = np.argsort(frame.moments, kind="stable")
+    if stands_for is None:
+        places = evenly(len(frame), rows, seed)
+    else:
+        ends = np.cumsum(frame.batch.map(stands_for).to_numpy()[order])
+        drawn = (np.arange(rows) + np.random.default_rng(seed).random(rows)) * (ends[-1] / rows)
+        places = np.minimum(np.searchsorted(ends, drawn, side="right"), len(frame) - 1)
     chosen = np.zeros(len(frame), dtype=bool)
-    chosen[np.argsort(frame.moments, kind="stable")[edges[:-1] + within.astype("int64")]] = True
+    chosen[order[places]] = True
     return frame.where(chosen)
 
 
@@ -169,7 +185,8 @@ def _folds(
 
 def _labelled(frame: FeatureFrame) -> FeatureFrame:
     """The rows whose label is known; NoTrainingRowsError when there are none."""
-    labelled = frame.where(frame.target.notna().to_numpy())
+    known = frame.target.notna().to_numpy()
+    labelled = frame if known.all() else frame.where(known)
     if not len(labelled):
         raise NoTrainingRowsError(
             f"batches {sorted(frame.snapshots)}: expected labelled rows, found none of"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -34,16 +34,19 @@ def split(
     frame: FeatureFrame,
     unseen_from: datetime | None,
     enough: Callable[[pd.Series, np.ndarray], bool],
+    stands_for: Mapping[str, float] | None = None,
 ) -> Split:
     """Hold out what judges a challenger: the newest rows of the newest batch, or whole batches
     that the champion has not seen, where those are too few. What is left is trained on, but for
     what the spec excludes, and at most as many rows as it says.
+
+    ``stands_for`` says of batches of which rows were drawn how many of theirs each stands for.
     """
     config = managed.spec.training
     parts = split_to_judge(frame, config.holdout, unseen_from, enough)
     if config.exclude:
         parts = leave_out(parts, lambda rows: excluded(rows, config.exclude, managed.contract))
-    bounded = parts.bounded(config.rows, config.seed)
+    bounded = parts.bounded(config.rows, config.seed, stands_for)
     if len(bounded.train) < len(parts.train):
         get_run_logger().info(
             "%s: trained on %d of %d rows, evenly over time (training.rows)",

@@ -1,21 +1,28 @@
 """Tests of the lake: things are whole or absent, and what was damaged is refused."""
 
+import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.ingest.snapshot import Sizes, write_snapshot
 from tasks.lake import (
     POSITION,
     REASONS,
     DamagedFileError,
+    accepted_parts,
     checked_parts,
+    evenly,
     file_sha256,
     new_directory,
     quarantine_path,
@@ -24,9 +31,11 @@ from tasks.lake import (
     read_rows,
     read_snapshot,
     read_span,
+    sample_accepted,
     scratch_directory,
     to_frame,
     write_table,
+    write_tables,
     write_whole,
 )
 from tasks.records import Snapshot, Verdict
@@ -129,6 +138,33 @@ def test_written_table_reads_back(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "t.parquet").equals(table)
 
 
+def test_tables_become_one_file(tmp_path: Path) -> None:
+    """In their order; a single one is the very file that it would be alone."""
+    tables = [sample_table(6).slice(i, 2) for i in (0, 2, 4)]
+
+    sha256 = write_tables(tmp_path / "many.parquet", iter(tables))
+
+    assert pq.read_table(tmp_path / "many.parquet").equals(sample_table(6))
+    assert sha256 == file_sha256(tmp_path / "many.parquet")
+    one = write_tables(tmp_path / "one.parquet", [sample_table()])
+    assert one == write_table(tmp_path / "alone.parquet", sample_table())
+
+
+def test_tables_that_end_early_leave_no_file(tmp_path: Path) -> None:
+    """The file before stays as it was, and nothing temporary is left."""
+    write_whole(tmp_path / "t.parquet", b"old")
+
+    def cut_short() -> Iterator[pa.Table]:
+        yield sample_table()
+        raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError, match="crash"):
+        write_tables(tmp_path / "t.parquet", cut_short())
+
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+    assert (tmp_path / "t.parquet").read_bytes() == b"old"
+
+
 def test_snapshot_reads_back(lake: Path, snapshot: Snapshot) -> None:
     """All parts in order, with exactly the columns that were written."""
     assert read_snapshot(lake, snapshot).equals(sample_table(6))
@@ -179,6 +215,38 @@ def test_accepted_rows_are_those_not_in_quarantine(lake: Path, snapshot: Snapsho
 
     assert read_accepted(lake, snapshot, verdict, ["id"])["id"].to_pylist() == [1, 3, 4, 6]
     assert read_reasons(lake, str(verdict.quarantine)) == {1: "a", 4: "a;b"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 12),
+    st.sets(st.integers(0, 11)),
+    st.integers(1, 12),
+    st.integers(0, 3),
+)
+def test_parts_of_any_size_hold_the_same_rows(
+    part: int, aside: set[int], rows: int, seed: int
+) -> None:
+    """However a batch is cut, whatever is in quarantine: all its accepted rows, part by part, and
+    the same sample of them, one row of each stretch.
+    """
+    ids = [i + 1 for i in range(12) if i not in aside]
+    with tempfile.TemporaryDirectory() as directory:
+        lake, contract = Path(directory) / "lake", sample_contract(Path(directory))
+        cut = write_snapshot(lake, sample_table(12), contract, BATCH, "test", Sizes(part=part))
+        verdict = verdict_of(lake, cut, dict.fromkeys(sorted(aside), "a"))
+        parts = list(accepted_parts(lake, cut, verdict, ["id"]))
+        sample = sample_accepted(lake, cut, verdict, ["id"], rows, seed)["id"].to_pylist()
+
+    assert [id for table in parts for id in table["id"].to_pylist()] == ids
+    assert len(parts) == -(-12 // part)
+    if rows >= len(ids):
+        assert sample == ids
+    else:
+        assert sample == [ids[place] for place in evenly(len(ids), rows, seed)]
+        edges = [i * len(ids) // rows for i in range(rows + 1)]
+        stretches = [ids[a:b] for a, b in itertools.pairwise(edges)]
+        assert all(id in some for id, some in zip(sample, stretches, strict=True))
 
 
 def test_refused_batch_is_never_read(lake: Path, snapshot: Snapshot) -> None:

@@ -27,6 +27,20 @@ def test_the_one_used_longest_ago_goes_first() -> None:
     assert kept.get("b", lambda: "anew") == "anew"
 
 
+def test_large_values_are_fewer() -> None:
+    """Those used longest ago go until the others fit; the newest stays, however large it is."""
+    kept = Kept[str, str](3, room=4, size=len)
+    for value in ("aa", "bb", "ccc"):
+        kept.get(value, lambda value=value: value)
+
+    assert kept.get("ccc", lambda: "anew") == "ccc"
+    assert kept.get("bb", lambda: "b") == "b"
+    assert kept.get("ccc", lambda: "anew") == "ccc"
+    assert kept.get("dddddd", lambda: "dddddd") == "dddddd"
+    assert kept.get("dddddd", lambda: "anew") == "dddddd"
+    assert kept.get("ccc", lambda: "anew") == "anew"
+
+
 def test_what_cannot_be_made_is_not_kept() -> None:
     """An error is the caller's, and the next may try again."""
     kept = Kept[str, float](1)

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.contract import Contract, load_contract
-from tasks.features.labels import add_labels, newest_labels, without_row
+from tasks.batches import batch_named
+from tasks.features.labels import add_labels, newest_labels, to_draw, with_row, without_row
+from tests.tasks.builders import batch_record
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ON, TARGET = ("booking_id",), "cancelled"
@@ -141,3 +143,45 @@ def test_labels_of_nobody() -> None:
     )
 
     assert left["booking_id"].to_pylist() == [2, 2]
+
+
+def test_labels_of_some_rows() -> None:
+    """Those whose key some row has, each of them."""
+    found = with_row(
+        table([(1, 0, True), (2, 0, True), (2, 1, False), (3, 0, True)]), rows([3, 2, 2]), ON
+    )
+
+    assert found["booking_id"].to_pylist() == [2, 2, 3]
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    st.integers(1, 60),
+    st.none() | st.integers(1, 60),
+)
+def test_rows_that_are_taken_are_bounded(counts: list[int], most: int, older: int | None) -> None:
+    """Of each batch no more than it has, and one at least; of a training the newest ones whole, as
+    far as they fit, and those before them together no more than asked for.
+    """
+    records = [
+        batch_record(
+            batch=batch_named(f"2020-01-{day:02d}", "day", "UTC"),
+            verdict=batch_record().verdict.but(rows=count + 2, quarantined=2),
+        )
+        for day, count in enumerate(counts, start=1)
+    ]
+
+    taken = list(to_draw(records, most, older).values())
+
+    assert all(1 <= one <= count for one, count in zip(taken, counts, strict=True))
+    if older is None:
+        assert taken == [min(count, most) for count in counts]
+        return
+    whole = 1
+    while whole < len(counts) and sum(counts[-whole - 1 :]) <= most:
+        whole += 1
+    assert taken[-whole:] == [min(count, most) for count in counts[-whole:]]
+    before = counts[:-whole]
+    assert sum(taken[:-whole]) <= older + len(before)  # one at least of each
+    if sum(before) <= older:
+        assert taken[:-whole] == before

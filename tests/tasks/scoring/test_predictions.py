@@ -1,6 +1,7 @@
 """Tests of the predictions of a closed batch, in the lake."""
 
 import hashlib
+import itertools
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,9 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.lake import DamagedFileError
-from tasks.records import FeatureFrame
+from tasks.records import FeatureFrame, LoadedModel, Predictions
 from tasks.scoring.config import ScoringConfig
-from tasks.scoring.predictions import read_predictions, without_prediction, write_predictions
+from tasks.scoring.predictions import (
+    Predicted,
+    read_predictions,
+    without_prediction,
+    write_predictions,
+)
 from tasks.scoring.skew import ServedBatch
 from tests.sample_contract import column, sample_contract
 from tests.tasks.builders import FixedProbability, frame_of, loaded_model
@@ -28,17 +34,22 @@ def _frame() -> FeatureFrame:
     return frame_of(pd.DataFrame({"p": [0.1, 0.5, 0.9]}), [0.0, np.nan, 1.0], days=[1, 2, 3])
 
 
+def _write(lake: Path, model: LoadedModel, *parts: Predicted) -> Predictions:
+    """Write the predictions of a batch, part by part."""
+    ((batch, snapshot),) = parts[0].frame.snapshots.items()
+    return write_predictions(lake, model, batch, snapshot, parts)
+
+
 def test_file_holds_keys_prediction_and_version(tmp_path: Path) -> None:
     """Every row has its event time, its key, its prediction and the version that made it, labelled
     or not.
     """
     frame = _frame()
 
-    written = write_predictions(
+    written = _write(
         tmp_path,
         loaded_model(FixedProbability(), frame, version=7),
-        frame,
-        np.array([0.1, 0.5, 0.9]),
+        Predicted(frame, np.array([0.1, 0.5, 0.9])),
     )
 
     table = pq.read_table(tmp_path / written.path, partitioning=None)
@@ -75,7 +86,7 @@ def test_rows_that_were_served_say_by_whom_and_when(tmp_path: Path) -> None:
     )
     model = loaded_model(FixedProbability(), frame, version=7)
 
-    written = write_predictions(tmp_path, model, frame, np.array([0.2, 0.5, 0.8]), served)
+    written = _write(tmp_path, model, Predicted(frame, np.array([0.2, 0.5, 0.8]), served))
 
     table = pq.read_table(tmp_path / written.path, partitioning=None)
     assert table["version"].to_pylist() == ["v6", "v7", "v6.3"]
@@ -90,8 +101,8 @@ def test_each_version_has_its_own_file(tmp_path: Path) -> None:
     frame, p = _frame(), np.array([0.1, 0.5, 0.9])
 
     paths = [
-        write_predictions(
-            tmp_path, loaded_model(FixedProbability(), frame, version=v), frame, p
+        _write(
+            tmp_path, loaded_model(FixedProbability(), frame, version=v), Predicted(frame, p)
         ).path
         for v in (1, 2, 1)
     ]
@@ -108,7 +119,7 @@ def test_multiclass_has_a_column_a_class(tmp_path: Path) -> None:
     model = loaded_model(None, frame, classes=("early", "late", "on time"))
 
     table = pq.read_table(
-        tmp_path / write_predictions(tmp_path, model, frame, shares).path, partitioning=None
+        tmp_path / _write(tmp_path, model, Predicted(frame, shares)).path, partitioning=None
     )
 
     assert table["probability:late"].to_pylist() == [0.2, 0.8, 0.3]
@@ -122,11 +133,55 @@ def test_small_batches(tmp_path: Path, rows: int) -> None:
     whole = _frame()
     frame = whole.where(np.arange(3) < rows)
 
-    written = write_predictions(tmp_path, loaded_model(None, whole), frame, np.array([0.5] * rows))
+    predicted = Predicted(frame, np.array([0.5] * rows))
+    written = _write(tmp_path, loaded_model(None, whole), predicted)
 
     assert (
         pq.read_table(tmp_path / written.path, partitioning=None).num_rows == written.rows == rows
     )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 11), unique=True))
+def test_cutting_a_batch_into_parts_changes_nothing(cuts: list[int]) -> None:
+    """Wherever it is cut: the same rows, in their order, and the same counts."""
+    frame = frame_of(pd.DataFrame({"p": np.arange(12.0)}), [0.0] * 12, days=list(range(12)))
+    predicted, noon = np.arange(12) / 12, datetime(2020, 1, 1, 12, tzinfo=UTC)
+    predicted[[3, 8]] = np.nan
+    served = ServedBatch(
+        rows=np.arange(12) % 3 == 0,
+        predicted=predicted,
+        served_by=np.array(["v6"] * 12, dtype="object"),
+        scored_at=pd.Series([noon] * 12, dtype="datetime64[us, UTC]"),
+    )
+
+    def part(rows: np.ndarray) -> Predicted:
+        of_rows = ServedBatch(
+            served.rows[rows],
+            served.predicted[rows],
+            served.served_by[rows],
+            served.scored_at[rows].reset_index(drop=True),
+        )
+        return Predicted(frame.where(rows), predicted[rows], of_rows)
+
+    edges = [0, *sorted(cuts), 12]
+    places = np.arange(12)
+    model = loaded_model(FixedProbability(), frame)
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        whole = _write(Path(one), model, part(places >= 0))
+        cut = _write(
+            Path(other),
+            model,
+            *(part((places >= a) & (places < b)) for a, b in itertools.pairwise(edges)),
+        )
+        tables = [
+            pq.ParquetFile(Path(lake) / written.path).read()
+            for lake, written in ((one, whole), (other, cut))
+        ]
+
+    assert tables[0].equals(tables[1])
+    assert (cut.rows, cut.served, cut.unknown) == (12, 4, 2)
+    assert cut.but(sha256=whole.sha256) == whole
 
 
 @settings(max_examples=50, deadline=None)
@@ -138,9 +193,8 @@ def test_keys_of_any_name(keys: list[str]) -> None:
     frame = _frame()
     frame = replace(frame, keys=pd.DataFrame({key: [7 + i, 8, 9] for i, key in enumerate(keys)}))
     with tempfile.TemporaryDirectory() as lake:
-        written = write_predictions(
-            Path(lake), loaded_model(FixedProbability(), frame), frame, np.array([0.1, np.nan, 0.9])
-        )
+        predicted = Predicted(frame, np.array([0.1, np.nan, 0.9]))
+        written = _write(Path(lake), loaded_model(FixedProbability(), frame), predicted)
         table = pq.ParquetFile(Path(lake) / written.path).read()
 
     columns = table.column_names
@@ -186,10 +240,10 @@ def test_they_are_read_as_delivered_rows_are(tmp_path: Path) -> None:
     """Under the contract's names, with the batch; a damaged file is refused."""
     contract = sales_contract(tmp_path)
     frame = features_of(open_table(contract))
-    written = write_predictions(tmp_path, loaded_model(None, frame), frame, np.arange(6) / 10)
+    written = _write(tmp_path, loaded_model(None, frame), Predicted(frame, np.arange(6) / 10))
     config = ScoringConfig(include=("shop",), decision_threshold=0.3)
 
-    rows = read_predictions(tmp_path, written, contract, config)
+    (rows,) = read_predictions(tmp_path, written, contract, config)
 
     assert rows.column_names == [
         "sold_at",
@@ -203,4 +257,4 @@ def test_they_are_read_as_delivered_rows_are(tmp_path: Path) -> None:
     assert rows["decision"].to_pylist() == [False] * 3 + [True] * 3
     (tmp_path / written.path).write_bytes(b"")
     with pytest.raises(DamagedFileError, match="predictions/flights"):
-        read_predictions(tmp_path, written, contract, config)
+        next(read_predictions(tmp_path, written, contract, config))

@@ -192,7 +192,8 @@ def test_each_earlier_part_is_read_once(
     earlier, there, wrote = ServedBefore(tmp_path, contract), list(theirs), []
     for i in range(9):
         scored = scored_sales(contract, rows[i])
-        if newly_served(scored, contract, earlier.newest("2013-05-17", there), EVENING).any():
+        known = earlier.newest("2013-05-17", there, scored.rows)
+        if newly_served(scored, contract, known, EVENING).any():
             number = len(there) + 1
             there.append(served_sales(tmp_path, contract, scored, number=number))
             earlier.wrote(there[-1])
@@ -202,6 +203,26 @@ def test_each_earlier_part_is_read_once(
 
     assert wrote == [3, 4, 5, 6, 8]
     assert reads == [part.path for part in (*theirs, between)]
+
+
+def test_of_many_earlier_rows_those_that_are_asked_about_are_known(
+    tmp_path: Path, contract: Contract, reads: list[str]
+) -> None:
+    """Parts of another time are not even read; what is news is what it would be."""
+    rows = [open_table(contract, 9).slice(i, 3) for i in (0, 3, 6)]
+    theirs = [
+        served_sales(tmp_path, contract, scored_sales(contract, some), number=i)
+        for i, some in enumerate(rows[:2], start=1)
+    ]
+    earlier = ServedBefore(tmp_path, contract, most=0)
+    asked = scored_sales(contract, open_table(contract, 9).slice(4, 4))
+
+    known = earlier.newest("2013-05-17", theirs, asked.rows)
+
+    assert newly_served(asked, contract, known, EVENING).tolist() == [False, False, True, True]
+    assert reads == [theirs[1].path]
+    earlier.wrote(theirs[1])
+    assert not len(earlier.newest("2013-05-17", theirs[1:], asked.rows))
 
 
 @given(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.scoring.config import SkewConfig
+from tasks.scoring.current import served_keys
 from tasks.scoring.skew import measure_skew, served_of
 from tests.sample_contract import column
 from tests.tasks.scoring.served_sales import (
@@ -156,3 +157,41 @@ def test_classes_are_put_in_order_and_an_unknown_one_is_nothing(tmp_path: Path) 
     assert pd.DataFrame(found.predicted).drop_duplicates().to_numpy().tolist() == [
         [0.75, 0.25, 0.0]
     ]
+
+
+def test_of_many_served_rows_no_others_are_read_than_those_of_the_frame(tmp_path: Path) -> None:
+    """What is found is the same: the newest of each key, wherever parts lie in time."""
+    contract = sales_contract(tmp_path)
+    table = open_table(contract, 8)
+    parts = [
+        served_sales(tmp_path, contract, scored_sales(contract, rows, version=v), number=number)
+        for number, (v, rows) in enumerate(
+            [(1, table.slice(0, 3)), (1, table.slice(3, 3)), (2, table.slice(1, 3))], start=1
+        )
+    ]
+    frame = features_of(table.slice(2, 5))
+
+    found = served_of(tmp_path, parts, frame, contract)
+    bounded = served_of(tmp_path, parts, frame, contract, most=0)
+
+    assert bounded.served_by.tolist()[:4] == ["v2", "v2", "v1", "v1"]
+    assert pd.isna(bounded.served_by[4])
+    assert bounded.rows.tolist() == found.rows.tolist() == [True] * 4 + [False]
+    assert bounded.predicted[:4].tolist() == found.predicted[:4].tolist()
+    assert bounded.scored_at.equals(found.scored_at)
+
+
+def test_a_sample_of_a_batch_is_held_against_what_its_rows_were_served_by(tmp_path: Path) -> None:
+    """Rows of the batch that are not in the sample are not gone."""
+    contract = sales_contract(tmp_path)
+    late = open_table(contract, amount=[None, None, 3.0, None, 6.0, 7.5])
+    parts = [served_sales(tmp_path, contract, scored_sales(contract, late))]
+    sample = features_of(open_table(contract).slice(0, 4))
+    assert served_keys(tmp_path, parts, contract) == 6
+
+    skew = measure_skew(tmp_path, parts, sample, contract, SkewConfig(), gone=1)
+
+    assert skew is not None
+    assert (skew.rows, skew.gone) == (4, 1)
+    (found,) = skew.features
+    assert (found.feature, found.differing, found.share) == ("amount", 3, 0.75)

@@ -283,6 +283,24 @@ def test_rows_are_drawn_evenly_over_time(rows: int, most: int, seed: int, days: 
     assert abs((drawn.moments < half).sum() - share) <= 1
 
 
+def test_rows_that_stand_for_others_count_for_them() -> None:
+    """Of a batch that was thinned to a tenth as many rows are drawn as of a whole one, where it
+    had as many; never more than asked for.
+    """
+    thin, whole = np.linspace(0, 1, 100, endpoint=False), np.linspace(1, 2, 1000)
+    moments = np.concatenate([thin, whole])
+    frame = frame_of(pd.DataFrame({"x": moments}), np.zeros(1100), days=moments)
+    frame = replace(frame, batch=pd.Series(["a"] * 100 + ["b"] * 1000, dtype="str"))
+
+    drawn = evenly_over_time(frame, 100, 0, {"a": 10.0, "b": 1.0})
+
+    counts = drawn.batch.value_counts()
+    assert len(drawn) <= 100
+    assert 40 <= counts["a"] <= counts["b"] == 50
+    alike = evenly_over_time(frame, 100, 0, {"a": 1.0, "b": 1.0})
+    assert alike.batch.value_counts()["b"] == pytest.approx(91, abs=1)
+
+
 def test_bounded_split_leaves_what_judges() -> None:
     """Rows to train on are fewer, and counted where they lie; the holdout, what was trained on in
     time, and the folds stay.
