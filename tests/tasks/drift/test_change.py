@@ -15,8 +15,15 @@ from tasks.drift.change import Judged, Outcome, explain, judge_rows
 from tasks.drift.effect import Held, hold, read_held
 from tasks.drift.profile import make_profile
 from tasks.evaluation.objective import Objective
-from tasks.records import BaselineProfile, Cause, Interval, LossChange, LossNotSplit
-from tests.tasks.builders import frame_of
+from tasks.records import (
+    BaselineProfile,
+    BatchRecord,
+    Cause,
+    Interval,
+    LossChange,
+    LossNotSplit,
+)
+from tests.tasks.builders import batch_record, frame_of
 
 Problem = Literal["binary", "regression"]
 BINARY = Objective("binary")
@@ -234,3 +241,16 @@ def test_a_large_batch_is_looked_at_by_drawn_rows() -> None:
     assert np.isfinite(one.predicted).all()
     assert (one.bins == other.bins).all()
     assert one.block.max() == 19
+
+
+def test_the_ledger_tells_the_two_answers_apart() -> None:
+    """A batch's record goes to JSON and back with what was split, and with what could not be."""
+    profile, held, features, target = _simple()
+    batch = _judged(profile, features, target)
+    answers = _explain(profile, held, batch), _explain(profile, held, _first(batch, 60))
+
+    records = [batch_record(change=answer) for answer in answers]
+
+    assert [type(one) for one in answers] == [LossChange, LossNotSplit]
+    for record, answer in zip(records, answers, strict=True):
+        assert BatchRecord.model_validate_json(record.model_dump_json()).change == answer
