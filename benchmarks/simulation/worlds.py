@@ -228,8 +228,9 @@ class _Known:
             more = np.log1p(special.expit(self._usual) * np.expm1(level))
         else:
             more = self._world.tilt / self._world.level * level * self._usual
-        weights: np.ndarray = np.exp(more - more.max())
-        return weights / weights.sum()
+        more = np.exp(more - more.max())
+        weights: np.ndarray = more / more.sum()
+        return weights
 
 
 def _level(odds: np.ndarray, share: float) -> float:

@@ -254,7 +254,8 @@ class _Grouped(NamedTuple):
     @property
     def columns(self) -> np.ndarray:
         """A column for each group but the first, (rows, columns) float32."""
-        return (self.group[:, np.newaxis] == np.arange(1, self.groups)).astype("float32")
+        columns: np.ndarray = self.group[:, np.newaxis] == np.arange(1, self.groups)
+        return columns.astype("float32")
 
 
 def _grouped(held: np.ndarray, batch: np.ndarray) -> _Grouped:
