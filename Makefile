@@ -45,7 +45,7 @@ test-spark: .venv/installed-dev
 
 # BENCH_DATA names a folder with <stream>/data.csv.gz (docs/yardstick.md); without it the built-in example's flights are
 # taken. BENCH_ARGS=--quick is for a first look.
-BENCHMARKS := decision drift estimates estimators faults features ingest_validate load memory reasons scheduled scoring yardstick
+BENCHMARKS := decision drift estimates estimators faults features ingest_validate load losses memory reasons scheduled scoring yardstick
 bench: .venv/installed-dev
 	@for name in $(BENCHMARKS); do \
 		$(BIN)/python -m benchmarks.$$name $(BENCH_ARGS) || exit 1; done

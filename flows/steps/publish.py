@@ -18,7 +18,7 @@ from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.history import ApprovalRequest
 from tasks.lake import write_whole
-from tasks.records import BatchRecord, LoadedModel, ScoreCard
+from tasks.records import BatchRecord, LoadedModel, LossChange, ScoreCard
 from tasks.registry.over_time import Measured
 from tasks.registry.task import describe_version, log_batch, log_over_time, log_page
 from tasks.reports.task import (
@@ -232,6 +232,18 @@ def _metrics(record: BatchRecord, card: ScoreCard | None) -> dict[str, float]:
             f"champion_{name}": of.value for name, of in record.performances[0].metrics.items()
         }
         metrics["champion_loss"] = record.performances[0].loss.value
+    if isinstance(record.change, LossChange):
+        parts = {
+            "inputs": record.change.inputs,
+            "base_rate": record.change.base_rate,
+            "relation": record.change.relation,
+            "adjusted": record.change.adjusted,
+            "chance": record.change.chance,
+        }
+        metrics["loss_change"] = record.change.change
+        metrics |= {
+            f"loss_change_{name}": part.value for name, part in parts.items() if part is not None
+        }
     return metrics
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tasks.batches import Batch
 from tasks.records.base import Record, StreamName, stream_in_words
+from tasks.records.change import AnyLossChange
 from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Interval, Performance
 from tasks.records.model import LabelSummary
@@ -88,6 +89,10 @@ class BatchRecord(Record):
     """
     performances: tuple[Performance, ...] = ()
     """The champion's first, then the first champion's when it is another."""
+    change: AnyLossChange | None = None
+    """Why the champion's loss is another than on its holdout; None while labels are not mature, or
+    when it cannot be judged.
+    """
     predictions: Predictions | None = None
     skew: Skew | None = None
     """Features against those that the rows were served by; None when none was served."""
@@ -178,7 +183,7 @@ class BatchRecord(Record):
 
     def counted(self, labelled: Labelled) -> BatchRecord:
         """Return the record with its labels counted, and not judged by them yet."""
-        return self.but(labelled=labelled, performances=(), summary=None, apart=None)
+        return self.but(labelled=labelled, performances=(), summary=None, apart=None, change=None)
 
     def judged(
         self,
@@ -186,11 +191,14 @@ class BatchRecord(Record):
         summary: LabelSummary | None,
         drift: DriftSummary | None,
         apart: ServedPerformance | None = None,
+        change: AnyLossChange | None = None,
     ) -> BatchRecord:
-        """Return the record judged by its labels, its drift with that of the target, and the rows
-        that were served apart from the others.
+        """Return the record judged by its labels, its drift with that of the target, the rows that
+        were served apart from the others, and why the loss changed.
         """
-        return self.but(performances=performances, summary=summary, drift=drift, apart=apart)
+        return self.but(
+            performances=performances, summary=summary, drift=drift, apart=apart, change=change
+        )
 
     def with_unknown(self, labels: int) -> BatchRecord:
         """Return the record of a batch of labels, with the count of those that belong to no row."""

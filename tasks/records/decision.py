@@ -64,6 +64,10 @@ class PolicyEvidence(Record):
     """What each judged training realised, as a share of the loss before it, oldest first: measured
     by the watch.
     """
+    change: str = ""
+    """Why the champion's newest loss is another than on its holdout, in words; it decides
+    nothing.
+    """
 
 
 class WatchEvidence(Record):

@@ -257,6 +257,7 @@ def test_what_was_served_is_judged(desk: Desk) -> None:
     page = (desk.settings.reports / "weather" / WEEK / "drift.html").read_text(encoding="utf-8")
     assert "What was served before the batch closed" in page
     assert "Served before the batch closed" in page
+    assert "Why did the loss change?" in page
     run = client(desk.settings.tracking_uri).get_run(record.mlflow_run)
     assert run.data.metrics["served_share"] == pytest.approx(served / record.predictions.rows)
     assert run.data.metrics["skew_worst"] == 0
