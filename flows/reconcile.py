@@ -8,9 +8,10 @@ from prefect import flow, get_run_logger
 
 from flows.promote import expire_approvals
 from flows.steps.dead_runs import drop_overdue, end_dead, run_again
-from flows.steps.events import QUIET, send_again, tell
+from flows.steps.events import QUIET, announce_missed, send_again, tell
 from flows.steps.overdue import overdue
 from flows.steps.run import model_run
+from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, left_behind_by
 from tasks.ledger.messages import Messages
 from tasks.ledger.tables import open_ledger
@@ -43,7 +44,7 @@ async def reconcile() -> tuple[str, ...]:
         try:
             said += _tidy(model)
             said += [f"{model}: {entry.decision.reason}" for entry in expire_approvals(model)]
-            said += _tell_overdue(model)
+            said += _tell(model)
         except LeaseHeldError:
             continue  # a run acts for it now; the next reconcile looks again
         except Exception as error:  # noqa: BLE001 - one model's trouble must not keep the others waiting; it is raised below
@@ -58,14 +59,17 @@ async def reconcile() -> tuple[str, ...]:
     return tuple(said)
 
 
-def _tell_overdue(model: str) -> list[str]:
-    """Tell people what should have come or gone by now."""
-    managed = manage(model, Settings())
+def _tell(model: str) -> list[str]:
+    """Tell people what was decided and not told, and what should have come or gone by now."""
+    managed, now = manage(model, Settings()), datetime.now(UTC)
     engine = open_ledger(managed.settings.ledger_url)
+    messages = Messages(engine)
+    decided = ledger.history(engine, model)
+    announce_missed(messages, decided, now, managed.spec.approval.within)
     return [
         f"{model} {one.payload['batch']}: told: {one.payload['decision']}"
-        for one in overdue(managed, engine, datetime.now(UTC))
-        if tell(Messages(engine), one, QUIET)
+        for one in overdue(managed, engine, now)
+        if tell(messages, one, QUIET)
     ]
 
 

@@ -5,7 +5,7 @@ They carry names and numbers of versions, and no data values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -78,11 +78,19 @@ def message(model: str, event: str, what: str, **payload: str) -> Message:
     )
 
 
-def tell(messages: Messages, told: Message, quiet: timedelta | None = None) -> bool:
+def tell(
+    messages: Messages,
+    told: Message,
+    quiet: timedelta | None = None,
+    as_of: datetime | None = None,
+) -> bool:
     """Tell people something, and return whether they were told: not what they have been told of,
     nor within the ``quiet`` time of its kind.
+
+    What was found ``as_of`` a moment long ago, by a replay, is told now or not at all.
     """
-    if not messages.keep(told, datetime.now(UTC), quiet):
+    now = datetime.now(UTC)
+    if not messages.keep(told, now, quiet, later=as_of is None or now - as_of < KEPT):
         return False
     _emit(told)
     return True
@@ -112,7 +120,18 @@ def announce(messages: Messages, entry: LedgerEntry, within: timedelta | None = 
         number=str(entry.id),
         todo=_todo(entry, within),
     )
-    tell(messages, told)
+    tell(messages, told, as_of=entry.as_of)
+
+
+def announce_missed(
+    messages: Messages, entries: Iterable[LedgerEntry], now: datetime, within: timedelta
+) -> None:
+    """Tell of decisions of the last week that were not told of, since the run died that made
+    them.
+    """
+    for entry in entries:
+        if entry.effective_at is not None and UNDER_WAY < now - entry.recorded_at < KEPT:
+            announce(messages, entry, within)
 
 
 def _todo(entry: LedgerEntry, within: timedelta | None) -> str:
@@ -145,7 +164,7 @@ def announce_skew(messages: Messages, record: BatchRecord) -> None:
         decision="Rows were served by other features than they have now",
         todo="Soon: predictions may have been wrong; the batch's report names the features.",
     )
-    tell(messages, told)
+    tell(messages, told, as_of=record.as_of)
 
 
 def announce_drift(messages: Messages, record: BatchRecord) -> None:
@@ -165,7 +184,7 @@ def announce_drift(messages: Messages, record: BatchRecord) -> None:
             " the champion."
         ),
     )
-    tell(messages, told, QUIET)
+    tell(messages, told, QUIET, record.as_of)
 
 
 async def send_again(client: PrefectClient, messages: Messages, now: datetime) -> tuple[str, ...]:

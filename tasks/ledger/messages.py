@@ -31,9 +31,17 @@ class Messages:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def keep(self, message: Message, now: datetime, quiet: timedelta | None = None) -> bool:
+    def keep(
+        self,
+        message: Message,
+        now: datetime,
+        quiet: timedelta | None = None,
+        *,
+        later: bool = True,
+    ) -> bool:
         """Write a message down, and return whether it is to be told: not one that is known, nor
-        one of whose kind another was told about the model within the ``quiet`` time.
+        one of whose kind another was told about the model within the ``quiet`` time. Unless it may
+        be told ``later``, it counts as sent.
         """
         now = now.astimezone(UTC)  # SQLite keeps no zone
         same = (messages.c.model == message.model, messages.c.event == message.event)
@@ -44,7 +52,7 @@ class Messages:
                     if connection.execute(recent).scalar_one():
                         return False
                 connection.execute(
-                    insert(messages).values(**message.model_dump(), recorded_at=now, sent=False)
+                    insert(messages).values(**message.model_dump(), recorded_at=now, sent=not later)
                 )
         except IntegrityError:
             return False

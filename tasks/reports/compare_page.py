@@ -68,7 +68,7 @@ def _on_same_rows(one: int, other: int, history: History) -> Table:
     """Each comparison that a decision between the two rested on."""
     rows = tuple(
         (
-            f"{entry.id}: {entry.decision.kind}",
+            f"{entry.id}: {figures.in_plain_words(entry.decision.kind)}",
             entry.batch,
             f"{found.rows:,}",
             figures.number(losses[one]),

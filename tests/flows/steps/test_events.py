@@ -18,6 +18,7 @@ from flows.steps.events import (
     UNUSUAL,
     announce,
     announce_drift,
+    announce_missed,
     message,
     send_again,
 )
@@ -45,8 +46,8 @@ VALUE = "slice carrier = UA is 12% worse"
 
 
 def entry_of(decision, evidence=None) -> LedgerEntry:
-    """An entry whose reason names a value of the data."""
-    moment = datetime(2013, 6, 1, tzinfo=UTC)
+    """An entry whose reason names a value of the data, written down just now."""
+    moment = datetime.now(UTC)
     return LedgerEntry(
         id=7,
         model="weather",
@@ -100,14 +101,14 @@ def test_what_changes_or_keeps_the_champion_is_told_without_its_reason(told, mes
 
 def test_a_message_says_how_urgent_it_is_until_when_and_what_to_do(told, messages):
     """In words; a wish for approval has a deadline."""
-    asked = AwaitApproval(reason=VALUE, version=2, previous=1)
+    asked = entry_of(AwaitApproval(reason=VALUE, version=2, previous=1))
 
-    announce(messages, entry_of(asked), timedelta(days=7))
+    announce(messages, asked, timedelta(days=7))
     announce(messages, entry_of(Freeze(reason=VALUE)).but(id=8))
 
     assert told[0]["payload"]["todo"] == (
-        "To be answered until 2013-06-08 00:00 UTC: approve or refuse it; then it counts as"
-        " refused."
+        f"To be answered until {asked.recorded_at + timedelta(days=7):%Y-%m-%d %H:%M} UTC: approve"
+        " or refuse it; then it counts as refused."
     )
     assert told[0]["payload"]["number"] == "7", "by which the console's page is found"
     assert told[1]["payload"]["todo"].startswith("Soon: ")
@@ -127,10 +128,44 @@ def test_a_refused_batch_is_told_and_a_quiet_one_is_not(told, messages):
 
 def test_the_same_decision_is_told_once(told, messages):
     """Carried out twice, after a crash: what is told follows from the entry."""
+    entry = entry_of(Promote(reason="r", version=2, previous=1))
+
     for _ in range(2):
-        announce(messages, entry_of(Promote(reason="r", version=2, previous=1)))
+        announce(messages, entry)
 
     assert len(told) == 1
+
+
+def test_a_decision_of_a_run_that_died_before_it_told_is_told(told, messages):
+    """Once it is sure that none is about to, and only what took effect in the last week."""
+    entry, now = entry_of(Promote(reason="r", version=2, previous=1)), datetime.now(UTC)
+    journalled = entry.but(id=8, effective_at=None)
+    old = entry.but(id=9, recorded_at=now - timedelta(days=8))
+
+    def look(minutes: int) -> None:
+        announce_missed(
+            messages, (journalled, old, entry), now + timedelta(minutes=minutes), timedelta(days=7)
+        )
+
+    look(1)
+    assert told == []
+    look(60)
+    look(120)
+
+    assert [event["payload"]["number"] for event in told] == ["7"]
+
+
+def test_what_a_replay_finds_is_told_now_or_not_at_all(told, messages):
+    """It is no news: who asks for messages later is not told of a year at once."""
+    now = datetime.now(UTC)
+    long_ago = entry_of(Promote(reason="r", version=2, previous=1)).but(
+        as_of=datetime(2013, 6, 1, tzinfo=UTC)
+    )
+
+    announce(messages, long_ago)
+
+    assert len(told) == 1
+    assert messages.unsent(now - KEPT, now + timedelta(hours=1)) == ()
 
 
 def drifted(outcome: str) -> BatchRecord:

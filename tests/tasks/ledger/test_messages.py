@@ -67,3 +67,13 @@ def test_tries_are_counted(messages):
 
     assert again.tries == 2
     assert messages.unsent(NOW, NOW) == (again,)
+
+
+def test_what_may_not_be_told_later_counts_as_sent(messages):
+    """And is known all the same."""
+    one = a_message()
+
+    assert messages.keep(one, NOW, later=False)
+
+    assert messages.unsent(NOW, NOW) == ()
+    assert not messages.keep(one, NOW)
