@@ -23,6 +23,7 @@ from flows.steps.pending import is_idle, scoring_idle
 from tasks.ledger.lease import current_holder
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
+from tasks.processes import collect_seldom
 from tasks.settings import Settings
 
 _LOOKS = {"monitor": is_idle, "score": scoring_idle}
@@ -75,6 +76,7 @@ def main() -> None:
     """End or put off the run that the environment names, when there is nothing to do now; else run
     it.
     """
+    collect_seldom()
     try:
         done = done_by_a_look(Run.named_in(os.environ))
     except Exception:  # noqa: BLE001 - whatever keeps us from looking is met again by the engine, which tells the server

@@ -27,6 +27,9 @@ def main() -> None:
                 file=sys.stderr,
             )
             sys.exit(_MISUSE)
+    from tasks.processes import collect_seldom
+
+    collect_seldom()
     from deployments.command.cli import main as run
 
     run()
