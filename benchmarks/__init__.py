@@ -3,6 +3,7 @@
 Where do I go to change ...?
 
     ingest_validate.py, decision.py, scheduled.py, load.py   time and memory (docs/benchmarks.md)
+    memory.py      what a large batch holds in memory (docs/benchmarks.md)
     scoring.py, reasons.py, features.py   the same of open rows, reasons, features that look back
     estimators.py  what candidates cost (docs/estimators.md)
     drift.py       false alarms and power of drift reports; faults.py: planted faults

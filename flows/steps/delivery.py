@@ -33,7 +33,11 @@ def deliver(managed: ManagedModel, engine: Engine) -> tuple[SinkError, ...]:
 def _deliver(managed: ManagedModel, engine: Engine, config: SinkConfig) -> None:
     assert managed.spec.scoring is not None  # noqa: S101 - it names this sink
     sink = open_sink(config, managed, read_block)
-    for part in undelivered(engine, managed.name, config.name):
+    pending = undelivered(engine, managed.name, config.name)
+    for part in pending:
+        written = [part] if sink.by_part else [one for one in pending if one.batch == part.batch]
+        if part != written[-1]:
+            continue  # the newest of its batch is written with all of them
         rows = delivered_rows(managed.settings.lake, part, managed.contract, managed.spec.scoring)
         batch = served_parts(engine, managed.name, part.batch)
         sink.deliver(part, rows, batch)
@@ -41,7 +45,8 @@ def _deliver(managed: ManagedModel, engine: Engine, config: SinkConfig) -> None:
         while (now := served_parts(engine, managed.name, part.batch)) != batch:
             batch = now
             sink.deliver(part, rows, batch)
-        mark_delivered(engine, config.name, part)
+        for one in written:
+            mark_delivered(engine, config.name, one)
 
 
 def _update_current(managed: ManagedModel, engine: Engine) -> None:

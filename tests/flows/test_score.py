@@ -43,10 +43,11 @@ from tasks.ledger.lease import lease
 from tasks.ledger.served import served_parts
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
-from tasks.records import Past
+from tasks.records import Past, ServedPart
 from tasks.registry.runs import client
 from tasks.scoring.current import current_file
 from tasks.scoring.served import ServedBefore
+from tasks.scoring.sinks.files import FileSink
 from tasks.settings import Settings
 from tests.conftest import WEATHER_WEEKS, run_flow
 
@@ -342,6 +343,36 @@ def test_a_sink_that_is_away_delays_nothing_and_is_served_later(desk: Desk) -> N
     assert sorted(path.name for path in blocked.iterdir()) == [
         f"{WEEK}-{part.number:06d}.csv" for part in parts
     ]
+    assert scoring_idle(desk.managed, desk.engine, THURSDAY)
+
+
+def test_a_file_of_a_batch_is_written_once_for_all_parts_that_wait(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the rows of all of them; none of them waits any more."""
+    written, deliver = list[int](), FileSink.deliver
+
+    def counted(sink: FileSink, part: ServedPart, *rest: Any) -> None:
+        deliver(sink, part, *rest)
+        written.append(part.number)
+
+    monkeypatch.setattr(FileSink, "deliver", counted)
+    blocked = desk.home / "blocked"
+    blocked.write_text("a file where a directory is expected")
+    desk.change(scoring={"sinks": [{"name": "whole", "path": f"{blocked}/{{batch}}.parquet"}]})
+    for until, moment in ((THURSDAY, MONDAY), (SATURDAY, THURSDAY)):
+        desk.arrive(until)
+        with pytest.raises(ScoringIncompleteError, match="sink whole"):
+            desk.score(moment)
+    parts = served_parts(desk.engine, "weather")
+    blocked.unlink()
+
+    desk.score(THURSDAY)
+
+    assert len(parts) > 1
+    assert written == [parts[-1].number]
+    there = pq.read_metadata(blocked / f"{WEEK}.parquet").num_rows
+    assert there == sum(part.rows for part in parts)
     assert scoring_idle(desk.managed, desk.engine, THURSDAY)
 
 

@@ -35,13 +35,18 @@ class FileSink:
         self.place = place
         self.pattern = below_project(place.address.text, place.managed.settings.project)
 
+    @property
+    def by_part(self) -> bool:
+        """Whether each part has a file of its own."""
+        return "{part}" in self.pattern
+
     def deliver(self, part: ServedPart, rows: pa.Table, batch: tuple[ServedPart, ...]) -> None:
         """Write the part's own file, or the batch's whole file anew."""
         path = self.pattern.replace("{model}", part.model).replace("{batch}", part.batch)
         path = path.replace("{part}", f"{part.number:06d}")
         with self._named_errors(path), tempfile.TemporaryDirectory() as temporary:
             whole = Path(temporary) / "whole.parquet"
-            if "{part}" in self.pattern:
+            if self.by_part:
                 pq.write_table(rows, whole, compression="zstd")
             else:
                 lake = self.place.managed.settings.lake

@@ -23,6 +23,12 @@ class SinkError(AddressError):
 class Sink(Protocol):
     """A place that served predictions are delivered to, part by part, oldest first."""
 
+    @property
+    def by_part(self) -> bool:
+        """Whether a part is written for itself; else all parts of its batch are each time, and the
+        newest stands for those before it.
+        """
+
     def deliver(self, part: ServedPart, rows: pa.Table, batch: tuple[ServedPart, ...]) -> None:
         """Write ``rows``, all of ``part``, so that they are there whole or not at all; ``batch``
         are all parts of its batch. To deliver the same again changes nothing, and an older part

@@ -71,6 +71,8 @@ _ALIKE = ({"int", "Decimal", "float"}, {"bool", "int"}, {"datetime", "str"}, {"d
 class TableSink:
     """A table of served predictions."""
 
+    by_part = True
+
     def __init__(
         self,
         place: Place,

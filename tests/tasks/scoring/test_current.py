@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.scoring.config import ScoringConfig
-from tasks.scoring.current import current_file, update_current
+from tasks.scoring.current import current_file, update_current, write_newest
 from tests.tasks.scoring.served_sales import (
+    MORNING,
     open_table,
     sales_contract,
     scored_sales,
@@ -57,3 +62,32 @@ def test_an_older_part_replaces_nothing(tmp_path: Path) -> None:
 
     file = current_file(tmp_path, "sales")
     assert set(pq.read_table(file, partitioning=None)["version"].to_pylist()) == {"v2"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.sets(st.integers(1, 6), min_size=1), min_size=1, max_size=6),
+    st.integers(1, 9),
+)
+def test_of_each_key_the_newest_whatever_is_in_memory(parts: list[set[int]], at_once: int) -> None:
+    """However many parts have it, and wherever the rows that are in memory end."""
+    with tempfile.TemporaryDirectory() as directory:
+        lake = Path(directory)
+        contract, target = sales_contract(lake / "contract"), lake / "newest.parquet"
+        tables = [
+            pa.table(
+                {
+                    "sold_at": [MORNING] * len(ids),
+                    "id": sorted(ids, reverse=True),
+                    "part": [number] * len(ids),
+                }
+            )
+            for number, ids in enumerate(parts)
+        ]
+
+        write_newest(target, tables, contract, lake, at_once=at_once)
+        found = pq.read_table(target).to_pydict()
+
+    newest = {id: number for number, ids in enumerate(parts) for id in ids}
+    assert found["id"] == sorted(newest)
+    assert found["part"] == [newest[id] for id in found["id"]]
