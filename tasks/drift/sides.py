@@ -66,8 +66,9 @@ def curve(values: np.ndarray, cut: int) -> np.ndarray:
     """Return columns for a function of a number that is straight between knots, (rows, columns)
     float32; the first ``cut`` rows are those of the holdout.
     """
-    spread = values[:cut].std()
-    if not spread > 0:
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest double
+        spread = values[:cut].std()
+    if not 0 < spread < np.inf:
         return np.zeros((len(values), 0), dtype="float32")
     scaled = np.clip((values - values[:cut].mean()) / spread, -FARTHEST, FARTHEST)
     knots = np.unique(np.quantile(scaled[:cut], KNOTS))
