@@ -27,23 +27,30 @@ estimate.
 
 from __future__ import annotations
 
-import itertools
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, special, stats
 
-from tasks.drift.effect import LEAST, LEAST_BLOCKS, MOST_BLOCKS, MOST_UNKNOWN, Held
-from tasks.drift.histograms import MISSING, codes, places
+from tasks.drift.effect import LEAST_BLOCKS, MOST_UNKNOWN, Held
+from tasks.drift.expected import RAREST, Expected, Linear, Logistic, Losses
+from tasks.drift.histograms import codes, places
+from tasks.drift.sides import (
+    Design,
+    Side,
+    curve,
+    group_bins,
+    join_blocks,
+    number_columns,
+    products,
+    weights_without,
+)
 from tasks.records import (
     BaselineProfile,
     Cause,
-    FeatureProfile,
     Interval,
     LossChange,
     LossNotSplit,
@@ -56,18 +63,6 @@ LEAST_ROWS = 100
 """Labelled rows that holdout and batch need ..."""
 LEAST_RARER = 10
 """... and so many of the rarer class."""
-PENALTY = 1.0
-"""Of ridge regression: log odds differ from the champion's by a unit or so."""
-KNOTS = 0.1, 0.3, 0.5, 0.7, 0.9
-"""Quantiles of the holdout between which a number's function is a straight line."""
-TOGETHER = 4
-"""Columns that moved most, the prediction among them, whose products are looked at."""
-FARTHEST = 5.0
-"""Standard deviations at which numbers are cut."""
-RAREST = 1e-4
-"""Probabilities are kept this far from 0 and 1 where their odds are taken."""
-STEPS, CLOSE = 8, 1e-4
-"""Steps of Newton's method, at most, and the step that is small enough."""
 PROJECTED = 2_500
 """Rows of either side by which the part of the inputs is split by feature."""
 LEAST_SHARE = 0.2
@@ -76,9 +71,6 @@ TOLD = 0.99
 """How sure it must be that the part of a cause is not 0, for the cause to be named."""
 FOLLOWED = 0.5, 2.0
 """The inputs moved with the base rate when their moves are so many times what it alone makes."""
-
-Losses = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From targets and predictions to the loss of each row, all (rows,)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +128,7 @@ def judge_rows(
         if f.kind == "numerical" and f.quantiles:
             at[:, i] = places(f, own[f.feature])
     target, predicted, loss = (one[drawn].astype("float64") for one in rows)
-    return Judged(bins, at, target, predicted, loss, _joined(blocks[drawn]), beyond[drawn])
+    return Judged(bins, at, target, predicted, loss, join_blocks(blocks[drawn]), beyond[drawn])
 
 
 def explain(
@@ -162,7 +154,7 @@ def explain(
     if why := _too_little(held, known, batch, binary=binary):
         return not_split(why)
     columns = [i for i, f in enumerate(profile.features) if f.kind in ("numerical", "categorical")]
-    grouped = [_grouped(held.bins[known, i], batch.bins[:, i]) for i in columns]
+    grouped = [group_bins(held.bins[known, i], batch.bins[:, i]) for i in columns]
     far = batch.beyond | np.logical_or.reduce([one.far for one in grouped])
     if far.mean() > MOST_UNKNOWN:
         return not_split(
@@ -174,19 +166,19 @@ def explain(
     if binary:
         predicted = special.logit(np.clip(predicted, RAREST, 1 - RAREST))
     at = np.concatenate([held.places[known], batch.places])
-    score = _bent(predicted, cut)
+    score = curve(predicted, cut)
     features = [
-        _numbers(profile.features[i], at[:, i], cut)
+        number_columns(profile.features[i], at[:, i], cut)
         if profile.features[i].quantiles
         else one.columns
         for i, one in zip(columns, grouped, strict=True)
     ]
-    also = _products([score, *features], cut)
-    design = _Design.of(np.concatenate([score, also], axis=1), features, grouped)
+    also = products([score, *features], cut)
+    design = Design.of(np.concatenate([score, also], axis=1), features, grouped)
     names = [profile.features[i].feature for i in columns]
     near = ~far
-    held_block = _joined(held.block[known])
-    p = _Side(
+    held_block = join_blocks(held.block[known])
+    p = Side(
         design.rows[:cut],
         held.target[known],
         held.unseen[known],
@@ -194,7 +186,7 @@ def explain(
         held_block,
         int(held_block.max()) + 1,
     )
-    q = _Side(
+    q = Side(
         design.rows[cut:][near],
         batch.target[near],
         batch.predicted[near],
@@ -204,12 +196,9 @@ def explain(
     )
     if why := _too_little_near(q, binary=binary):
         return not_split(why)
-    made = _Logistic.fit(p, q, losses) if binary else _Linear.fit(p, q, losses, factor=factor)
+    made = Logistic.fit(p, q, losses) if binary else Linear.fit(p, q, losses, factor=factor)
     split = _split(made, p, q, design, batch, near)
     return _recorded(split, names, outcome, float(held.loss.mean()), len(held), float(far.mean()))
-
-
-# --- what is compared ---
 
 
 def _too_little(held: Held, known: np.ndarray, batch: Judged, *, binary: bool) -> str:
@@ -228,334 +217,12 @@ def _too_little(held: Held, known: np.ndarray, batch: Judged, *, binary: bool) -
     return ""
 
 
-def _too_little_near(q: _Side, *, binary: bool) -> str:
+def _too_little_near(q: Side, *, binary: bool) -> str:
     rarer = int(min((q.target > 0).sum(), (q.target <= 0).sum()))
     enough = len(q.target) >= LEAST_ROWS and len(np.unique(q.block)) >= LEAST_BLOCKS
     if enough and (rarer >= LEAST_RARER or not binary):
         return ""
     return f"{len(q.target):,} labelled rows of the batch lie where the holdout has some: too few"
-
-
-def _joined(block: np.ndarray) -> np.ndarray:
-    """Numbers of blocks from 0; of more than ``MOST_BLOCKS`` neighbours are joined."""
-    names, numbered = np.unique(block, return_inverse=True)
-    return numbered * min(MOST_BLOCKS, len(names)) // max(len(names), 1)
-
-
-class _Grouped(NamedTuple):
-    """One column of both sides, in groups of which the holdout has enough rows."""
-
-    group: np.ndarray
-    """(rows of the holdout, then of the batch,) int64 from 0; the most frequent one is 0."""
-    groups: int
-    far: np.ndarray
-    """(rows of the batch,) bool: in a bin that the holdout hardly has, and the batch often."""
-
-    @property
-    def columns(self) -> np.ndarray:
-        """A column for each group but the first, (rows, columns) float32."""
-        columns: np.ndarray = self.group[:, np.newaxis] == np.arange(1, self.groups)
-        return columns.astype("float32")
-
-
-def _grouped(held: np.ndarray, batch: np.ndarray) -> _Grouped:
-    """Bins of which the holdout has too few rows count as the nearest one that has enough."""
-    width = int(max(held.max(), batch.max(initial=0))) + 1
-    counts = np.bincount(held, minlength=width)
-    full = np.flatnonzero(counts >= LEAST)
-    if not len(full):
-        full = np.array([counts.argmax()])
-    nearest = np.abs(np.arange(width)[:, np.newaxis] - full).argmin(axis=1)
-    order = np.argsort(-np.bincount(nearest, counts), kind="stable")
-    place = np.empty(len(full), dtype="int64")
-    place[order] = np.arange(len(full))
-    often = np.bincount(batch, minlength=width) / max(len(batch), 1) > 2 * LEAST / len(held)
-    far = ((counts < LEAST) & often)[batch]
-    return _Grouped(place[nearest][np.concatenate([held, batch])], len(full), far)
-
-
-def _bent(values: np.ndarray, cut: int) -> np.ndarray:
-    """Columns for a function of a number that is straight between knots, (rows, columns) float32;
-    the first ``cut`` rows are those of the holdout.
-    """
-    spread = values[:cut].std()
-    if not spread > 0:
-        return np.zeros((len(values), 0), dtype="float32")
-    scaled = np.clip((values - values[:cut].mean()) / spread, -FARTHEST, FARTHEST)
-    knots = np.unique(np.quantile(scaled[:cut], KNOTS))
-    columns = [scaled, *(np.maximum(scaled - knot, 0) for knot in knots)]
-    bent: np.ndarray = np.stack(columns, axis=1).astype("float32")
-    return bent
-
-
-def _numbers(profile: FeatureProfile, at: np.ndarray, cut: int) -> np.ndarray:
-    """Columns for a function of a feature that is a number, by its places; missing values have a
-    column of their own.
-    """
-    missing = at == MISSING
-    known = np.array(profile.quantiles)[np.where(missing, 0, at)]
-    there = known[:cut][~missing[:cut]]
-    values = np.where(missing, there.mean() if len(there) else 0.0, known)
-    bent = _bent(values, cut)
-    if missing[:cut].sum() < LEAST:
-        return bent
-    return np.concatenate([bent, missing[:, np.newaxis].astype("float32")], axis=1)
-
-
-def _products(columns: Sequence[np.ndarray], cut: int) -> np.ndarray:
-    """Products of the first columns of those that moved most, (rows, products) float32: what they
-    do together is asked about.
-    """
-    first = np.stack([one[:, 0] for one in columns if one.shape[1]], axis=1)
-    moved = np.abs(first[:cut].mean(axis=0) - first[cut:].mean(axis=0)) / (first.std(axis=0) + 1e-9)
-    most = np.argsort(-moved)[:TOGETHER]
-    pairs = [first[:, i] * first[:, j] for i, j in itertools.combinations(most, 2)]
-    return np.stack(pairs, axis=1) if pairs else np.zeros((len(first), 0), dtype="float32")
-
-
-@dataclass(frozen=True)
-class _Design:
-    """Both sides as a matrix: 1, the columns of the prediction, then those of each feature."""
-
-    rows: np.ndarray
-    """(rows, width) float32."""
-    columns: tuple[np.ndarray, ...]
-    """Of each feature the places of its columns."""
-    groups: tuple[np.ndarray, ...]
-    """Of each feature the group of each row."""
-
-    @classmethod
-    def of(
-        cls, predicted: np.ndarray, features: Sequence[np.ndarray], grouped: Sequence[_Grouped]
-    ) -> _Design:
-        """Put columns, (rows, columns) float32 of each, beside each other."""
-        one = np.ones((len(predicted), 1), dtype="float32")
-        ends = 1 + predicted.shape[1] + np.cumsum([0, *(own.shape[1] for own in features)])
-        return cls(
-            np.concatenate([one, predicted, *features], axis=1),
-            tuple(np.arange(start, end) for start, end in itertools.pairwise(ends)),
-            tuple(own.group for own in grouped),
-        )
-
-
-@dataclass(frozen=True)
-class _Side:
-    """Rows of the holdout, or of the batch that are near it."""
-
-    design: np.ndarray
-    target: np.ndarray
-    predicted: np.ndarray
-    loss: np.ndarray
-    block: np.ndarray
-    blocks: int
-    """How many there are; some may have no row."""
-
-    def by(self, parameters: np.ndarray) -> np.ndarray:
-        """Return the design times parameters (width,): (rows,)."""
-        found: np.ndarray = (self.design @ parameters.astype("float32")).astype("float64")
-        return found
-
-    def onto(self, values: np.ndarray) -> np.ndarray:
-        """Return the sums of the design's columns times values (rows,): (width,)."""
-        found: np.ndarray = (values.astype("float32") @ self.design).astype("float64")
-        return found
-
-    def sums(self, values: np.ndarray) -> np.ndarray:
-        """Return the same by block, (blocks, width)."""
-        apart = np.zeros((self.blocks, len(self.block)), dtype="float32")
-        apart[self.block, np.arange(len(self.block))] = values
-        found: np.ndarray = (apart @ self.design).astype("float64")
-        return found
-
-    def weights(self, without: int | None = None) -> np.ndarray:
-        """Return a weight for each row, adding up to 1, without one block."""
-        return _weights(self.block, without)
-
-    def means(self, without: int | None = None) -> np.ndarray:
-        """Return the means of the design's columns, (width,), without one block."""
-        sums, rows = self._sums
-        left, of = sums.sum(0), rows.sum()
-        if without is not None:
-            left, of = left - sums[without], of - rows[without]
-        means: np.ndarray = left / of
-        return means
-
-    @cached_property
-    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.bincount(self.block, minlength=self.blocks)
-        return self.sums(np.ones(len(self.block))), rows
-
-
-def _weights(block: np.ndarray, without: int | None) -> np.ndarray:
-    kept = block != (-1 if without is None else without)
-    weights: np.ndarray = kept / kept.sum()
-    return weights
-
-
-# --- what the holdout knows of the target ---
-
-
-class _Relation(ABC):
-    """What the holdout, or the holdout without one block, says of the target and of the loss."""
-
-    loss: tuple[np.ndarray, np.ndarray]
-    """What each row of the holdout, and of the batch, should lose."""
-
-    @abstractmethod
-    def level(self, weights: np.ndarray) -> float:
-        """Return how far the batch's outcome lies from what its inputs lead one to expect; its rows
-        count as ``weights`` says.
-        """
-
-    @abstractmethod
-    def base(self, level: float, weights: tuple[np.ndarray, np.ndarray]) -> float:
-        """Return what this level does to the mean loss; rows of both sides count as ``weights``
-        says.
-        """
-
-    @abstractmethod
-    def tilt(self, level: float) -> np.ndarray:
-        """Return the logarithm of how much more frequent such a level makes rows of the holdout,
-        (rows,).
-        """
-
-
-class _Logistic(_Relation):
-    """Of a class: its log odds by the champion, corrected by the design's columns."""
-
-    def __init__(
-        self, odds: tuple[np.ndarray, np.ndarray], ends: Sequence[_Ends], target: np.ndarray
-    ) -> None:
-        self._odds, self._ends, self._target = odds, ends, target
-        self._chances = [special.expit(one) for one in odds]
-        p, q = (
-            no + chance * (yes - no) for chance, (no, yes) in zip(self._chances, ends, strict=True)
-        )
-        self.loss = p, q
-
-    @classmethod
-    def fit(cls, p: _Side, q: _Side, losses: Losses) -> list[_Relation]:
-        """Fit it to the holdout, then to the holdout without each of its blocks."""
-        offsets = [special.logit(np.clip(one.predicted, RAREST, 1 - RAREST)) for one in (p, q)]
-        own, penalty = np.zeros(p.design.shape[1]), _penalty(p)
-        for _ in range(STEPS):
-            chance = special.expit(offsets[0] + p.by(own))
-            weighted = p.design * (chance * (1 - chance))[:, np.newaxis].astype("float32")
-            factor = linalg.cho_factor((weighted.T @ p.design).astype("float64") + penalty)
-            step = linalg.cho_solve(factor, p.onto(p.target - chance) - penalty @ own)
-            own = own + step
-            if np.abs(step).max() < CLOSE:
-                break
-        apart = p.sums(p.target - special.expit(offsets[0] + p.by(own)))
-        ends = [
-            _Ends(*(losses(np.full(len(one.target), y), one.predicted) for y in (0.0, 1.0)))
-            for one in (p, q)
-        ]
-
-        def of(parameters: np.ndarray) -> _Relation:
-            odds = offsets[0] + p.by(parameters), offsets[1] + q.by(parameters)
-            return cls(odds, ends, q.target)
-
-        return [of(one) for one in (own, *_without(own, factor, apart, p))]
-
-    def level(self, weights: np.ndarray) -> float:
-        seen, level = weights @ self._target, 0.0
-        for _ in range(STEPS):
-            chance = special.expit(self._odds[1] + level)
-            step = (seen - weights @ chance) / max(weights @ (chance * (1 - chance)), 1e-9)
-            level += float(np.clip(step, -2, 2))
-            if abs(step) < CLOSE:
-                break
-        return level
-
-    def base(self, level: float, weights: tuple[np.ndarray, np.ndarray]) -> float:
-        more = special.expit(self._odds[1] + level) - self._chances[1]
-        return float(weights[1] @ (more * (self._ends[1].yes - self._ends[1].no)))
-
-    def tilt(self, level: float) -> np.ndarray:
-        tilted: np.ndarray = np.log1p(self._chances[0] * np.expm1(level))
-        return tilted
-
-
-class _Ends(NamedTuple):
-    """What each row would lose without, and with, what is predicted."""
-
-    no: np.ndarray
-    yes: np.ndarray
-
-
-class _Linear(_Relation):
-    """Of a number: its loss, and how far it lies from the prediction, by the design's columns."""
-
-    def __init__(self, fitted: _Fitted, parameters: np.ndarray) -> None:
-        """``parameters`` are (width, 2): of the loss, and of the error."""
-        self._fitted = fitted
-        p, q = fitted.sides
-        self.loss = p.by(parameters[:, 0]), q.by(parameters[:, 0])
-        self._expected = [one.predicted + one.by(parameters[:, 1]) for one in (p, q)]
-
-    @classmethod
-    def fit(cls, p: _Side, q: _Side, losses: Losses, *, factor: bool) -> list[_Relation]:
-        """Fit it to the holdout, then to the holdout without each of its blocks."""
-        both = np.stack([p.loss, p.target - p.predicted], axis=1)
-        solve = linalg.cho_factor((p.design.T @ p.design).astype("float64") + _penalty(p))
-        own = linalg.cho_solve(solve, np.stack([p.onto(one) for one in both.T], axis=1))
-        left = both - np.stack([p.by(one) for one in own.T], axis=1)
-        apart = [_without(own[:, i], solve, p.sums(left[:, i]), p) for i in (0, 1)]
-        fitted = _Fitted((p, q), losses, factor, solve, float(left[:, 1].var()))
-        every = [own, *(np.stack(one, axis=1) for one in zip(*apart, strict=True))]
-        return [cls(fitted, one) for one in every]
-
-    def level(self, weights: np.ndarray) -> float:
-        seen, expected = weights @ self._fitted.sides[1].target, weights @ self._expected[1]
-        if self._fitted.factor:
-            return float(np.log(max(seen, 1e-12) / max(expected, 1e-12)))
-        return float(seen - expected)
-
-    def base(self, level: float, weights: tuple[np.ndarray, np.ndarray]) -> float:
-        p, q = self._fitted.sides
-        moved = p.target * np.exp(level) if self._fitted.factor else p.target + level
-        more = self._fitted.losses(moved, p.predicted) - p.loss
-        # Rows of the holdout, weighted so that their columns have the batch's means.
-        like = weights[0] * p.by(linalg.cho_solve(self._fitted.solve, q.onto(weights[1])))
-        return float(like @ more / like.sum())
-
-    def tilt(self, level: float) -> np.ndarray:
-        expected = self._expected[0]
-        amount = float(expected.mean()) * np.expm1(level) if self._fitted.factor else level
-        along = (expected - expected.mean()) * amount / max(self._fitted.spread, 1e-12)
-        tilted: np.ndarray = np.clip(along, -20, 20)
-        return tilted
-
-
-class _Fitted(NamedTuple):
-    """What every ``_Linear`` of a holdout has in common."""
-
-    sides: tuple[_Side, _Side]
-    losses: Losses
-    factor: bool
-    solve: tuple[np.ndarray, bool]
-    """The factored matrix of its equations."""
-    spread: float
-    """Variance of what is not explained of the target."""
-
-
-def _penalty(p: _Side) -> np.ndarray:
-    """Of ridge regression, (width, width): none for the intercept."""
-    penalty = np.full(p.design.shape[1], PENALTY)
-    penalty[0] = 1e-6
-    return np.diag(penalty)
-
-
-def _without(
-    own: np.ndarray, factor: tuple[np.ndarray, bool], scores: np.ndarray, p: _Side
-) -> list[np.ndarray]:
-    """Parameters without one block each: a step of Newton's method by the block's scores (blocks,
-    width).
-    """
-    rows = np.bincount(p.block, minlength=p.blocks)
-    more = rows.sum() / (rows.sum() - rows)
-    return list(own - (linalg.cho_solve(factor, scores.T) * more).T)
 
 
 # --- the parts ---
@@ -573,7 +240,7 @@ class _Split(NamedTuple):
 
 
 def _split(
-    made: Sequence[_Relation], p: _Side, q: _Side, design: _Design, batch: Judged, near: np.ndarray
+    made: Sequence[Expected], p: Side, q: Side, design: Design, batch: Judged, near: np.ndarray
 ) -> _Split:
     """``made`` are the relations of the holdout, and of it without each of its blocks."""
     split_by = _Projection(p, q, design)
@@ -591,7 +258,7 @@ def _split(
             tilted = wp * np.exp(own.tilt(level))
             tilted = tilted / tilted.sum()
             like = p.onto(tilted)
-        before, after = wp @ p.loss, _weights(batch.block, without_q) @ batch.loss
+        before, after = wp @ p.loss, weights_without(batch.block, without_q) @ batch.loss
         brought = (tilted - wp) @ own.loss[0]
         moved = wq @ own.loss[1] - wp @ own.loss[0] - brought
         relation = wq @ (q.loss - own.loss[1]) - base
@@ -619,7 +286,7 @@ def _jackknife(without: np.ndarray) -> np.ndarray:
 class _Projection:
     """What should be lost, as a sum of what each feature adds."""
 
-    def __init__(self, p: _Side, q: _Side, design: _Design) -> None:
+    def __init__(self, p: Side, q: Side, design: Design) -> None:
         self._columns = design.columns
         self._own = np.concatenate([np.array([0]), *design.columns])
         self._drawn = [_evenly(len(side.target), PROJECTED) for side in (p, q)]

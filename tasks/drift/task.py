@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from prefect import get_run_logger
 
-from tasks.drift.change import Losses, Outcome, explain, judge_rows
+from tasks.drift.change import Outcome, explain, judge_rows
 from tasks.drift.effect import hold, read_held
 from tasks.drift.evidently_report import draw_report, draw_sample
+from tasks.drift.expected import Losses
 from tasks.drift.histograms import Counts, count_target
 from tasks.drift.profile import add_history, make_profile
 from tasks.drift.relations import draw_rows, learn_relations
