@@ -5,7 +5,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
-SOURCES := data_contracts tasks flows deployments tests benchmarks docs
+SOURCES := data_contracts tasks flows deployments notebooks tests benchmarks docs
 
 .PHONY: demo up test test-spark coverage check crash bench docs reference audit lock clean
 
@@ -45,7 +45,7 @@ test-spark: .venv/installed-dev
 
 # BENCH_DATA names a folder with <stream>/data.csv.gz (docs/yardstick.md); without it the built-in example's flights are
 # taken. BENCH_ARGS=--quick is for a first look.
-BENCHMARKS := decision drift estimates estimators faults features ingest_validate load memory reasons scheduled scoring yardstick
+BENCHMARKS := decision drift estimates estimators faults features ingest_validate load losses memory reasons scheduled scoring yardstick
 bench: .venv/installed-dev
 	@for name in $(BENCHMARKS); do \
 		$(BIN)/python -m benchmarks.$$name $(BENCH_ARGS) || exit 1; done

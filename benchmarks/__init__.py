@@ -7,6 +7,7 @@ Where do I go to change ...?
     scoring.py, reasons.py, features.py   the same of open rows, reasons, features that look back
     estimators.py  what candidates cost (docs/estimators.md)
     drift.py       false alarms and power of drift reports; faults.py: planted faults
+    losses.py      whether it is named why a loss changed (docs/benchmarks.md)
     estimates.py   estimates before labels against the truth (docs/decisions.md)
     yardstick.py   what the decisions gain on public streams (docs/yardstick.md)
     simulation     streams, policies and trials of the yardstick

@@ -7,6 +7,7 @@ Where do I go to change ...?
     server           servers on this machine, compose file, Dockerfile
     console          the pages and the JSON that they serve of all models
     register.py      specs as Prefect deployments; automations.py: what the server does by itself
+    notebook.py      a home as pandas frames
     launcher.py      how a worker begins a run
     names.py         names on Prefect's server; paging.py: its lists, page by page
 

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from deployments.names import ALL_MODELS, ANY_MODEL, TAG
 from deployments.paging import read_all
-from flows.steps.events import DECIDED, REFUSED, REQUESTED, SKEWED
+from flows.steps.events import REQUESTED, TOLD
+from flows.steps.names import OURS, TELL
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ hand.
 """
 BLOCK = "kingmaker-notify"
 """Name of the notification block; when there is one of any type by hand, it is used as it is."""
-_PREFIX = "kingmaker: "
 _ENDS = tuple(
     f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")
 )
@@ -52,7 +52,7 @@ async def bring_up_to_date(
     for one in await read_all(
         lambda limit, offset: client.read_automations(limit=limit, offset=offset)
     ):
-        if one.name.startswith(_PREFIX):
+        if one.name.startswith(OURS):
             known.setdefault(one.name, []).append(one)
     for automation in wanted:
         there = known.pop(automation.name, [])
@@ -157,11 +157,12 @@ async def _for_people(client: PrefectClient) -> list[AutomationCore]:
     )
     return [
         _automation(
-            "tell of decisions",
-            "Promotions, refusals, rollbacks, freezes, what waits for approval, and rows that were"
-            " served by other features.",
+            TELL,
+            "Promotions, refusals, rollbacks, freezes, what waits for approval, rows that were"
+            " served by other features, unusual drift, batches and labels that did not come, and"
+            " sinks that are behind.",
             {
-                "expect": sorted((*DECIDED.values(), REFUSED, SKEWED)),
+                "expect": sorted(TOLD),
                 "match": {"prefect.resource.id": "kingmaker.model.*"},
             },
             SendNotification(block_document_id=block, subject=_SUBJECT, body=body),
@@ -247,7 +248,7 @@ def _automation(
     )
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     return AutomationCore(
-        name=_PREFIX + name,
+        name=OURS + name,
         description=f"{description} [{digest}]",
         enabled=True,
         trigger=rule,

@@ -93,7 +93,10 @@ def definitions(
         for flow, does in FLOWS.items()
     ]
     every_hour = {"cron": "17 * * * *", "timezone": "UTC", "active": True}
-    does = "Ends runs that died or that time has passed over, and runs again what crashed."
+    does = (
+        "Ends runs that died or that time has passed over, runs again what crashed, and tells what"
+        " did not come."
+    )
     look_after = _definition("reconcile", ALL_MODELS, does, RECONCILE)
     return [*found, _versioned(look_after | {"schedules": [every_hour]})]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from prefect import flow
 
 from flows.steps.approval import expire, judgement_of, newest_request, overdue
@@ -18,7 +20,11 @@ from tasks.settings import Settings
 
 @flow(name="promote", flow_run_name=run_name)
 async def promote(
-    model: str, version: int | None = None, reason: str = "approved", person: str = "a person"
+    model: str,
+    version: int | None = None,
+    reason: str = "approved",
+    person: str = "a person",
+    as_of: datetime | None = None,
 ) -> LedgerEntry:
     """Promote a version: the newest that awaits approval, or the one named.
 
@@ -30,8 +36,9 @@ async def promote(
         version: A version that was judged. Left out: the newest that awaits approval.
         reason: Why, in one sentence; it is kept in the ledger.
         person: Who decides; it is kept in the ledger.
+        as_of: Act as if it were this moment. Left out: now.
     """
-    with model_run(model, None) as run:
+    with model_run(model, as_of) as run:
         run.need_registry()
         expire(run)
         judged = judgement_of(run, version)

@@ -8,16 +8,21 @@ from prefect import flow, get_run_logger
 
 from flows.promote import expire_approvals
 from flows.steps.dead_runs import drop_overdue, end_dead, run_again
+from flows.steps.events import QUIET, announce_missed, send_again, tell
+from flows.steps.overdue import overdue
 from flows.steps.run import model_run
+from tasks.ledger import entries as ledger
 from tasks.ledger.lease import LeaseHeldError, left_behind_by
+from tasks.ledger.messages import Messages
 from tasks.ledger.tables import open_ledger
-from tasks.model_spec import managed_models
+from tasks.model_spec import manage, managed_models
 from tasks.settings import Settings
 
 
 @flow(name="reconcile")
 async def reconcile() -> tuple[str, ...]:
-    """End runs that died, run again what crashed, refuse requests that are overdue.
+    """End runs that died, run again what crashed, refuse requests that are overdue, tell what has
+    not come, and send what was not sent.
 
     Returns a sentence for each.
 
@@ -39,15 +44,33 @@ async def reconcile() -> tuple[str, ...]:
         try:
             said += _tidy(model)
             said += [f"{model}: {entry.decision.reason}" for entry in expire_approvals(model)]
+            said += _tell(model)
         except LeaseHeldError:
             continue  # a run acts for it now; the next reconcile looks again
         except Exception as error:  # noqa: BLE001 - one model's trouble must not keep the others waiting; it is raised below
             failed.append(error)
+    engine = open_ledger(Settings().ledger_url)
+    async with get_client() as client:
+        said += await send_again(client, Messages(engine), datetime.now(UTC))
     for sentence in said:
         get_run_logger().info("%s", sentence)
     if failed:
         raise ExceptionGroup("some models could not be tidied up", failed)
     return tuple(said)
+
+
+def _tell(model: str) -> list[str]:
+    """Tell people what was decided and not told, and what should have come or gone by now."""
+    managed, now = manage(model, Settings()), datetime.now(UTC)
+    engine = open_ledger(managed.settings.ledger_url)
+    messages = Messages(engine)
+    decided = ledger.history(engine, model)
+    announce_missed(messages, decided, now, managed.spec.approval.within)
+    return [
+        f"{model} {one.payload['batch']}: told: {one.payload['decision']}"
+        for one in overdue(managed, engine, now)
+        if tell(messages, one, QUIET)
+    ]
 
 
 def _tidy(model: str) -> list[str]:

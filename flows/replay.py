@@ -16,6 +16,7 @@ from flows.steps.maturity import readable
 from flows.steps.pending import is_idle, waiting_batches
 from flows.steps.stop import until_stopped
 from tasks.batches import Batch
+from tasks.ledger import entries as ledger
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.settings import Settings
@@ -42,8 +43,10 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
     now = datetime.now(UTC)
     waiting = [item.batch for item in waiting_batches(managed.rows, engine, now)]
     chosen = [batch for batch in waiting if first <= batch.start and batch.end <= last]
+    known = ledger.cohorts(engine, model)
+    new = [batch for batch in chosen if batch.id not in known]  # others were open when they came
     runs: list[tuple[datetime, Batch | datetime]] = [
-        *scorings(managed, chosen),
+        *scorings(managed, new),
         *agenda(managed, chosen, now),
     ]
     for moment, what in until_stopped(sorted(runs, key=lambda run: run[0])):
@@ -52,7 +55,7 @@ async def replay(model: str, start: str | None = None, end: str | None = None) -
             if isinstance(what, Batch):
                 await monitor(model, what.id, moment)
             else:
-                await score(model, moment, what)
+                await score(model, moment, what, new[0].start)
     if not waiting and not is_idle(managed, engine, now):
         await monitor(model)  # what came is no batch of rows: labels, or a decision to be finished
     return len(chosen)

@@ -35,7 +35,10 @@ class NotToBeScoredError(MisuseError):
 
 @flow(name="score", flow_run_name=run_name)
 async def score(
-    model: str, as_of: datetime | None = None, before: datetime | None = None
+    model: str,
+    as_of: datetime | None = None,
+    before: datetime | None = None,
+    since: datetime | None = None,
 ) -> tuple[ServedPart, ...]:
     """Score the rows of a model whose batch has not closed, keep the predictions as served, and
     deliver them.
@@ -48,6 +51,7 @@ async def score(
         model: Name of a directory in deployments/, such as flights.
         as_of: Act as if it were this moment. Left out: now.
         before: Only rows whose event time is before this moment. Left out: all that there are.
+        since: Only rows of batches that begin at this moment or later. Left out: all that are open.
     """
     managed, log = manage(model, Settings()), get_run_logger()
     if managed.spec.scoring is None:
@@ -57,12 +61,12 @@ async def score(
         )
     engine = open_ledger(managed.settings.ledger_url)
     moment = (as_of or datetime.now(UTC)).astimezone(UTC)
-    if scoring_idle(managed, engine, moment, before):
+    if scoring_idle(managed, engine, moment, before, since):
         log.debug("%s: nothing is new to be scored", model)
         return ()
     found: list[ServedPart] = []
     missing: list[str] = []
-    waiting = open_to_score(managed, engine, moment, before)
+    waiting = open_to_score(managed, engine, moment, before, since)
     if waiting:
         try:
             champion = champion_to_score_by(managed, engine)

@@ -110,6 +110,22 @@ def next_batch(batch: Batch, every: Every, timezone: str) -> Batch:
     return batch_of(batch.end, every, timezone)
 
 
+def number_of(id: str, every: Every) -> int:
+    """Return the number of a batch: of the next one it is one more. Where numbers begin means
+    nothing.
+    """
+    numbers = [int(number) for number in re.findall(r"[0-9]+", id)]
+    first = _first_moment(every, numbers)
+    return {
+        "hour": first.toordinal() * 24 + first.hour,
+        "day": first.toordinal(),
+        "week": first.toordinal() // 7,
+        "month": first.year * 12 + first.month,
+        "quarter": first.year * 4 + (first.month + 2) // 3,
+        "year": first.year,
+    }[every]
+
+
 def _first_moment(every: Every, numbers: list[int]) -> datetime:
     if every == "week":
         return datetime.fromisocalendar(numbers[0], numbers[1], 1)

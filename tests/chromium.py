@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,8 +95,10 @@ class Browser:
         return str(self.run("document.body ? document.body.innerText : ''"))
 
     def run(self, script: str) -> Any:
-        """Return what an expression of JavaScript is in the page."""
-        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        """Return what an expression of JavaScript is in the page, or promises to be."""
+        answer = self._call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -115,6 +118,23 @@ class Browser:
         )
         self.run(f"{chosen}.click()")
         return self.settled(quiet)
+
+    def barriers(self) -> list[str]:
+        """Return what axe finds in the page that keeps people from using it: rule, and where.
+
+        https://github.com/dequelabs/axe-core; it speaks of minor findings too, which are left out.
+        """
+        # Found without importing the package, which would load what drives other browsers.
+        package = find_spec("axe_playwright_python").submodule_search_locations[0]
+        script = Path(package, "axe.min.js").read_text(encoding="utf-8")
+        self.run(f"{script}; undefined")
+        found = self.run("axe.run().then(found => found.violations)")
+        return [
+            f"{one['id']} ({one['impact']}): {node['html'][:200]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
 
     def log_in(self, address: str, name: str, password: str, quiet: float = 1.0) -> str:
         """Open an address, log in by the form that is shown instead, and return what is seen."""

@@ -1,4 +1,4 @@
-"""The yardstick's parts: stored predictions, and policies replayed over them.
+"""The yardstick's parts: stored predictions, and policies replayed over them; and worlds.
 
 Where do I go to change ...?
 
@@ -6,6 +6,7 @@ Where do I go to change ...?
     models.py     every model that a policy may ask for, trained once
     policies.py   the rows of the table; replay.py: a stream under one of them
     trials.py     how often the gate errs; plot.py: the picture
+    worlds.py     worlds in which it is known why a loss changed
 
 Policies are replayed by flows/whatif/, as over a model's own history.
 """

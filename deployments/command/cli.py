@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,9 @@ from tasks.ledger.tables import open_ledger
 from tasks.model_spec import ManagedModel, manage
 from tasks.records import Problem
 from tasks.settings import REPOSITORY, Settings, commit_of, prepare_environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MAKERS = frozenset({"demo", "run", "replay", "up", "user", "token"})
 """Commands that make a home where there is none; with the others it may only be mistyped."""
@@ -105,18 +108,35 @@ def where(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Leave out what is planted: the year as it was.")
+    ] = False,
+) -> None:
     """Replay every flight that left New York City in 2013, month by month, through the production
-    flows.
+    flows, with faults planted in it, and say what found them.
     """
-    from deployments.flights.extract import extract
+    from deployments.flights import planted
+    from flows.steps.pending import is_idle
 
     os.environ["KINGMAKER_PROJECT"] = str(REPOSITORY)
     settings = Settings()
+    if not plain:
+        print(planted.DECLARED, flush=True)
     progress("looking at the source")
-    if written := extract(settings.home / "sources" / "flights"):
+    if written := planted.deliver(settings, plain=plain):
         progress(f"wrote {written} months of flights, as the airlines' warehouse would")
-    replay("flights")
+    if plain:
+        replay(planted.MODEL)
+        return
+    managed = manage(planted.MODEL, settings)
+    if is_idle(managed, open_ledger(settings.ledger_url), datetime.now(UTC)):
+        _nothing_new(managed)
+    else:
+        run_flow(settings, planted.replay_planted(settings))
+        _table(managed)
+    _found(managed)
+    _where_to_look(managed)
 
 
 @app.command()
@@ -253,7 +273,6 @@ def _nothing_new(managed: ManagedModel) -> None:
 
 
 def _table(managed: ManagedModel) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from tasks.ledger import entries as ledger
@@ -299,8 +318,28 @@ def _table(managed: ManagedModel) -> None:
             row.decision,
             typed(row.reason),
         )
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(table)
+    _console().print(table)
+
+
+def _found(managed: ManagedModel) -> None:
+    from rich.table import Table
+
+    from deployments.flights.planted import look_back
+    from tasks.ledger import entries as ledger
+
+    engine = open_ledger(managed.settings.ledger_url)
+    history = ledger.history(engine, managed.name)
+    records = ledger.known_batches(engine, managed.name)
+    table = Table("planted", "found")
+    for one in look_back(managed.contract, history, records):
+        table.add_row(one.what, typed(one.found))
+    _console().print(table)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def _where_to_look(managed: ManagedModel) -> None:

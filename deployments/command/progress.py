@@ -29,7 +29,7 @@ def show_progress(settings: Settings, say: Callable[[str], None]) -> None:
     """Send our own messages to ``say`` and everything, tracebacks included, to
     ``<home>/logs/kingmaker.log``.
     """
-    import prefect  # noqa: F401 - configures logging at its import; our handlers come after
+    import prefect.main  # noqa: F401 - configures logging at its import; our handlers come after
 
     file = settings.home.resolve() / "logs" / "kingmaker.log"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ from tasks.ledger.entries import NoDecisionError, decision_numbered, stored_sha2
 from tasks.ledger.tables import Engine, open_ledger
 from tasks.model_spec import ManagedModel, manage, managed_models
 from tasks.records import LedgerEntry, Record, Verdict
+from tasks.reports.compare_page import render_compare_page
 from tasks.reports.decision_page import render_decision_page
 from tasks.reports.fleet_page import FleetModel, render_fleet_page
 from tasks.reports.overview_page import render_overview_page
@@ -130,6 +131,20 @@ def _pages(
         acting = runs is not None and bool(request.scope.get("person"))
         now = datetime.now(UTC)
         return render_overview_page(overview(settings, engine, one, runs, now, acting=acting), now)
+
+    @app.get("/models/{model}/compare", response_class=HTMLResponse, include_in_schema=False)
+    def compare_page(model: str, one: int, other: int) -> str:
+        known = ledger.trained_versions(engine, model)
+        for version in (one, other):
+            if version not in known:
+                listed = ", ".join(map(str, known)) or "none"
+                raise HTTPException(404, f"{model}: no version {version}; there are {listed}")
+        return render_compare_page(
+            known[one][1],
+            known[other][1],
+            tuple(ledger.known_batches(engine, model).values()),
+            ledger.history(engine, model),
+        )
 
     @app.get("/decisions/{number}", response_class=HTMLResponse, include_in_schema=False)
     def decision_page(number: int) -> str:

@@ -12,7 +12,7 @@ from tasks.configuration import ConfigurationError
 from tasks.history import History
 from tasks.ledger import entries as ledger
 from tasks.ledger.fleet import LastDecision, last_decisions, newest_batches
-from tasks.ledger.served import models_served, undelivered
+from tasks.ledger.served import behind, models_served
 from tasks.ledger.tables import Engine
 from tasks.model_spec import manage, managed_models
 from tasks.needs import Need
@@ -21,8 +21,6 @@ from tasks.settings import Settings
 
 BATCHES = 24
 """Batches of which the small line of scores is made."""
-BEHIND = timedelta(hours=1)
-"""How long a sink may be without what was scored before a person is told."""
 
 
 class Fleet:
@@ -71,10 +69,9 @@ class Fleet:
             return {}, f"Failed and late runs are not shown: {error}"
 
     def _behind(self, name: str, now: datetime) -> Iterator[Need]:
-        """The sinks that have not been given what was scored more than ``BEHIND`` ago."""
+        """The sinks that have not been given what was scored a while ago."""
         for sink in self._sinks_of(name):
-            parts = undelivered(self._engine, name, sink)
-            if parts and now - parts[0].scored_at > BEHIND:
+            if parts := behind(self._engine, name, sink, now):
                 since = f"{parts[0].scored_at:%Y-%m-%d %H:%M} UTC"
                 count = "part" if len(parts) == 1 else "parts"
                 yield Need(what=f"sink {sink} is behind: {len(parts)} {count} since {since}")

@@ -47,6 +47,7 @@ def overview(
         runs=done,
         away=away,
         decisions=history.entries[::-1][:SHOWN],
+        versions=tuple(sorted(history.challengers, reverse=True)),
         prefect=settings.prefect_url,
         mlflow=settings.mlflow_url,
     )

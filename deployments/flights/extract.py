@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -35,9 +37,12 @@ _WEATHER = [
 ]
 
 
-def extract(destination: Path) -> int:
-    """Write the months that are not there yet to ``destination`` and return how many were
-    written.
+def extract(
+    destination: Path,
+    faults: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = MappingProxyType({}),
+) -> int:
+    """Write the months that are not there yet to ``destination`` and return how many were written;
+    of a month in ``faults`` what its function makes of the rows.
     """
     missing = [month for month in MONTHS if not (destination / f"{month}.csv.gz").exists()]
     if not missing:
@@ -48,6 +53,8 @@ def extract(destination: Path) -> int:
     )
     for month in missing:
         rows = flights[local_month == month]
+        if month in faults:
+            rows = faults[month](rows)
         text = rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n")
         write_whole(
             destination / f"{month}.csv.gz", gzip.compress(text.encode(), compresslevel=6, mtime=0)

@@ -18,6 +18,7 @@ Where do I go to change ...?
     scorecard.py, choices.py       what past decisions were worth, when labels have come
     names.py, run_name.py          names that flows and deployments share; of runs
     dead_runs.py                   runs on the Prefect server that died or are overdue
+    overdue.py                     batches, labels and deliveries that did not come
     kept.py, stop.py               what a run keeps in memory; a person's wish to stop
-    publish.py, events.py          pages, MLflow, artifacts; events for automations
+    publish.py, events.py          pages, MLflow, artifacts; what people are told
 """

@@ -15,6 +15,7 @@ from flows.steps.evidence import (
     compared_or_why_not,
     enough_to_judge,
     hold_out,
+    newest_change,
     unseen_from,
 )
 from flows.steps.guardrails import every_guardrail
@@ -294,7 +295,7 @@ def enter(
         predicts,
         measured.importance,
         history_before(run, parts.train),
-        objective.losses(rows.target, unseen),
+        (unseen, objective.losses(rows.target, unseen)),
         rows.blocks,
     )
     lineage = Lineage(
@@ -401,4 +402,5 @@ def gather_evidence(
         guardrails=(*joins, *guardrails),
         generalisation=generalisation,
         folds=len(folds),
+        change=newest_change(run, champion),
     )

@@ -30,6 +30,7 @@ from tasks.records import (
     FreezeEvidence,
     LedgerEntry,
     LoadedModel,
+    LossChange,
     PolicyEvidence,
     Promote,
     RowSpan,
@@ -158,6 +159,7 @@ def shadow_evidence(
             comparison=comparison,
             not_compared=not_compared,
             pooled=pooled,
+            change=newest_change(run, champion),
         )
 
 
@@ -345,7 +347,19 @@ def policy_evidence(
         trainings=tuple(sum(r.batch.id > at for r in accepted) for at in trained),
         awaits_approval=asked[-1].decision.version if champion is None and asked else None,
         gains=realised_gains(run.history),
+        change=newest_change(run, champion) if news else "",
     )
+
+
+def newest_change(run: ModelRun, champion: LoadedModel | None) -> str:
+    """Return in words why the champion's loss on the newest judged batch is another than on its
+    holdout; empty where another version was judged, or it cannot be told.
+    """
+    judged = [r for r in run.batches.known.values() if r.performances]
+    change = judged[-1].change if judged else None
+    if champion is None or not isinstance(change, LossChange):
+        return ""
+    return str(change) if change.version == champion.trained.version else ""
 
 
 def comparisons(history: History) -> Iterator[Comparison]:

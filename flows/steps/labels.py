@@ -12,12 +12,17 @@ from flows.steps.run import ModelRun
 from flows.steps.score import served_before
 from tasks.cohorts import due, labels_read, why_waiting
 from tasks.drift.histograms import outside_rows
-from tasks.drift.task import measure_target
+from tasks.drift.task import Lost, explain_loss, measure_target
 from tasks.evaluation.metrics import EvaluationError
 from tasks.evaluation.scored import Scored
-from tasks.evaluation.task import judge_apart, judge_performance, parted_loss
+from tasks.evaluation.task import (
+    adjusted_loss,
+    judge_apart,
+    judge_performance,
+    parted_loss,
+)
 from tasks.features.labels import count_labelled, count_unknown
-from tasks.records import BatchRecord, Labelled, LoadedModel
+from tasks.records import AnyLossChange, BatchRecord, Labelled, LoadedModel
 from tasks.scoring.task import served_batch
 
 
@@ -72,25 +77,50 @@ def _judged(run: ModelRun, record: BatchRecord) -> BatchRecord:
         return record
     frame = run.features([record])
     scored = _scored(run, unseen, record)
-    apart = None
+    apart, plain = None, scored[0] if scored else None
     if scored:  # what is judged is what was served
         parts = served_before(run, record)
         before = served_batch(run.managed, scored[0].rows.frame, parts, served.trained.classes)
         if before is not None and before.rows.any():
             scored[0] = scored[0].instead(before.rows, before.predicted)
             apart = judge_apart(run.managed, scored[0], before.rows, before.served_by)
-    drift = record.drift
+    drift, change = record.drift, None
+    performances = judge_performance(run.managed, scored)
     if drift is not None:
         drift = measure_target(run.managed, served, frame, drift)
-        if scored:
-            beyond = outside_rows(served.profile, scored[0].rows.frame.features)
+        if plain is not None:
+            beyond = outside_rows(served.profile, plain.rows.frame.features)
             drift = drift.judged(*parted_loss(scored[0], beyond))
+            if performances:
+                change = _explained(run, served, scored[0], plain, beyond)
     return record.judged(
-        performances=judge_performance(run.managed, scored),
+        performances=performances,
         apart=apart,
         summary=scored[0].summary if scored else None,
         drift=drift,
+        change=change,
     )
+
+
+def _explained(
+    run: ModelRun, model: LoadedModel, served: Scored, plain: Scored, beyond: np.ndarray
+) -> AnyLossChange:
+    """Why the loss is another than on the holdout, of which the version was judged as it was
+    packaged; ``plain`` is what it predicts with what is in force.
+    """
+    packaged = run.models.packaged(model.trained.version)
+    as_packaged = plain.adjusted(packaged.weights, packaged.recalibration)
+    rows, objective = plain.rows, plain.objective
+    lost = Lost(
+        frame=rows.frame,
+        blocks=rows.blocks,
+        beyond=beyond,
+        rows=(rows.target, as_packaged.predicted, as_packaged.losses),
+        loss=float(served.losses.mean()),
+        adjusted=adjusted_loss(served, as_packaged),
+    )
+    factor = objective.power is not None
+    return explain_loss(run.managed, model, lost, objective.losses, factor=factor)
 
 
 def _scored(run: ModelRun, models: Sequence[LoadedModel], record: BatchRecord) -> list[Scored]:

@@ -57,7 +57,11 @@ def is_idle(managed: ManagedModel, engine: Engine, as_of: datetime) -> bool:
 
 
 def scoring_idle(
-    managed: ManagedModel, engine: Engine, as_of: datetime, before: datetime | None = None
+    managed: ManagedModel,
+    engine: Engine,
+    as_of: datetime,
+    before: datetime | None = None,
+    since: datetime | None = None,
 ) -> bool:
     """Whether no open row waits to be scored by the champion in force, and no sink for a part."""
     scoring = managed.spec.scoring
@@ -66,17 +70,22 @@ def scoring_idle(
     sinks = (LAKE, *(sink.name for sink in scoring.sinks))
     return not any(any_undelivered(engine, managed.name, sink) for sink in sinks) and not (
         ledger.history(engine, managed.name).serving
-        and open_to_score(managed, engine, as_of, before)
+        and open_to_score(managed, engine, as_of, before, since)
     )
 
 
 def open_to_score(
-    managed: ManagedModel, engine: Engine, as_of: datetime, before: datetime | None = None
+    managed: ManagedModel,
+    engine: Engine,
+    as_of: datetime,
+    before: datetime | None = None,
+    since: datetime | None = None,
 ) -> tuple[SourceBatch, ...]:
     """Return the open batches of which there is another than what was scored last, or that another
-    champion scored.
+    champion scored; none that begins earlier than ``since``.
     """
-    found = open_batches(managed.open_rows, as_of, before)
+    there = open_batches(managed.open_rows, as_of, before)
+    found = [one for one in there if since is None or one.batch.start >= since]
     signs = open_fingerprints(managed, engine, found, before)
     done = scored_fingerprints(engine, managed.name)
     return tuple(one for one in found if done.get(one.batch.id) != signs[one.batch.id])

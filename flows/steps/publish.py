@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from prefect.artifacts import (
 )
 
 from flows.steps.choices import known_card
+from flows.steps.events import announce_drift
 from flows.steps.maturity import waiting
 from flows.steps.run import ModelRun
 from tasks.history import ApprovalRequest
 from tasks.lake import write_whole
-from tasks.records import BatchRecord, LoadedModel, ScoreCard
-from tasks.registry.task import describe_version, log_batch, log_page
+from tasks.records import BatchRecord, LoadedModel, LossChange, ScoreCard
+from tasks.registry.over_time import Measured
+from tasks.registry.task import describe_version, log_batch, log_over_time, log_page
 from tasks.reports.task import (
     approval_page,
     card_page,
@@ -36,7 +39,7 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
     pages = _write_pages(run, record)
     mlflow_run = log_batch(
         run.managed,
-        batch,
+        record.snapshot,
         _params(record, champion),
         _metrics(record, known_card(run)),
         pages,
@@ -46,6 +49,7 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
     for asked in run.history.requests(batch):
         if not approval_page(run.managed, asked).exists():
             await ask_for_approval(run, asked)
+    announce_drift(run.messages, record)
     key = f"{run.managed.name}-{batch}".lower().replace("_", "-")
     decided = [entry.decision for entry in run.history if entry.batch == batch]
     await acreate_table_artifact(
@@ -57,7 +61,10 @@ async def publish(run: ModelRun, record: BatchRecord, champion: LoadedModel | No
         await acreate_link_artifact(
             key=f"{key}-report", link=report, link_text=f"Report of {record.name}"
         )
-    return run.batches.write(record.completed_by(mlflow_run))
+    _log_over_time(run, record)
+    return run.batches.write(
+        record.completed_by(mlflow_run).logged_over_time(_measured(record).metrics)
+    )
 
 
 def publish_judged(run: ModelRun, judged: Iterable[BatchRecord]) -> None:
@@ -69,6 +76,59 @@ def publish_judged(run: ModelRun, judged: Iterable[BatchRecord]) -> None:
         _write_pages(run, record)
     if late:
         publish_model(run)
+        _log_over_time(run)
+
+
+def _log_over_time(run: ModelRun, current: BatchRecord | None = None) -> None:
+    """Have the model's own run in MLflow hold what was measured of each completed batch, and of the
+    ``current`` one, whose record is written by the caller.
+    """
+    known = dict(run.batches.known) | ({} if current is None else {current.batch.id: current})
+    shown = [record for record in known.values() if record.completed or record is current]
+    new = [record for record in shown if record.over_time != _measured(record).metrics]
+    if not new:
+        return
+    log_over_time(
+        run.managed,
+        [_measured(record) for record in new if not _measured_anew(record)],
+        [_measured(record) for record in shown],
+        run.fence,
+        anew=any(_measured_anew(record) for record in new),
+    )
+    for record in new:
+        if record is not current:
+            run.batches.write(record.logged_over_time(_measured(record).metrics))
+
+
+def _measured_anew(record: BatchRecord) -> bool:
+    """Whether MLflow has of the batch what does not hold any more: of another revision, or before
+    labels came again.
+    """
+    metrics = _measured(record).metrics
+    if not record.over_time:
+        return record.revision > 1
+    return any(metrics.get(name) != value for name, value in record.over_time.items())
+
+
+def _measured(record: BatchRecord) -> Measured:
+    """What of a batch is drawn over time: the champion's metrics, drift, and rows."""
+    metrics = {
+        "rows": float(record.snapshot.rows),
+        "quarantined": float(record.verdict.quarantined),
+    }
+    if record.predictions is not None:
+        metrics["version"] = float(record.predictions.version)
+    if record.drift is not None and record.drift.share is not None:
+        metrics["drift_share"] = record.drift.share
+    if record.labelled is not None:
+        metrics["labelled_share"] = record.labelled.share
+    if record.performances:
+        champion = record.performances[0]
+        metrics |= {f"champion_{name}": of.value for name, of in champion.metrics.items()}
+        metrics["champion_loss"] = champion.loss.value
+    return Measured(
+        record.batch, {name: value for name, value in metrics.items() if math.isfinite(value)}
+    )
 
 
 def _write_pages(run: ModelRun, record: BatchRecord) -> tuple[Path, ...]:
@@ -137,6 +197,7 @@ def _params(record: BatchRecord, champion: LoadedModel | None) -> dict[str, str]
         "snapshot": record.snapshot.sha256,
         "verdict": record.verdict.outcome,
         "champion": "none" if champion is None else str(champion.trained.version),
+        "served_by": "none" if record.predictions is None else record.predictions.served_by,
     }
 
 
@@ -171,6 +232,18 @@ def _metrics(record: BatchRecord, card: ScoreCard | None) -> dict[str, float]:
             f"champion_{name}": of.value for name, of in record.performances[0].metrics.items()
         }
         metrics["champion_loss"] = record.performances[0].loss.value
+    if isinstance(record.change, LossChange):
+        parts = {
+            "inputs": record.change.inputs,
+            "base_rate": record.change.base_rate,
+            "relation": record.change.relation,
+            "adjusted": record.change.adjusted,
+            "chance": record.change.chance,
+        }
+        metrics["loss_change"] = record.change.change
+        metrics |= {
+            f"loss_change_{name}": part.value for name, part in parts.items() if part is not None
+        }
     return metrics
 
 

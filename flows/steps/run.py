@@ -23,6 +23,7 @@ from tasks.history import History
 from tasks.lake import MOST_ROWS
 from tasks.ledger.entries import known_runs
 from tasks.ledger.lease import Lease, fenced, holder_name, lease
+from tasks.ledger.messages import Messages
 from tasks.ledger.repositories import Batches, Decisions, NewDecision, Served, Trainings
 from tasks.ledger.tables import Engine, open_ledger
 from tasks.model_spec import ManagedModel, manage
@@ -73,6 +74,8 @@ class ModelRun:
     """Contract -> its batches, of each from which features are joined."""
     trainings: Trainings
     models: Models
+    messages: Messages
+    """What people are told."""
     registry_away: str = ""
     """Why MLflow could not be asked when the run began; empty when it answered."""
     most: int = MOST_ROWS
@@ -111,6 +114,7 @@ class ModelRun:
             joined={name: Batches(engine, held, one.name) for name, one in managed.joined.items()},
             trainings=trainings,
             models=Models(managed, decisions, trainings, registry_away=bool(registry_away)),
+            messages=Messages(engine),
             registry_away=registry_away,
         )
 
@@ -199,7 +203,7 @@ class ModelRun:
         """Write a decision down, and announce it if it is in effect."""
         entry = self.decisions.write(new, self.as_of, self.flow_run)
         if entry.effective_at is not None:
-            announce(entry, self.managed.spec.approval.within)
+            announce(self.messages, entry, self.managed.spec.approval.within)
         return entry
 
     def carry_out(self, entry: LedgerEntry) -> None:
@@ -215,7 +219,7 @@ class ModelRun:
         """Mark a journalled decision effective, and announce it once."""
         done = self.decisions.mark_effective(entry)
         if entry.effective_at is None:
-            announce(done, self.managed.spec.approval.within)
+            announce(self.messages, done, self.managed.spec.approval.within)
 
     def approval_required(self) -> bool:
         """Whether a person decides about a promotion: the spec says so, or the model is frozen."""

@@ -115,7 +115,7 @@ def measured_skew(
             worst.feature,
             100 * worst.share,
         )
-        announce_skew(record)
+        announce_skew(run.messages, record)
     return found
 
 

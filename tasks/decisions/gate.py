@@ -51,6 +51,7 @@ def decide_promotion(
         return Reject(reason=refusal + _left_out(evidence), version=evidence.challenger)
     verdict, reason = _compared(evidence, config)
     reason += _accepted(evidence, config) + _left_out(evidence)
+    reason += f"; {evidence.change}" if evidence.change else ""
     if verdict is None and len(evidence.pooled) < config.pool:
         return Shadow(reason=f"{reason}; it goes on in shadow", version=evidence.challenger)
     if not verdict:

@@ -81,14 +81,16 @@ def decide_retrain(
     forbidden = " and ".join(
         f"{fired[name].found} ({fired[name].limit})" for name in _FORBID if name in fired
     )
+    why = f"; {evidence.change}" if evidence.change else ""
     if asked and not forbidden:
-        return _retrain(asked, conditions, config)
+        return _retrain(asked + why, conditions, config)
     if asked:
-        return Hold(reason=f"{asked}, but {forbidden}", conditions=conditions)
+        return Hold(reason=f"{asked}, but {forbidden}{why}", conditions=conditions)
     since, period = evidence.batches_since_training, clock_period(evidence.gains, config)
     count = _batches(since) if period is None else f"{since} of {_batches(period)}"
     return Hold(
-        reason=f"{count} since the last training; {_loss_in_words(evidence)}", conditions=conditions
+        reason=f"{count} since the last training; {_loss_in_words(evidence)}{why}",
+        conditions=conditions,
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tasks.drift.histograms import Spread, codes, watched_prediction
+from tasks.drift.histograms import Spread, codes, places, watched_prediction
 from tasks.lake import own_columns
 from tasks.records import BaselineProfile, Effect, FeatureFrame, FeatureProfile, Interval
 
@@ -37,6 +37,7 @@ ROUNDS, CLOSE = 30, 1e-3
 MOST_BLOCKS = 20
 """Blocks of time that are left out in turn: of more, neighbours are joined."""
 LOSS, PREDICTED, BLOCK = "(loss)", "(prediction)", "(block)"
+UNSEEN, TARGET, PLACE = "(unseen prediction)", "(target)", "(place)"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ class Held:
     """(rows,) float64: the prediction, or the surest class's probability."""
     block: np.ndarray
     """(rows,) int64 from 0: blocks of time."""
+    places: np.ndarray
+    """(rows, columns) uint8: of numbers their places among training's quantiles; 0 of others."""
+    unseen: np.ndarray
+    """(rows,) float64: the prediction that lost ``loss``, of a model that had not seen the row; NaN
+    where there are several classes.
+    """
+    target: np.ndarray
+    """(rows,) float64; NaN where it is no number."""
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -62,7 +71,7 @@ def hold(
     profile: BaselineProfile,
     holdout: FeatureFrame,
     predicted: np.ndarray,
-    losses: np.ndarray,
+    unseen: tuple[np.ndarray, np.ndarray],
     blocks: np.ndarray,
     rows: int,
     seed: int,
@@ -70,9 +79,11 @@ def hold(
     """Return at most ``rows`` rows of the holdout, drawn with ``seed``, in the profile's bins, as a
     table that is stored with the version.
 
-    ``predicted`` is (rows,) or (rows, classes), ``losses`` and ``blocks`` are (rows,). Rows without
-    a finite loss are left out.
+    ``predicted`` is (rows,) or (rows, classes), as are the first of ``unseen``, predictions of
+    models that had not seen the rows; their losses, the second, and ``blocks`` are (rows,). Rows
+    without a finite loss are left out.
     """
+    apart, losses = unseen
     watched = watched_prediction(predicted).to_numpy(dtype="float64")
     known = np.flatnonzero(np.isfinite(losses) & np.isfinite(watched))
     if len(known) > rows:
@@ -84,11 +95,21 @@ def hold(
             columns[f.feature] = codes(f, pd.Series(watched[known])).astype("uint8")
         elif f.kind != "target":
             columns[f.feature] = codes(f, drawn[f.feature]).astype("uint8")
-    loss, mean, block = own_columns(tuple(columns), (LOSS, PREDICTED, BLOCK))
+    numbers = [f for f in profile.features if _has_places(f)]
+    named = own_columns(tuple(columns), [f"{PLACE} {f.feature}" for f in numbers])
+    for f, name in zip(numbers, named, strict=True):
+        columns[name] = places(f, drawn[f.feature])
+    loss, mean, block, alone, target = own_columns(
+        tuple(columns), (LOSS, PREDICTED, BLOCK, UNSEEN, TARGET)
+    )
     names, numbered = np.unique(blocks[known], return_inverse=True)
     if len(names) > MOST_BLOCKS:
         numbered = numbered * MOST_BLOCKS // len(names)
     columns |= {loss: losses[known], mean: watched[known], block: numbered.astype("int32")}
+    none = np.full(len(known), np.nan)
+    number = pd.api.types.is_numeric_dtype(holdout.target.dtype)
+    columns[alone] = apart[known] if apart.ndim == 1 else none
+    columns[target] = holdout.target.to_numpy("float64")[known] if number else none
     return pd.DataFrame(columns)
 
 
@@ -98,8 +119,17 @@ def read_held(profile: BaselineProfile, table: pd.DataFrame) -> Held:
     for i, f in enumerate(profile.features):
         if f.kind != "target":
             bins[:, i] = table[f.feature]
-    loss, predicted, block = (table.iloc[:, i].to_numpy() for i in (-3, -2, -1))
-    return Held(bins, loss.astype("float64"), predicted.astype("float64"), block.astype("int64"))
+    numbers = [i for i, f in enumerate(profile.features) if _has_places(f)]
+    at = np.zeros(bins.shape, dtype="uint8")
+    at[:, numbers] = table.iloc[:, -5 - len(numbers) : -5]
+    loss, predicted, block, unseen, target = (
+        table.iloc[:, i].to_numpy("float64") for i in range(-5, 0)
+    )
+    return Held(bins, loss, predicted, block.astype("int64"), at, unseen, target)
+
+
+def _has_places(profile: FeatureProfile) -> bool:
+    return profile.kind == "numerical" and bool(profile.quantiles)
 
 
 def effect_of(

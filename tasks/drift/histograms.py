@@ -23,6 +23,8 @@ DRAWN = 50_000
 """Rows of a part whose numbers are ordered: of more rows, so many are drawn with a seed."""
 POINTS = 201
 """Quantiles that numbers are known by."""
+MISSING = 255
+"""The place of a missing number among them."""
 AXIS = 24
 """Bins of a number that are drawn, all of one width."""
 LARGEST = 1e300
@@ -269,6 +271,16 @@ def codes(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
     index = small.astype("int64")
     index[np.isnan(numbers)] = bins
     return index
+
+
+def places(profile: FeatureProfile, values: pd.Series) -> np.ndarray:
+    """Return where each number lies among training's quantiles, (rows,) uint8: the place of the
+    nearest one below it, the ends for what lies beyond, and ``MISSING``.
+    """
+    numbers = values.to_numpy(dtype="float64")
+    found = np.searchsorted(profile.quantiles, numbers, side="right") - 1
+    at: np.ndarray = np.where(np.isnan(numbers), MISSING, np.maximum(found, 0)).astype("uint8")
+    return at
 
 
 def coarsened(profile: FeatureProfile, rows: int) -> tuple[FeatureProfile, np.ndarray]:

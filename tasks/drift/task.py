@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from prefect import get_run_logger
 
+from tasks.drift.change import Outcome, explain, judge_rows
 from tasks.drift.effect import hold, read_held
 from tasks.drift.evidently_report import draw_report, draw_sample
+from tasks.drift.expected import Losses
 from tasks.drift.histograms import Counts, count_target
 from tasks.drift.profile import add_history, make_profile
 from tasks.drift.relations import draw_rows, learn_relations
@@ -21,7 +23,16 @@ from tasks.drift.summary import add_target, summarise_drift
 from tasks.lake import write_whole
 from tasks.model_spec import ManagedModel
 from tasks.not_made import page_or_why
-from tasks.records import BaselineProfile, DriftSummary, FeatureFrame, Fence, LoadedModel
+from tasks.records import (
+    AnyLossChange,
+    BaselineProfile,
+    DriftSummary,
+    FeatureFrame,
+    Fence,
+    Interval,
+    LoadedModel,
+    LossNotSplit,
+)
 from tasks.task import task
 
 SEEN = 50_000
@@ -48,7 +59,7 @@ def make_baseline(
     predict: Callable[[pd.DataFrame], np.ndarray],
     importance: Mapping[str, float],
     history: Iterable[tuple[FeatureFrame, frozenset[str]]],
-    losses: np.ndarray,
+    unseen: tuple[np.ndarray, np.ndarray],
     blocks: np.ndarray,
 ) -> Baseline:
     """Return what travels with the model: the profile of its training rows, a seeded sample of
@@ -57,8 +68,9 @@ def make_baseline(
     ``history`` are the batches before the training rows, the newest first, with the columns that
     each is no reference of.
 
-    ``predicted`` are the model's predictions for the holdout, ``losses`` and ``blocks`` (rows,)
-    what they lost and in which block of time; ``predict`` goes from features to predictions.
+    ``predicted`` are the model's predictions for the holdout, ``unseen`` those of models that had
+    not seen its rows, with what they lost, and ``blocks`` (rows,) in which block of time;
+    ``predict`` goes from features to predictions.
     """
     seed = managed.spec.training.seed
     drawn = np.random.default_rng(seed).choice(len(train), min(len(train), SEEN), replace=False)
@@ -67,7 +79,7 @@ def make_baseline(
     profile = make_profile(train, holdout, predicted, seen, importance)
     profile = add_history(learn_relations(profile, train, seed), history)
     sample = managed.spec.drift.sample
-    held = hold(profile, holdout, predicted, losses, blocks, sample, seed)
+    held = hold(profile, holdout, predicted, unseen, blocks, sample, seed)
     return Baseline(profile, draw_sample(train, sample, seed), held)
 
 
@@ -109,6 +121,48 @@ def measure_target(
     one that scored it.
     """
     return add_target(drift, model.profile, count_target(model.profile, frame), managed.spec.drift)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The labelled rows of a batch, and what was lost on them."""
+
+    frame: FeatureFrame
+    blocks: np.ndarray
+    """(rows,) whole numbers from 0: blocks of time."""
+    beyond: np.ndarray
+    """(rows,) bool: outside of what training held in one feature or more."""
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """Targets, predictions of the model as it was packaged, and their losses, (rows,)."""
+    loss: float
+    """The mean loss as served."""
+    adjusted: Interval | None
+    """What weights, recalibration and earlier predictions changed of it; None where nothing did."""
+
+
+@task("explain the loss")
+def explain_loss(
+    managed: ManagedModel, model: LoadedModel, lost: Lost, losses: Losses, *, factor: bool
+) -> AnyLossChange:
+    """Say why the loss of ``model`` on a batch is another than on its holdout; ``losses`` goes from
+    targets and predictions to the losses of rows, ``factor`` says that the level of a number moves
+    by a factor.
+    """
+    held = read_held(model.profile, model.held)
+    outcome = Outcome(model.trained.version, lost.loss, len(lost.frame), lost.adjusted)
+    if managed.spec.problem == "multiclass":
+        return LossNotSplit(
+            version=outcome.version,
+            before=float(held.loss.mean()) if len(held) else None,
+            after=outcome.loss,
+            why="of a target of several classes it is not looked into",
+        )
+    seed = managed.spec.training.seed
+    batch = judge_rows(
+        model.profile, lost.frame.features, lost.rows, lost.blocks, lost.beyond, seed
+    )
+    binary = managed.spec.problem == "binary"
+    return explain(model.profile, held, batch, losses, outcome, binary=binary, factor=factor)
 
 
 @task("draw Evidently's report")

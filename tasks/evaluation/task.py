@@ -115,6 +115,14 @@ def parted_loss(scored: Scored, rows: np.ndarray) -> tuple[Interval | None, Inte
     return loss(~rows), loss(rows)
 
 
+def adjusted_loss(served: Scored, packaged: Scored) -> Interval | None:
+    """Return how much higher the mean loss is as served than by the model as it was packaged, on
+    the same rows; None where every row was served what that predicts.
+    """
+    more = served.losses - packaged.losses
+    return block_test(more, served.rows.blocks).mean if more.any() else None
+
+
 @task("estimate performance")
 def estimate_performance(
     managed: ManagedModel,

@@ -243,6 +243,19 @@ def training(engine: Engine, model: str, version: int) -> TrainedModel:
     return as_record(TrainedModel, row.record)
 
 
+def trained_versions(engine: Engine, model: str) -> dict[int, tuple[str, TrainedModel]]:
+    """Return version -> the batch that it was trained at, and what the ledger knows of it, in the
+    order of the versions.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(trainings.c.version, trainings.c.batch, trainings.c.record)
+            .where(trainings.c.model == model)
+            .order_by(trainings.c.version)
+        )
+        return {row.version: (row.batch, as_record(TrainedModel, row.record)) for row in rows}
+
+
 def contract_texts(engine: Engine, model: str) -> dict[str, str]:
     """Return contract version -> its text, as the newest training under it kept it."""
     with engine.connect() as connection:

@@ -6,7 +6,7 @@ several runs that score the same rows cannot write the same row down twice.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -19,6 +19,10 @@ LAKE = "the lake"
 """What the current view in the lake is called in place of a sink's name; no sink of a spec can be
 called so.
 """
+
+
+LATE = timedelta(hours=1)
+"""How long a sink may be without what was scored before a person is told."""
 
 
 class PartTakenError(KingmakerError):
@@ -63,6 +67,14 @@ def undelivered(engine: Engine, model: str, sink: str) -> tuple[ServedPart, ...]
     )
     with engine.connect() as connection:
         return tuple(_part(row) for row in connection.execute(wanted))
+
+
+def behind(engine: Engine, model: str, sink: str, now: datetime) -> tuple[ServedPart, ...]:
+    """Return what a sink has not been given, oldest first; nothing while the oldest is not
+    ``LATE``.
+    """
+    parts = undelivered(engine, model, sink)
+    return parts if parts and now - parts[0].scored_at > LATE else ()
 
 
 def any_undelivered(engine: Engine, model: str, sink: str) -> bool:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy import Engine as Engine  # noqa: PLC0414 - the layers above import it from here
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from tasks.errors import KingmakerError
 from tasks.records import Record
@@ -146,6 +147,19 @@ open_batches = Table(
 )
 """What there was of a batch that has not closed, and who was champion, when it was last scored."""
 
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("model", String(100), nullable=False),
+    Column("event", String(60), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Column("sent", Boolean, nullable=False),
+)
+"""What people are to be told, and whether it is known that they were."""
+
 leases = Table(
     "leases",
     metadata,
@@ -223,13 +237,34 @@ def open_ledger(url: str, *, away: float = AWAY_SECONDS) -> Engine:
     return engine
 
 
+@functools.cache
+def read_only_ledger(url: str) -> Engine:
+    """Return the engine of a ledger that is there, which refuses every write and, between two
+    reads, keeps no file open. Raises LedgerFormError as ``open_ledger`` does.
+    """
+    engine = create_engine(url, poolclass=NullPool)
+    embedded = engine.url.get_backend_name() == "sqlite"
+
+    @event.listens_for(engine, "connect")
+    def _refuse_writes(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a DBAPI connection
+        cursor = connection.cursor()
+        cursor.execute(
+            "PRAGMA query_only=ON" if embedded else "SET default_transaction_read_only = on"
+        )
+        cursor.close()
+        connection.commit()
+
+    _check_form(engine)
+    return engine
+
+
 def _check_form(engine: Engine) -> None:
     found = inspect(engine).get_multi_columns(filter_names=list(metadata.tables))
-    there = {name: {column["name"] for column in columns} for (_, name), columns in found.items()}
+    columns_of = {name: {one["name"] for one in columns} for (_, name), columns in found.items()}
     for name, table in metadata.tables.items():
-        wanted = set(table.columns.keys())
-        if there[name] != wanted:
-            absent, beside = sorted(wanted - there[name]), sorted(there[name] - wanted)
+        wanted, there = set(table.columns.keys()), columns_of.get(name, set())
+        if there != wanted:
+            absent, beside = sorted(wanted - there), sorted(there - wanted)
             raise LedgerFormError(
                 f"the ledger {_where(engine.url)}: expected table {name} with the columns of this"
                 f" version of Kingmaker, found {absent} missing and {beside} beside them; use the"

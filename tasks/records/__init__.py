@@ -10,6 +10,7 @@ Where do I go to change what passes ...?
     model.py        training and registry: recipes, ensembles, versions
     evaluation.py   scores, comparisons, guardrails
     drift.py        profiles of training rows, and batches held against them
+    change.py       why a loss changed
     decision.py     evidence, decisions, entries of the ledger
     batch.py        what the ledger knows of a batch
     runs.py         runs, as the orchestrator tells of them
@@ -35,6 +36,7 @@ from tasks.records.batch import (
     Predictions,
     Superseded,
 )
+from tasks.records.change import AnyLossChange, Cause, LossChange, LossNotSplit, LossPart
 from tasks.records.decision import (
     AnyEvidence,
     Attempted,
@@ -149,6 +151,7 @@ from tasks.records.whatif import Happened, Tried, WhatIf
 
 __all__ = [
     "AnyEvidence",
+    "AnyLossChange",
     "Attempted",
     "AwaitApproval",
     "BaselineProfile",
@@ -156,6 +159,7 @@ __all__ = [
     "BatchRecord",
     "Behaviour",
     "CalibrationBin",
+    "Cause",
     "Choice",
     "ChoicesOfYear",
     "Cohort",
@@ -202,6 +206,9 @@ __all__ = [
     "LeftOut",
     "Lineage",
     "LoadedModel",
+    "LossChange",
+    "LossNotSplit",
+    "LossPart",
     "MainEffect",
     "ManualEvidence",
     "MissingDrift",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+
+from pydantic import Field
 
 from tasks.batches import Batch
 from tasks.records.base import Record, StreamName, stream_in_words
+from tasks.records.change import AnyLossChange
 from tasks.records.drift import DriftSummary
 from tasks.records.evaluation import Estimate, Interval, Performance
 from tasks.records.model import LabelSummary
-from tasks.records.served import ServedPerformance, Skew
+from tasks.records.served import ServedPerformance, Skew, served_by
 from tasks.records.snapshot import Cohort, Labelled, Revision, Snapshot, Verdict
 
 
@@ -29,6 +33,11 @@ class Predictions(Record):
     """Rows that had been served before the batch closed: the predictions of then stand."""
     unknown: int = 0
     """Rows for which the model gave no number."""
+
+    @property
+    def served_by(self) -> str:
+        """Version, and the recalibration in force, in one word: ``v3`` or ``v3.17``."""
+        return served_by(self.version, self.adjusted_by)
 
 
 class BatchFigures(Record):
@@ -80,6 +89,10 @@ class BatchRecord(Record):
     """
     performances: tuple[Performance, ...] = ()
     """The champion's first, then the first champion's when it is another."""
+    change: AnyLossChange | None = None
+    """Why the champion's loss is another than on its holdout; None while labels are not mature, or
+    when it cannot be judged.
+    """
     predictions: Predictions | None = None
     skew: Skew | None = None
     """Features against those that the rows were served by; None when none was served."""
@@ -92,6 +105,8 @@ class BatchRecord(Record):
     unknown: int | None = None
     """Of a batch of labels: those that belong to no row; None until they were counted."""
     mlflow_run: str | None = None
+    over_time: Mapping[str, float] = Field(default_factory=dict)
+    """What the model's own run in MLflow has of the batch: metric -> value."""
     completed: bool = False
     """Whether the monitor has come to its end with this revision; if not, the next run takes it up
     again.
@@ -141,6 +156,7 @@ class BatchRecord(Record):
             skew=earlier.skew,
             predictions=earlier.predictions,
             mlflow_run=earlier.mlflow_run,
+            over_time=earlier.over_time,
             completed=earlier.completed,
         )
 
@@ -167,7 +183,7 @@ class BatchRecord(Record):
 
     def counted(self, labelled: Labelled) -> BatchRecord:
         """Return the record with its labels counted, and not judged by them yet."""
-        return self.but(labelled=labelled, performances=(), summary=None, apart=None)
+        return self.but(labelled=labelled, performances=(), summary=None, apart=None, change=None)
 
     def judged(
         self,
@@ -175,15 +191,22 @@ class BatchRecord(Record):
         summary: LabelSummary | None,
         drift: DriftSummary | None,
         apart: ServedPerformance | None = None,
+        change: AnyLossChange | None = None,
     ) -> BatchRecord:
-        """Return the record judged by its labels, its drift with that of the target, and the rows
-        that were served apart from the others.
+        """Return the record judged by its labels, its drift with that of the target, the rows that
+        were served apart from the others, and why the loss changed.
         """
-        return self.but(performances=performances, summary=summary, drift=drift, apart=apart)
+        return self.but(
+            performances=performances, summary=summary, drift=drift, apart=apart, change=change
+        )
 
     def with_unknown(self, labels: int) -> BatchRecord:
         """Return the record of a batch of labels, with the count of those that belong to no row."""
         return self.but(unknown=labels)
+
+    def logged_over_time(self, metrics: Mapping[str, float]) -> BatchRecord:
+        """Return the record as one of which the model's own run in MLflow has these metrics."""
+        return self.but(over_time=metrics)
 
     def completed_by(self, mlflow_run: str | None) -> BatchRecord:
         """Return the record as one that the monitor has come to its end with; a batch of labels has

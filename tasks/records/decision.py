@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Generic, Literal
@@ -63,6 +64,10 @@ class PolicyEvidence(Record):
     gains: tuple[float, ...] = ()
     """What each judged training realised, as a share of the loss before it, oldest first: measured
     by the watch.
+    """
+    change: str = ""
+    """Why the champion's newest loss is another than on its holdout, in words; it decides
+    nothing.
     """
 
 
@@ -405,9 +410,10 @@ class LedgerEntry(Record, Generic[D, E]):
 
     @property
     def title(self) -> str:
-        """The decision in a few words, such as ``Promote version 3``."""
+        """The decision in a few words, such as ``Await approval version 3``."""
         about = "" if self.version is None else f" version {self.version}"
-        return f"{self.decision.kind}{about}"
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.decision.kind)
+        return f"{words.capitalize()}{about}"
 
 
 # --- what became of them --------------------------------------------------------------------------

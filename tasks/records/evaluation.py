@@ -261,3 +261,7 @@ class Evidence(Record):
     """
     left_out: tuple[LeftOut, ...] = ()
     """Candidates that could not be trained."""
+    change: str = ""
+    """Why the champion's newest loss is another than on its holdout, in words; it decides
+    nothing.
+    """

@@ -1,4 +1,5 @@
-"""MLflow runs: a run a training, a nested run a candidate, a run a monitored batch.
+"""MLflow runs: a run a training, a nested run a candidate, a run a monitored batch; over_time.py
+has the one run a model.
 
 Every call names its run explicitly: MLflow's idea of an active run is bound to a thread.
 """
@@ -28,11 +29,10 @@ from tasks.records import (
     BaselineProfile,
     Fence,
     Form,
-    LabelSnapshot,
     LeftOut,
     Lineage,
     RegistryAwayError,
-    RowSpan,
+    Snapshot,
     TrainedModel,
     Trial,
 )
@@ -43,11 +43,14 @@ from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 KIND, TOKEN, TRUST = "kingmaker.kind", "kingmaker.token", "kingmaker.trust"
 """Tags of our runs: what it is, the fencing token of the lease under which it was made, what its
 spec trusts.
 """
+OVER_TIME = "over time"
+"""Kind of the one run of a model in which metrics have its batches as steps."""
 MOST_METRICS = 900
 """Metrics of one request: MLflow takes 1,000 entities at once, parameters and tags included."""
 BASELINE, SAMPLE, HELD, PROFILE = "baseline", "sample.parquet", "holdout.parquet", "profile.json"
@@ -280,8 +283,8 @@ def _unnamed(mlflow: MlflowClient, experiment: str, token: int, known: Set[str])
     the newest thousand.
     """
     ours = (
-        f"tags.`{KIND}` != 'candidate' and attributes.status != 'RUNNING' and attributes.status !="
-        " 'KILLED'"
+        f"tags.`{KIND}` != 'candidate' and tags.`{KIND}` != '{OVER_TIME}' and attributes.status !="
+        " 'RUNNING' and attributes.status != 'KILLED'"
     )
     return [
         item.info
@@ -307,7 +310,7 @@ def _disown(mlflow: MlflowClient, model: str, run_id: str, fence: Fence) -> None
 def log_batch(
     settings: Settings,
     model: str,
-    batch: str,
+    snapshot: Snapshot,
     *,
     params: Mapping[str, str],
     metrics: Mapping[str, float],
@@ -315,11 +318,15 @@ def log_batch(
     trust: Form,
     fence: Fence,
 ) -> str:
-    """Log what the monitor saw of one batch, with its pages, and return the run's id."""
-    mlflow = client(settings.tracking_uri)
+    """Log what the monitor saw of one batch, with its snapshot as the dataset and its pages, and
+    return the run's id.
+    """
+    mlflow, batch = client(settings.tracking_uri), snapshot.batch.id
     tags = {KIND: "monitor", "kingmaker.batch": batch, TRUST: trust, TOKEN: str(fence.token)}
     with run(settings, model, f"monitor {model} {batch}", tags) as run_id:
         _log(mlflow, run_id, params, metrics)
+        read = _dataset(f"{model} {batch}", batch, snapshot.sha256, "monitored", snapshot.rows)
+        mlflow.log_inputs(run_id, [read])
         for page in pages:
             mlflow.log_artifact(run_id, str(page))
     return run_id
@@ -344,7 +351,7 @@ def _log(
     now = int(time.time() * 1000)
     given = [Param(name, value[:6000]) for name, value in params.items()]
     measured = [
-        Metric(_metric_name(name), value, now, 0)
+        Metric(metric_name(name), value, now, 0)
         for name, value in metrics.items()
         if math.isfinite(value)
     ]
@@ -353,9 +360,9 @@ def _log(
         client.log_batch(run_id, metrics=measured[start : start + MOST_METRICS])
 
 
-def _metric_name(name: str) -> str:
-    """A name that MLflow takes, made of any name that a column may have; two columns never share
-    one.
+def metric_name(name: str) -> str:
+    """Return a name that MLflow takes, made of any name that a column may have; two columns never
+    share one.
     """
     allowed = re.sub(r"[^\w.\- ]", "_", name)[:200]
     return (
@@ -401,24 +408,30 @@ def _log_candidates(settings: Settings, training: Training, parent: str, fence: 
 
 
 def _log_snapshots(client: MlflowClient, run_id: str, lineage: Lineage) -> None:
-    """Log each snapshot as a dataset input whose digest is ours: MLflow's hashes the first 10,000
-    rows only.
+    """Log each snapshot that a training read as a dataset input."""
+    rows = [
+        _dataset(f"{lineage.model} {s.batch}", s.batch, s.snapshot, "training", s.rows)
+        for s in lineage.trained_on
+    ]
+    labels = [
+        _dataset(f"{lineage.model} labels {s.batch}", s.batch, s.snapshot, "labels")
+        for s in lineage.labelled_by
+    ]
+    client.log_inputs(run_id, rows + labels)
+
+
+def _dataset(
+    name: str, batch: str, sha256: str, context: str, rows: int | None = None
+) -> DatasetInput:
+    """A snapshot as MLflow's dataset, with our digest: its own hashes the first 10,000 rows
+    only.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    def dataset(name: str, read: RowSpan | LabelSnapshot, context: str) -> DatasetInput:
-        rows = {"rows": read.rows} if isinstance(read, RowSpan) else {}
-        source = json.dumps({"batch": read.batch, "sha256": read.snapshot})
-        found = Dataset(name, read.snapshot[:36], "local", source, profile=json.dumps(rows))
-        return DatasetInput(found, [InputTag("mlflow.data.context", context)])
-
-    rows = [
-        dataset(f"{lineage.model} {span.batch}", span, "training") for span in lineage.trained_on
-    ]
-    labels = [
-        dataset(f"{lineage.model} labels {s.batch}", s, "labels") for s in lineage.labelled_by
-    ]
-    client.log_inputs(run_id, rows + labels)
+    source = json.dumps({"batch": batch, "sha256": sha256})
+    profile = json.dumps({} if rows is None else {"rows": rows})
+    found = Dataset(name, sha256[:36], "local", source, profile=profile)
+    return DatasetInput(found, [InputTag("mlflow.data.context", context)])
 
 
 def _register(

@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 
 from tasks.model_spec import ManagedModel
-from tasks.records import Fence, Guardrail, InForce, LoadedModel, Promote, RollBack, TrainedModel
-from tasks.registry import aliases, runs
+from tasks.records import (
+    Fence,
+    Guardrail,
+    InForce,
+    LoadedModel,
+    Promote,
+    RollBack,
+    Snapshot,
+    TrainedModel,
+)
+from tasks.registry import aliases, over_time, runs
 from tasks.registry.aliases import CHAMPION, PREVIOUS, aliased_version, copy_of, fetch
 from tasks.registry.fresh import PredictsByItself, golden_predictions
+from tasks.registry.over_time import Measured
 from tasks.registry.package import Package, ServesElsewhere
 from tasks.registry.runs import Training, answering_server, client, log_training
 from tasks.registry.safe_load import FILES, read_known
@@ -83,7 +93,7 @@ def show_in_force(managed: ManagedModel, version: int, now: InForce, fence: Fenc
 @task("log batch")
 def log_batch(
     managed: ManagedModel,
-    batch: str,
+    snapshot: Snapshot,
     params: Mapping[str, str],
     metrics: Mapping[str, float],
     pages: Sequence[Path],
@@ -94,12 +104,36 @@ def log_batch(
         return runs.log_batch(
             managed.settings,
             managed.name,
-            batch,
+            snapshot,
             params=params,
             metrics=metrics,
             pages=pages,
             trust=managed.spec.trust,
             fence=fence,
+        )
+
+
+@task("log over time")
+def log_over_time(
+    managed: ManagedModel,
+    added: Sequence[Measured],
+    everything: Sequence[Measured],
+    fence: Fence,
+    *,
+    anew: bool = False,
+) -> None:
+    """Have the model's own run in MLflow hold what was ``added`` to ``everything`` that was
+    measured of its batches; with ``anew`` it is made again.
+    """
+    with runs.answering_server(managed.settings):
+        over_time.log_over_time(
+            managed.settings,
+            managed.name,
+            managed.spec.batch.every,
+            added,
+            everything,
+            fence,
+            anew=anew,
         )
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.records import FeatureDrift, Histogram
+from tasks.records import FeatureDrift, Histogram, Interval
 from tasks.reports.figures import number, percent
 
 _BINS = 12
@@ -163,6 +164,38 @@ def meter(times: float | None, longest: float) -> Meter:
         mark=round(100 / scale, 1),
         cut=value > scale * 1.0001,
     )
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """A bar from 0 to a value, and its interval, in percent of an axis."""
+
+    zero: float
+    start: float
+    length: float
+    low: float
+    high: float
+
+
+def whiskers(values: Sequence[Interval]) -> list[Whisker]:
+    """Lay out values beside each other, on one axis that holds them and 0."""
+    low = min([0.0, *(one.low for one in values if one.known)])
+    high = max([0.0, *(one.high for one in values if one.known)])
+    span = high - low or 1.0
+
+    def at(value: float) -> float:
+        return round(100 * (min(max(value, low), high) - low) / span, 1)
+
+    return [
+        Whisker(
+            zero=at(0.0),
+            start=min(at(0.0), at(one.value)),
+            length=round(abs(at(one.value) - at(0.0)), 1),
+            low=at(one.low),
+            high=at(one.high),
+        )
+        for one in values
+    ]
 
 
 def heat_step(feature: FeatureDrift, times: float | None) -> str:

@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.history import History
-from tasks.records import BatchRecord, FeatureDrift, Interval, Performance
-from tasks.reports.bars import Bars, Meter, distribution, meter
+from tasks.records import (
+    AnyLossChange,
+    BatchRecord,
+    FeatureDrift,
+    Interval,
+    LossChange,
+    Performance,
+)
+from tasks.reports.bars import Bars, Meter, Whisker, distribution, meter, whiskers
 from tasks.reports.charts import Area, LineChart, Measured, line_chart
 from tasks.reports.drift_words import (
     by_consequence,
@@ -18,8 +25,9 @@ from tasks.reports.drift_words import (
     move_in_words,
     moved_in_words,
     unusual_in_words,
+    why_it_changed,
 )
-from tasks.reports.figures import counted, in_plain_words, in_words, values_times_threshold
+from tasks.reports.figures import counted, in_plain_words, in_words, percent, values_times_threshold
 from tasks.reports.page import render_page
 from tasks.reports.summary import (
     UNDECIDED,
@@ -37,6 +45,8 @@ MOST_DRAWN = 100
 """Features with a line and a picture of their own; of more, those that moved farthest, and the
 others with their scores alone: the page stays below 500 KB.
 """
+MOST_PARTS = 6
+"""Features whose part of a change of the loss has a line of its own; the others share one."""
 _SPARK = Area(width=460, height=150, left=52, right=10, top=12, bottom=24)
 
 
@@ -113,6 +123,8 @@ def render_drift_page(
         contenders=_contenders(record, history),
         sparks=_sparks(metric, [*earlier, record], history),
         groups=_groups(record, units),
+        why=None if record.change is None else why_it_changed(record.change),
+        parts_of_change=_parts(record.change),
         slices=_slices(performance) if performance else (),
         evidently=evidently,
         validation=validation,
@@ -239,6 +251,64 @@ def _groups(record: BatchRecord, units: Mapping[str, str]) -> tuple[Group, ...]:
     output = tuple(line(f) for f in ordered if f.kind in _NO_FEATURE)
     groups.append(Group("What the champion predicts, and what came true", output, ()))
     return tuple(group for group in groups if group.lines or group.others)
+
+
+@dataclass(frozen=True)
+class PartRow:
+    """One part of a change of the loss."""
+
+    name: str
+    means: str
+    of: Interval | None
+    """None where several features share the line: only their sum is known."""
+    value: float
+    whisker: Whisker | None
+    within: bool = False
+    """Whether it is a part of the one above."""
+
+
+def _parts(change: AnyLossChange | None) -> tuple[PartRow, ...]:
+    """The parts of a change of the loss, those of the inputs by feature, the largest first."""
+    if not isinstance(change, LossChange):
+        return ()
+    own = [one for one in change.features[:MOST_PARTS] if one.change.value]
+    inner = [(one.feature, "", one.change) for one in own]
+    for name, means, one in (
+        ("features together", "what none of them does alone", change.jointly),
+        (
+            "rows far from the holdout",
+            f"{percent(change.far_share)} of the rows, where it has too few: what the inputs did"
+            " there cannot be told from what the relation did",
+            change.far,
+        ),
+    ):
+        if one.value:
+            inner.append((name, means, one))
+    outer = [
+        ("Inputs", "other rows came, of kinds that the holdout has lost more or less on"),
+        ("Base rate", "the outcome became more or less frequent, at all inputs alike"),
+        ("Relation", "the same inputs mean another outcome"),
+    ]
+    lines = [
+        (name, means, part, False)
+        for (name, means), part in zip(outer, change.parts.values(), strict=True)
+    ]
+    lines[1:1] = [(*line, True) for line in inner]
+    if change.adjusted is not None:
+        means = "weights, a recalibration, or what was served before the batch closed"
+        lines.append(("Adjusted since", means, change.adjusted, False))
+    means = "what none of these explains, and how far rows of this number go by chance"
+    lines.append(("Chance", means, change.chance, False))
+    drawn = whiskers([one for _, _, one, _ in lines])
+    rows = [
+        PartRow(name, means, one, one.value, at, within)
+        for (name, means, one, within), at in zip(lines, drawn, strict=True)
+    ]
+    if rest := [one for one in change.features if one not in own and one.change.value]:
+        name = counted(len(rest), "other feature", "other features")
+        value = sum(one.change.value for one in rest)
+        rows.insert(1 + len(own), PartRow(name, "", None, value, None, within=True))
+    return tuple(rows)
 
 
 def _slices(performance: Performance) -> tuple[SliceRow, ...]:

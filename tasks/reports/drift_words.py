@@ -7,14 +7,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tasks.records import (
+    AnyLossChange,
     BatchRecord,
     DriftReference,
     DriftSummary,
     Effect,
     FeatureDrift,
     Interval,
+    LossChange,
     Relation,
 )
+from tasks.records.change import IN_WORDS
 from tasks.reports.figures import counted, interval, interval_known, number, odds, percent
 from tasks.reports.summary import champion_performance
 
@@ -267,6 +270,32 @@ def how_it_does(record: BatchRecord, earlier: Sequence[BatchRecord]) -> str:
     if performance.loss.high < mean:
         return f"{text}, lower than before ({number(mean)} on average)"
     return f"{text}, as before"
+
+
+def why_it_changed(change: AnyLossChange) -> str:
+    """Return in a sentence why the champion's loss is another than on its holdout."""
+    after = number(change.after, 3)
+    if not isinstance(change, LossChange):
+        return f"It is {after}; why it is not that of the holdout cannot be told: {change.why}"
+    before = number(change.before, 3)
+    went = (
+        f"From {before} on the holdout it {'rose' if change.change > 0 else 'fell'} to {after}"
+        if before != after
+        else f"It is {after}, as on the holdout"
+    )
+    if not change.named:
+        return f"{went}, and nothing of that is told from chance"
+    moved = [
+        part.feature
+        for part in change.features
+        if _clear(part.change) and part.change.value * change.inputs.value > 0
+    ]
+    said = [
+        f"{IN_WORDS[cause]} ({_signed(change.parts[cause])}"
+        + (f", most by {_listed(moved[:NAMED])})" if cause == "inputs" and moved else ")")
+        for cause in change.named
+    ]
+    return f"{went}: {_listed(said)}" + (f"; {change.helps}" if change.helps else "")
 
 
 def _names(features: Sequence[FeatureDrift]) -> str:

@@ -380,7 +380,7 @@ def _effects(trained: TrainedModel) -> Table:
 def _changes(trained: TrainedModel, before: TrainedModel | None) -> Table:
     if before is None:
         return Table("Against the version before", (), ())
-    old, new = _described(before), _described(trained)
+    old, new = described(before), described(trained)
     rows = tuple(
         (name, old.get(name, figures.NOTHING), new.get(name, figures.NOTHING))
         for name in dict.fromkeys((*new, *old))
@@ -397,11 +397,13 @@ def _changes(trained: TrainedModel, before: TrainedModel | None) -> Table:
     )
 
 
-def _described(trained: TrainedModel) -> dict[str, str]:
+def described(trained: TrainedModel) -> dict[str, str]:
+    """Return how a version was made and what it has seen, in words."""
     recipe = trained.new_member or trained.recipe
     return {
         **_of_recipe(recipe),
         "rows": f"{trained.rows:,}",
+        "trained from": figures.moment(min(span.start for span in trained.trained_on)),
         "trained until": figures.moment(trained.trained_until),
         "ensemble of": ", ".join(f"version {m.version}" for m in trained.members),
         "contract": trained.contract_version,

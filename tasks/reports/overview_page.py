@@ -30,6 +30,8 @@ class Overview:
     """The newest first."""
     acts: tuple[tuple[str, str], ...] = ()
     """Last word of the address, and words of the button."""
+    versions: tuple[int, ...] = ()
+    """Those that were judged, the newest first: any two can be compared."""
     prefect: str = ""
     """Address of Prefect's pages; empty where there is none."""
     mlflow: str = ""
@@ -53,6 +55,7 @@ def render_overview_page(found: Overview, now: datetime) -> str:
         away=found.away,
         decisions=found.decisions,
         acts=found.acts,
+        versions=found.versions,
         elsewhere=[one for one in elsewhere if one is not None],
         now=now,
     )

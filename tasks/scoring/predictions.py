@@ -142,12 +142,20 @@ def read_predictions(
 
     Raises DamagedFileError when the file is not what was written.
     """
+    given = {BATCH: pa.scalar(predictions.batch)}
+    for table in kept_predictions(lake, predictions):
+        yield as_delivered(table, contract, (), config.threshold, given)
+
+
+def kept_predictions(lake: Path, predictions: Predictions) -> Iterator[pa.Table]:
+    """Give the predictions of a closed batch as they lie in the lake, part by part.
+
+    Raises DamagedFileError when the file is not what was written.
+    """
     path = lake / predictions.path
     found = file_sha256(path) if path.is_file() else "nothing"
     if found != predictions.sha256:
         raise DamagedFileError(path, predictions.sha256, found)
     file = pq.ParquetFile(path)
-    given = {BATCH: pa.scalar(predictions.batch)}
     for number in range(file.num_row_groups):
-        table = file.read_row_group(number)
-        yield as_delivered(table, contract, (), config.threshold, given)
+        yield file.read_row_group(number)

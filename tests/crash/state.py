@@ -16,7 +16,7 @@ from tasks.ledger.served import served_parts
 from tasks.ledger.tables import deliveries, open_ledger
 from tasks.model_spec import manage
 from tasks.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, aliased_version, fetch
-from tasks.registry.runs import KIND, client, experiment_id
+from tasks.registry.runs import KIND, OVER_TIME, client, experiment_id
 from tasks.settings import Settings
 from tests.versions import known_versions
 
@@ -50,7 +50,8 @@ def whole_state(model: str) -> dict[str, Any]:
     api = client(settings.tracking_uri)
     runs = api.search_runs([experiment_id(settings, model)], max_results=1000)
     named = ledger.known_runs(engine, model)
-    finished = [r for r in runs if r.info.status == "FINISHED" and r.data.tags[KIND] != "candidate"]
+    ended = [r for r in runs if r.info.status == "FINISHED"]
+    finished = [r for r in ended if r.data.tags[KIND] not in ("candidate", OVER_TIME)]
     registered = api.search_model_versions(f"name='{model}'")
     alias = {
         name: aliased_version(settings, model, name) for name in (CHAMPION, PREVIOUS, CHALLENGER)
@@ -95,6 +96,18 @@ def whole_state(model: str) -> dict[str, Any]:
             for one in (ledger.training(engine, model, v) for v in versions)
         ],
         "aliases": {name: rank.get(version, version) for name, version in alias.items()},
+        "over time": [
+            [
+                name,
+                sorted(
+                    [one.step, one.value] for one in api.get_metric_history(r.info.run_id, name)
+                ),
+            ]
+            for r in ended
+            if r.data.tags[KIND] == OVER_TIME
+            for name in sorted(r.data.metrics)
+            if name != "version"  # a run that died may have left a number behind
+        ],
         "running": sorted(r.info.run_name for r in runs if r.info.status == "RUNNING"),
         "finished but unknown": sorted(
             r.info.run_name for r in finished if r.info.run_id not in named

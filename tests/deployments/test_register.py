@@ -13,17 +13,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 import yaml
 
 from deployments import register
 from deployments.names import LAUNCH
+from flows.steps.events import KEPT, message
 from tasks.ledger.lease import lease
+from tasks.ledger.messages import Messages
 from tasks.ledger.tables import open_ledger
 from tasks.model_spec import manage
 from tasks.settings import REPOSITORY, Settings
@@ -416,6 +418,41 @@ def test_a_run_that_crashed_is_told_and_run_again_once(servers, mailbox):
     assert len([r for r in runs(servers, "monitor") if tag in r["tags"]]) == 1
     until(lambda: any("crashed" in body for body in mailbox[1]))
     assert "42 secret rows" not in str(mailbox[1]), "what a run said may hold values of the data"
+
+
+def test_a_batch_that_did_not_come_is_told_once(servers, mailbox):
+    """Of three weeks of 2013, long ago: reconcile says which is the next, and not each hour."""
+    for _ in range(2):
+        assert servers.kingmaker("reconcile").returncode == 0
+
+    until(lambda: any("batch.missing" in body for body in mailbox[1]))
+    told = [json.loads(body) for body in mailbox[1] if "batch.missing" in body]
+    assert len(told) == 1
+    assert told[0]["text"].startswith("weather, batch 2013-W05: The batch has not come")
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_reconcile(servers, mailbox):
+    """As what a command told while the servers were down; once Prefect has sent it, it is over."""
+    messages = Messages(open_ledger(f"sqlite:///{servers.home}/ledger.db"))
+    about = {"batch": "2013-W04", "decision": "Freeze", "by": "ada", "todo": "Soon: look."}
+    kept = message("weather", "kingmaker.frozen", "while the servers were down", **about)
+    assert messages.keep(kept, datetime.now(UTC) - timedelta(hours=1))
+
+    assert servers.kingmaker("reconcile").returncode == 0
+
+    def executed() -> bool:
+        wanted = {"event": {"name": ["prefect.automation.action.executed"]}}
+        found = servers.api("/events/filter", {"filter": wanted, "limit": 50})["events"]
+        ids = {related["prefect.resource.id"] for one in found for related in one["related"]}
+        return f"prefect.event.{uuid5(UUID(kept.id), '1')}" in ids
+
+    until(lambda: any("by ada" in body for body in mailbox[1]))
+    until(executed)
+    assert servers.kingmaker("reconcile").returncode == 0
+    assert sum("by ada" in body for body in mailbox[1]) == 1
+    assert kept.id not in [
+        one.id for one in messages.unsent(datetime.now(UTC) - KEPT, datetime.now(UTC))
+    ]
 
 
 def test_the_address_of_the_receiver_is_encrypted(servers, mailbox):

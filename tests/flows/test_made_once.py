@@ -69,6 +69,8 @@ def test_batch_with_mature_labels(
     history = ledger.history(open_ledger(settings.ledger_url), "weather")
     own = [e for e in history if e.batch == record.batch.id]
     assert record.performances
+    assert record.change is not None
+    assert record.change.after == pytest.approx(record.performances[0].loss.value)
     assert any(isinstance(e.decision, Recalibrate) for e in own)
     assert any(isinstance(e.evidence, WatchEvidence) for e in own)
     assert reads == {"history": 1, "batches": 2}, "rows and labels, once each"

@@ -66,11 +66,13 @@ def test_approval_rollback_and_stale_evidence(use_home, make_weather_home, appro
         in Artifact.get(f"weather-version-{waiting[0].decision.version}-approval").data
     )
 
-    entry = run_flow(promote("weather", None, "looked at the report", "ada"))
+    then = waiting[0].as_of
+    entry = run_flow(promote("weather", None, "looked at the report", "ada", then))
 
     approved = waiting[0].decision.version
     assert isinstance(entry.decision, Promote)
     assert (entry.decided_by, entry.evidence.rests_on) == ("ada", waiting[0].id)
+    assert entry.as_of == then, "in a replay it is made at its time"
     assert aliased_version(settings, "weather", "champion") == approved
     assert aliased_version(settings, "weather", "previous_champion") == 1
 

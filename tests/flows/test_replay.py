@@ -158,6 +158,38 @@ def test_mlflow_has_runs_with_nested_candidates_and_pages(settings, records):
     assert {"drift.html", "validation.html", "evidently.html"} <= names
 
 
+def test_mlflow_draws_the_champion_over_its_batches(settings, records):
+    """One run a model: each value of the ledger once, at the step of its batch; and each batch's
+    own run names its dataset and the version that served.
+    """
+    from tasks.registry.runs import client
+
+    mlflow = client(settings.tracking_uri)
+    experiment = mlflow.get_experiment_by_name("weather").experiment_id
+    (drawn,) = mlflow.search_runs([experiment], "tags.`kingmaker.kind` = 'over time'")
+    steps = {id: step for step, id in enumerate(records)}
+
+    for metric, of in {
+        "champion_mae": lambda r: r.performances[0].metrics["mae"].value,
+        "champion_loss": lambda r: r.performances[0].loss.value,
+        "drift_share": lambda r: r.drift.share if r.performances else None,
+        "rows": lambda r: r.snapshot.rows,
+    }.items():
+        found = mlflow.get_metric_history(drawn.info.run_id, metric)
+        known = (
+            records if metric == "rows" else {i: r for i, r in records.items() if r.performances}
+        )
+        assert sorted((one.step, one.value) for one in found) == [
+            (steps[id], of(record)) for id, record in known.items()
+        ]
+    scored = next(record for record in records.values() if record.performances)
+    own = mlflow.get_run(scored.mlflow_run)
+    assert own.data.params["served_by"] == f"v{scored.predictions.version}"
+    (read,) = own.inputs.dataset_inputs
+    assert read.dataset.name == f"weather {scored.batch.id}"
+    assert read.dataset.digest == scored.snapshot.sha256[:36]
+
+
 def test_second_replay_finds_nothing_new(use_home, replayed_home, entries):
     """Replaying again monitors nothing and decides nothing."""
     settings = use_home(replayed_home)

@@ -147,8 +147,13 @@ def test_an_interval_is_delivered_where_it_is_asked_for(desk: Desk) -> None:
 
 
 def test_open_rows_are_scored_as_they_come(desk: Desk) -> None:
-    """Each once, delivered at once, and nothing is done when nothing is new."""
+    """Each once, delivered at once, and nothing is done when nothing is new; none of a batch that
+    begins earlier than is asked for.
+    """
     desk.arrive(THURSDAY)
+    open_from = desk.managed.rows.batch(WEEK).start
+    later_ones = scoring_idle(desk.managed, desk.engine, MONDAY, None, open_from + timedelta(1))
+    from_it_on = scoring_idle(desk.managed, desk.engine, MONDAY, None, open_from)
     first = desk.score(MONDAY)
     again = desk.score(MONDAY)
     idle = scoring_idle(desk.managed, desk.engine, MONDAY)
@@ -156,6 +161,7 @@ def test_open_rows_are_scored_as_they_come(desk: Desk) -> None:
     later = desk.score(THURSDAY)
 
     parts = served_parts(desk.engine, "weather")
+    assert (later_ones, from_it_on) == (True, False)
     assert (again, idle) == (0, True)
     assert [part.rows for part in parts] == [first, later]
     assert [part.scored_at for part in parts] == [MONDAY, THURSDAY]
@@ -252,6 +258,7 @@ def test_what_was_served_is_judged(desk: Desk) -> None:
     page = (desk.settings.reports / "weather" / WEEK / "drift.html").read_text(encoding="utf-8")
     assert "What was served before the batch closed" in page
     assert "Served before the batch closed" in page
+    assert "Why did the loss change?" in page
     run = client(desk.settings.tracking_uri).get_run(record.mlflow_run)
     assert run.data.metrics["served_share"] == pytest.approx(served / record.predictions.rows)
     assert run.data.metrics["skew_worst"] == 0

@@ -78,6 +78,21 @@ def test_the_api_says_what_the_ledger_says(console, settings) -> None:
         assert console.get(missing).status_code == 404
 
 
+def test_two_versions_have_an_address_side_by_side(console) -> None:
+    """The model's page asks which; what is no version is 404 by name, and no other page's."""
+    assert 'action="weather/compare"' in console.get("/models/weather").text
+
+    page = console.get("/models/weather/compare?one=1&other=2")
+
+    assert page.status_code == 200
+    assert "Version 1 beside version 2" in page.text
+    assert "Compared on the same rows" in page.text
+    missing = console.get("/models/weather/compare?one=1&other=99")
+    assert missing.status_code == 404
+    assert "weather: no version 99; there are 1, 2" in missing.json()["detail"]
+    assert console.get("/models/weather/compare?one=1").status_code == 422
+
+
 def test_quarantined_rows_can_be_taken_away(console, settings) -> None:
     """The page shows them, the CSV has them all, with their rules."""
     batches = ledger.known_batches(open_ledger(settings.ledger_url), "weather")

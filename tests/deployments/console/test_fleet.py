@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments.console.fleet import BEHIND, Fleet
-from tasks.ledger.served import mark_delivered, record_served
+from deployments.console.fleet import Fleet
+from tasks.ledger.served import LATE, mark_delivered, record_served
 from tasks.ledger.tables import open_ledger
 from tasks.settings import Settings
 from tests.conftest import WEATHER_PROJECT
@@ -38,12 +38,12 @@ def test_a_sink_that_is_behind_needs_a_person(settings):
         (model,) = Fleet(settings, engine).models()
         return [need.what for need in model.needs]
 
-    lately = part("2013-W03", model="weather", scored_at=now - BEHIND / 2)
+    lately = part("2013-W03", model="weather", scored_at=now - LATE / 2)
     new = record_served(engine, lately, 1)
     assert needs() == [], "a sink may be away for a while"
     for sink in ("desk", "lake"):
         mark_delivered(engine, sink, new)
-    old = part("2013-W04", model="weather", scored_at=now - BEHIND - timedelta(minutes=1))
+    old = part("2013-W04", model="weather", scored_at=now - LATE - timedelta(minutes=1))
     given = record_served(engine, old, 2)
     mark_delivered(engine, "lake", given)
 

@@ -118,15 +118,23 @@ def test_a_page_elsewhere_cannot_act_by_the_browser(servers, browser, tmp_path):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_pages_fit_a_narrow_screen(servers, tmp_path, dark):
-    """At 420 pixels nothing but a table in its own frame is wider than the page, by day and
-    night.
+def test_pages_fit_a_narrow_screen_and_every_reader(servers, tmp_path, dark):
+    """At 420 pixels nothing but a table in its own frame is wider than the page, and axe finds
+    nothing of weight, by day and night.
     """
     with Browser(tmp_path / "browser", dark=dark, width=420) as narrow:
         narrow.log_in(servers.console, "ada", PASSWORD)
-        for path in ("/", "/models/weather", "/models/weather/retrain", "/kingmaker/login"):
+        for path in (
+            "/",
+            "/models/weather",
+            "/models/weather/retrain",
+            "/decisions/1",
+            "/reports/weather/index.html",
+            "/kingmaker/login",
+        ):
             narrow.open(f"{servers.console}{path}")
             wide = narrow.run("document.documentElement.scrollWidth")
             assert wide <= 420, path
             colour = narrow.run("getComputedStyle(document.body).backgroundColor")
             assert (colour != "rgb(255, 255, 255)") == dark
+            assert narrow.barriers() == [], path

@@ -497,6 +497,28 @@ def test_same_input_same_output(seen: Evidence) -> None:
     assert seen.model_dump_json() == before
 
 
+@given(evidences)
+def test_why_the_loss_changed_ends_the_reason_and_decides_nothing(seen: Evidence) -> None:
+    """With it the decision is the same; where models were compared, its reason says it."""
+    why = "since the champion's holdout the relation changed, a retrain can help"
+
+    one = decide_promotion(seen, CONFIG)
+    other = decide_promotion(seen.model_copy(update={"change": why}), CONFIG)
+
+    assert one.model_copy(update={"reason": ""}) == other.model_copy(update={"reason": ""})
+    assert other.reason.replace(f"; {why}", "") == one.reason
+
+
+@pytest.mark.parametrize("kind", ["refresh", "change of recipe"])
+def test_the_reason_says_why_the_loss_changed(kind: str) -> None:
+    """After what was compared."""
+    decided = decide_promotion(
+        evidence(kind, change="since the holdout the base rate moved"), CONFIG
+    )
+
+    assert decided.reason.endswith("; since the holdout the base rate moved")
+
+
 @pytest.mark.parametrize("kind", ["first", "refresh", "change of recipe"])
 def test_the_reason_names_who_was_left_out(kind: str) -> None:
     """Whatever the decision, it says which candidates could not be trained, and why."""

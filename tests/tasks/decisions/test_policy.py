@@ -450,6 +450,21 @@ def test_drift_changes_nothing(
     assert (one.kind, one.reason) == (other.kind, other.reason)
 
 
+@given(EVIDENCE, CONFIGS)
+def test_why_the_loss_changed_ends_the_reason_and_decides_nothing(
+    evidence: PolicyEvidence, config: PolicyConfig
+) -> None:
+    """With it the decision is the same, and its reason says it."""
+    why = "since the champion's holdout only the inputs moved, within what it knows"
+
+    one = decide_retrain(evidence, config, first=3)
+    other = decide_retrain(evidence.model_copy(update={"change": why}), config, first=3)
+
+    assert one.model_copy(update={"reason": ""}) == other.model_copy(update={"reason": ""})
+    assert other.reason.replace(f"; {why}", "") == one.reason
+    assert why in other.reason
+
+
 @given(
     CONFIGS,
     st.lists(st.floats(0.1, 10), min_size=30, max_size=30),

@@ -29,7 +29,7 @@ def _report(
     profile = make_profile(
         frame, frame, predicted, (np.arange(len(before)), predicted), dict.fromkeys(before, 0.1)
     )
-    table = hold(profile, frame, predicted, losses, when.astype("int64"), 10_000, 0)
+    table = hold(profile, frame, predicted, (predicted, losses), when.astype("int64"), 10_000, 0)
     batch = frame_of(after, np.zeros(len(after)), days=np.zeros(len(after)), categorical=words)
     counts = count_part(profile, batch, now)
     held = read_held(profile, table)
@@ -169,7 +169,7 @@ def test_holdout_travels_as_it_is() -> None:
     predicted, losses = np.linspace(0, 1, 100), np.arange(100.0)
     profile = make_profile(rows, rows, predicted, (np.arange(100), predicted), {})
 
-    table = hold(profile, rows, predicted, losses, np.arange(100), 60, 1)
+    table = hold(profile, rows, predicted, (predicted, losses), np.arange(100), 60, 1)
     held: Held = read_held(profile, table)
 
     assert len(held) == 60

@@ -35,8 +35,11 @@ from tasks.registry.runs import (
 )
 from tasks.registry.safe_load import PickleNotTrustedError, UntrustedModelError
 from tasks.settings import Settings
-from tests.tasks.builders import OPEN, at
+from tests.tasks.builders import OPEN, at, batch_record
 from tests.tasks.registry.conftest import FEATURES, PROFILE, training
+
+READ = batch_record().snapshot
+"""Of the batch that is logged."""
 
 
 def _runs(settings: Settings) -> list[mlflow.entities.Run]:
@@ -145,7 +148,7 @@ def test_batch_is_logged_with_its_pages(settings: Settings, tmp_path: Path) -> N
     run_id = log_batch(
         settings,
         "flights",
-        "2020-01",
+        READ,
         params={"verdict": "accept"},
         metrics=metrics,
         pages=[page],
@@ -157,6 +160,8 @@ def test_batch_is_logged_with_its_pages(settings: Settings, tmp_path: Path) -> N
     assert found.data.params == {"verdict": "accept"}
     assert found.data.metrics["rows"] == 5.0
     assert sorted(found.data.metrics.values()) == [0.25, 0.5, 1.0, 5.0]
+    (read,) = found.inputs.dataset_inputs
+    assert (read.dataset.name, read.dataset.digest) == ("flights 2020-01", READ.sha256[:36])
     assert [f.path for f in client(settings.tracking_uri).list_artifacts(run_id)] == ["drift.html"]
 
 
@@ -380,7 +385,7 @@ def test_more_metrics_than_one_request_takes(settings: Settings) -> None:
     run_id = log_batch(
         settings,
         "flights",
-        "2020-01",
+        READ,
         params={},
         metrics=metrics,
         pages=(),

@@ -25,6 +25,8 @@ from tasks.records import (
     Hold,
     Interval,
     LedgerEntry,
+    LossChange,
+    LossPart,
     Move,
     Performance,
     Predictions,
@@ -192,6 +194,31 @@ def a_performance(batch: str, version: int = 1, **changes: object) -> Performanc
         },
     }
     return Performance.model_validate(values | changes)
+
+
+def a_change(**changes: object) -> LossChange:
+    """A loss that rose by 0.03: two thirds by the relation, one third by the temperature."""
+    values = {
+        "version": 1,
+        "before": 0.46,
+        "after": 0.49,
+        "rows": 27_914,
+        "holdout_rows": 9_800,
+        "inputs": Interval(value=0.01, low=0.006, high=0.015),
+        "features": (
+            LossPart(feature="temp", change=Interval(value=0.009, low=0.005, high=0.013)),
+            LossPart(feature="humid", change=Interval(value=0.001, low=-0.001, high=0.003)),
+            LossPart(feature="seats", change=Interval(value=0.0, low=-0.001, high=0.001)),
+        ),
+        "jointly": Interval(value=0.0, low=-0.001, high=0.001),
+        "far": Interval(value=0.0, low=-0.001, high=0.001),
+        "far_share": 0.02,
+        "base_rate": Interval(value=0.0, low=-0.004, high=0.004),
+        "relation": Interval(value=0.019, low=0.012, high=0.027),
+        "chance": Interval(value=0.001, low=-0.009, high=0.009),
+        "named": ("inputs", "relation"),
+    }
+    return LossChange.model_validate(values | changes)
 
 
 def a_record(batch: Batch, **changes: object) -> BatchRecord:

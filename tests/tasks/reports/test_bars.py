@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from tasks.records import Histogram
-from tasks.reports.bars import distribution, heat_step, meter
+from tasks.records import Histogram, Interval
+from tasks.reports.bars import distribution, heat_step, meter, whiskers
 from tests.tasks.reports.conftest import a_feature, still
 
 
@@ -28,6 +28,19 @@ def test_a_distribution_without_values_is_drawn_empty():
     bars = distribution(Histogram(labels=("a", "b"), before=(0.5, 0.5), after=()))
 
     assert [bin.after for bin in bars.bins] == [0.0, 0.0]
+
+
+def test_whiskers_share_an_axis_that_holds_nothing_too():
+    """Bars go from 0 to the value, on one axis with every interval."""
+    values = [
+        Interval(value=0.02, low=0.01, high=0.03),
+        Interval(value=-0.01, low=-0.02, high=0.0),
+    ]
+
+    up, down = whiskers(values)
+
+    assert (up.zero, up.start, up.length, up.low, up.high) == (40, 40, 40, 60, 100)
+    assert (down.zero, down.start, down.length, down.low, down.high) == (40, 20, 20, 0, 40)
 
 
 def test_meter_marks_the_threshold_and_cuts_what_is_off_the_scale():

@@ -17,6 +17,8 @@ from tasks.records import (
     Histogram,
     Hold,
     Interval,
+    LossNotSplit,
+    LossPart,
     MissingDrift,
     Outside,
     Promote,
@@ -25,6 +27,7 @@ from tasks.records import (
 from tasks.reports.drift_page import render_drift_page
 from tasks.reports.drift_words import move_in_words
 from tests.tasks.reports.conftest import (
+    a_change,
     a_drift,
     a_feature,
     a_move,
@@ -267,6 +270,63 @@ def test_rows_outside_of_training_are_told_with_their_loss():
 
     assert "900 rows lie outside of what training held in one feature or more: 3.0%" in text
     assert "The loss is 0.60 [0.50, 0.70] there, and 0.400 [0.390, 0.410] on the others" in text
+
+
+def test_the_page_says_why_the_loss_changed():
+    """In a sentence, and in parts with their intervals, those of the inputs by feature."""
+    page = page_of(with_loss(MARCH, 0.49).but(change=a_change()))
+
+    said = (
+        "Why did the loss change? From 0.46 on the holdout it rose to 0.49: the inputs moved"
+        " (+0.0100 [0.0060, 0.0150], most by temp) and the relation between inputs and target"
+        " changed (+0.019 [0.012, 0.027]); a retrain can help."
+    )
+    assert said in page
+    assert "of them temp +0.0090 [0.0050, 0.0130] of them humid +0.0010" in page
+    assert "seats" not in page
+    assert "Chance what none of these explains" in page
+    assert "All +0.03" in page
+    assert "Adjusted since" not in page
+
+
+def test_many_parts_share_a_line():
+    """Of many features the largest have lines of their own, and all parts still add up."""
+    small = Interval(value=0.001, low=0.0005, high=0.0015)
+    features = tuple(LossPart(feature=f"f{i}", change=small) for i in range(9))
+    adjusted = Interval(value=-0.002, low=-0.003, high=-0.001)
+
+    page = page_of(
+        with_loss(MARCH, 0.49).but(change=a_change(features=features, adjusted=adjusted))
+    )
+
+    assert "of them f5 +0.0010" in page
+    assert "of them 3 other features +0.003" in page
+    assert "Adjusted since" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            a_change(named=()),
+            "From 0.46 on the holdout it rose to 0.49, and nothing of that is told from chance.",
+        ),
+        (
+            a_change(named=("base rate",), base_rate=Interval(value=-0.02, low=-0.03, high=-0.01)),
+            "the base rate moved (−0.020 [−0.030, −0.010]).",
+        ),
+        (
+            LossNotSplit(version=1, before=0.46, after=0.49, why="the batch has 60 labelled rows"),
+            "It is 0.49; why it is not that of the holdout cannot be told: the batch has 60",
+        ),
+    ],
+    ids=["chance", "for the better", "not split"],
+)
+def test_other_answers_to_why_the_loss_changed(change, said):
+    """Chance is an answer, what lowered the loss asks for nothing, and what cannot be told says
+    so.
+    """
+    assert said in page_of(with_loss(MARCH, 0.49).but(change=change))
 
 
 def test_a_season_is_named():
