@@ -79,6 +79,23 @@ def test_of_rows_that_it_has_never_seen_nothing_is_said() -> None:
     assert some.loss.value == pytest.approx(0.45, abs=0.01)  # the mean of the uppermost tenth
 
 
+@pytest.mark.parametrize("outside", [-9.0, 9.0])
+def test_rows_beyond_training_count_on_neither_side(outside: float) -> None:
+    """Rows below the smallest value of training do not count as rows of its lowest bin, nor those
+    above the largest as rows of the highest.
+    """
+    values = np.linspace(0, 1, 1_200)
+    losses = 1 + values
+    after = np.repeat([0.5, outside], [80, 20])
+
+    rows = pd.DataFrame({"x": values}), pd.DataFrame({"x": after})
+    effect = _effect(_report(*rows, losses, values, np.zeros(len(after))), "x")
+
+    assert effect.unknown == pytest.approx(0.2)
+    assert effect.loss is not None
+    assert effect.loss.value == pytest.approx(0.0, abs=0.06)  # within the bin of the median
+
+
 def test_features_that_move_together_are_not_counted_twice() -> None:
     """Two columns that say the same do together what each does alone."""
     rng = np.random.default_rng(1)

@@ -143,6 +143,24 @@ def test_values_are_those_of_what_had_been_delivered(
                 assert found == wanted, config
 
 
+def test_a_row_is_valid_until_its_end_and_not_at_it(sales: ManagedModel) -> None:
+    """At the very moment at which it ends it is none; half an hour before, it is one."""
+    configs = [
+        JoinConfig(
+            name=f"j_{name}", contract=name, by=keys, columns=("amount",), valid_until="ends_at"
+        )
+        for name, keys in JOINED.items()
+    ]
+    one = Delivered(id=0, hour=1.0, till=1, amount=7.0, ends=20.0)
+    past = Past(FAR, joined={name: deliver(sales.joined[name], "day", [one]) for name in JOINED})
+    rows = [Delivered(id=2 * number, hour=19.5 + number / 2, till=1) for number in range(3)]
+
+    made = add_joined(joining(sales, *configs), one_batch(sales.contract, rows), past)
+
+    for name in JOINED:
+        assert made["odd"][f"j_{name}_amount"].to_pylist() == [7.0, None, None]
+
+
 def _one_join(sales: ManagedModel, rows: Sequence[Delivered], past: Past) -> list[Any]:
     made = add_past(sales, one_batch(sales.contract, rows), past)
     return made["odd"]["prices_amount"].to_pylist()
