@@ -201,8 +201,9 @@ async def send_again(client: PrefectClient, messages: Messages, now: datetime) -
         if not wanted or await _left(client, one):
             messages.sent(one)
             continue
-        _emit(messages.again(one))
-        said.append(f"told again, which had not been sent: {one.event} of {one.model}")
+        if (again := messages.again(one, now)) is not None:
+            _emit(again)
+            said.append(f"told again, which had not been sent: {one.event} of {one.model}")
     return tuple(said)
 
 

@@ -51,38 +51,46 @@ class Messages:
                     recent = select(func.count()).where(*same, messages.c.recorded_at > now - quiet)
                     if connection.execute(recent).scalar_one():
                         return False
+                moments = {"recorded_at": now, "tried_at": now}
                 connection.execute(
-                    insert(messages).values(**message.model_dump(), recorded_at=now, sent=not later)
+                    insert(messages).values(**message.model_dump(), **moments, sent=not later)
                 )
         except IntegrityError:
             return False
         return True
 
     def unsent(self, since: datetime, until: datetime) -> tuple[Message, ...]:
-        """Return what was written down between two moments and is not known to be sent, oldest
-        first.
+        """Return what was written down ``since`` a moment, was last sent before another, and is not
+        known to have left, oldest first.
         """
         columns = [messages.c[name] for name in Message.model_fields]
         wanted = (
             select(*columns)
             .where(
                 ~messages.c.sent,
-                messages.c.recorded_at.between(since.astimezone(UTC), until.astimezone(UTC)),
+                messages.c.recorded_at >= since.astimezone(UTC),
+                messages.c.tried_at <= until.astimezone(UTC),
             )
             .order_by(messages.c.recorded_at, messages.c.id)
         )
         with self._engine.connect() as connection:
             return tuple(Message(**row._mapping) for row in connection.execute(wanted))  # noqa: SLF001 - SQLAlchemy's public name
 
-    def again(self, message: Message) -> Message:
-        """Count one more try to send a message, and return it."""
-        self._set(message, tries=message.tries + 1)
-        return message.but(tries=message.tries + 1)
+    def again(self, message: Message, now: datetime) -> Message | None:
+        """Count one more try to send a message, and return it; None when another has tried it
+        since it was read.
+        """
+        tried = (
+            update(messages)
+            .where(messages.c.id == message.id, messages.c.tries == message.tries)
+            .values(tries=message.tries + 1, tried_at=now.astimezone(UTC))
+        )
+        with self._engine.begin() as connection:
+            counted = connection.execute(tried).rowcount
+        return message.but(tries=message.tries + 1) if counted else None
 
     def sent(self, message: Message) -> None:
         """Say that a message was sent, or that nobody is to be told."""
-        self._set(message, sent=True)
-
-    def _set(self, message: Message, **values: object) -> None:
+        over = update(messages).where(messages.c.id == message.id).values(sent=True)
         with self._engine.begin() as connection:
-            connection.execute(update(messages).where(messages.c.id == message.id).values(**values))
+            connection.execute(over)

@@ -156,6 +156,7 @@ messages = Table(
     Column("payload", JSON, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Column("tried_at", DateTime(timezone=True), nullable=False),
     Column("sent", Boolean, nullable=False),
 )
 """What people are to be told, and whether it is known that they were."""

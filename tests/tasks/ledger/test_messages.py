@@ -58,15 +58,24 @@ def test_of_a_kind_none_is_kept_within_the_quiet_time(messages):
     assert messages.keep(a_message(), NOW + 2 * DAY, DAY)
 
 
-def test_tries_are_counted(messages):
-    """And read back."""
+def test_what_is_sent_again_has_time_to_leave(messages):
+    """Tries are counted, and a message that was just sent again is not looked for."""
     one = a_message()
     messages.keep(one, NOW)
 
-    again = messages.again(messages.again(one))
+    again = messages.again(one, NOW + HOUR)
 
-    assert again.tries == 2
-    assert messages.unsent(NOW, NOW) == (again,)
+    assert again == one.but(tries=1)
+    assert messages.unsent(NOW, NOW + HOUR / 2) == ()
+    assert messages.unsent(NOW, NOW + HOUR) == (again,)
+
+
+def test_two_that_look_at_once_send_a_message_once(messages):
+    """The second finds that it has been tried since it was read."""
+    one = a_message()
+    messages.keep(one, NOW)
+
+    assert [messages.again(one, NOW), messages.again(one, NOW)] == [one.but(tries=1), None]
 
 
 def test_what_may_not_be_told_later_counts_as_sent(messages):
