@@ -25,9 +25,10 @@ from tasks.processes import collect_seldom
 from tasks.settings import Settings, prepare_environment
 
 # Read when NumPy and scikit-learn are imported. The first is what prepare_environment sets; the
-# second is for processes of tests that share the cores: OpenBLAS has threads that spin, too.
+# second is for processes of tests that share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 collect_seldom()  # as in every process of ours
 
