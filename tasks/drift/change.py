@@ -65,6 +65,8 @@ LEAST_RARER = 10
 """... and so many of the rarer class."""
 PROJECTED = 2_500
 """Rows of either side by which the part of the inputs is split by feature."""
+LARGEST = 1e30
+"""The largest target, prediction or loss: sums of them are single precision."""
 LEAST_SHARE = 0.2
 """A cause is named when its part is so much of the largest that is told."""
 TOLD = 0.99
@@ -151,7 +153,7 @@ def explain(
     def not_split(why: str) -> LossNotSplit:
         return LossNotSplit(version=outcome.version, before=before, after=outcome.loss, why=why)
 
-    if why := _too_little(held, known, batch, binary=binary):
+    if why := _too_little(held, known, batch, binary=binary) or _too_large(held, known, batch):
         return not_split(why)
     columns = [i for i, f in enumerate(profile.features) if f.kind in ("numerical", "categorical")]
     grouped = [group_bins(held.bins[known, i], batch.bins[:, i]) for i in columns]
@@ -214,6 +216,18 @@ def _too_little(held: Held, known: np.ndarray, batch: Judged, *, binary: bool) -
     for name, block in (("holdout", held.block[known]), ("batch", batch.block)):
         if (blocks := len(np.unique(block))) < LEAST_BLOCKS:
             return f"the {name} spans {blocks} blocks of time, and it takes {LEAST_BLOCKS}"
+    return ""
+
+
+def _too_large(held: Held, known: np.ndarray, batch: Judged) -> str:
+    sides = {
+        "holdout": (held.target[known], held.unseen[known], held.loss),
+        "batch": (batch.target, batch.predicted, batch.loss),
+    }
+    for name, values in sides.items():
+        most = max(float(np.abs(one).max()) for one in values)
+        if not most <= LARGEST:
+            return f"the {name} has targets, predictions or losses of {most:.3g}, too large to add"
     return ""
 
 

@@ -95,7 +95,8 @@ def products(columns: Sequence[np.ndarray], cut: int) -> np.ndarray:
     """Return products of the first columns of those that moved most, (rows, products) float32: what
     they do together is asked about.
     """
-    first = np.stack([one[:, 0] for one in columns if one.shape[1]], axis=1)
+    some = [one[:, :1] for one in columns if one.shape[1]]
+    first = np.concatenate([np.zeros((len(columns[0]), 0), dtype="float32"), *some], axis=1)
     moved = np.abs(first[:cut].mean(axis=0) - first[cut:].mean(axis=0)) / (first.std(axis=0) + 1e-9)
     most = np.argsort(-moved)[:TOGETHER]
     pairs = [first[:, i] * first[:, j] for i, j in itertools.combinations(most, 2)]

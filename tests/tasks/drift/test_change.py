@@ -223,6 +223,62 @@ def test_what_cannot_be_split_says_why(broken: object, why: str) -> None:
     assert str(change).startswith("why the loss changed cannot be told: ")
 
 
+_VALUES = {
+    "constant": np.ones(600),
+    "missing": np.full(600, np.nan),
+    "half missing": np.where(np.arange(600) % 2, np.nan, 1.0),
+    "huge": np.linspace(-1.7e308, 1.7e308, 600),
+    "tiny": np.linspace(0, 1e-310, 600),
+    "plain": np.tile(np.linspace(0, 1, 20), 30),
+}
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e15, 1e150, 1e307], ids="target {:g}".format)
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "varying"])
+@pytest.mark.parametrize("values", _VALUES)
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # in the loss itself
+def test_whatever_the_numbers_there_is_an_answer(values: str, constant: bool, size: float) -> None:
+    """Columns and predictions without a spread, numbers as large as there are: a record that goes
+    to JSON and back, and never an error.
+    """
+    objective, days = Objective("regression", "mae"), np.linspace(0, 10, 600, endpoint=False)
+    rows = pd.DataFrame({"x": _VALUES[values]})
+    target = size * np.sin(np.arange(600))
+    predicted = np.zeros(600) if constant else size * np.cos(np.arange(600))
+    lost = objective.losses(target, predicted)
+    frame, blocks = frame_of(rows, target, days=days), days.astype("int64")
+    profile = make_profile(frame, frame, predicted, (np.arange(600), predicted), {})
+    held = read_held(profile, hold(profile, frame, predicted, (predicted, lost), blocks, 600, 0))
+    near = np.zeros(600, dtype=bool)
+    batch = judge_rows(profile, rows, (target, predicted, lost), blocks, near, 0)
+
+    change = explain(profile, held, batch, objective.losses, Outcome(1, 0.5, 600), binary=False)
+
+    assert type(change).model_validate_json(change.model_dump_json()) == change
+    if size > 1e30:
+        assert isinstance(change, LossNotSplit)
+        assert change.why.endswith("too large to add")
+
+
+def test_a_constant_chance_of_constant_rows_is_split() -> None:
+    """Without a column that varies all that can move is the base rate."""
+    rng, days = np.random.default_rng(0), np.linspace(0, 10, 2_000, endpoint=False)
+    rows, chance = pd.DataFrame({"x": np.ones(2_000)}), np.full(2_000, 0.3)
+    before, now = ((rng.random(2_000) < share).astype("float64") for share in (0.3, 0.6))
+    lost, frame = BINARY.losses(before, chance), frame_of(rows, before, days=days)
+    profile = make_profile(frame, frame, chance, (np.arange(2_000), chance), {})
+    blocks = days.astype("int64")
+    held = read_held(profile, hold(profile, frame, chance, (chance, lost), blocks, 2_000, 0))
+    judged = now, chance, BINARY.losses(now, chance)
+
+    change = _explain(
+        profile, held, judge_rows(profile, rows, judged, blocks, np.zeros(2_000, dtype=bool), 0)
+    )
+
+    assert isinstance(change, LossChange)
+    assert change.named == ("base rate",)
+
+
 def _first(batch: Judged, rows: int) -> Judged:
     return Judged(*(getattr(batch, one.name)[:rows] for one in fields(batch)))
 
