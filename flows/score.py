@@ -82,8 +82,11 @@ async def score(
                 continue
             mark_scored(engine, model, source.batch.id, signs[source.batch.id])
     missing += [str(error) for error in deliver(managed, engine)]
+    for one in missing:
+        log.warning("%s", one)
     by_batch = ", ".join(f"{part.batch}: {part.rows:,}" for part in found)
-    log.info("%s: open rows scored: %s", model, by_batch or "none is new")
+    if found or not missing:
+        log.info("%s: open rows scored: %s", model, by_batch or "none is new")
     if missing:
         raise ScoringIncompleteError("; ".join(missing))
     return tuple(found)

@@ -407,13 +407,20 @@ def test_broken_rows_are_kept_and_the_others_scored(desk: Desk) -> None:
     assert pq.read_table(kept, partitioning=None)["wind_speed"].to_pylist() == [1048.36]
 
 
-def test_rows_without_a_column_are_refused_by_name(desk: Desk) -> None:
-    """Nothing is written down or delivered; when they are put right they are scored."""
+def test_rows_without_a_column_are_refused_by_name(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is written down or delivered, and the log does not say that nothing was new; when
+    they are put right they are scored.
+    """
     (desk.weeks / f"{WEEK}.csv").write_text("time_hour,origin\n2013-01-22T05:00:00Z,EWR\n")
 
     with pytest.raises(ScoringIncompleteError, match=rf"{WEEK}: .*temp is there: it is missing"):
         desk.score(MONDAY)
     assert served_parts(desk.engine, "weather") == ()
+    (warned,) = (one for one in caplog.records if one.levelname == "WARNING")
+    assert "temp is there: it is missing" in warned.getMessage()
+    assert "none is new" not in caplog.text
     desk.arrive(THURSDAY)
     assert desk.score(MONDAY) > 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.processes import (
+    ALLOCATIONS,
     ModuleFailedError,
     NoAnswerError,
     ask_module,
@@ -73,6 +74,13 @@ def test_what_a_module_prints_is_its_answer(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONHASHSEED", "7")
 
     assert ask_module("asked", "word", directory=tmp_path) == "word None\n"
+
+
+def test_a_modules_collector_looks_seldom(tmp_path, monkeypatch):
+    """Before anything that it imports; it is its own main module."""
+    _module(tmp_path, monkeypatch, "import gc; print(gc.get_threshold()[0], __name__)")
+
+    assert ask_module("asked", directory=tmp_path) == f"{ALLOCATIONS} __main__\n"
 
 
 @pytest.mark.parametrize(

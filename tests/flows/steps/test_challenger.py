@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from flows.monitor import monitor
 from flows.retrain import retrain
-from flows.steps.challenger import history_before
+from flows.steps.challenger import history_before, stands_for
 from flows.steps.maturity import trainable
+from tasks.batches import Batch
 from tasks.drift.profile import add_history, time_blocks
 from tasks.ledger import entries as ledger
 from tasks.ledger.lease import Lease
@@ -21,6 +24,7 @@ from tasks.ledger.tables import open_ledger
 from tasks.records import BatchRecord
 from tests.conftest import run_flow
 from tests.flows.reading import reading_run
+from tests.tasks.builders import at, batch_record, frame_of
 
 pytestmark = pytest.mark.flow
 
@@ -65,6 +69,27 @@ def test_history_is_what_was_accepted_before_the_window(use_home, replayed_home)
     assert sum(kept.features[0].earlier[second]) == 0
     assert sum(kept.features[1].earlier[second]) > 0
     assert list(history_before(run, run.features(records))) == []
+
+
+def test_drawn_rows_stand_for_those_of_their_batch():
+    """As many as the batch has for each that was drawn; for none but themselves where all are
+    there.
+    """
+    frame = frame_of(pd.DataFrame({"x": np.zeros(30)}), np.zeros(30), days=np.arange(30) * 2)
+    first, second = ("b000", "b001")
+    rows = {first: 15, second: 15}
+
+    def taken_in(accepted: dict[str, int]) -> list[BatchRecord]:
+        return [
+            batch_record(
+                batch=Batch(id=id, start=at(0), end=at(30)),
+                verdict=batch_record().verdict.but(rows=count + 5, quarantined=5),
+            )
+            for id, count in accepted.items()
+        ]
+
+    assert stands_for(taken_in(rows), frame) is None
+    assert stands_for(taken_in(rows | {first: 600}), frame) == {first: 40.0, second: 1.0}
 
 
 def test_refits_between_two_searches(

@@ -1,13 +1,27 @@
 """Tests of what the monitor gathers for its decisions."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.steps.evidence import by_rows, realised_gains
+from flows.steps.evidence import by_rows, newest_change, realised_gains
 from tasks.history import in_order
-from tasks.records import Comparison, Hold, Labelled, LedgerEntry, Promote, Reject, WatchEvidence
+from tasks.records import (
+    AnyLossChange,
+    Comparison,
+    Hold,
+    Labelled,
+    LedgerEntry,
+    LossNotSplit,
+    Promote,
+    Reject,
+    WatchEvidence,
+)
 from tests.tasks.builders import at, batch_record, comparison, entry, evidence, span
+from tests.tasks.reports.conftest import a_change, a_performance, a_record, months
 
 
 def promoted(id: int, batch: str, version: int) -> LedgerEntry:
@@ -125,3 +139,29 @@ def test_challenger_rejected_after_batches_in_shadow_counts_where_it_was_trained
 
     assert realised_gains(in_order([*promotion, late])) == pytest.approx((0.2,))
     assert realised_gains(in_order([late])) == (0.0,)
+
+
+@pytest.mark.parametrize(
+    ("version", "change", "told"),
+    [
+        (1, a_change(), str(a_change())),
+        (2, a_change(), ""),
+        (None, a_change(), ""),
+        (1, LossNotSplit(version=1, before=0.4, after=0.5, why="few rows"), ""),
+        (1, None, ""),
+    ],
+    ids=["told", "another version", "no champion", "not split", "not looked into"],
+)
+def test_the_newest_judged_batch_says_why_the_loss_changed(
+    version: int | None, change: AnyLossChange | None, told: str
+) -> None:
+    """Of the champion, and not of the batches that are not judged yet."""
+    judged, newest = months(2)
+    records = {
+        judged.id: a_record(judged, performances=(a_performance(judged.id),)).but(change=change),
+        newest.id: a_record(newest),
+    }
+    run: Any = SimpleNamespace(batches=SimpleNamespace(known=records))
+    champion: Any = SimpleNamespace(trained=SimpleNamespace(version=version))
+
+    assert newest_change(run, None if version is None else champion) == told
