@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from deployments.command.score_cli import app
 from flows.monitor import monitor
+from flows.replay import replay
 from flows.retrain import retrain
 from flows.score import NotToBeScoredError, ScoringIncompleteError, score
 from flows.steps.open_rows import RowsRefusedError, checked_rows
@@ -125,6 +126,26 @@ def desk(
     """The desk on Monday morning."""
     make_replayed_home(2)
     return Desk(make_weather_home(3), quick_project, use_home)
+
+
+def test_a_replay_that_goes_on_scores_no_rows_of_what_it_has_monitored(
+    desk: Desk, make_weather_home: Callable[[int], Path]
+) -> None:
+    """Each week's rows were scored by who was champion before they happened, and by nobody who came
+    after it; where the week before is still open at the first moment of the next piece, too.
+    """
+    desk.change(scoring={"schedule": {"cron": "0 4 * * 0"}}, retrain={"every": 1})
+    make_weather_home(3)
+    run_flow(replay("weather"))
+    first = served_parts(desk.engine, "weather")
+    make_weather_home(4)
+
+    run_flow(replay("weather"))
+
+    found = served_parts(desk.engine, "weather")
+    assert len({part.served_by for part in found}) > 1, "another champion serves by then"
+    assert {part.batch for part in found} == {WEEK, WEATHER_WEEKS[3]}
+    assert [part for part in found if part.batch == WEEK] == list(first)
 
 
 def test_an_interval_is_delivered_where_it_is_asked_for(desk: Desk) -> None:
