@@ -356,7 +356,10 @@ def _follows(tilt: np.ndarray, groups: Sequence[tuple[np.ndarray, np.ndarray]]) 
 
 def _recorded(
     split: _Split, names: Sequence[str], outcome: Outcome, before: float, held: int, far: float
-) -> LossChange:
+) -> LossChange | LossNotSplit:
+    """Return the split as a record; or, where the parts that are told lie farther from the whole
+    change than chance takes it, that they cannot be told apart.
+    """
     parts, error = split.parts, split.error
     half = stats.t.ppf(0.975, split.freedom) * error
     sure = stats.t.ppf((1 + TOLD) / 2, split.freedom) * error
@@ -381,6 +384,18 @@ def _recorded(
     adjusted = 0.0 if outcome.adjusted is None else outcome.adjusted.value
     chance = outcome.loss - before - adjusted - sum(values.values())
     reach = float(half[WHOLE])
+    if abs(chance) > reach:
+        told_together = sum(values.values())
+        return LossNotSplit(
+            version=outcome.version,
+            before=before,
+            after=outcome.loss,
+            why=(
+                f"what the parts are told to have done adds up to {told_together:+.2g}, and the"
+                f" change is {told_together + chance:+.2g}: on {outcome.rows:,} rows, and"
+                f" {held:,} of the holdout, they cannot be told apart"
+            ),
+        )
     return LossChange(
         version=outcome.version,
         before=before,

@@ -74,6 +74,23 @@ def test_sizes_lie_within_their_intervals(case: tuple[Cause, ...]) -> None:
         assert part.low - 0.001 <= truth[cause] <= part.high + 0.001
 
 
+def test_what_few_rows_cannot_tell_apart_is_not_told() -> None:
+    """Of batches of 300 rows whose inputs moved far: each part may be told from 0, and yet all of
+    them together not from another change than the one that there was.
+    """
+    found = [
+        _world("regression").drawn(300, ("inputs",), np.random.default_rng(seed))()
+        for seed in range(20)
+    ]
+
+    told = [one for one in found if isinstance(one, LossChange)]
+    withheld = [one for one in found if isinstance(one, LossNotSplit)]
+    assert told
+    assert withheld
+    assert all(one.chance.low == -one.chance.high for one in told), "chance takes it so far"
+    assert all("rows, and 300 of the holdout, they cannot be told apart" in w.why for w in withheld)
+
+
 def test_the_part_of_the_inputs_is_that_of_the_features_that_moved() -> None:
     """Features that only go with them get nothing."""
     world = _world("binary")
